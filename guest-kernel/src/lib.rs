@@ -1,1 +1,24 @@
 //! To be written.
+#![cfg_attr(xenolith_guest, no_std)]
+
+extern crate alloc;
+
+pub use armci_nostd as armci;
+
+mod exit;
+mod file;
+#[cfg(not(xenolith_guest))]
+mod hosted;
+mod macros;
+
+pub use exit::{Exit, Outcome};
+pub use file::{File, file};
+#[cfg(not(xenolith_guest))]
+pub use hosted::{args, clock, exit, files};
+
+/// What the macros expand to; not for applications.
+#[doc(hidden)]
+pub mod expansion {
+    #[cfg(not(xenolith_guest))]
+    pub use crate::hosted::{eprint, print, start};
+}
