@@ -1,8 +1,22 @@
 //! Turns applications written for guest-kernel into bootable Xenolith images.
 //!
 //! - [`image`]: seal an image, verify one, read what it says about itself. dom0-proxy uses it to refuse a corrupt image.
+//! - [`compile`]: cargo, driven so that an ordinary package comes out as a bare PVH executable.
+//! - [`strip`]: the part of an executable that Xen loads, and nothing else.
+//! - [`xl_config`]: the configuration with which plain `xl create` boots an image.
+//! - [`build`]: all of the above in one step.
+//! - [`explain`]: addresses of a backtrace, told as functions and lines.
+//!
+//! # An application outside the project's workspace
+//! It needs a dependency and four lines; see this crate's README.
 
 #![forbid(unsafe_code)]
 
+pub mod build;
+pub mod compile;
+pub mod explain;
 pub mod image;
+pub mod memory;
 mod note;
+pub mod strip;
+pub mod xl_config;

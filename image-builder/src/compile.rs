@@ -1,0 +1,261 @@
+//! Driving cargo so that an ordinary package comes out as a bare PVH executable.
+
+use std::ffi::OsString;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use cargo_metadata::{Message, Metadata, MetadataCommand, Package};
+
+/// The target is the host's own, so that nothing but a stable toolchain is needed.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+const PROFILE: &str = "guest";
+/// The package whose linker script lays out every image.
+const KERNEL_PACKAGE: &str = "guest-kernel";
+const LINKER_SCRIPT: &str = "link.ld";
+
+/// Which executables of a package to build.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Targets {
+    /// Names of examples.
+    pub examples: Vec<String>,
+    /// Names of binaries.
+    pub bins: Vec<String>,
+}
+
+impl Targets {
+    fn to_args(&self) -> Vec<String> {
+        if self.examples.is_empty() && self.bins.is_empty() {
+            return vec!["--bins".into()];
+        }
+        let flagged = |flag: &'static str, names: &[String]| {
+            names
+                .iter()
+                .flat_map(|name| [flag.to_owned(), name.clone()])
+                .collect::<Vec<_>>()
+        };
+        [
+            flagged("--example", &self.examples),
+            flagged("--bin", &self.bins),
+        ]
+        .concat()
+    }
+}
+
+/// What to compile and how.
+#[derive(Clone, Debug, Default)]
+pub struct Application {
+    /// The package's or its workspace's `Cargo.toml`; none: the one that cargo finds from the current folder.
+    pub manifest_path: Option<PathBuf>,
+    /// The package; none: the one in the manifest, or guest-kernel where the manifest is that of a workspace.
+    pub package: Option<String>,
+    /// The executables; none named: all binaries of the package.
+    pub targets: Targets,
+    /// Cargo features to enable.
+    pub features: Vec<String>,
+    /// `-C target-cpu`; none: any x86-64.
+    pub target_cpu: Option<String>,
+}
+
+/// An executable as it came from the linker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Executable {
+    /// The name of the example or binary.
+    pub name: String,
+    /// The ELF file with its symbols and debug information.
+    pub path: PathBuf,
+}
+
+/// Why there is nothing to seal.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompileError {
+    /// `cargo metadata` did not work.
+    #[error("cannot read the package: {0}")]
+    Metadata(#[from] cargo_metadata::Error),
+    /// The package is not one.
+    #[error("no package `{0}` in this workspace; name one with --package")]
+    NoPackage(String),
+    /// No kernel among the dependencies.
+    #[error("the application does not depend on guest-kernel; add it to [dependencies]")]
+    NoKernel,
+    /// Cargo could not be started or read.
+    #[error("cannot run cargo: {0}")]
+    Cargo(#[from] std::io::Error),
+    /// Cargo has already said why.
+    #[error("cargo could not build the application (see above)")]
+    Failed,
+    /// The build succeeded and yet made no executable.
+    #[error("the package has no executable to build; name one with --example or --bin")]
+    NoExecutable,
+}
+
+/// An application whose packages have been looked up.
+#[derive(Debug)]
+pub struct Project {
+    metadata: Metadata,
+    application: Application,
+}
+
+impl Project {
+    /// Asks cargo about the application's packages.
+    ///
+    /// # Errors
+    /// When cargo cannot read them.
+    pub fn locate(application: Application) -> Result<Self, CompileError> {
+        let mut command = MetadataCommand::new();
+        command.other_options(["--filter-platform".to_owned(), TARGET.to_owned()]);
+        if let Some(path) = &application.manifest_path {
+            command.manifest_path(path);
+        }
+        Ok(Self {
+            metadata: command.exec()?,
+            application,
+        })
+    }
+
+    /// Where cargo puts what it builds.
+    #[must_use]
+    pub fn target_directory(&self) -> &Path {
+        self.metadata.target_directory.as_std_path()
+    }
+
+    /// Compiles all targets in one run of cargo, whose own progress and diagnostics go to standard error.
+    ///
+    /// # Errors
+    /// When the application is not one for guest-kernel, or cargo fails.
+    pub fn compile(&self) -> Result<Vec<Executable>, CompileError> {
+        let mut child = self.cargo()?.spawn()?;
+        let output = child.stdout.take().ok_or(CompileError::Failed)?;
+        let mut executables = Vec::new();
+        for message in Message::parse_stream(BufReader::new(output)) {
+            if let Message::CompilerArtifact(artifact) = message?
+                && let Some(path) = artifact.executable
+            {
+                executables.push(Executable {
+                    name: artifact.target.name,
+                    path: path.into(),
+                });
+            }
+        }
+        if !child.wait()?.success() {
+            return Err(CompileError::Failed);
+        }
+        if executables.is_empty() {
+            Err(CompileError::NoExecutable)
+        } else {
+            Ok(executables)
+        }
+    }
+
+    fn cargo(&self) -> Result<Command, CompileError> {
+        let package = self.package()?;
+        let mut command =
+            Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+        command.args([
+            "build",
+            "--message-format=json-render-diagnostics",
+            "--target",
+            TARGET,
+            "--profile",
+            PROFILE,
+        ]);
+        for setting in [
+            r#"inherits="release""#,
+            r#"panic="abort""#,
+            r#"lto="fat""#,
+            "codegen-units=1",
+            "debug=1",
+            r#"strip="none""#,
+            "overflow-checks=false",
+        ] {
+            command
+                .arg("--config")
+                .arg(format!("profile.{PROFILE}.{setting}"));
+        }
+        command
+            .arg("--manifest-path")
+            .arg(&package.manifest_path)
+            .args(["--package", &package.name]);
+        command.args(self.application.targets.to_args());
+        if !self.application.features.is_empty() {
+            command.args(["--features", &self.application.features.join(",")]);
+        }
+        command.env("CARGO_ENCODED_RUSTFLAGS", self.rustflags()?.join("\u{1f}"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        Ok(command)
+    }
+
+    fn rustflags(&self) -> Result<Vec<String>, CompileError> {
+        let kernel = self
+            .metadata
+            .packages
+            .iter()
+            .find(|package| package.name.as_str() == KERNEL_PACKAGE)
+            .ok_or(CompileError::NoKernel)?;
+        let script = kernel.manifest_path.with_file_name(LINKER_SCRIPT);
+        let mut flags: Vec<String> = [
+            "--cfg",
+            "xenolith_guest",
+            "--check-cfg",
+            "cfg(xenolith_guest)",
+        ]
+        .map(str::to_owned)
+        .into();
+        let mut codegen = |option: String| flags.extend(["-C".to_owned(), option]);
+        codegen("relocation-model=static".into());
+        codegen("force-frame-pointers=yes".into());
+        if let Some(cpu) = &self.application.target_cpu {
+            codegen(format!("target-cpu={cpu}"));
+        }
+        for argument in [
+            "-nostartfiles",
+            "-nostdlib",
+            "-static",
+            "-no-pie",
+            "-Wl,--build-id=none",
+            "-Wl,-z,noexecstack",
+            "-Wl,-z,max-page-size=4096",
+            "-T",
+            script.as_str(),
+        ] {
+            codegen(format!("link-arg={argument}"));
+        }
+        Ok(flags)
+    }
+
+    fn package(&self) -> Result<&Package, CompileError> {
+        let members = self.metadata.workspace_packages();
+        let named = |name: &str| {
+            members
+                .iter()
+                .copied()
+                .find(|package| package.name.as_str() == name)
+        };
+        match (&self.application.package, self.metadata.root_package()) {
+            (Some(name), _) => named(name).ok_or_else(|| CompileError::NoPackage(name.clone())),
+            (None, Some(package)) => Ok(package),
+            (None, None) => {
+                named(KERNEL_PACKAGE).ok_or_else(|| CompileError::NoPackage(KERNEL_PACKAGE.into()))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unnamed_targets_mean_all_binaries() {
+        assert_eq!(Targets::default().to_args(), ["--bins"]);
+        let named = Targets {
+            examples: vec!["hello".into(), "cg".into()],
+            bins: vec!["app".into()],
+        };
+        assert_eq!(
+            named.to_args(),
+            ["--example", "hello", "--example", "cg", "--bin", "app"]
+        );
+    }
+}
