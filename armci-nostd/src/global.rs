@@ -1,0 +1,141 @@
+//! Memory that all ranks can reach.
+
+use core::alloc::Layout;
+use core::marker::PhantomData;
+use core::ops::Range;
+use core::ptr::NonNull;
+use std::prelude::v1::*;
+
+use crate::armci::Error;
+use crate::element::Element;
+
+/// A collective allocation: each rank holds a part, and all can reach every part. Made by
+/// [`Armci::malloc`](crate::Armci::malloc), given back by [`Armci::free`](crate::Armci::free).
+///
+/// Dropping it without `free` leaves the memory allocated, since other ranks may still use it.
+#[derive(Debug)]
+pub struct Global<T> {
+    /// This rank's part.
+    pub(crate) local: NonNull<u8>,
+    pub(crate) layout: Layout,
+    pub(crate) rank: u32,
+    /// Address and length of each rank's part.
+    pub(crate) parts: Vec<Part>,
+    pub(crate) element: PhantomData<T>,
+}
+
+/// One rank's part of a [`Global`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    /// Address in that rank's space.
+    pub address: u64,
+    /// Elements.
+    pub len: u64,
+}
+
+impl<T: Element> Global<T> {
+    /// Elements in this rank's own part.
+    pub fn len(&self) -> usize {
+        self.len_at(self.rank as usize)
+    }
+
+    /// Whether this rank's own part has no elements, which is legal.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Elements in the part of `rank`.
+    ///
+    /// # Panics
+    /// If there is no such rank.
+    pub fn len_at(&self, rank: usize) -> usize {
+        self.parts[rank].len as usize
+    }
+
+    /// Where element `index` of the part of `rank` lies.
+    ///
+    /// # Panics
+    /// If there is no such rank, or `index` is past the end of its part.
+    pub fn at(&self, rank: usize, index: usize) -> GlobalPtr<'_, T> {
+        let part = self.parts[rank];
+        assert!(index as u64 <= part.len, "index {index} is past the {} elements of rank {rank}", part.len);
+        GlobalPtr {
+            rank: rank as u32,
+            address: part.address + (index * size_of::<T>()) as u64,
+            room: part.len as usize - index,
+            global: PhantomData,
+        }
+    }
+
+    /// Copies elements of this rank's own part, from `start` on, into `destination`.
+    pub fn read(&self, start: usize, destination: &mut [T]) -> Result<(), Error> {
+        let source = self.own(start..start.saturating_add(destination.len()))?;
+        // SAFETY: in bounds by `own`. Another rank may be writing, which is why no reference is made to it; any bits are a `T`.
+        unsafe { core::ptr::copy(source, destination.as_mut_ptr(), destination.len()) };
+        Ok(())
+    }
+
+    /// Copies `source` into this rank's own part, from `start` on.
+    pub fn write(&self, start: usize, source: &[T]) -> Result<(), Error> {
+        let destination = self.own(start..start.saturating_add(source.len()))?;
+        // SAFETY: as in `read`.
+        unsafe { core::ptr::copy(source.as_ptr(), destination, source.len()) };
+        Ok(())
+    }
+
+    /// This rank's own part, in place.
+    ///
+    /// # Safety
+    /// As long as the slice lives no rank may touch the part in any other way: no put, accumulate or read-modify-write to it,
+    /// no other slice of it.
+    #[allow(clippy::mut_from_ref)]
+    pub unsafe fn as_mut_slice(&self) -> &mut [T] {
+        // SAFETY: aligned and valid for the part's length by its allocation, exclusive by the caller.
+        unsafe { core::slice::from_raw_parts_mut(self.local.as_ptr().cast(), self.len()) }
+    }
+
+    /// A pointer to the elements `range` of this rank's own part.
+    pub(crate) fn own(&self, range: Range<usize>) -> Result<*mut T, Error> {
+        if range.end > self.len() {
+            return Err(Error::OutOfBounds {
+                rank: self.rank,
+                len: range.end - range.start,
+                room: self.len().saturating_sub(range.start),
+            });
+        }
+        // SAFETY: within the part.
+        Ok(unsafe { self.local.as_ptr().cast::<T>().add(range.start) })
+    }
+}
+
+/// A place in a [`Global`]: a rank, an address there, and how many elements follow.
+#[derive(Debug)]
+pub struct GlobalPtr<'g, T> {
+    pub(crate) rank: u32,
+    pub(crate) address: u64,
+    pub(crate) room: usize,
+    pub(crate) global: PhantomData<&'g Global<T>>,
+}
+
+impl<T> Clone for GlobalPtr<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for GlobalPtr<'_, T> {}
+
+impl<T: Element> GlobalPtr<'_, T> {
+    /// The rank that holds it.
+    pub fn rank(&self) -> usize {
+        self.rank as usize
+    }
+
+    /// Checks that `len` elements fit between here and the end of the part.
+    pub(crate) fn check(&self, len: usize) -> Result<(), Error> {
+        match len <= self.room {
+            true => Ok(()),
+            false => Err(Error::OutOfBounds { rank: self.rank, len, room: self.room }),
+        }
+    }
+}

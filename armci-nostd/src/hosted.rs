@@ -1,0 +1,203 @@
+//! A rank as a Linux process: the same ring on a memfd, doorbells by eventfd, attached through a Unix socket.
+
+use core::alloc::Layout as AllocLayout;
+use core::cell::RefCell;
+use core::ptr::NonNull;
+use std::io::{IoSlice, Read};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::prelude::v1::*;
+use std::{env, io, ptr, thread};
+
+use linked_list_allocator::Heap;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::mm::{MapFlags, ProtFlags, mmap};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+
+use crate::armci::{Armci, Error};
+use crate::port::{Port, ProxyGone};
+use crate::wire::control::{self, Attach, AttachReply, ControlError, Layout};
+use crate::wire::{PROTOCOL_VERSION, RuntimeArea};
+
+/// Bytes of a rank's window where `$XENOLITH_MEM` does not say. They cost nothing until they are used.
+const DEFAULT_WINDOW: usize = 256 << 20;
+
+/// Why a process could not become a rank.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// The environment that `pgas run` sets is not complete.
+    #[error("${0} is missing or not understood: start ranks with `pgas run --hosted`")]
+    Environment(&'static str),
+    /// A call to the system failed.
+    #[error("cannot {what}: {error}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The proxy did not want this rank.
+    #[error("the proxy refused this rank: {0}")]
+    Refused(String),
+    /// The proxy's answer was not understood.
+    #[error("attaching to the proxy: {0}")]
+    Control(#[from] ControlError),
+    /// The job failed before it started.
+    #[error(transparent)]
+    Armci(#[from] Error),
+}
+
+/// Becomes the rank that the environment says, or the only rank of a job of one where it says nothing.
+pub fn attach() -> Result<Armci, AttachError> {
+    let Some(socket) = env::var_os("XENOLITH_SOCKET") else { return Ok(Armci::alone()) };
+    let rank = number("XENOLITH_RANK")?;
+    let size = number("XENOLITH_SIZE")?;
+    if rank >= size {
+        return Err(AttachError::Environment("XENOLITH_RANK"));
+    }
+    let job = env::var("XENOLITH_JOB").map_err(|_| AttachError::Environment("XENOLITH_JOB"))?;
+    let window = match env::var_os("XENOLITH_MEM") {
+        Some(_) => number("XENOLITH_MEM")?,
+        None => DEFAULT_WINDOW,
+    };
+    let port = HostedPort::connect(Path::new(&socket), job, rank, size, window)?;
+    Ok(Armci::attach(rank, size, Box::new(port))?)
+}
+
+fn number(name: &'static str) -> Result<usize, AttachError> {
+    env::var(name).ok().and_then(|value| value.parse().ok()).ok_or(AttachError::Environment(name))
+}
+
+/// Names what was tried in an error of the system.
+fn system<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> AttachError {
+    move |error| AttachError::System { what, error: error.into() }
+}
+
+/// The attachment of one process.
+struct HostedPort {
+    area: &'static RuntimeArea,
+    window: core::ops::Range<usize>,
+    /// The public part of the window, after the runtime area.
+    heap: RefCell<Heap>,
+    /// Rings the proxy.
+    proxy_bell: OwnedFd,
+    /// Is rung by the proxy.
+    rank_bell: OwnedFd,
+    /// Closes when the proxy dies.
+    socket: UnixStream,
+    spin_budget: u32,
+}
+
+impl HostedPort {
+    fn connect(socket: &Path, job: String, rank: usize, size: usize, len: usize) -> Result<Self, AttachError> {
+        let len = len.max(2 * size_of::<RuntimeArea>()).next_multiple_of(4096);
+        let memory = memfd_create("xenolith-window", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
+            .map_err(system("create the rank's window"))?;
+        ftruncate(&memory, len as u64).map_err(system("size the rank's window"))?;
+        fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)
+            .map_err(system("seal the rank's window"))?;
+        // SAFETY: a fresh mapping, which stays for as long as the process lives.
+        let start =
+            unsafe { mmap(ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, &memory, 0) }
+                .map_err(system("map the rank's window"))?
+                .cast::<u8>();
+        // SAFETY: the start of the mapping is page-aligned, long enough and ours; it is never unmapped.
+        let area: &'static RuntimeArea = unsafe {
+            start.cast::<RuntimeArea>().write(RuntimeArea::new());
+            &*start.cast::<RuntimeArea>()
+        };
+        let public = size_of::<RuntimeArea>();
+        // SAFETY: the rest of the mapping is ours and stays; other ranks change only what was allocated from it.
+        let heap = unsafe { Heap::new(start.add(public), len - public) };
+        let bell = || eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(system("create a doorbell"));
+        let (proxy_bell, rank_bell) = (bell()?, bell()?);
+        let base = start.expose_provenance() as u64;
+        let attach = Attach {
+            version: PROTOCOL_VERSION,
+            job,
+            rank: rank as u32,
+            layout: Layout {
+                window: base,
+                len: len as u64,
+                runtime: base,
+                public_start: base + public as u64,
+                public_end: base + len as u64,
+            },
+        };
+        let mut stream = UnixStream::connect(socket).map_err(system("reach the proxy (is dom0-proxy running?)"))?;
+        send_with_fds(&stream, &control::encode(&attach)?, [&memory, &proxy_bell, &rank_bell])
+            .map_err(system("attach to the proxy"))?;
+        let mut prefix = [0; 4];
+        stream.read_exact(&mut prefix).map_err(system("hear from the proxy"))?;
+        let mut body = vec![0; control::body_length(prefix)?];
+        stream.read_exact(&mut body).map_err(system("hear from the proxy"))?;
+        if let AttachReply::Refused(reason) = control::decode(&body)? {
+            return Err(AttachError::Refused(reason));
+        }
+        // Spinning helps only while every rank and the proxy have a processor each.
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let spin_budget = if size < processors { 5000 } else { 50 };
+        let window = start.addr()..start.addr() + len;
+        Ok(Self { area, window, heap: RefCell::new(heap), proxy_bell, rank_bell, socket: stream, spin_budget })
+    }
+}
+
+/// Sends `bytes`, with `fds` on the first of them.
+fn send_with_fds(socket: &UnixStream, bytes: &[u8], fds: [&OwnedFd; 3]) -> io::Result<()> {
+    let fds = fds.map(AsFd::as_fd);
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
+        return Err(io::Error::other("no room for the file descriptors"));
+    }
+    let sent = sendmsg(socket, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL)?;
+    io::Write::write_all(&mut &*socket, &bytes[sent..])
+}
+
+// SAFETY: `area` is always the same, and the heap hands out memory that is its own until it is given back.
+unsafe impl Port for HostedPort {
+    fn area(&self) -> &'static RuntimeArea {
+        self.area
+    }
+
+    fn notify(&self) {
+        // It fails only when the counter is full, and then the proxy is being woken anyway.
+        let _ = rustix::io::write(&self.proxy_bell, &1u64.to_ne_bytes());
+    }
+
+    fn wait(&self) -> Result<(), ProxyGone> {
+        let mut fds = [PollFd::new(&self.rank_bell, PollFlags::IN), PollFd::new(&self.socket, PollFlags::IN)];
+        // An interrupted call is an early return, which is allowed.
+        let _ = poll(&mut fds, None);
+        // The proxy says nothing more on the socket: whatever happens there is its end.
+        if !fds[1].revents().is_empty() {
+            return Err(ProxyGone);
+        }
+        let mut count = [0; 8];
+        let _ = rustix::io::read(&self.rank_bell, &mut count);
+        Ok(())
+    }
+
+    fn spin_budget(&self) -> u32 {
+        self.spin_budget
+    }
+
+    fn contains(&self, address: usize, len: usize) -> bool {
+        address >= self.window.start && address.checked_add(len).is_some_and(|end| end <= self.window.end)
+    }
+
+    fn alloc(&self, layout: AllocLayout) -> Option<NonNull<u8>> {
+        let memory = self.heap.borrow_mut().allocate_first_fit(layout).ok()?;
+        // SAFETY: just allocated with this size.
+        unsafe { memory.as_ptr().write_bytes(0, layout.size()) };
+        Some(memory)
+    }
+
+    unsafe fn dealloc(&self, memory: NonNull<u8>, layout: AllocLayout) {
+        // SAFETY: by the caller.
+        unsafe { self.heap.borrow_mut().deallocate(memory, layout) };
+    }
+}

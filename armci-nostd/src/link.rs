@@ -1,0 +1,208 @@
+//! A rank's end of the ring: starts operations, notices their ends, waits.
+
+use core::cell::{Cell, RefCell};
+use core::hint::spin_loop;
+use core::sync::atomic::Ordering;
+use std::prelude::v1::*;
+
+use crate::armci::Error;
+use crate::port::Port;
+use crate::ring::{Bell, Consumer, Producer, SharedSlots};
+use crate::wire::{COMPLETIONS, Completion, JobState, Request, RuntimeArea, SUBMISSIONS, Status};
+
+/// A rank's end of the ring.
+pub(crate) struct Link {
+    port: Box<dyn Port>,
+    area: &'static RuntimeArea,
+    rings: RefCell<Rings>,
+    /// Operations under way, by tag.
+    tags: Tags,
+}
+
+struct Rings {
+    submissions: Producer<'static, SharedSlots<Request>>,
+    completions: Consumer<'static, SharedSlots<Completion>>,
+}
+
+/// An operation that was started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ticket {
+    tag: u32,
+    generation: u32,
+}
+
+/// Which tags are in use. A tag is free again as soon as its operation has ended, whether or not anybody
+/// waits for it: a [`Ticket`] of an earlier generation has ended.
+struct Tags {
+    free: Cell<u128>,
+    generations: [Cell<u32>; SUBMISSIONS as usize],
+    values: [Cell<u64>; SUBMISSIONS as usize],
+}
+
+const _: () = assert!(SUBMISSIONS == u128::BITS, "one bit of `Tags::free` for each submission");
+
+impl Tags {
+    fn new() -> Self {
+        Self {
+            free: Cell::new(u128::MAX),
+            generations: [const { Cell::new(0) }; SUBMISSIONS as usize],
+            values: [const { Cell::new(0) }; SUBMISSIONS as usize],
+        }
+    }
+
+    fn take(&self) -> Option<Ticket> {
+        let free = self.free.get();
+        let tag = free.trailing_zeros();
+        if tag == u128::BITS {
+            return None;
+        }
+        self.free.set(free & !(1 << tag));
+        Some(Ticket { tag, generation: self.generations[tag as usize].get() })
+    }
+
+    /// Notes the end of the operation with `tag`. False if there is none.
+    fn end(&self, tag: u32, value: u64) -> bool {
+        if tag >= u128::BITS || self.free.get() & (1 << tag) != 0 {
+            return false;
+        }
+        let generation = &self.generations[tag as usize];
+        generation.set(generation.get().wrapping_add(1));
+        self.values[tag as usize].set(value);
+        self.free.set(self.free.get() | 1 << tag);
+        true
+    }
+
+    fn ended(&self, ticket: Ticket) -> bool {
+        self.generations[ticket.tag as usize].get() != ticket.generation
+    }
+}
+
+impl Link {
+    /// Takes up the ring of `port`, and waits until the proxy has attached the job.
+    pub fn attach(port: Box<dyn Port>) -> Result<Self, Error> {
+        let area = port.area();
+        let header = &area.header;
+        // SAFETY: the slots lie in the area, which lives for ever; nobody makes references to them.
+        let (submissions, completions) = unsafe {
+            (
+                SharedSlots::new(area.submissions.get().cast(), SUBMISSIONS),
+                SharedSlots::new(area.completions.get().cast(), COMPLETIONS),
+            )
+        };
+        let link = Self {
+            rings: RefCell::new(Rings {
+                submissions: Producer::new(submissions, &header.submission_tail.0, &header.submission_head.0),
+                completions: Consumer::new(completions, &header.completion_tail.0, &header.completion_head.0),
+            }),
+            area,
+            port,
+            tags: Tags::new(),
+        };
+        link.wait_until(|| link.state() == JobState::Attached)?;
+        Ok(link)
+    }
+
+    pub fn port(&self) -> &dyn Port {
+        &*self.port
+    }
+
+    pub fn area(&self) -> &'static RuntimeArea {
+        self.area
+    }
+
+    fn state(&self) -> JobState {
+        JobState::from_wire(self.area.header.state.0.load(Ordering::Acquire))
+    }
+
+    /// Starts an operation; `request.tag` is filled in here.
+    pub fn start(&self, mut request: Request) -> Result<Ticket, Error> {
+        let ticket = loop {
+            match self.tags.take() {
+                Some(ticket) => break ticket,
+                None => self.wait_until(|| self.tags.free.get() != 0)?,
+            }
+        };
+        request.tag = ticket.tag;
+        // As many tags as slots: a free tag means a free slot as soon as the proxy has released it.
+        while !self.push(request)? {
+            spin_loop();
+            self.check_alive()?;
+        }
+        if Bell(&self.area.header.proxy_asleep.0).take() {
+            self.port.notify();
+        }
+        Ok(ticket)
+    }
+
+    fn push(&self, request: Request) -> Result<bool, Error> {
+        let submissions = &mut self.rings.borrow_mut().submissions;
+        let pushed = submissions.push(request)?;
+        submissions.publish();
+        Ok(pushed)
+    }
+
+    /// Waits for the end of an operation and returns the completion's value.
+    pub fn finish(&self, ticket: Ticket) -> Result<u64, Error> {
+        self.wait_until(|| self.tags.ended(ticket))?;
+        Ok(self.tags.values[ticket.tag as usize].get())
+    }
+
+    /// Whether an operation has ended.
+    pub fn test(&self, ticket: Ticket) -> Result<bool, Error> {
+        self.drain()?;
+        if !self.tags.ended(ticket) {
+            self.check_alive()?;
+        }
+        Ok(self.tags.ended(ticket))
+    }
+
+    /// Notes all completions that are there.
+    fn drain(&self) -> Result<(), Error> {
+        let completions = &mut self.rings.borrow_mut().completions;
+        let mut any = false;
+        while let Some(completion) = completions.pop()? {
+            any = true;
+            if completion.status != u32::from(Status::Ok as u8) {
+                return Err(Error::JobFailed);
+            }
+            if !self.tags.end(completion.tag, completion.value) {
+                return Err(Error::StrayCompletion(completion.tag));
+            }
+        }
+        if any {
+            completions.release();
+        }
+        Ok(())
+    }
+
+    fn check_alive(&self) -> Result<(), Error> {
+        match self.state() {
+            JobState::Failed => Err(Error::JobFailed),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until `ready`, noting completions meanwhile. `ready` must depend on completions, or on memory
+    /// whose writer rings this rank's doorbell afterwards.
+    pub fn wait_until(&self, mut ready: impl FnMut() -> bool) -> Result<(), Error> {
+        let bell = Bell(&self.area.header.rank_asleep.0);
+        let mut spins = self.port.spin_budget();
+        loop {
+            self.drain()?;
+            if ready() {
+                return Ok(());
+            }
+            self.check_alive()?;
+            if spins > 0 {
+                spins -= 1;
+                spin_loop();
+                continue;
+            }
+            bell.arm();
+            let idle = !self.rings.borrow().completions.has_entries() && !ready() && self.check_alive().is_ok();
+            let result = if idle { self.port.wait() } else { Ok(()) };
+            bell.disarm();
+            result?;
+        }
+    }
+}

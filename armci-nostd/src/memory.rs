@@ -1,0 +1,386 @@
+//! What one request does to the memory of ranks: checked first, then done.
+//!
+//! The proxy calls [`execute`] for every entry that it takes from a ring; a rank without a proxy calls it on
+//! its own memory. Requests are hostile until checked: nothing is touched before rank, range and alignment
+//! are known to be right. The memory itself is shared with running ranks, so it is reached by raw pointers
+//! only, and nothing that is read from it decides where something is written.
+
+use core::num::NonZero;
+use core::ops::{Add, Mul, Range};
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crate::element::Complex;
+use crate::wire::control::Layout;
+use crate::wire::request::{ALL_RANKS, INLINE_BYTES};
+use crate::wire::{AccKind, Flags, Mailbox, Opcode, Request, RmwKind, RuntimeArea};
+
+/// One rank's memory, as it is mapped here.
+#[derive(Debug)]
+pub struct Window {
+    /// Where the window's first byte is mapped.
+    base: NonNull<u8>,
+    /// The rank's own addresses of the window.
+    window: Range<u64>,
+    /// The part that other ranks may touch.
+    public: Range<u64>,
+    /// The rank's mailbox.
+    mailbox: Range<u64>,
+}
+
+// SAFETY: the memory behind the pointer is shared by design; all accesses are raw.
+unsafe impl Send for Window {}
+
+/// A layout that can not be true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LayoutError {
+    /// Window, public range or runtime area wrap around the address space.
+    #[error("its memory wraps around the address space")]
+    Wraps,
+    /// The public range does not lie in the window.
+    #[error("its public range does not lie in its window")]
+    PublicOutside,
+    /// The runtime area does not lie in the window, or not on a page boundary.
+    #[error("its runtime area does not lie on whole pages of its window")]
+    RuntimeOutside,
+    /// The public range covers the runtime area.
+    #[error("its public range covers its runtime area")]
+    Overlap,
+}
+
+impl Window {
+    /// The memory described by `layout`, mapped at `base`.
+    ///
+    /// # Safety
+    /// `base` must be page-aligned and valid for reads and writes of `layout.len` bytes as long as the value lives. The memory
+    /// may change at any time, but no Rust reference to it may exist.
+    pub unsafe fn new(base: NonNull<u8>, layout: &Layout) -> Result<Self, LayoutError> {
+        let end = layout.window.checked_add(layout.len).ok_or(LayoutError::Wraps)?;
+        let runtime_end = layout.runtime.checked_add(size_of::<RuntimeArea>() as u64).ok_or(LayoutError::Wraps)?;
+        let public = layout.public_start..layout.public_end;
+        if public.start < layout.window || public.end > end || public.start > public.end {
+            return Err(LayoutError::PublicOutside);
+        }
+        let page = align_of::<RuntimeArea>() as u64;
+        if layout.runtime < layout.window
+            || runtime_end > end
+            || !(layout.runtime - layout.window).is_multiple_of(page)
+            || !layout.runtime.is_multiple_of(page)
+        {
+            return Err(LayoutError::RuntimeOutside);
+        }
+        if public.start < runtime_end && layout.runtime < public.end {
+            return Err(LayoutError::Overlap);
+        }
+        let mailbox = layout.runtime + core::mem::offset_of!(RuntimeArea, mailbox) as u64;
+        Ok(Self { base, window: layout.window..end, public, mailbox: mailbox..mailbox + size_of::<Mailbox>() as u64 })
+    }
+
+    /// All of this address space, for a rank that is alone in it. Only places in it that the rank has
+    /// allocated itself may be asked for: nothing is checked but that the address is not null.
+    pub(crate) fn everything() -> Self {
+        let all = 1..u64::MAX;
+        Self {
+            base: NonNull::without_provenance(NonZero::<usize>::MIN),
+            window: all.clone(),
+            public: all.clone(),
+            mailbox: all,
+        }
+    }
+
+    /// Where the runtime area is mapped.
+    pub fn area(&self) -> NonNull<RuntimeArea> {
+        let runtime = self.mailbox.start - core::mem::offset_of!(RuntimeArea, mailbox) as u64;
+        self.mapped(runtime).cast()
+    }
+
+    /// Where the rank's `address`, which lies in the window or at its end, is mapped here.
+    fn mapped(&self, address: u64) -> NonNull<u8> {
+        debug_assert!(self.window.contains(&address) || address == self.window.end);
+        // SAFETY: every caller has checked that the address lies in the window, which is mapped whole.
+        unsafe { self.base.add((address - self.window.start) as usize) }
+    }
+
+    /// The rank's own bytes at `address`.
+    fn own(&self, address: u64, len: u64) -> Result<NonNull<u8>, Fault> {
+        self.checked(address, len, &self.window, Side::Local)
+    }
+
+    /// The bytes that another rank means by `request.remote`.
+    fn target(&self, request: &Request, flags: Flags, len: u64) -> Result<NonNull<u8>, Fault> {
+        if !flags.contains(Flags::MAILBOX) {
+            return self.checked(request.remote, len, &self.public, Side::Remote);
+        }
+        let address = self.mailbox.start.checked_add(request.remote);
+        self.checked(address.unwrap_or(u64::MAX), len, &self.mailbox, Side::Remote)
+    }
+
+    fn checked(&self, address: u64, len: u64, range: &Range<u64>, side: Side) -> Result<NonNull<u8>, Fault> {
+        // Nothing is touched at length zero, so any address will do, null included.
+        if len == 0 {
+            return Ok(self.base);
+        }
+        match address.checked_add(len) {
+            Some(end) if address >= range.start && end <= range.end => Ok(self.mapped(address)),
+            _ => Err(Fault::Range { side, address, len, start: range.start, end: range.end }),
+        }
+    }
+}
+
+/// Whose memory an address is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The asking rank's.
+    Local,
+    /// The target's.
+    Remote,
+}
+
+impl core::fmt::Display for Side {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Local => "own window",
+            Self::Remote => "target's public range",
+        })
+    }
+}
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// No operation has this number.
+    #[error("unknown opcode {0}")]
+    Opcode(u8),
+    /// Flags that do not exist, or not with this operation.
+    #[error("flags {flags:#x} do not go with {opcode:?}")]
+    Flags {
+        /// The flags.
+        flags: u8,
+        /// The operation.
+        opcode: Opcode,
+    },
+    /// No element type or read-modify-write has this number.
+    #[error("unknown kind {kind} for {opcode:?}")]
+    Kind {
+        /// The number.
+        kind: u8,
+        /// The operation.
+        opcode: Opcode,
+    },
+    /// A reserved field is not zero.
+    #[error("a reserved field is not zero")]
+    Reserved,
+    /// No such rank in this job.
+    #[error("no rank {rank} in a job of {size}")]
+    Rank {
+        /// The rank asked for.
+        rank: u32,
+        /// Ranks in the job.
+        size: usize,
+    },
+    /// Bytes outside of what may be touched.
+    #[error("{len} bytes at {address:#x} are outside of the {side} {start:#x}..{end:#x}")]
+    Range {
+        /// Whose memory.
+        side: Side,
+        /// First address.
+        address: u64,
+        /// Bytes.
+        len: u64,
+        /// First address that may be touched.
+        start: u64,
+        /// The address after the last that may be touched.
+        end: u64,
+    },
+    /// An address that is not a multiple of the element's alignment.
+    #[error("address {address:#x} is not a multiple of {align}")]
+    Misaligned {
+        /// The address.
+        address: u64,
+        /// What it must be a multiple of.
+        align: usize,
+    },
+    /// A length that is not a whole number of elements, or does not fit the operation.
+    #[error("{len} bytes do not go with {opcode:?}")]
+    Length {
+        /// The length.
+        len: u64,
+        /// The operation.
+        opcode: Opcode,
+    },
+}
+
+/// What a request did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effect {
+    /// For the completion: what a read-modify-write found.
+    pub value: u64,
+    /// Bytes moved.
+    pub bytes: u64,
+    /// The rank whose doorbell is to be rung.
+    pub notify: Option<u32>,
+}
+
+/// Checks a request of rank `origin` and does it. `windows` holds the memory of every rank of the job.
+///
+/// Calls for one job must not overlap: that is what makes accumulates and read-modify-writes atomic.
+///
+/// # Errors
+/// A [`Fault`], with no memory touched.
+///
+/// # Panics
+/// If `origin` has no window.
+pub fn execute(origin: usize, request: &Request, windows: &[Window]) -> Result<Effect, Fault> {
+    let opcode = Opcode::from_wire(request.opcode).ok_or(Fault::Opcode(request.opcode))?;
+    let bad_flags = Fault::Flags { flags: request.flags, opcode };
+    let flags = Flags::from_bits(request.flags).ok_or(bad_flags)?;
+    if flags.contains(Flags::INLINE) && opcode != Opcode::Put {
+        return Err(bad_flags);
+    }
+    if request.reserved0 != 0 || request.reserved1 != 0 || request.reserved2 != 0 {
+        return Err(Fault::Reserved);
+    }
+    // Operations are done one after the other and at once, so all earlier ones are complete.
+    if opcode == Opcode::Fence && request.rank == ALL_RANKS {
+        return Ok(Effect::default());
+    }
+    let own = &windows[origin];
+    let target = windows.get(request.rank as usize).ok_or(Fault::Rank { rank: request.rank, size: windows.len() })?;
+    let len = request.len;
+    let mut effect = Effect { notify: flags.contains(Flags::NOTIFY).then_some(request.rank), ..Effect::default() };
+    match opcode {
+        Opcode::Put if flags.contains(Flags::INLINE) => {
+            if len > INLINE_BYTES as u64 {
+                return Err(Fault::Length { len, opcode });
+            }
+            let destination = target.target(request, flags, len)?;
+            // SAFETY: `target` has checked the destination; the source is the entry's own copy, long enough.
+            unsafe { put_inline(&request.operand, destination.as_ptr(), len as usize) };
+            effect.bytes = len;
+        }
+        Opcode::Put => {
+            let source = own.own(request.local, len)?;
+            let destination = target.target(request, flags, len)?;
+            // SAFETY: both have been checked; `copy` allows overlap.
+            unsafe { ptr::copy(source.as_ptr(), destination.as_ptr(), len as usize) };
+            effect.bytes = len;
+        }
+        Opcode::Get => {
+            let source = target.target(request, flags, len)?;
+            let destination = own.own(request.local, len)?;
+            // SAFETY: both have been checked; `copy` allows overlap.
+            unsafe { ptr::copy(source.as_ptr(), destination.as_ptr(), len as usize) };
+            effect.bytes = len;
+        }
+        Opcode::Accumulate => {
+            let kind = AccKind::from_wire(request.kind).ok_or(Fault::Kind { kind: request.kind, opcode })?;
+            if !len.is_multiple_of(kind.size() as u64) {
+                return Err(Fault::Length { len, opcode });
+            }
+            let source = own.own(request.local, len)?;
+            let destination = target.target(request, flags, len)?;
+            if len != 0 {
+                check_align(destination, request.remote, kind.align())?;
+                // SAFETY: both have been checked, the destination for alignment too.
+                unsafe { accumulate(kind, &request.operand, source.as_ptr(), destination.as_ptr(), len as usize) };
+            }
+            effect.bytes = len;
+        }
+        Opcode::ReadModifyWrite => {
+            let kind = RmwKind::from_wire(request.kind).ok_or(Fault::Kind { kind: request.kind, opcode })?;
+            if len != kind.size() as u64 {
+                return Err(Fault::Length { len, opcode });
+            }
+            let word = target.target(request, flags, len)?;
+            check_align(word, request.remote, kind.size())?;
+            // SAFETY: the word has been checked for range and alignment.
+            effect.value = unsafe { read_modify_write(kind, word.as_ptr(), request.operand[0]) };
+            effect.bytes = len;
+        }
+        Opcode::Fence => {}
+    }
+    Ok(effect)
+}
+
+/// Windows are mapped on page boundaries, so alignment here is alignment at the rank.
+fn check_align(mapped: NonNull<u8>, address: u64, align: usize) -> Result<(), Fault> {
+    match mapped.addr().get().is_multiple_of(align) {
+        true => Ok(()),
+        false => Err(Fault::Misaligned { address, align }),
+    }
+}
+
+/// Writes the first `len` bytes of `data`. An aligned word is written whole and after all earlier writes,
+/// so that a rank that waits for it finds what was put before it.
+///
+/// # Safety
+/// `destination` must be valid for writes of `len` bytes, at most [`INLINE_BYTES`].
+unsafe fn put_inline(data: &[u64; 2], destination: *mut u8, len: usize) {
+    if len == 8 && destination.addr().is_multiple_of(8) {
+        // SAFETY: valid for 8 bytes, aligned.
+        unsafe { AtomicU64::from_ptr(destination.cast()) }.store(data[0], Ordering::Release);
+    } else {
+        // SAFETY: `data` has 16 bytes and is ours, `destination` has `len`.
+        unsafe { ptr::copy_nonoverlapping(data.as_ptr().cast(), destination, len) };
+    }
+}
+
+/// Does `kind` on the word and returns what was there.
+///
+/// # Safety
+/// `word` must be valid and aligned for the kind's size.
+unsafe fn read_modify_write(kind: RmwKind, word: *mut u8, operand: u64) -> u64 {
+    // SAFETY: by the caller. The word is shared with a running rank, which uses it atomically or not at all.
+    unsafe {
+        match kind {
+            RmwKind::FetchAdd32 => AtomicU32::from_ptr(word.cast()).fetch_add(operand as u32, Ordering::AcqRel).into(),
+            RmwKind::Swap32 => AtomicU32::from_ptr(word.cast()).swap(operand as u32, Ordering::AcqRel).into(),
+            RmwKind::FetchAdd64 => AtomicU64::from_ptr(word.cast()).fetch_add(operand, Ordering::AcqRel),
+            RmwKind::Swap64 => AtomicU64::from_ptr(word.cast()).swap(operand, Ordering::AcqRel),
+        }
+    }
+}
+
+/// `destination[i] += scale * source[i]` for the `len` bytes of elements.
+///
+/// # Safety
+/// Both must be valid for `len` bytes, a multiple of the kind's size; `destination` must be aligned for it.
+unsafe fn accumulate(kind: AccKind, scale: &[u64; 2], source: *const u8, destination: *mut u8, len: usize) {
+    use core::num::Wrapping;
+    let (low, high) = (scale[0] as u32, (scale[0] >> 32) as u32);
+    // SAFETY: by the caller; any bits are a value of these types.
+    unsafe {
+        match kind {
+            AccKind::Int => add_scaled(Wrapping(low as i32), source, destination, len),
+            AccKind::Long => add_scaled(Wrapping(scale[0] as i64), source, destination, len),
+            AccKind::Float => add_scaled(f32::from_bits(low), source, destination, len),
+            AccKind::Double => add_scaled(f64::from_bits(scale[0]), source, destination, len),
+            AccKind::Complex => {
+                let scale = Complex { re: f32::from_bits(low), im: f32::from_bits(high) };
+                add_scaled(scale, source, destination, len);
+            }
+            AccKind::DoubleComplex => {
+                let scale = Complex { re: f64::from_bits(scale[0]), im: f64::from_bits(scale[1]) };
+                add_scaled(scale, source, destination, len);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As for [`accumulate`], with any bits being a value of `T`.
+unsafe fn add_scaled<T: Copy + Add<Output = T> + Mul<Output = T>>(
+    scale: T,
+    source: *const u8,
+    destination: *mut u8,
+    len: usize,
+) {
+    let (source, destination) = (source.cast::<T>(), destination.cast::<T>());
+    for i in 0..len / size_of::<T>() {
+        // SAFETY: in bounds and aligned by the caller; the source may lie anywhere.
+        unsafe {
+            let sum = destination.add(i).read() + scale * source.add(i).read_unaligned();
+            destination.add(i).write(sum);
+        }
+    }
+}
