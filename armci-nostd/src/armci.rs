@@ -73,6 +73,7 @@ pub struct Armci {
 }
 
 /// How operations are done.
+#[expect(clippy::large_enum_variant, reason = "a program has one, and every operation goes through it")]
 pub(crate) enum Way {
     /// There is one rank and no proxy: here and now, on the rank's own memory.
     Alone(Window),

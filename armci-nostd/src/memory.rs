@@ -384,3 +384,282 @@ unsafe fn add_scaled<T: Copy + Add<Output = T> + Mul<Output = T>>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::prelude::v1::*;
+
+    use proptest::prelude::*;
+
+    const PAGE: usize = 4096;
+    /// Window: the runtime area, then one public page, then one private page.
+    const LEN: usize = size_of::<RuntimeArea>() + 2 * PAGE;
+    const PUBLIC: usize = size_of::<RuntimeArea>();
+
+    /// One rank's memory, at an address of its own that is not where it is mapped.
+    struct Memory {
+        bytes: NonNull<u8>,
+        window: Window,
+        address: u64,
+    }
+
+    fn allocation() -> core::alloc::Layout {
+        core::alloc::Layout::from_size_align(LEN, PAGE).unwrap()
+    }
+
+    impl Memory {
+        fn new(address: u64) -> Self {
+            // SAFETY: the size is not zero.
+            let bytes = NonNull::new(unsafe { std::alloc::alloc_zeroed(allocation()) }).unwrap();
+            // SAFETY: valid for LEN bytes until dropped.
+            let window = unsafe { Window::new(bytes, &layout(address)) }.unwrap();
+            Self { bytes, window, address }
+        }
+
+        fn contents(&self) -> Vec<u8> {
+            // SAFETY: valid for LEN bytes, and nobody writes while the slice lives.
+            unsafe { core::slice::from_raw_parts(self.bytes.as_ptr(), LEN) }.to_vec()
+        }
+
+        fn fill(&self, seed: u8) {
+            for i in 0..LEN {
+                // SAFETY: in bounds.
+                unsafe { self.bytes.add(i).write((i as u8).wrapping_mul(31).wrapping_add(seed)) };
+            }
+        }
+    }
+
+    impl Drop for Memory {
+        fn drop(&mut self) {
+            // SAFETY: allocated with this layout.
+            unsafe { std::alloc::dealloc(self.bytes.as_ptr(), allocation()) };
+        }
+    }
+
+    fn layout(address: u64) -> Layout {
+        Layout {
+            window: address,
+            len: LEN as u64,
+            runtime: address,
+            public_start: address + PUBLIC as u64,
+            public_end: address + (PUBLIC + PAGE) as u64,
+        }
+    }
+
+    fn ranks() -> (Vec<Memory>, Vec<Window>) {
+        let memories: Vec<_> = [0x10000, 0x7000_0000].map(Memory::new).into();
+        let windows = memories
+            .iter()
+            // SAFETY: as in `Memory::new`; the tests use one at a time.
+            .map(|memory| unsafe { Window::new(memory.bytes, &layout(memory.address)) }.unwrap())
+            .collect();
+        (memories, windows)
+    }
+
+    /// A number that is often near a limit.
+    fn near() -> impl Strategy<Value = u64> {
+        prop_oneof![
+            any::<u64>(),
+            (0u64..40).prop_map(|d| u64::MAX - d),
+            0u64..=2 * PAGE as u64,
+            (0u64..40).prop_map(|d| 0x10000 + PUBLIC as u64 - 20 + d),
+            (0u64..40).prop_map(|d| 0x7000_0000 + PUBLIC as u64 - 20 + d),
+            (0u64..40).prop_map(|d| 0x7000_0000 + (PUBLIC + PAGE) as u64 - 20 + d),
+            (0u64..40).prop_map(|d| 0x10000 + LEN as u64 - 20 + d),
+            Just(0x7000_0000 + PUBLIC as u64),
+            Just(0x10000 + PUBLIC as u64),
+        ]
+    }
+
+    fn any_request() -> impl Strategy<Value = Request> {
+        let shape = (0u8..8, 0u8..16, 0u8..8, prop_oneof![0u32..3, any::<u32>()], any::<[u64; 2]>());
+        let len = prop_oneof![0u64..64, near()];
+        (shape, near(), near(), len).prop_map(|((opcode, flags, kind, rank, operand), remote, local, len)| Request {
+            opcode,
+            flags,
+            kind,
+            rank,
+            remote,
+            local,
+            len,
+            operand,
+            ..Request::default()
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
+        /// Whatever a rank asks for: only public bytes and the mailbox of the target change, or bytes of its own that it named; a
+        /// refused request changes nothing.
+        #[test]
+        fn nothing_else_is_touched(request in any_request()) {
+            let (memories, windows) = ranks();
+            memories[0].fill(1);
+            memories[1].fill(2);
+            let before: Vec<_> = memories.iter().map(Memory::contents).collect();
+            let result = execute(0, &request, &windows);
+            for (rank, memory) in memories.iter().enumerate() {
+                let named = request.local.saturating_sub(memory.address)
+                    ..request.local.saturating_add(request.len).saturating_sub(memory.address);
+                for (i, (old, new)) in before[rank].iter().zip(memory.contents()).enumerate() {
+                    let may_change = result.is_ok()
+                        && (request.rank as usize == rank
+                            && ((PUBLIC..PUBLIC + PAGE).contains(&i)
+                                || (request.flags & 2 != 0 && (4 * PAGE..PUBLIC).contains(&i)))
+                            || rank == 0 && request.opcode == Opcode::Get as u8 && named.contains(&(i as u64)));
+                    prop_assert!(*old == new || may_change, "byte {i:#x} of rank {rank} changed: {result:?}");
+                }
+            }
+        }
+
+        #[test]
+        fn put_and_get_move_the_bytes(
+            from in 0usize..PAGE, to in 0usize..PAGE, len in 0usize..PAGE, get in any::<bool>(), target in 0u32..2
+        ) {
+            let len = len.min(PAGE - from).min(PAGE - to);
+            let (memories, windows) = ranks();
+            memories[0].fill(1);
+            memories[1].fill(2);
+            let target_at = memories[target as usize].address + PUBLIC as u64;
+            let own_at = memories[0].address + PUBLIC as u64;
+            let mut model: Vec<_> = memories.iter().map(Memory::contents).collect();
+            let t = target as usize;
+            let request = if get {
+                let bytes = model[t][PUBLIC + from..][..len].to_vec();
+                model[0][PUBLIC + to..][..len].copy_from_slice(&bytes);
+                Request { opcode: 2, rank: target, remote: target_at + from as u64, local: own_at + to as u64, len: len as u64, ..Request::default() }
+            } else {
+                let bytes = model[0][PUBLIC + from..][..len].to_vec();
+                model[t][PUBLIC + to..][..len].copy_from_slice(&bytes);
+                Request { opcode: 1, rank: target, remote: target_at + to as u64, local: own_at + from as u64, len: len as u64, ..Request::default() }
+            };
+            let effect = execute(0, &request, &windows).unwrap();
+            prop_assert_eq!(effect, Effect { bytes: len as u64, ..Effect::default() });
+            prop_assert_eq!(memories.iter().map(Memory::contents).collect::<Vec<_>>(), model);
+        }
+
+        #[test]
+        fn integers_accumulate_wrapping(values in proptest::collection::vec(any::<(i64, i64)>(), 1..32), scale in any::<i64>(), shift in 0u64..8) {
+            let (memories, windows) = ranks();
+            let (source, target) = (LEN - PAGE + shift as usize, PUBLIC);
+            for (i, (old, add)) in values.iter().enumerate() {
+                // SAFETY: in bounds; the source may be unaligned.
+                unsafe {
+                    memories[1].bytes.add(target).cast::<i64>().add(i).write(*old);
+                    memories[0].bytes.add(source).cast::<i64>().add(i).write_unaligned(*add);
+                }
+            }
+            let request = Request {
+                opcode: Opcode::Accumulate as u8,
+                kind: AccKind::Long as u8,
+                rank: 1,
+                remote: memories[1].address + target as u64,
+                local: memories[0].address + source as u64,
+                len: 8 * values.len() as u64,
+                operand: [scale as u64, 0],
+                ..Request::default()
+            };
+            execute(0, &request, &windows).unwrap();
+            let after = memories[1].contents();
+            for (i, (old, add)) in values.iter().enumerate() {
+                let sum = i64::from_ne_bytes(after[target + 8 * i..][..8].try_into().unwrap());
+                prop_assert_eq!(sum, old.wrapping_add(scale.wrapping_mul(*add)));
+            }
+        }
+    }
+
+    #[test]
+    fn complex_numbers_multiply_as_such() {
+        let (memories, windows) = ranks();
+        let (own, target) = (memories[0].address + (LEN - PAGE) as u64, memories[1].address + PUBLIC as u64);
+        // SAFETY: in bounds and aligned.
+        unsafe {
+            memories[0].bytes.add(LEN - PAGE).cast::<[f64; 2]>().write([2.0, 3.0]);
+            memories[1].bytes.add(PUBLIC).cast::<[f64; 2]>().write([10.0, 20.0]);
+        }
+        let request = Request {
+            opcode: Opcode::Accumulate as u8,
+            kind: AccKind::DoubleComplex as u8,
+            rank: 1,
+            remote: target,
+            local: own,
+            len: 16,
+            operand: [0f64.to_bits(), 1f64.to_bits()],
+            ..Request::default()
+        };
+        execute(0, &request, &windows).unwrap();
+        // SAFETY: in bounds and aligned.
+        assert_eq!(unsafe { memories[1].bytes.add(PUBLIC).cast::<[f64; 2]>().read() }, [10.0 - 3.0, 20.0 + 2.0]);
+    }
+
+    #[test]
+    fn words_change_and_say_what_was_there() {
+        let (memories, windows) = ranks();
+        let remote = memories[1].address + PUBLIC as u64;
+        let rmw = |kind: RmwKind, remote, operand| {
+            let request = Request {
+                opcode: Opcode::ReadModifyWrite as u8,
+                kind: kind as u8,
+                rank: 1,
+                remote,
+                len: kind.size() as u64,
+                operand: [operand, 0],
+                ..Request::default()
+            };
+            execute(0, &request, &windows).map(|effect| effect.value)
+        };
+        assert_eq!(rmw(RmwKind::FetchAdd64, remote, u64::MAX), Ok(0));
+        assert_eq!(rmw(RmwKind::FetchAdd32, remote, 1), Ok(u32::MAX as u64), "the upper half must not leak in");
+        assert_eq!(rmw(RmwKind::Swap64, remote, 7), Ok(u64::MAX << 32), "nor the carry leak out");
+        assert_eq!(rmw(RmwKind::Swap32, remote, 8), Ok(7));
+        assert_eq!(rmw(RmwKind::Swap64, remote + 4, 8), Err(Fault::Misaligned { address: remote + 4, align: 8 }));
+    }
+
+    #[test]
+    fn layouts_that_can_not_be_true_are_refused() {
+        let memory = Memory::new(0x10000);
+        let good = layout(0x10000);
+        // SAFETY: valid for the length of `good`; no other is used to touch memory.
+        let refused = |layout| unsafe { Window::new(memory.bytes, &layout) }.err();
+        assert_eq!(refused(good), None);
+        assert_eq!(refused(Layout { window: u64::MAX, ..good }), Some(LayoutError::Wraps));
+        assert_eq!(refused(Layout { runtime: u64::MAX - 4095, ..good }), Some(LayoutError::Wraps));
+        assert_eq!(
+            refused(Layout { public_end: good.window + good.len + 1, ..good }),
+            Some(LayoutError::PublicOutside)
+        );
+        assert_eq!(refused(Layout { public_start: 0, ..good }), Some(LayoutError::PublicOutside));
+        assert_eq!(refused(Layout { runtime: 0x10008, ..good }), Some(LayoutError::RuntimeOutside));
+        assert_eq!(
+            refused(Layout { runtime: good.window + good.len - 4096, ..good }),
+            Some(LayoutError::RuntimeOutside)
+        );
+        assert_eq!(refused(Layout { public_start: good.window, ..good }), Some(LayoutError::Overlap));
+        let _ = &memory.window;
+    }
+
+    #[test]
+    fn each_wrong_request_is_refused_with_its_reason() {
+        let (memories, windows) = ranks();
+        let remote = memories[1].address + PUBLIC as u64;
+        let good = Request { opcode: 1, rank: 1, remote, local: memories[0].address, len: 64, ..Request::default() };
+        let fault = |request: Request| execute(0, &request, &windows).unwrap_err().to_string();
+        assert!(execute(0, &good, &windows).is_ok());
+        assert_eq!(fault(Request { opcode: 99, ..good }), "unknown opcode 99");
+        assert_eq!(fault(Request { flags: 0x80, ..good }), "flags 0x80 do not go with Put");
+        assert_eq!(fault(Request { rank: 2, ..good }), "no rank 2 in a job of 2");
+        assert_eq!(fault(Request { reserved2: 1, ..good }), "a reserved field is not zero");
+        assert_eq!(fault(Request { opcode: 3, kind: 9, ..good }), "unknown kind 9 for Accumulate");
+        assert_eq!(fault(Request { opcode: 3, kind: 2, len: 12, ..good }), "12 bytes do not go with Accumulate");
+        assert_eq!(
+            fault(Request { len: PAGE as u64 + 1, ..good }),
+            "4097 bytes at 0x70009000 are outside of the target's public range 0x70009000..0x7000a000"
+        );
+        assert_eq!(
+            fault(Request { local: u64::MAX - 10, ..good }),
+            "64 bytes at 0xfffffffffffffff5 are outside of the own window 0x10000..0x1b000"
+        );
+    }
+}
