@@ -83,60 +83,27 @@ pub enum BuildError {
 /// When the application does not compile, is not an image, or the results cannot be written.
 pub fn build(options: &BuildOptions) -> Result<Vec<BuiltImage>, BuildError> {
     let project = Project::locate(options.application.clone())?;
-    let out = options
-        .out
-        .clone()
-        .unwrap_or_else(|| project.target_directory().join("images"));
+    let out = options.out.clone().unwrap_or_else(|| project.target_directory().join("images"));
     let executables = project.compile()?;
-    fs::create_dir_all(&out).map_err(|error| BuildError::File {
-        path: out.clone(),
-        error,
-    })?;
-    executables
-        .iter()
-        .map(|executable| package(executable, options, &out))
-        .collect()
+    fs::create_dir_all(&out).map_err(|error| BuildError::File { path: out.clone(), error })?;
+    executables.iter().map(|executable| package(executable, options, &out)).collect()
 }
 
-fn package(
-    executable: &Executable,
-    options: &BuildOptions,
-    out: &Path,
-) -> Result<BuiltImage, BuildError> {
+fn package(executable: &Executable, options: &BuildOptions, out: &Path) -> Result<BuiltImage, BuildError> {
     let name = executable.name.clone();
-    let broken = |error| BuildError::Image {
-        name: name.clone(),
-        error,
-    };
-    let elf = fs::read(&executable.path).map_err(|error| BuildError::File {
-        path: executable.path.clone(),
-        error,
-    })?;
+    let broken = |error| BuildError::Image { name: name.clone(), error };
+    let elf = fs::read(&executable.path).map_err(|error| BuildError::File { path: executable.path.clone(), error })?;
     let mut img = strip(&elf).map_err(broken)?;
     let info = image::seal(&mut img).map_err(broken)?;
     let needed = Mebibytes::covering(info.minimum_memory);
     if options.memory < needed {
-        return Err(BuildError::TooLittleMemory {
-            name,
-            wanted: options.memory,
-            needed,
-        });
+        return Err(BuildError::TooLittleMemory { name, wanted: options.memory, needed });
     }
 
     let file = |extension: &str| out.join(format!("{name}.{extension}"));
     let image_name = format!("{name}.img");
-    let kernel = options
-        .install_dir
-        .as_deref()
-        .unwrap_or(Path::new(""))
-        .join(image_name);
-    let config = XlConfig {
-        name: &name,
-        kernel: &kernel,
-        memory: options.memory,
-        args: &options.args,
-    }
-    .to_text();
+    let kernel = options.install_dir.as_deref().unwrap_or(Path::new("")).join(image_name);
+    let config = XlConfig { name: &name, kernel: &kernel, memory: options.memory, args: &options.args }.to_text();
     let built = BuiltImage {
         elf: file("elf"),
         img: file("img"),
@@ -158,8 +125,5 @@ fn publish(path: &Path, contents: &[u8]) -> Result<(), BuildError> {
     let aside = PathBuf::from(aside);
     fs::write(&aside, contents)
         .and_then(|()| fs::rename(&aside, path))
-        .map_err(|error| BuildError::File {
-            path: path.to_owned(),
-            error,
-        })
+        .map_err(|error| BuildError::File { path: path.to_owned(), error })
 }

@@ -29,16 +29,9 @@ impl Targets {
             return vec!["--bins".into()];
         }
         let flagged = |flag: &'static str, names: &[String]| {
-            names
-                .iter()
-                .flat_map(|name| [flag.to_owned(), name.clone()])
-                .collect::<Vec<_>>()
+            names.iter().flat_map(|name| [flag.to_owned(), name.clone()]).collect::<Vec<_>>()
         };
-        [
-            flagged("--example", &self.examples),
-            flagged("--bin", &self.bins),
-        ]
-        .concat()
+        [flagged("--example", &self.examples), flagged("--bin", &self.bins)].concat()
     }
 }
 
@@ -108,10 +101,7 @@ impl Project {
         if let Some(path) = &application.manifest_path {
             command.manifest_path(path);
         }
-        Ok(Self {
-            metadata: command.exec()?,
-            application,
-        })
+        Ok(Self { metadata: command.exec()?, application })
     }
 
     /// Where cargo puts what it builds.
@@ -132,34 +122,19 @@ impl Project {
             if let Message::CompilerArtifact(artifact) = message?
                 && let Some(path) = artifact.executable
             {
-                executables.push(Executable {
-                    name: artifact.target.name,
-                    path: path.into(),
-                });
+                executables.push(Executable { name: artifact.target.name, path: path.into() });
             }
         }
         if !child.wait()?.success() {
             return Err(CompileError::Failed);
         }
-        if executables.is_empty() {
-            Err(CompileError::NoExecutable)
-        } else {
-            Ok(executables)
-        }
+        if executables.is_empty() { Err(CompileError::NoExecutable) } else { Ok(executables) }
     }
 
     fn cargo(&self) -> Result<Command, CompileError> {
         let package = self.package()?;
-        let mut command =
-            Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
-        command.args([
-            "build",
-            "--message-format=json-render-diagnostics",
-            "--target",
-            TARGET,
-            "--profile",
-            PROFILE,
-        ]);
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+        command.args(["build", "--message-format=json-render-diagnostics", "--target", TARGET, "--profile", PROFILE]);
         for setting in [
             r#"inherits="release""#,
             r#"panic="abort""#,
@@ -169,14 +144,9 @@ impl Project {
             r#"strip="none""#,
             "overflow-checks=false",
         ] {
-            command
-                .arg("--config")
-                .arg(format!("profile.{PROFILE}.{setting}"));
+            command.arg("--config").arg(format!("profile.{PROFILE}.{setting}"));
         }
-        command
-            .arg("--manifest-path")
-            .arg(&package.manifest_path)
-            .args(["--package", &package.name]);
+        command.arg("--manifest-path").arg(&package.manifest_path).args(["--package", &package.name]);
         command.args(self.application.targets.to_args());
         if !self.application.features.is_empty() {
             command.args(["--features", &self.application.features.join(",")]);
@@ -194,14 +164,8 @@ impl Project {
             .find(|package| package.name.as_str() == KERNEL_PACKAGE)
             .ok_or(CompileError::NoKernel)?;
         let script = kernel.manifest_path.with_file_name(LINKER_SCRIPT);
-        let mut flags: Vec<String> = [
-            "--cfg",
-            "xenolith_guest",
-            "--check-cfg",
-            "cfg(xenolith_guest)",
-        ]
-        .map(str::to_owned)
-        .into();
+        let mut flags: Vec<String> =
+            ["--cfg", "xenolith_guest", "--check-cfg", "cfg(xenolith_guest)"].map(str::to_owned).into();
         let mut codegen = |option: String| flags.extend(["-C".to_owned(), option]);
         codegen("relocation-model=static".into());
         codegen("force-frame-pointers=yes".into());
@@ -226,18 +190,11 @@ impl Project {
 
     fn package(&self) -> Result<&Package, CompileError> {
         let members = self.metadata.workspace_packages();
-        let named = |name: &str| {
-            members
-                .iter()
-                .copied()
-                .find(|package| package.name.as_str() == name)
-        };
+        let named = |name: &str| members.iter().copied().find(|package| package.name.as_str() == name);
         match (&self.application.package, self.metadata.root_package()) {
             (Some(name), _) => named(name).ok_or_else(|| CompileError::NoPackage(name.clone())),
             (None, Some(package)) => Ok(package),
-            (None, None) => {
-                named(KERNEL_PACKAGE).ok_or_else(|| CompileError::NoPackage(KERNEL_PACKAGE.into()))
-            }
+            (None, None) => named(KERNEL_PACKAGE).ok_or_else(|| CompileError::NoPackage(KERNEL_PACKAGE.into())),
         }
     }
 }
@@ -249,13 +206,7 @@ mod tests {
     #[test]
     fn unnamed_targets_mean_all_binaries() {
         assert_eq!(Targets::default().to_args(), ["--bins"]);
-        let named = Targets {
-            examples: vec!["hello".into(), "cg".into()],
-            bins: vec!["app".into()],
-        };
-        assert_eq!(
-            named.to_args(),
-            ["--example", "hello", "--example", "cg", "--bin", "app"]
-        );
+        let named = Targets { examples: vec!["hello".into(), "cg".into()], bins: vec!["app".into()] };
+        assert_eq!(named.to_args(), ["--example", "hello", "--example", "cg", "--bin", "app"]);
     }
 }

@@ -25,9 +25,7 @@ pub struct Frame {
 
 /// Why nothing can be explained.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "no symbols to be read ({0}); give the .elf file that image-builder wrote beside the image"
-)]
+#[error("no symbols to be read ({0}); give the .elf file that image-builder wrote beside the image")]
 pub struct NoSymbols(String);
 
 /// What an address stands for.
@@ -50,9 +48,7 @@ impl Symbols {
     /// # Errors
     /// When it cannot be read.
     pub fn open(elf: &Path) -> Result<Self, NoSymbols> {
-        Loader::new(elf)
-            .map(|loader| Self { loader })
-            .map_err(|error| NoSymbols(error.to_string()))
+        Loader::new(elf).map(|loader| Self { loader }).map_err(|error| NoSymbols(error.to_string()))
     }
 
     /// Explains one address. Unknown ones have no frames.
@@ -80,12 +76,8 @@ impl Symbols {
             return found;
         };
         while let Ok(Some(frame)) = frames.next() {
-            let function = frame
-                .function
-                .and_then(|name| name.demangle().ok().map(std::borrow::Cow::into_owned));
-            let location = frame
-                .location
-                .and_then(|at| Some(format!("{}:{}", at.file?, at.line.unwrap_or(0))));
+            let function = frame.function.and_then(|name| name.demangle().ok().map(std::borrow::Cow::into_owned));
+            let location = frame.location.and_then(|at| Some(format!("{}:{}", at.file?, at.line.unwrap_or(0))));
             found.push(Frame { function, location });
         }
         found

@@ -79,9 +79,7 @@ pub enum ImageError {
     #[error("damaged: {0}; copy or build it again")]
     Damaged(&'static str),
     /// No note tells Xen where to start the guest.
-    #[error(
-        "no PVH entry note, so Xen cannot start it; the application must depend on guest-kernel"
-    )]
+    #[error("no PVH entry note, so Xen cannot start it; the application must depend on guest-kernel")]
     NoPvhNote,
     /// An image for Xen, but not one of ours.
     #[error("no Xenolith note, so it is not a Xenolith image; build it with image-builder")]
@@ -93,14 +91,10 @@ pub enum ImageError {
         found: u32,
     },
     /// The note's hash is still empty.
-    #[error(
-        "not sealed (this may be the file with symbols); use the .img file that image-builder writes"
-    )]
+    #[error("not sealed (this may be the file with symbols); use the .img file that image-builder writes")]
     NotSealed,
     /// Some byte differs from what was sealed.
-    #[error(
-        "corrupt: checksum {computed} does not match the sealed {sealed}; copy or build it again"
-    )]
+    #[error("corrupt: checksum {computed} does not match the sealed {sealed}; copy or build it again")]
     ChecksumDiffers {
         /// First bytes of the hash in the note, in hexadecimal.
         sealed: String,
@@ -149,10 +143,7 @@ fn inspect(image: &[u8]) -> Result<(ImageInfo, Range<usize>), ImageError> {
     let segments = program_headers(image)?;
 
     let mut span: Option<Range<u64>> = None;
-    for segment in segments
-        .iter()
-        .filter(|segment| segment.p_type(LittleEndian) == PT_LOAD)
-    {
+    for segment in segments.iter().filter(|segment| segment.p_type(LittleEndian) == PT_LOAD) {
         let start = segment.p_paddr(LittleEndian);
         let end = start
             .checked_add(segment.p_memsz(LittleEndian))
@@ -164,16 +155,10 @@ fn inspect(image: &[u8]) -> Result<(ImageInfo, Range<usize>), ImageError> {
 
     let mut entry = None;
     let mut seal_note = None;
-    for segment in segments
-        .iter()
-        .filter(|segment| segment.p_type(LittleEndian) == PT_NOTE)
-    {
+    for segment in segments.iter().filter(|segment| segment.p_type(LittleEndian) == PT_NOTE) {
         for Note { name, kind, desc } in notes(image, file_range(segment, image)?) {
             if name == XEN_NOTE_NAME && kind == XEN_NOTE_PHYS32_ENTRY {
-                entry = image
-                    .get(desc)
-                    .and_then(|bytes| bytes.first_chunk())
-                    .map(|bytes| u32::from_le_bytes(*bytes));
+                entry = image.get(desc).and_then(|bytes| bytes.first_chunk()).map(|bytes| u32::from_le_bytes(*bytes));
             } else if name == NOTE_NAME && kind == NOTE_TYPE && desc.len() == NOTE_DESC_LEN {
                 seal_note = Some(desc);
             }
@@ -181,14 +166,10 @@ fn inspect(image: &[u8]) -> Result<(ImageInfo, Range<usize>), ImageError> {
     }
     let entry = entry.ok_or(ImageError::NoPvhNote)?;
     if !span.contains(&u64::from(entry)) {
-        return Err(ImageError::Damaged(
-            "the PVH entry point lies outside the image",
-        ));
+        return Err(ImageError::Damaged("the PVH entry point lies outside the image"));
     }
     let note = seal_note.ok_or(ImageError::NoXenolithNote)?;
-    let desc: &[u8; NOTE_DESC_LEN] = image[note.clone()]
-        .first_chunk()
-        .ok_or(ImageError::NoXenolithNote)?;
+    let desc: &[u8; NOTE_DESC_LEN] = image[note.clone()].first_chunk().ok_or(ImageError::NoXenolithNote)?;
     let version = u32::from_le_bytes([desc[0], desc[1], desc[2], desc[3]]);
     if version != NOTE_VERSION {
         return Err(ImageError::OtherVersion { found: version });
@@ -198,91 +179,49 @@ fn inspect(image: &[u8]) -> Result<(ImageInfo, Range<usize>), ImageError> {
     hash.copy_from_slice(&desc[HASH_OFFSET..]);
 
     let minimum_memory = (span.end + KERNEL_HEADROOM).next_multiple_of(MIB);
-    Ok((
-        ImageInfo {
-            version,
-            entry,
-            span,
-            minimum_memory,
-            hash,
-        },
-        hash_range,
-    ))
+    Ok((ImageInfo { version, entry, span, minimum_memory, hash }, hash_range))
 }
 
 /// The program headers of a static x86-64 executable all of whose contents are present.
-pub(crate) fn program_headers(
-    image: &[u8],
-) -> Result<&[ProgramHeader64<LittleEndian>], ImageError> {
+pub(crate) fn program_headers(image: &[u8]) -> Result<&[ProgramHeader64<LittleEndian>], ImageError> {
     if !image.starts_with(b"\x7fELF") {
         return Err(ImageError::NotElf);
     }
     require(image, size_of::<FileHeader64<LittleEndian>>() as u64)?;
-    let header = FileHeader64::<LittleEndian>::parse(image)
-        .map_err(|_| ImageError::WrongElf("not 64-bit"))?;
-    let endian = header
-        .endian()
-        .map_err(|_| ImageError::WrongElf("not little-endian"))?;
+    let header = FileHeader64::<LittleEndian>::parse(image).map_err(|_| ImageError::WrongElf("not 64-bit"))?;
+    let endian = header.endian().map_err(|_| ImageError::WrongElf("not little-endian"))?;
     if header.e_machine(endian) != EM_X86_64 {
         return Err(ImageError::WrongElf("another processor"));
     }
     if header.e_type(endian) != ET_EXEC {
         return Err(ImageError::WrongElf("not linked to a fixed address"));
     }
-    let headers_end = |offset: u64, count: u16, size: u16| {
-        offset.saturating_add(u64::from(count).saturating_mul(u64::from(size)))
-    };
-    require(
-        image,
-        headers_end(
-            header.e_phoff(endian),
-            header.e_phnum(endian),
-            header.e_phentsize(endian),
-        ),
-    )?;
-    require(
-        image,
-        headers_end(
-            header.e_shoff(endian),
-            header.e_shnum(endian),
-            header.e_shentsize(endian),
-        ),
-    )?;
-    let segments = header
-        .program_headers(endian, image)
-        .map_err(|_| ImageError::Damaged("bad program headers"))?;
+    let headers_end =
+        |offset: u64, count: u16, size: u16| offset.saturating_add(u64::from(count).saturating_mul(u64::from(size)));
+    require(image, headers_end(header.e_phoff(endian), header.e_phnum(endian), header.e_phentsize(endian)))?;
+    require(image, headers_end(header.e_shoff(endian), header.e_shnum(endian), header.e_shentsize(endian)))?;
+    let segments = header.program_headers(endian, image).map_err(|_| ImageError::Damaged("bad program headers"))?;
     for segment in segments {
         file_range(segment, image)?;
         if segment.p_type(endian) == PT_LOAD && segment.p_filesz(endian) > segment.p_memsz(endian) {
-            return Err(ImageError::Damaged(
-                "a segment is larger in the file than in memory",
-            ));
+            return Err(ImageError::Damaged("a segment is larger in the file than in memory"));
         }
     }
     Ok(segments)
 }
 
 /// Where in the file a segment's contents lie.
-pub(crate) fn file_range(
-    segment: &ProgramHeader64<LittleEndian>,
-    image: &[u8],
-) -> Result<Range<usize>, ImageError> {
+pub(crate) fn file_range(segment: &ProgramHeader64<LittleEndian>, image: &[u8]) -> Result<Range<usize>, ImageError> {
     let (offset, size) = segment.file_range(LittleEndian);
     let end = offset.saturating_add(size);
     require(image, end)?;
-    let index = |value: u64| {
-        usize::try_from(value).map_err(|_| ImageError::Damaged("an offset is too large"))
-    };
+    let index = |value: u64| usize::try_from(value).map_err(|_| ImageError::Damaged("an offset is too large"));
     Ok(index(offset)?..index(end)?)
 }
 
 fn require(image: &[u8], needed: u64) -> Result<(), ImageError> {
     let found = image.len() as u64;
-    if found < needed {
-        Err(ImageError::Truncated { needed, found })
-    } else {
-        Ok(())
-    }
+    if found < needed { Err(ImageError::Truncated { needed, found }) } else { Ok(()) }
 }
 
 fn abbreviated(hash: &[u8; HASH_LEN]) -> String {

@@ -96,10 +96,7 @@ fn build_images(args: BuildArgs) -> Result<()> {
         application: Application {
             manifest_path: args.manifest_path,
             package: args.package,
-            targets: Targets {
-                examples: args.examples,
-                bins: args.bins,
-            },
+            targets: Targets { examples: args.examples, bins: args.bins },
             features: args.features,
             target_cpu: args.target_cpu,
         },
@@ -110,11 +107,7 @@ fn build_images(args: BuildArgs) -> Result<()> {
     };
     for built in build(&options)? {
         let needed = Mebibytes::covering(built.info.minimum_memory);
-        println!(
-            "{}: {} KiB, needs {needed} at least",
-            built.img.display(),
-            built.size.div_ceil(1024)
-        );
+        println!("{}: {} KiB, needs {needed} at least", built.img.display(), built.size.div_ceil(1024));
     }
     Ok(())
 }
@@ -136,30 +129,19 @@ fn check(path: &Path) -> Result<()> {
 
 fn explain(args: &ExplainArgs) -> Result<()> {
     let symbols = Symbols::open(&args.elf).with_context(|| args.elf.display().to_string())?;
-    let meaning = if args.exact {
-        Meaning::Instruction
-    } else {
-        Meaning::ReturnAddress
-    };
+    let meaning = if args.exact { Meaning::Instruction } else { Meaning::ReturnAddress };
     if !args.addresses.is_empty() {
         for text in &args.addresses {
-            let address = hexadecimal(text).ok_or_else(|| {
-                anyhow!("`{text}` is not an address; write it in hexadecimal, as 0x1012ab")
-            })?;
+            let address = hexadecimal(text)
+                .ok_or_else(|| anyhow!("`{text}` is not an address; write it in hexadecimal, as 0x1012ab"))?;
             println!("{}", symbols.explain(address, meaning));
         }
         return Ok(());
     }
     let mut log = String::new();
-    std::io::stdin()
-        .read_to_string(&mut log)
-        .context("standard input")?;
+    std::io::stdin().read_to_string(&mut log).context("standard input")?;
     let mut known = 0;
-    for address in log
-        .split_whitespace()
-        .filter(|word| word.starts_with("0x"))
-        .filter_map(hexadecimal)
-    {
+    for address in log.split_whitespace().filter(|word| word.starts_with("0x")).filter_map(hexadecimal) {
         let explanation = symbols.explain(address, meaning);
         if !explanation.frames.is_empty() {
             println!("{explanation}");

@@ -50,11 +50,7 @@ impl FromStr for Mebibytes {
             _ => BYTES,
         };
         let number: u64 = digits.parse().map_err(|_| bad())?;
-        number
-            .checked_mul(scale)
-            .filter(|bytes| *bytes > 0)
-            .map(Self::covering)
-            .ok_or_else(bad)
+        number.checked_mul(scale).filter(|bytes| *bytes > 0).map(Self::covering).ok_or_else(bad)
     }
 }
 
@@ -70,28 +66,10 @@ mod tests {
 
     #[test]
     fn reads_the_usual_units() {
-        for (text, count) in [
-            ("16M", 16),
-            ("16", 16),
-            ("8192K", 8),
-            ("1g", 1024),
-            ("1K", 1),
-        ] {
-            assert_eq!(
-                text.parse::<Mebibytes>().map(Mebibytes::count).ok(),
-                Some(count),
-                "{text}"
-            );
+        for (text, count) in [("16M", 16), ("16", 16), ("8192K", 8), ("1g", 1024), ("1K", 1)] {
+            assert_eq!(text.parse::<Mebibytes>().map(Mebibytes::count).ok(), Some(count), "{text}");
         }
-        for text in [
-            "",
-            "M",
-            "-1M",
-            "0",
-            "16MB",
-            "99999999999999999999",
-            "18446744073709551615G",
-        ] {
+        for text in ["", "M", "-1M", "0", "16MB", "99999999999999999999", "18446744073709551615G"] {
             assert!(text.parse::<Mebibytes>().is_err(), "{text}");
         }
     }

@@ -16,18 +16,14 @@ pub fn strip(elf: &[u8]) -> Result<Vec<u8>, ImageError> {
     for segment in program_headers(elf)? {
         end = end.max(file_range(segment, elf)?.end);
     }
-    let (header, _) = object::pod::from_bytes::<FileHeader64<LittleEndian>>(elf)
-        .map_err(|()| ImageError::NotElf)?;
+    let (header, _) = object::pod::from_bytes::<FileHeader64<LittleEndian>>(elf).map_err(|()| ImageError::NotElf)?;
     let table_end = header.e_phoff.get(LittleEndian)
-        + u64::from(header.e_phnum.get(LittleEndian))
-            * u64::from(header.e_phentsize.get(LittleEndian));
-    let end = end.max(
-        usize::try_from(table_end).map_err(|_| ImageError::Damaged("an offset is too large"))?,
-    );
+        + u64::from(header.e_phnum.get(LittleEndian)) * u64::from(header.e_phentsize.get(LittleEndian));
+    let end = end.max(usize::try_from(table_end).map_err(|_| ImageError::Damaged("an offset is too large"))?);
 
     let mut stripped = elf[..end].to_vec();
-    let (header, _) = object::pod::from_bytes_mut::<FileHeader64<LittleEndian>>(&mut stripped)
-        .map_err(|()| ImageError::NotElf)?;
+    let (header, _) =
+        object::pod::from_bytes_mut::<FileHeader64<LittleEndian>>(&mut stripped).map_err(|()| ImageError::NotElf)?;
     header.e_shoff.set(LittleEndian, 0);
     header.e_shnum.set(LittleEndian, 0);
     header.e_shentsize.set(LittleEndian, 0);

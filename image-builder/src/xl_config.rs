@@ -22,10 +22,7 @@ impl XlConfig<'_> {
     /// The file's contents.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let mut text = format!(
-            "# One rank of {}: run `xl create -c {}.cfg`",
-            self.name, self.name
-        );
+        let mut text = format!("# One rank of {}: run `xl create -c {}.cfg`", self.name, self.name);
         if self.kernel.is_relative() {
             text.push_str(" in the folder that holds the image");
         }
@@ -56,10 +53,7 @@ pub fn command_line(args: &[String]) -> String {
         let plain = !word.is_empty() && !word.contains([' ', '\t', '"', '\\']);
         if plain { word.clone() } else { quoted(word) }
     });
-    std::iter::once("--".to_owned())
-        .chain(words)
-        .collect::<Vec<_>>()
-        .join(" ")
+    std::iter::once("--".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }
 
 fn quoted(text: &str) -> String {
@@ -81,12 +75,8 @@ mod tests {
     #[test]
     fn a_whole_file() {
         let args = ["--class".to_owned(), "S".to_owned()];
-        let config = XlConfig {
-            name: "cg",
-            kernel: Path::new("cg.img"),
-            memory: Mebibytes::covering(8 << 20),
-            args: &args,
-        };
+        let config =
+            XlConfig { name: "cg", kernel: Path::new("cg.img"), memory: Mebibytes::covering(8 << 20), args: &args };
         assert_eq!(
             config.to_text(),
             "# One rank of cg: run `xl create -c cg.cfg` in the folder that holds the image.\n\
@@ -98,10 +88,7 @@ mod tests {
     #[test]
     fn words_are_quoted_where_they_must_be() {
         let args = ["a b", "", "say \"x\"", "back\\slash", "plain"].map(str::to_owned);
-        assert_eq!(
-            command_line(&args),
-            r#"-- "a b" "" "say \"x\"" "back\\slash" plain"#
-        );
+        assert_eq!(command_line(&args), r#"-- "a b" "" "say \"x\"" "back\\slash" plain"#);
         assert_eq!(command_line(&[]), "");
     }
 }

@@ -49,8 +49,7 @@ pub extern "C" fn application() -> u32 {
 "#;
 
 fn write(path: &Path, text: &str) {
-    fs::create_dir_all(path.parent().expect("a file is in a folder"))
-        .expect("the folder can be made");
+    fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("the folder can be made");
     fs::write(path, text).expect("the file can be written");
 }
 
@@ -63,10 +62,7 @@ fn package(folder: &Path, name: &str, dependencies: &str) {
 
 fn options(application: &Path) -> BuildOptions {
     BuildOptions {
-        application: Application {
-            manifest_path: Some(application.join("Cargo.toml")),
-            ..Application::default()
-        },
+        application: Application { manifest_path: Some(application.join("Cargo.toml")), ..Application::default() },
         out: Some(application.join("out")),
         memory: Mebibytes::covering(8 << 20),
         install_dir: None,
@@ -83,11 +79,7 @@ fn an_application_outside_the_workspace_becomes_an_image() {
     package(&kernel, "guest-kernel", "");
     write(&kernel.join("src/lib.rs"), KERNEL);
     write(&kernel.join("link.ld"), LINKER_SCRIPT);
-    package(
-        &application,
-        "application",
-        "guest-kernel = { path = \"../kernel\" }\n",
-    );
+    package(&application, "application", "guest-kernel = { path = \"../kernel\" }\n");
     for (name, secret) in [("one", "1"), ("two", "2")] {
         let text = format!("{APPLICATION}static SECRET: u32 = {secret};\n");
         write(&application.join(format!("src/bin/{name}.rs")), &text);
@@ -95,22 +87,13 @@ fn an_application_outside_the_workspace_becomes_an_image() {
 
     let mut built = build(&options(&application)).expect("both applications build");
     built.sort_by(|a, b| a.name.cmp(&b.name));
-    assert_eq!(
-        built
-            .iter()
-            .map(|image| image.name.as_str())
-            .collect::<Vec<_>>(),
-        ["one", "two"]
-    );
+    assert_eq!(built.iter().map(|image| image.name.as_str()).collect::<Vec<_>>(), ["one", "two"]);
 
     let image = fs::read(&built[0].img).expect("the image is there");
     assert_eq!(image::verify(&image), Ok(built[0].info.clone()));
     assert_eq!(image.len() as u64, built[0].size);
     let config = fs::read_to_string(&built[0].cfg).expect("the configuration is there");
-    assert!(
-        config.contains("kernel = \"one.img\"\ncmdline = \"-- --class S\"\n"),
-        "{config}"
-    );
+    assert!(config.contains("kernel = \"one.img\"\ncmdline = \"-- --class S\"\n"), "{config}");
     assert!(config.contains("memory = 8\n"), "{config}");
 
     let elf = fs::read(&built[0].elf).expect("the executable is there");
@@ -120,16 +103,10 @@ fn an_application_outside_the_workspace_becomes_an_image() {
     assert!(entry.to_string().contains("start32"), "{entry}");
 
     let mut only_two = options(&application);
-    only_two.application.targets = Targets {
-        bins: vec!["two".into()],
-        ..Targets::default()
-    };
+    only_two.application.targets = Targets { bins: vec!["two".into()], ..Targets::default() };
     only_two.memory = Mebibytes::covering(1 << 20);
     let error = build(&only_two).expect_err("1 MiB cannot do");
-    assert!(
-        matches!(&error, BuildError::TooLittleMemory { name, .. } if name == "two"),
-        "{error}"
-    );
+    assert!(matches!(&error, BuildError::TooLittleMemory { name, .. } if name == "two"), "{error}");
 }
 
 #[test]
@@ -138,8 +115,5 @@ fn a_package_without_the_kernel_is_told_so() {
     package(folder.path(), "application", "");
     write(&folder.path().join("src/main.rs"), "fn main() {}\n");
     let error = build(&options(folder.path())).expect_err("there is no kernel");
-    assert!(
-        matches!(error, BuildError::Compile(CompileError::NoKernel)),
-        "{error}"
-    );
+    assert!(matches!(error, BuildError::Compile(CompileError::NoKernel)), "{error}");
 }

@@ -20,10 +20,7 @@ fn a_sealed_image_is_accepted_and_told_about() {
     assert_eq!(info.version, 1);
     assert_eq!(info.entry, ENTRY);
     assert_eq!(info.span.start, BASE);
-    assert_eq!(
-        info.span.end,
-        BASE + (image.len() - 64 - 2 * 56) as u64 + 4096
-    );
+    assert_eq!(info.span.end, BASE + (image.len() - 64 - 2 * 56) as u64 + 4096);
     assert_eq!(info.minimum_memory, 3 << 20);
 }
 
@@ -39,43 +36,19 @@ fn sealing_twice_changes_nothing() {
 fn each_fault_has_its_own_reason() {
     let fails = |fixture: Fixture| {
         let mut image = fixture.build();
-        seal(&mut image)
-            .and_then(|_| verify(&image))
-            .expect_err("the fixture is faulty")
+        seal(&mut image).and_then(|_| verify(&image)).expect_err("the fixture is faulty")
     };
+    assert_eq!(fails(Fixture { pvh_note: false, ..Fixture::default() }), ImageError::NoPvhNote);
+    assert_eq!(fails(Fixture { xenolith_version: None, ..Fixture::default() }), ImageError::NoXenolithNote);
     assert_eq!(
-        fails(Fixture {
-            pvh_note: false,
-            ..Fixture::default()
-        }),
-        ImageError::NoPvhNote
-    );
-    assert_eq!(
-        fails(Fixture {
-            xenolith_version: None,
-            ..Fixture::default()
-        }),
-        ImageError::NoXenolithNote
-    );
-    assert_eq!(
-        fails(Fixture {
-            xenolith_version: Some(2),
-            ..Fixture::default()
-        }),
+        fails(Fixture { xenolith_version: Some(2), ..Fixture::default() }),
         ImageError::OtherVersion { found: 2 }
     );
-    assert_eq!(
-        verify(&Fixture::default().build()),
-        Err(ImageError::NotSealed)
-    );
+    assert_eq!(verify(&Fixture::default().build()), Err(ImageError::NotSealed));
     assert_eq!(verify(b"#!/bin/sh\n"), Err(ImageError::NotElf));
     assert_eq!(verify(b""), Err(ImageError::NotElf));
-    let own = std::fs::read(std::env::current_exe().expect("this program has a path"))
-        .expect("and can be read");
-    assert!(matches!(
-        verify(&own),
-        Err(ImageError::WrongElf(_) | ImageError::NoPvhNote)
-    ));
+    let own = std::fs::read(std::env::current_exe().expect("this program has a path")).expect("and can be read");
+    assert!(matches!(verify(&own), Err(ImageError::WrongElf(_) | ImageError::NoPvhNote)));
 }
 
 #[test]
@@ -92,20 +65,14 @@ fn every_flipped_bit_is_refused() {
     let code = 64 + 2 * 56;
     let mut damaged = image;
     damaged[code] ^= 1;
-    assert!(matches!(
-        verify(&damaged),
-        Err(ImageError::ChecksumDiffers { .. })
-    ));
+    assert!(matches!(verify(&damaged), Err(ImageError::ChecksumDiffers { .. })));
 }
 
 #[test]
 fn every_truncation_is_refused_and_named() {
     let image = sealed();
     for len in 4..image.len() {
-        assert!(
-            matches!(verify(&image[..len]), Err(ImageError::Truncated { .. })),
-            "cut to {len} bytes"
-        );
+        assert!(matches!(verify(&image[..len]), Err(ImageError::Truncated { .. })), "cut to {len} bytes");
     }
 }
 
@@ -113,20 +80,13 @@ fn every_truncation_is_refused_and_named() {
 fn anything_appended_is_refused() {
     let mut image = sealed();
     image.push(0);
-    assert!(matches!(
-        verify(&image),
-        Err(ImageError::ChecksumDiffers { .. })
-    ));
+    assert!(matches!(verify(&image), Err(ImageError::ChecksumDiffers { .. })));
 }
 
 #[test]
 fn stripping_leaves_what_is_loaded() {
     let lean = Fixture::default().build();
-    let fat = Fixture {
-        tail_len: 640,
-        ..Fixture::default()
-    }
-    .build();
+    let fat = Fixture { tail_len: 640, ..Fixture::default() }.build();
     assert_eq!(strip(&fat).expect("the fixture can be stripped"), lean);
     assert_eq!(strip(&lean).expect("and again"), lean);
 }

@@ -23,12 +23,7 @@ pub struct Fixture {
 
 impl Default for Fixture {
     fn default() -> Self {
-        Self {
-            pvh_note: true,
-            xenolith_version: Some(1),
-            code_len: 64,
-            tail_len: 0,
-        }
+        Self { pvh_note: true, xenolith_version: Some(1), code_len: 64, tail_len: 0 }
     }
 }
 
@@ -48,22 +43,10 @@ impl Fixture {
         let end = start + contents.len();
 
         let mut file = bytes_of(&header(end, self.tail_len)).to_vec();
-        file.extend(bytes_of(&segment(
-            PT_LOAD,
-            start,
-            BASE,
-            contents.len(),
-            contents.len() + 4096,
-        )));
+        file.extend(bytes_of(&segment(PT_LOAD, start, BASE, contents.len(), contents.len() + 4096)));
         let notes_len = contents.len() - notes_offset;
         let notes_address = BASE + notes_offset as u64;
-        file.extend(bytes_of(&segment(
-            PT_NOTE,
-            start + notes_offset,
-            notes_address,
-            notes_len,
-            notes_len,
-        )));
+        file.extend(bytes_of(&segment(PT_NOTE, start + notes_offset, notes_address, notes_len, notes_len)));
         file.extend(&contents);
         file.resize(end + self.tail_len, 0x55);
         file
@@ -86,14 +69,7 @@ fn header(contents_end: usize, tail_len: usize) -> FileHeader64<LittleEndian> {
         e_version: U32::new(LE, u32::from(EV_CURRENT.0)),
         e_entry: U64::new(LE, BASE),
         e_phoff: U64::new(LE, HEADER_LEN as u64),
-        e_shoff: U64::new(
-            LE,
-            if tail_len == 0 {
-                0
-            } else {
-                contents_end as u64
-            },
-        ),
+        e_shoff: U64::new(LE, if tail_len == 0 { 0 } else { contents_end as u64 }),
         e_flags: U32::new(LE, FileFlags(0)),
         e_ehsize: U16::new(LE, HEADER_LEN as u16),
         e_phentsize: U16::new(LE, SEGMENT_LEN as u16),
