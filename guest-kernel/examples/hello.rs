@@ -11,7 +11,8 @@ use guest_kernel::{Exit, clock, println};
 guest_kernel::main!(run);
 
 fn run() -> Exit {
-    println!("hello");
+    let armci = guest_kernel::armci();
+    println!("hello from {} of {}", armci.rank(), armci.size());
     let ticks = match guest_kernel::args() {
         [] => 0,
         [option, number] if option == "--ticks" => match number.parse::<u64>() {

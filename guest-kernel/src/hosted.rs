@@ -2,8 +2,10 @@
 //!
 //! Everything that [the kernel](crate) offers to an application, over `std`.
 
+use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use armci_nostd::Armci;
@@ -16,8 +18,47 @@ pub fn start<T: Outcome>(run: fn() -> T) -> std::process::ExitCode {
     clock::start();
     // Linux keeps eight bits of an exit status, and so do we: a status of 256
     // must not come out as success.
-    let code = run().into_exit().code();
+    let code = leave_job(run().into_exit()).code();
     std::process::ExitCode::from(eight_bits(code))
+}
+
+thread_local! {
+    static ARMCI: OnceCell<&'static Armci> = const { OnceCell::new() };
+}
+
+/// This rank of its job; the first call attaches it.
+///
+/// What job, the environment says (`$XENOLITH_SOCKET` and others, set by `pgas run --hosted`); without that it is the
+/// only rank of a job of one. A rank that cannot be attached ends with an error.
+///
+/// # Panics
+/// If called by a second thread: a rank is one thread.
+pub fn armci() -> &'static Armci {
+    ARMCI.with(|armci| {
+        *armci.get_or_init(|| {
+            static ATTACHED: AtomicBool = AtomicBool::new(false);
+            assert!(!ATTACHED.swap(true, Ordering::Relaxed), "armci() belongs to the thread that called it first");
+            match armci_nostd::hosted::attach() {
+                Ok(armci) => Box::leak(Box::new(armci)),
+                Err(error) => {
+                    eprintln!("error: cannot attach to the job: {error}");
+                    std::process::exit(1)
+                }
+            }
+        })
+    })
+}
+
+/// A rank that has been successful waits for the others, which may still need its memory.
+fn leave_job(exit: Exit) -> Exit {
+    let attached = ARMCI.with(|armci| armci.get().copied());
+    match attached.filter(|_| exit == Exit::SUCCESS).map(Armci::finalize) {
+        None | Some(Ok(())) => exit,
+        Some(Err(error)) => {
+            eprintln!("error: cannot leave the job: {error}");
+            Exit::FAILURE
+        }
+    }
 }
 
 fn eight_bits(code: i32) -> u8 {
@@ -68,7 +109,7 @@ fn read_file(path: PathBuf) -> Option<File> {
 
 /// Ends the process with this status.
 pub fn exit(exit: impl Into<Exit>) -> ! {
-    std::process::exit(i32::from(eight_bits(exit.into().code())))
+    std::process::exit(i32::from(eight_bits(leave_job(exit.into()).code())))
 }
 
 /// Time.

@@ -5,16 +5,22 @@ extern crate alloc;
 
 pub use armci_nostd as armci;
 
+mod byte_ring;
+mod command_line;
+mod cpio;
 mod exit;
 mod file;
 #[cfg(not(xenolith_guest))]
 mod hosted;
 mod macros;
+mod memory_map;
+mod pvclock;
+mod xenstore_wire;
 
 pub use exit::{Exit, Outcome};
 pub use file::{File, file};
 #[cfg(not(xenolith_guest))]
-pub use hosted::{args, clock, exit, files};
+pub use hosted::{args, armci, clock, exit, files};
 
 /// What the macros expand to; not for applications.
 #[doc(hidden)]

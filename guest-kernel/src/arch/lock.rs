@@ -1,0 +1,73 @@
+//! Exclusive access on one virtual CPU.
+
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use super::cpu::without_interrupts;
+
+/// A value that is used with interrupts off, so that the event upcall and what it interrupts never both use it.
+pub(crate) struct IrqLock<T> {
+    value: UnsafeCell<T>,
+    taken: AtomicBool,
+}
+
+// SAFETY: there is one virtual CPU; with interrupts off nothing else runs, and `taken` catches a use within a use.
+unsafe impl<T: Send> Sync for IrqLock<T> {}
+
+impl<T> IrqLock<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        IrqLock { value: UnsafeCell::new(value), taken: AtomicBool::new(false) }
+    }
+
+    /// Uses the value.
+    ///
+    /// # Panics
+    /// If it is in use already further up the call stack, which is a bug of the kernel's.
+    pub(crate) fn with<R>(&self, with: impl FnOnce(&mut T) -> R) -> R {
+        without_interrupts(|| {
+            assert!(!self.taken.swap(true, Ordering::Relaxed), "a lock was taken twice");
+            // SAFETY: `taken` was clear, so there is no other reference.
+            let result = with(unsafe { &mut *self.value.get() });
+            self.taken.store(false, Ordering::Relaxed);
+            result
+        })
+    }
+}
+
+/// A value that is set once, at boot, and only read afterwards.
+pub(crate) struct Once<T> {
+    value: UnsafeCell<Option<T>>,
+    set: AtomicBool,
+}
+
+// SAFETY: the value changes only in `set`, before which nobody has a reference to it.
+unsafe impl<T: Send + Sync> Sync for Once<T> {}
+
+impl<T> Once<T> {
+    pub(crate) const fn new() -> Self {
+        Once { value: UnsafeCell::new(None), set: AtomicBool::new(false) }
+    }
+
+    /// Sets the value.
+    ///
+    /// # Panics
+    /// If it is set already.
+    pub(crate) fn set(&self, value: T) -> &T {
+        without_interrupts(|| {
+            assert!(!self.set.load(Ordering::Relaxed), "set twice");
+            // SAFETY: not set yet, so there are no references; interrupts are off, so none come to be.
+            unsafe { *self.value.get() = Some(value) };
+            self.set.store(true, Ordering::Release);
+        });
+        self.get().unwrap_or_else(|| unreachable!())
+    }
+
+    /// The value, if it is set.
+    pub(crate) fn get(&self) -> Option<&T> {
+        if !self.set.load(Ordering::Acquire) {
+            return None;
+        }
+        // SAFETY: set, and never changed again.
+        unsafe { (*self.value.get()).as_ref() }
+    }
+}

@@ -1,0 +1,163 @@
+//! What the processor enters by itself: exceptions, which are all fatal, and the event upcall.
+
+use core::arch::global_asm;
+
+use x86_64::registers::control::Cr2;
+
+use super::fpu;
+
+/// Vectors from 0 that are exceptions.
+pub(crate) const EXCEPTIONS: u8 = 32;
+/// The vector that Xen injects when events are pending.
+pub(crate) const UPCALL_VECTOR: u8 = 0x30;
+
+/// Bytes of code that each exception's stub takes.
+const STUB: u64 = 16;
+
+/// The registers at an exception, as the stubs push them.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct Registers {
+    pub(crate) r15: u64,
+    pub(crate) r14: u64,
+    pub(crate) r13: u64,
+    pub(crate) r12: u64,
+    pub(crate) r11: u64,
+    pub(crate) r10: u64,
+    pub(crate) r9: u64,
+    pub(crate) r8: u64,
+    pub(crate) rbp: u64,
+    pub(crate) rdi: u64,
+    pub(crate) rsi: u64,
+    pub(crate) rdx: u64,
+    pub(crate) rcx: u64,
+    pub(crate) rbx: u64,
+    pub(crate) rax: u64,
+    pub(crate) vector: u64,
+    pub(crate) error_code: u64,
+    pub(crate) rip: u64,
+    pub(crate) cs: u64,
+    pub(crate) rflags: u64,
+    pub(crate) rsp: u64,
+    pub(crate) ss: u64,
+}
+
+const _: () = assert!(size_of::<Registers>() == 22 * 8);
+
+// A stub for each exception, all of one length. Those for which the processor pushes no error code push a zero, so
+// that all frames look alike. With it a frame is 176 bytes, which leaves the stack aligned for a call.
+global_asm!(
+    ".pushsection .text.xenolith_traps, \"ax\"",
+    ".balign 16",
+    "xenolith_exception_stubs:",
+    ".set vector, 0",
+    ".rept {EXCEPTIONS}",
+    ".balign {STUB}",
+    ".if (vector == 8) || ((vector >= 10) && (vector <= 14)) || (vector == 17) || (vector == 21) || (vector == 29) || (vector == 30)",
+    ".else",
+    "push 0",
+    ".endif",
+    "push vector",
+    "jmp xenolith_exception",
+    ".set vector, vector + 1",
+    ".endr",
+    "xenolith_exception:",
+    "push rax",
+    "push rbx",
+    "push rcx",
+    "push rdx",
+    "push rsi",
+    "push rdi",
+    "push rbp",
+    "push r8",
+    "push r9",
+    "push r10",
+    "push r11",
+    "push r12",
+    "push r13",
+    "push r14",
+    "push r15",
+    "cld",
+    "mov rdi, rsp",
+    "call {exception}",
+    "ud2",
+    // The upcall: any instruction may be interrupted, so everything that Rust may change is kept.
+    "xenolith_upcall:",
+    "push rbp",
+    "mov rbp, rsp",
+    "push rax",
+    "push rcx",
+    "push rdx",
+    "push rsi",
+    "push rdi",
+    "push r8",
+    "push r9",
+    "push r10",
+    "push r11",
+    "push r12", // not needed, but the stack has to be aligned: 5 words by the processor, 11 by us
+    "cld",
+    "mov rdi, [{SAVE_AREA}]",
+    "mov eax, -1",
+    "mov edx, -1",
+    "cmp byte ptr [{USE_XSAVE}], 0",
+    "je 2f",
+    "xsave64 [rdi]",
+    "jmp 3f",
+    "2:",
+    "fxsave64 [rdi]",
+    "3:",
+    "call {upcall}",
+    "mov rdi, [{SAVE_AREA}]",
+    "mov eax, -1",
+    "mov edx, -1",
+    "cmp byte ptr [{USE_XSAVE}], 0",
+    "je 4f",
+    "xrstor64 [rdi]",
+    "jmp 5f",
+    "4:",
+    "fxrstor64 [rdi]",
+    "5:",
+    "pop r12",
+    "pop r11",
+    "pop r10",
+    "pop r9",
+    "pop r8",
+    "pop rdi",
+    "pop rsi",
+    "pop rdx",
+    "pop rcx",
+    "pop rax",
+    "pop rbp",
+    "iretq",
+    ".popsection",
+    EXCEPTIONS = const EXCEPTIONS,
+    STUB = const STUB,
+    SAVE_AREA = sym fpu::SAVE_AREA,
+    USE_XSAVE = sym fpu::USE_XSAVE,
+    exception = sym exception,
+    upcall = sym upcall,
+);
+
+unsafe extern "C" {
+    safe static xenolith_exception_stubs: u8;
+    safe static xenolith_upcall: u8;
+}
+
+/// The address of an exception's stub.
+pub(super) fn exception_stub(vector: u8) -> u64 {
+    core::ptr::from_ref(&xenolith_exception_stubs) as u64 + u64::from(vector) * STUB
+}
+
+/// The address of the upcall's stub.
+pub(super) fn upcall_stub() -> u64 {
+    core::ptr::from_ref(&xenolith_upcall) as u64
+}
+
+extern "C" fn exception(registers: &Registers) -> ! {
+    let address = Cr2::read_raw();
+    crate::guest::fatal::exception(registers, address)
+}
+
+extern "C" fn upcall() {
+    crate::guest::upcall();
+}

@@ -1,0 +1,209 @@
+//! Decides what the domain's memory is used for. See the [crate's documentation](crate) for the picture.
+
+use xen_hypercall::PAGE_SIZE;
+use xen_hypercall::start_info::{MemoryKind, MemoryMapEntry};
+
+const PAGE: u64 = PAGE_SIZE as u64;
+const LARGE_PAGE: u64 = 2 << 20;
+const FOUR_GIB: u64 = 4 << 30;
+
+/// Addresses from `start` up to, not including, `end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The first address.
+    pub start: u64,
+    /// The first address that is not part of it.
+    pub end: u64,
+}
+
+impl Span {
+    /// From `start`, `size` bytes; ends at the top of the address space if it would go over.
+    pub const fn sized(start: u64, size: u64) -> Self {
+        Span { start, end: start.saturating_add(size) }
+    }
+
+    /// How many bytes.
+    pub const fn len(self) -> u64 {
+        self.end.saturating_sub(self.start)
+    }
+
+    /// Whether there is nothing in it.
+    pub const fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether this address is in it.
+    pub const fn contains(self, address: u64) -> bool {
+        self.start <= address && address < self.end
+    }
+
+    const fn overlaps(self, other: Span) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+
+    fn intersection(self, other: Span) -> Self {
+        Span { start: self.start.max(other.start), end: self.end.min(other.end) }
+    }
+
+    /// The whole pages in it.
+    const fn whole_pages(self) -> Self {
+        Span { start: self.start.next_multiple_of(PAGE), end: self.end / PAGE * PAGE }
+    }
+}
+
+/// What is where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryPlan {
+    /// The region of RAM that holds the image, heap included.
+    pub ram: Span,
+    /// RAM below the image, for page tables and the main stack.
+    pub low: Span,
+    /// RAM above the image, for the heap.
+    pub heap: Span,
+    /// Addresses with nothing behind them, one large page, for pages that Xen shares.
+    pub window: Span,
+}
+
+/// Why a domain's memory cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MemoryError {
+    /// The image does not lie in RAM, says the map.
+    #[error("the memory map has no RAM where the image lies")]
+    ImageNotInRam,
+    /// There is not enough for page tables and the main stack, or for a heap.
+    #[error("too little memory: {0} bytes below and {1} bytes above the image; give the domain more (memory= in xl.cfg)")]
+    TooLittle(u64, u64),
+    /// All addresses below 4 GiB are taken.
+    #[error("the memory map has no free 2 MiB below 4 GiB")]
+    NoWindow,
+}
+
+/// The least RAM below the image.
+pub const LEAST_LOW: u64 = 384 << 10;
+/// The least RAM for the heap.
+pub const LEAST_HEAP: u64 = 64 << 10;
+
+/// Decides. `used` are ranges in RAM that must be left alone: boot modules, and what Xen says about the boot.
+pub fn plan(
+    map: impl Iterator<Item = MemoryMapEntry> + Clone,
+    image: Span,
+    used: &[Span],
+) -> Result<MemoryPlan, MemoryError> {
+    let below_4_gib = Span { start: 0, end: FOUR_GIB };
+    let spans = || map.clone().map(|entry| (entry.kind, Span::sized(entry.address, entry.size)));
+    let ram_regions =
+        || spans().filter(|(kind, _)| *kind == MemoryKind::RAM).map(|(_, span)| span.intersection(below_4_gib));
+
+    let ram = ram_regions()
+        .find(|span| span.contains(image.start) && image.end <= span.end)
+        .ok_or(MemoryError::ImageNotInRam)?
+        .whole_pages();
+
+    // Page 0 is never used: a null pointer must fault.
+    let below_image = Span { start: PAGE, end: image.start };
+    let low = ram_regions()
+        .map(|span| largest_gap(span.intersection(below_image).whole_pages(), used))
+        .max_by_key(|gap| gap.len())
+        .unwrap_or(Span { start: 0, end: 0 });
+    let heap = largest_gap(Span { start: image.end, end: ram.end }.whole_pages(), used);
+    if low.len() < LEAST_LOW || heap.len() < LEAST_HEAP {
+        return Err(MemoryError::TooLittle(low.len(), heap.len()));
+    }
+
+    let first = ram.end.next_multiple_of(LARGE_PAGE);
+    let window = (first..FOUR_GIB)
+        .step_by(LARGE_PAGE as usize)
+        .map(|start| Span::sized(start, LARGE_PAGE))
+        .find(|window| !spans().any(|(_, span)| span.overlaps(*window)))
+        .ok_or(MemoryError::NoWindow)?;
+
+    Ok(MemoryPlan { ram, low, heap, window })
+}
+
+/// The largest run of whole pages in `within` that none of `used` touches.
+fn largest_gap(within: Span, used: &[Span]) -> Span {
+    let mut best = Span { start: within.start, end: within.start };
+    let starts = core::iter::once(within.start).chain(used.iter().map(|span| span.end.next_multiple_of(PAGE)));
+    for start in starts {
+        // A gap begins at the start of all or behind something used, and ends where the next used thing begins.
+        if start < within.start || start >= within.end || used.iter().any(|span| span.contains(start)) {
+            continue;
+        }
+        let end = used.iter().map(|span| span.start).filter(|used| *used >= start).min();
+        let gap = Span { start, end: end.unwrap_or(within.end).min(within.end) }.whole_pages();
+        if gap.len() > best.len() {
+            best = gap;
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    const IMAGE: Span = Span { start: 0x10_0000, end: 0x12_3456 };
+
+    /// A 4 MiB domain as libxl lays it out.
+    fn small_domain() -> Vec<MemoryMapEntry> {
+        alloc::vec![
+            MemoryMapEntry::new(0, 4 << 20, MemoryKind::RAM),
+            MemoryMapEntry::new(0xfc00_0000, 0x1000, MemoryKind::ACPI),
+            MemoryMapEntry::new(0xfeff_8000, 0x8000, MemoryKind::RESERVED),
+        ]
+    }
+
+    #[test]
+    fn a_small_domain_uses_all_it_has() {
+        let start_info = Span { start: 0x12_4000, end: 0x12_5000 };
+        let plan = plan(small_domain().into_iter(), IMAGE, &[start_info]).unwrap();
+        assert_eq!(plan.ram, Span { start: 0, end: 4 << 20 });
+        assert_eq!(plan.low, Span { start: 0x1000, end: 0x10_0000 });
+        assert_eq!(plan.heap, Span { start: 0x12_5000, end: 4 << 20 });
+        assert_eq!(plan.window, Span { start: 4 << 20, end: 6 << 20 });
+    }
+
+    #[test]
+    fn used_ranges_are_left_alone_wherever_they_lie() {
+        let used = [
+            Span { start: 0x2_0100, end: 0x2_0200 },
+            Span { start: 0x30_0000, end: 0x30_0001 },
+            Span { start: 0x20_0000, end: 0x28_0000 },
+            Span { start: 0x27_0000, end: 0x29_0000 },
+        ];
+        let plan = plan(small_domain().into_iter(), IMAGE, &used).unwrap();
+        assert_eq!(plan.low, Span { start: 0x2_1000, end: 0x10_0000 });
+        assert_eq!(plan.heap, Span { start: 0x30_1000, end: 4 << 20 });
+    }
+
+    #[test]
+    fn a_map_with_holes_like_a_pcs() {
+        let map = [
+            MemoryMapEntry::new(0, 0x9_fc00, MemoryKind::RAM),
+            MemoryMapEntry::new(0x10_0000, 0x3f0_0000, MemoryKind::RAM),
+            MemoryMapEntry::new(0x400_0000, 0x20_0000, MemoryKind::RESERVED),
+        ];
+        let plan = plan(map.into_iter(), IMAGE, &[]).unwrap();
+        assert_eq!(plan.low, Span { start: 0x1000, end: 0x9_f000 });
+        assert_eq!(plan.window.start, 0x420_0000);
+    }
+
+    #[test]
+    fn too_little_memory_is_said_in_bytes() {
+        let map = [MemoryMapEntry::new(0, 0x13_0000, MemoryKind::RAM)];
+        assert_eq!(plan(map.into_iter(), IMAGE, &[]), Err(MemoryError::TooLittle(0xf_f000, 0xc000)));
+    }
+
+    #[test]
+    fn a_hostile_map_is_an_error() {
+        let nowhere = [MemoryMapEntry::new(u64::MAX - 5, u64::MAX, MemoryKind::RAM)];
+        assert_eq!(plan(nowhere.into_iter(), IMAGE, &[]), Err(MemoryError::ImageNotInRam));
+        let everything = [
+            MemoryMapEntry::new(0, 4 << 20, MemoryKind::RAM),
+            MemoryMapEntry::new(4 << 20, u64::MAX, MemoryKind::RESERVED),
+        ];
+        assert_eq!(plan(everything.into_iter(), IMAGE, &[]), Err(MemoryError::NoWindow));
+        assert_eq!(plan([].into_iter(), IMAGE, &[]), Err(MemoryError::ImageNotInRam));
+    }
+}
