@@ -1,0 +1,245 @@
+//! The software of a host: Xen, dom0's kernel and dom0's root file system, made from Debian packages.
+//!
+//! Packages are fetched and unpacked by `mmdebstrap` without being installed or configured ([`packages`]); what dom0 needs is
+//! picked out of them ([`selection`], [`kernel`]) as the [`recipe`] says and put into an initramfs. It is not compressed: QEMU
+//! hands it over in memory, and unpacking would cost more than copying when the processor is emulated.
+//!
+//! The result is kept under a name made from the recipe's hash. It is built aside and renamed, so it is whole or not there.
+
+mod kernel;
+mod packages;
+mod recipe;
+mod selection;
+
+use std::fs::{self, File};
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::cpio::{Archive, EXECUTABLE, READABLE};
+use crate::elf::{Elf, GlibcVersion};
+use crate::progress::Phase;
+use crate::workspace::Workspace;
+use selection::Selection;
+
+const XEN: &str = "xen";
+const KERNEL: &str = "vmlinux";
+const INITRAMFS: &str = "initramfs";
+const FACTS: &str = "facts.json";
+
+/// A complete image.
+#[derive(Debug, Clone)]
+pub struct Dom0Image {
+    dir: PathBuf,
+    facts: Facts,
+}
+
+/// What is worth knowing about an image without opening it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Facts {
+    glibc: GlibcVersion,
+    kernel_release: String,
+}
+
+impl Dom0Image {
+    /// The image for today's recipe; builds it when there is none.
+    pub fn ensure(workspace: &Workspace) -> Result<Self> {
+        let cache = workspace.cache()?;
+        let dir = cache.join(format!("dom0-{}", recipe::hash()));
+        if let Ok(image) = Self::open(&dir) {
+            return Ok(image);
+        }
+        let _lock = workspace.lock()?;
+        // Another qemu-ci may have built it while we waited.
+        if let Ok(image) = Self::open(&dir) {
+            return Ok(image);
+        }
+        let phase = Phase::start("Building the dom0 image from Debian packages (once)");
+        remove_others(&cache);
+        let aside = tempfile::Builder::new()
+            .prefix("dom0-building-")
+            .tempdir_in(&cache)
+            .with_context(|| format!("cannot create a directory in {}", cache.display()))?;
+        build(aside.path())?;
+        let aside = aside.keep();
+        fs::rename(&aside, &dir).with_context(|| format!("cannot rename {} to {}", aside.display(), dir.display()))?;
+        phase.done();
+        Self::open(&dir)
+    }
+
+    fn open(dir: &Path) -> Result<Self> {
+        let path = dir.join(FACTS);
+        let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let facts = serde_json::from_slice(&text).with_context(|| format!("{} is broken", path.display()))?;
+        Ok(Self { dir: dir.to_path_buf(), facts })
+    }
+
+    /// Xen, as QEMU loads it.
+    pub fn xen(&self) -> PathBuf {
+        self.dir.join(XEN)
+    }
+
+    /// dom0's Linux.
+    pub fn kernel(&self) -> PathBuf {
+        self.dir.join(KERNEL)
+    }
+
+    /// dom0's root file system.
+    pub fn initramfs(&self) -> PathBuf {
+        self.dir.join(INITRAMFS)
+    }
+
+    /// Release of dom0's Linux.
+    pub fn kernel_release(&self) -> &str {
+        &self.facts.kernel_release
+    }
+
+    /// Makes sure that dom0's C library is new enough for a program of this machine.
+    pub fn check_runs(&self, program: &Path) -> Result<()> {
+        let wanted = Elf::read(program)?.and_then(|elf| elf.glibc);
+        match wanted {
+            Some(wanted) if wanted > self.facts.glibc => bail!(
+                "{} needs glibc {wanted}, dom0 (Debian {}) has {}: build on Debian {0} or an older system",
+                program.display(),
+                recipe::SUITE,
+                self.facts.glibc
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Images of older recipes, and what interrupted builds left. The caller holds the lock, so nobody builds now.
+fn remove_others(cache: &Path) {
+    let Ok(entries) = fs::read_dir(cache) else { return };
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().starts_with("dom0-") {
+            // Only wasted space if it fails.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+fn build(dir: &Path) -> Result<()> {
+    let root = dir.join("root");
+    packages::extract(&root)?;
+
+    let release = kernel::release(&root)?;
+    let bzimage = root.join("boot").join(format!("vmlinuz-{release}"));
+    kernel::unpack_bzimage(&bzimage, &dir.join(KERNEL))?;
+    unpack_xen(&root.join("boot"), &dir.join(XEN))?;
+    let modules = dir.join("modules");
+    kernel::cut_modules(&root, &release, recipe::MODULES, &modules)?;
+
+    let mut selection = Selection::new(&root);
+    for pattern in recipe::FILES {
+        selection.add(pattern)?;
+    }
+    selection.add_libraries()?;
+
+    let path = dir.join(INITRAMFS);
+    let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+    let mut archive = Archive::new(BufWriter::new(file));
+    fill(&mut archive, &root, &selection, &modules, &bzimage)
+        .and_then(|()| archive.finish().context("cannot write its end"))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+
+    let libc = root.join("lib/x86_64-linux-gnu/libc.so.6");
+    let facts = Facts {
+        glibc: Elf::read(&libc)?
+            .and_then(|elf| elf.glibc)
+            .with_context(|| format!("{} tells no version", libc.display()))?,
+        kernel_release: release,
+    };
+    for done_with in [&root, &modules] {
+        fs::remove_dir_all(done_with).with_context(|| format!("cannot remove {}", done_with.display()))?;
+    }
+    fs::write(dir.join(FACTS), serde_json::to_vec_pretty(&facts)?)
+        .with_context(|| format!("cannot write {FACTS} in {}", dir.display()))
+}
+
+fn fill(
+    archive: &mut Archive<impl std::io::Write>,
+    root: &Path,
+    selection: &Selection,
+    modules: &Path,
+    bzimage: &Path,
+) -> Result<()> {
+    for directory in recipe::DIRECTORIES {
+        archive.directory(directory)?;
+    }
+    archive.character_device("dev/console", 5, 1)?;
+    archive.symlink("var/run", "/run")?;
+    for path in selection.paths() {
+        archive.copy_tree(path, &root.join(path))?;
+    }
+    archive.copy_tree("lib/modules", &modules.join("lib/modules"))?;
+    for applet in busybox_applets(&root.join("bin/busybox"))? {
+        if !selection.provides(&applet) {
+            archive.symlink(&applet, "/bin/busybox")?;
+        }
+    }
+    for tool in selection.below("usr/lib/xen-4.17/bin") {
+        if let Some(name) = tool.file_name() {
+            archive.symlink(Path::new("usr/sbin").join(name), Path::new("/").join(tool))?;
+        }
+    }
+    for (path, text) in recipe::TEXTS {
+        archive.file(path, READABLE, text.as_bytes())?;
+    }
+    archive.file("init", EXECUTABLE, recipe::INIT.as_bytes())?;
+    let share = Path::new("usr/share/xenolith/linux");
+    archive.copy(share.join("vmlinuz"), READABLE, bzimage)?;
+    archive.file(share.join("initramfs"), READABLE, &linux_domu(&root.join("bin/busybox"))?)?;
+    Ok(())
+}
+
+/// The initramfs of the Linux domU that benchmarks compare with.
+fn linux_domu(busybox: &Path) -> Result<Vec<u8>> {
+    let mut archive = Archive::new(Vec::new());
+    archive.character_device("dev/console", 5, 1)?;
+    archive.copy("bin/busybox", EXECUTABLE, busybox)?;
+    archive.file("init", EXECUTABLE, recipe::LINUX_DOMU_INIT.as_bytes())?;
+    Ok(archive.finish()?)
+}
+
+/// The commands that busybox can be, with the paths that it wants for them.
+fn busybox_applets(busybox: &Path) -> Result<Vec<PathBuf>> {
+    let output = Command::new(busybox)
+        .arg("--list-full")
+        .output()
+        .with_context(|| format!("cannot run {}", busybox.display()))?;
+    let text = String::from_utf8(output.stdout).context("busybox lists odd names")?;
+    Ok(text.lines().map(PathBuf::from).collect())
+}
+
+fn unpack_xen(boot: &Path, target: &Path) -> Result<()> {
+    let is_xen = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("xen-") && name.ends_with(".gz")
+    };
+    let xen = fs::read_dir(boot)
+        .with_context(|| format!("cannot list {}", boot.display()))?
+        .flatten()
+        .map(|entry| entry.path())
+        .find(is_xen)
+        .with_context(|| format!("no xen-*.gz in {}", boot.display()))?;
+    unpack(Command::new("gzip").arg("-dc").arg(&xen), target)
+}
+
+/// Runs a program that writes what it unpacks to its standard output.
+fn unpack(command: &mut Command, target: &Path) -> Result<()> {
+    let file = File::create(target).with_context(|| format!("cannot create {}", target.display()))?;
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(file)
+        .status()
+        .with_context(|| format!("cannot run {}", command.get_program().display()))?;
+    if !status.success() {
+        bail!("{} could not unpack {}: {status}", command.get_program().display(), target.display());
+    }
+    Ok(())
+}

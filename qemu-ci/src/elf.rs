@@ -1,0 +1,84 @@
+//! The few questions that qemu-ci has about programs and libraries.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+/// Something that programs link against, as far as dom0 must know.
+#[derive(Debug, Default)]
+pub struct Elf {
+    /// Names of the libraries it needs.
+    pub libraries: Vec<String>,
+    /// The newest glibc that it asks for or, being glibc, offers.
+    pub glibc: Option<GlibcVersion>,
+}
+
+/// A version of glibc: 2.36 is `GlibcVersion(2, 36)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct GlibcVersion(pub u32, pub u32);
+
+impl std::fmt::Display for GlibcVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
+    }
+}
+
+impl GlibcVersion {
+    /// From the name of a symbol version; `GLIBC_2.2.5` counts as 2.2.
+    fn from_symbol_version(name: &str) -> Option<Self> {
+        let mut numbers = name.strip_prefix("GLIBC_")?.split('.');
+        Some(Self(numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+    }
+}
+
+impl Elf {
+    /// Reads a file; `None` when it is no 64-bit ELF.
+    pub fn read(path: &Path) -> Result<Option<Self>> {
+        let data = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        if !data.starts_with(b"\x7fELF\x02") {
+            return Ok(None);
+        }
+        let elf = goblin::elf::Elf::parse(&data).with_context(|| format!("{} is a broken ELF file", path.display()))?;
+        let mut versions = Vec::new();
+        for need in elf.verneed.iter().flatten() {
+            versions.extend(need.iter().map(|version| version.vna_name));
+        }
+        for definition in elf.verdef.iter().flatten() {
+            versions.extend(definition.iter().map(|version| version.vda_name));
+        }
+        let glibc = versions
+            .into_iter()
+            .filter_map(|name| elf.dynstrtab.get_at(name))
+            .filter_map(GlibcVersion::from_symbol_version)
+            .max();
+        Ok(Some(Self { libraries: elf.libraries.iter().map(|name| (*name).to_owned()).collect(), glibc }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn symbol_versions_are_compared_as_numbers() {
+        let version = |name| GlibcVersion::from_symbol_version(name);
+        assert_eq!(version("GLIBC_2.2.5"), Some(GlibcVersion(2, 2)));
+        assert!(version("GLIBC_2.9") < version("GLIBC_2.36"));
+        assert_eq!(version("GLIBC_PRIVATE"), None);
+        assert_eq!(version("GCC_3.0"), None);
+    }
+
+    #[test]
+    fn this_program_needs_glibc() {
+        let elf = Elf::read(&std::env::current_exe().unwrap()).unwrap().unwrap();
+        assert!(elf.libraries.iter().any(|name| name == "libc.so.6"));
+        assert!(elf.glibc >= Some(GlibcVersion(2, 2)));
+    }
+
+    #[test]
+    fn a_text_is_no_elf() {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        assert!(Elf::read(&manifest).unwrap().is_none());
+    }
+}

@@ -1,0 +1,271 @@
+//! One QEMU that runs Xen, with its serial console and the line to the agent in its dom0.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use rustix::io::FdFlags;
+use rustix::process::Signal;
+
+use crate::channel::PORT_NAME;
+use crate::dom0_image::Dom0Image;
+use crate::tied::tie;
+
+/// What executes the hosts' instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accelerator {
+    /// The processor itself.
+    Kvm,
+    /// QEMU's emulation.
+    Tcg,
+}
+
+impl fmt::Display for Accelerator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Accelerator::Kvm => "KVM",
+            Accelerator::Tcg => "emulation",
+        })
+    }
+}
+
+/// The machine that a host is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Machine {
+    /// Memory in MiB.
+    pub memory: u32,
+    /// Processors.
+    pub cpus: u32,
+    /// What executes it.
+    pub accelerator: Accelerator,
+}
+
+impl Machine {
+    /// dom0's part of the memory, in MiB: enough for its file system, the rest is for domUs.
+    fn dom0_memory(self) -> u32 {
+        (self.memory / 3).clamp(512, 1024)
+    }
+}
+
+/// Where a host is among all of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// Counted from 1.
+    pub number: usize,
+    /// How many there are.
+    pub of: usize,
+}
+
+/// A running host. Dropped, it is ended.
+pub struct Host {
+    place: Place,
+    qemu: Child,
+    serial: PathBuf,
+    errors: PathBuf,
+}
+
+impl Host {
+    /// Starts QEMU. Its files go to `dir`; `network` are its cables to other hosts.
+    ///
+    /// It lives no longer than the calling thread (see [`crate::tied`]).
+    pub fn start(
+        place: Place,
+        machine: Machine,
+        image: &Dom0Image,
+        initramfs: &Path,
+        dir: &Path,
+        agent: UnixStream,
+        network: Vec<UnixStream>,
+    ) -> Result<Self> {
+        let number = place.number;
+        let serial = dir.join(format!("host-{number}.log"));
+        let errors = dir.join(format!("host-{number}.qemu.log"));
+        let error_file = File::create(&errors).with_context(|| format!("cannot create {}", errors.display()))?;
+        let agent = inheritable(agent.into())?;
+        let network = network.into_iter().map(|cable| inheritable(cable.into())).collect::<Result<Vec<_>>>()?;
+
+        // QEMU splits the list of multiboot modules at commas and spaces, which paths may hold: short names beside it do not.
+        let names = Names::link(dir, number, image, initramfs)?;
+        let mut command = Command::new("qemu-system-x86_64");
+        command
+            .current_dir(dir)
+            .args(machine_arguments(machine))
+            .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
+            .args(["-chardev", &format!("file,id=serial,path=host-{number}.log")])
+            .args(["-serial", "chardev:serial"])
+            .args(["-kernel", &names.xen, "-append", &xen_options(machine)])
+            .args(["-initrd", &format!("{} {},{}", names.kernel, kernel_options(place), names.initramfs)])
+            .args(["-device", "virtio-serial-pci"])
+            .args(["-chardev", &format!("socket,id=agent,fd={}", agent.as_raw_fd())])
+            .args(["-device", &format!("virtserialport,chardev=agent,name={PORT_NAME}")])
+            .args(network_arguments(place, &network))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(error_file)
+            // Ctrl-C is for qemu-ci, which then ends its hosts.
+            .process_group(0);
+        tie(&mut command, Signal::KILL);
+        let qemu = command.spawn().context("cannot run qemu-system-x86_64")?;
+        Ok(Self { place, qemu, serial, errors })
+    }
+
+    /// Why the host is beyond hope, if it is.
+    pub fn trouble(&mut self) -> Option<String> {
+        let number = self.place.number;
+        match self.qemu.try_wait() {
+            Ok(Some(status)) => {
+                let said = fs::read_to_string(&self.errors).unwrap_or_default();
+                let said = said.lines().last().map(|line| format!(": {line}")).unwrap_or_default();
+                return Some(format!("QEMU of host {number} ended ({status}){said}"));
+            }
+            Ok(None) => {}
+            Err(error) => return Some(format!("cannot ask for the state of host {number}: {error}")),
+        }
+        let log = fs::read(&self.serial).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let panic = log.lines().find(|line| SIGNS_OF_DEATH.iter().any(|sign| line.contains(sign)))?;
+        Some(format!("host {number} crashed: {}", panic.trim()))
+    }
+
+    /// The last lines of the serial console.
+    pub fn serial_tail(&self) -> String {
+        const LINES: usize = 30;
+        let log = fs::read(&self.serial).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let log = console::strip_ansi_codes(&log);
+        let lines: Vec<&str> = log.lines().map(|line| line.trim_end_matches('\r')).collect();
+        lines[lines.len().saturating_sub(LINES)..].join("\n")
+    }
+
+    /// The log of the serial console.
+    pub fn serial_log(&self) -> &Path {
+        &self.serial
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // Fails only when it has ended already.
+        let _ = self.qemu.kill();
+        let _ = self.qemu.wait();
+    }
+}
+
+const SIGNS_OF_DEATH: &[&str] =
+    &["Panic on CPU", "Kernel panic - not syncing", "Domain 0 crashed", "xenolith-agent ended"];
+
+/// Short names in the run's directory for what QEMU loads.
+struct Names {
+    xen: String,
+    kernel: String,
+    initramfs: String,
+}
+
+impl Names {
+    fn link(dir: &Path, number: usize, image: &Dom0Image, initramfs: &Path) -> Result<Self> {
+        let link = |kind: &str, target: &Path| -> Result<String> {
+            let name = format!("host-{number}.{kind}");
+            let path = dir.join(&name);
+            // Left by an earlier boot of this run.
+            let _ = fs::remove_file(&path);
+            std::os::unix::fs::symlink(target, &path).with_context(|| format!("cannot create {}", path.display()))?;
+            Ok(name)
+        };
+        Ok(Self {
+            xen: link("xen", &image.xen())?,
+            kernel: link("kernel", &image.kernel())?,
+            initramfs: link("initramfs", initramfs)?,
+        })
+    }
+}
+
+fn machine_arguments(machine: Machine) -> Vec<String> {
+    let (accelerator, processor) = match machine.accelerator {
+        Accelerator::Kvm => ("kvm", "host"),
+        // With SMAP or SMEP a PV dom0 dies at its start. With rdtscp Linux uses it in a PVH domU, where Xen on emulated SVM
+        // cannot tell the instruction's length.
+        Accelerator::Tcg => ("tcg,thread=multi", "max,-smap,-smep,-rdtscp"),
+    };
+    let (memory, cpus) = (machine.memory.to_string(), machine.cpus.to_string());
+    ["-machine", "q35", "-accel", accelerator, "-cpu", processor, "-m", &memory, "-smp", &cpus]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+fn xen_options(machine: Machine) -> String {
+    let dom0 = machine.dom0_memory();
+    format!("console=com1 com1=115200 dom0_mem={dom0}M,max:{dom0}M bootscrub=0 loglvl=warning guest_loglvl=all")
+}
+
+fn kernel_options(place: Place) -> String {
+    let Place { number, of } = place;
+    format!("console=hvc0 rdinit=/init quiet panic=1 xenolith.host={number} xenolith.hosts={of}")
+}
+
+/// The network card, and the cables: host 1 is the middle of a star.
+fn network_arguments(place: Place, cables: &[OwnedFd]) -> Vec<String> {
+    if cables.is_empty() {
+        return Vec::new();
+    }
+    let mut arguments = Vec::new();
+    let mut add = |option: &str, value: String| arguments.extend([option.to_owned(), value]);
+    for (index, cable) in cables.iter().enumerate() {
+        add("-netdev", format!("socket,id=cable{index},fd={}", cable.as_raw_fd()));
+    }
+    let mut card = "cable0";
+    if cables.len() > 1 {
+        card = "hub";
+        add("-netdev", "hubport,id=hub,hubid=0".into());
+        for index in 0..cables.len() {
+            add("-netdev", format!("hubport,id=port{index},hubid=0,netdev=cable{index}"));
+        }
+    }
+    let mac = format!("52:54:00:77:00:{:02x}", place.number);
+    add("-device", format!("virtio-net-pci,netdev={card},mac={mac},romfile="));
+    arguments
+}
+
+/// Lets the next child have this descriptor under its number. Only the main thread starts children, so no other gets it.
+fn inheritable(fd: OwnedFd) -> Result<OwnedFd> {
+    rustix::io::fcntl_setfd(fd.as_fd(), FdFlags::empty()).context("cannot prepare a socket for QEMU")?;
+    Ok(fd)
+}
+
+/// The version of the installed QEMU.
+pub fn qemu_version() -> Result<String> {
+    let output =
+        Command::new("qemu-system-x86_64").arg("--version").output().context("cannot run qemu-system-x86_64")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    match text.split_whitespace().nth(3) {
+        Some(version) => Ok(version.to_owned()),
+        None => bail!("qemu-system-x86_64 tells no version"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dom0_gets_enough_and_not_too_much() {
+        let dom0 = |memory| Machine { memory, cpus: 1, accelerator: Accelerator::Tcg }.dom0_memory();
+        assert_eq!([dom0(1024), dom0(2400), dom0(16384)], [512, 800, 1024]);
+    }
+
+    #[test]
+    fn the_middle_of_the_star_has_a_hub() {
+        let cables =
+            |count: usize| -> Vec<OwnedFd> { (0..count).map(|_| UnixStream::pair().unwrap().0.into()).collect() };
+        let place = |number| Place { number, of: 3 };
+        assert!(network_arguments(place(1), &[]).is_empty());
+        assert!(!network_arguments(place(2), &cables(1)).concat().contains("hub"));
+        let middle = network_arguments(place(1), &cables(2)).concat();
+        assert!(middle.contains("netdev=hub,mac=52:54:00:77:00:01"), "{middle}");
+        assert!(middle.contains("netdev=cable1"), "{middle}");
+    }
+}

@@ -1,0 +1,86 @@
+//! Tells the user what is going on: a spinner with the elapsed time on a terminal, plain lines elsewhere.
+//!
+//! All of it goes to standard error; standard output belongs to what runs in dom0.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use console::style;
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// One step of the work, from [`Phase::start`] to [`Phase::done`]. Dropped before that, it has failed, and the error that
+/// follows says why.
+pub struct Phase {
+    what: String,
+    started: Instant,
+    spinner: Option<ProgressBar>,
+}
+
+impl Phase {
+    /// Says that a step begins.
+    pub fn start(what: impl Into<String>) -> Self {
+        let what = what.into();
+        let spinner = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new_spinner().with_message(what.clone());
+            if let Ok(style) = ProgressStyle::with_template("{spinner:.cyan} {msg} {elapsed:.dim}") {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        if spinner.is_none() {
+            eprintln!("qemu-ci: {what} ...");
+        }
+        Self { what, started: Instant::now(), spinner }
+    }
+
+    /// For threads that know more about how the step goes.
+    pub fn teller(&self) -> Teller {
+        Teller { what: self.what.clone(), spinner: self.spinner.clone() }
+    }
+
+    /// The step is done; says how long it took.
+    pub fn done(self) -> Duration {
+        let took = self.started.elapsed();
+        let line = format!("{} {}", self.what, style(format!("({:.1} s)", took.as_secs_f64())).for_stderr().dim());
+        match &self.spinner {
+            Some(bar) => {
+                bar.finish_and_clear();
+                eprintln!("{} {line}", style("✓").for_stderr().green());
+            }
+            None => eprintln!("qemu-ci: {line}"),
+        }
+        took
+    }
+}
+
+impl Drop for Phase {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.spinner {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Tells details of a [`Phase`].
+pub struct Teller {
+    what: String,
+    spinner: Option<ProgressBar>,
+}
+
+impl Teller {
+    /// Shows a detail, on a terminal, until the next.
+    pub fn detail(&self, detail: &str) {
+        const WIDTH: usize = 60;
+        if let Some(bar) = &self.spinner {
+            let detail = console::strip_ansi_codes(detail);
+            let detail = console::truncate_str(&detail, WIDTH, "…");
+            bar.set_message(format!("{} {}", self.what, style(detail).for_stderr().dim()));
+        }
+    }
+}
+
+/// One plain line for the user.
+pub fn note(line: impl std::fmt::Display) {
+    eprintln!("qemu-ci: {line}");
+}

@@ -1,0 +1,84 @@
+//! What the user can ask for, one module each.
+
+pub mod build;
+pub mod demo;
+pub mod exec;
+pub mod shell;
+pub mod test;
+
+use std::io::{self, Write};
+
+use anyhow::{Context, Result};
+
+use crate::accelerator;
+use crate::channel::{Command, Stream};
+use crate::cli::{ContentArgs, HostArgs};
+use crate::cluster::{Cluster, Setup};
+use crate::dom0_image::Dom0Image;
+use crate::host::Machine;
+use crate::install;
+use crate::overlay::{IMAGES, Overlay};
+use crate::programs::Programs;
+use crate::run_dir::RunDir;
+use crate::workspace::Workspace;
+
+/// What every verb that boots hosts needs first.
+struct Ground {
+    workspace: Workspace,
+    image: Dom0Image,
+}
+
+impl Ground {
+    fn prepare() -> Result<Self> {
+        let workspace = Workspace::find()?;
+        install::ensure()?;
+        let image = Dom0Image::ensure(&workspace)?;
+        Ok(Self { workspace, image })
+    }
+
+    fn setup(&self, hosts: usize, args: &HostArgs) -> Result<Setup> {
+        Ok(Setup {
+            hosts,
+            machine: Machine {
+                memory: args.mem,
+                cpus: args.cpus,
+                accelerator: accelerator::choose(&self.workspace, &self.image, args.accel)?,
+            },
+            boot_timeout: args.boot_timeout,
+        })
+    }
+
+    fn overlay(&self, content: &ContentArgs) -> Result<Overlay> {
+        let mut overlay = Overlay::default();
+        if !content.bare {
+            Programs::build(&self.workspace)?.add_to(&mut overlay)?;
+        }
+        for put in &content.put {
+            overlay.put(&put.local, &put.remote);
+        }
+        Ok(overlay)
+    }
+
+    fn boot(&self, setup: &Setup, overlay: &Overlay) -> Result<(Cluster, RunDir)> {
+        let run = RunDir::create(&self.workspace)?;
+        let cluster = Cluster::boot(setup, &self.image, overlay, &run)?;
+        Ok((cluster, run))
+    }
+}
+
+/// A command with the surroundings that scripts count on.
+fn command<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(argv);
+    command.env.push(("XENOLITH_IMAGES".into(), IMAGES.into()));
+    command
+}
+
+/// Passes what a command in dom0 writes on to our own outputs.
+fn pass_on(stream: Stream, data: &[u8]) -> Result<()> {
+    let write = |mut target: Box<dyn Write>| target.write_all(data).and_then(|()| target.flush());
+    match stream {
+        Stream::Out => write(Box::new(io::stdout())),
+        Stream::Err => write(Box::new(io::stderr())),
+    }
+    .context("cannot pass the output on")
+}
