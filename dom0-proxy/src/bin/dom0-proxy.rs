@@ -1,0 +1,55 @@
+//! The daemon that serves the ranks of PGAS jobs.
+
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use dom0_proxy::daemon::{self, Options};
+use dom0_proxy::job::processes::{RANK_ARGUMENT, become_rank};
+use dom0_proxy::run_dir::RunDir;
+use tracing_subscriber::EnvFilter;
+
+/// Serves the ranks of PGAS jobs. `pgas run` starts it where none runs.
+///
+/// Its sockets are in $XENOLITH_RUN_DIR, by default /run/xenolith for root and $XDG_RUNTIME_DIR/xenolith for others.
+/// $RUST_LOG says what it tells on standard error (default: info).
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// Leave the session and directory that it was started in
+    #[arg(long)]
+    detach: bool,
+
+    /// End after so many seconds without jobs and clients
+    #[arg(long, value_name = "SECONDS")]
+    idle_exit: Option<u64>,
+}
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|word| word == RANK_ARGUMENT) {
+        eprintln!("the rank could not start: {}", become_rank(arguments));
+        return ExitCode::from(127);
+    }
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dom0-proxy: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> dom0_proxy::Result<()> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    let run_dir = RunDir::from_env()?;
+    if arguments.detach {
+        // A process that leads a group already can not leave its session, and need not.
+        let _ = rustix::process::setsid();
+        let _ = std::env::set_current_dir("/");
+    }
+    daemon::run(Options { run_dir, idle_exit: arguments.idle_exit.map(Duration::from_secs) })
+}

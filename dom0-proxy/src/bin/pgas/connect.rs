@@ -1,0 +1,137 @@
+//! Reaching the daemon, and starting it where none runs.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use dom0_proxy::control::{Hello, Reply, Request, VERSION, Welcome};
+use dom0_proxy::error::{Context, status};
+use dom0_proxy::run_dir::RunDir;
+use dom0_proxy::{Error, Result, frame};
+
+/// How long a daemon may take to come up: it may have to clean up after an earlier one.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// After how many idle seconds a daemon that was started by `pgas` ends.
+const IDLE_EXIT: &str = "60";
+
+/// A connection to the daemon.
+#[derive(Debug)]
+pub struct Connection {
+    /// Its process.
+    pub pid: u32,
+    /// Carries frames.
+    pub stream: UnixStream,
+}
+
+impl Connection {
+    /// Connects to a daemon that runs.
+    pub fn open(run_dir: &RunDir) -> Result<Self> {
+        let socket = run_dir.socket();
+        let stream = UnixStream::connect(&socket).map_err(|error| match error.kind() {
+            ErrorKind::NotFound | ErrorKind::ConnectionRefused => Error::NoDaemon { run_dir: run_dir.root().into() },
+            ErrorKind::PermissionDenied => Error::SocketPermission { socket: socket.clone() },
+            _ => Error::Io { action: format!("connect to {}", socket.display()), source: error },
+        })?;
+        let gone = || Error::NoDaemon { run_dir: run_dir.root().into() };
+        // A daemon that ends just now closes the connection.
+        frame::send(&stream, &Hello { version: VERSION }).map_err(|_| gone())?;
+        let welcome = frame::receive::<Welcome>(&stream).ok().flatten().ok_or_else(gone)?;
+        if welcome.version != VERSION {
+            return Err(Error::Refused {
+                status: status::USAGE,
+                text: format!(
+                    "the daemon (process {}) is of another version: end it (`kill {}`) and try again",
+                    welcome.pid, welcome.pid
+                ),
+            });
+        }
+        Ok(Self { pid: welcome.pid, stream })
+    }
+
+    /// Connects to the daemon, starting it where none runs.
+    pub fn open_or_start(run_dir: &RunDir) -> Result<Self> {
+        match Self::open(run_dir) {
+            Err(Error::NoDaemon { .. }) => start(run_dir),
+            result => result,
+        }
+    }
+
+    /// Asks for something that has one answer.
+    pub fn ask(&mut self, request: &Request) -> Result<Reply> {
+        frame::send(&self.stream, request).context(|| "talk with the daemon")?;
+        match frame::receive(&self.stream).context(|| "talk with the daemon")? {
+            Some(Reply::Refused { status, text }) => Err(Error::Refused { status, text }),
+            Some(reply) => Ok(reply),
+            None => Err(Error::Refused {
+                status: status::DAEMON_LOST,
+                text: format!("the daemon (process {}) died", self.pid),
+            }),
+        }
+    }
+}
+
+/// The error for an answer to another question.
+pub fn unexpected(reply: &Reply) -> Error {
+    Error::Protocol { peer: "the daemon".into(), why: format!("it answered {reply:?}") }
+}
+
+fn start(run_dir: &RunDir) -> Result<Connection> {
+    run_dir.create()?;
+    let path = run_dir.daemon_log();
+    let mut log = File::options()
+        .create(true)
+        .append(true)
+        .read(true)
+        .open(&path)
+        .context(|| format!("open {}", path.display()))?;
+    let log_start = log.seek(SeekFrom::End(0)).unwrap_or(0);
+    let failed = |why: String| Error::DaemonNotStarted { why, log: path.clone() };
+    let program = program().ok_or_else(|| failed("no dom0-proxy beside pgas or on PATH".into()))?;
+    let output = |log: &File| log.try_clone().map(Stdio::from).context(|| "start the daemon");
+    let mut daemon = Command::new(&program)
+        .args(["--detach", "--idle-exit", IDLE_EXIT])
+        .stdin(Stdio::null())
+        .stdout(output(&log)?)
+        .stderr(output(&log)?)
+        .spawn()
+        .context(|| format!("start {}", program.display()))?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match Connection::open(run_dir) {
+            Err(Error::NoDaemon { .. }) => {}
+            result => return result,
+        }
+        if let Ok(Some(status)) = daemon.try_wait() {
+            // Another pgas may have started one at the same moment.
+            if let Ok(connection) = Connection::open(run_dir) {
+                return Ok(connection);
+            }
+            let why = last_line_since(&mut log, log_start);
+            return Err(failed(why.unwrap_or_else(|| status.to_string())));
+        }
+        if Instant::now() > deadline {
+            return Err(failed(format!("it did not listen within {} s", PATIENCE.as_secs())));
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn last_line_since(log: &mut File, start: u64) -> Option<String> {
+    let mut text = String::new();
+    log.seek(SeekFrom::Start(start)).ok()?;
+    log.take(64 * 1024).read_to_string(&mut text).ok()?;
+    let line = text.lines().rfind(|line| !line.trim().is_empty())?;
+    Some(line.trim_start_matches("dom0-proxy: ").to_owned())
+}
+
+/// The daemon's program: beside this one, or on the path.
+fn program() -> Option<PathBuf> {
+    let beside = std::env::current_exe().ok().and_then(|path| Some(path.parent()?.join("dom0-proxy")));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).map(|dir| dir.join("dom0-proxy"));
+    beside.into_iter().chain(on_path).find(|program| program.is_file())
+}

@@ -1,0 +1,190 @@
+//! `pgas run`.
+
+use std::io::ErrorKind;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use armci_nostd::wire::MAX_RANKS;
+use dom0_proxy::control::{JobSpec, Line, RankKind, Reply, Request, Stream, Summary};
+use dom0_proxy::daemon::clean_up_after_daemon;
+use dom0_proxy::error::status;
+use dom0_proxy::run_dir::RunDir;
+use dom0_proxy::{Error, frame, xen, xl};
+use indicatif::{ProgressBar, ProgressStyle};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::RunArguments;
+use crate::connect::{Connection, unexpected};
+use crate::output::{clean, print, print_json};
+use crate::{image, table};
+
+const DEFAULT_MEMORY: u64 = 16 << 20;
+const DEFAULT_HOSTED_MEMORY: u64 = 256 << 20;
+
+/// Runs a job to its end; the status to end with.
+pub fn run(arguments: &RunArguments) -> anyhow::Result<u8> {
+    let spec = spec(arguments)?;
+    let run_dir = RunDir::from_env()?;
+    let mut daemon = Connection::open_or_start(&run_dir)?;
+    interrupt_on_signals(&daemon.stream)?;
+    let show = Show::new(arguments, spec.size);
+    frame::send(&daemon.stream, &Request::Run(spec)).context("talk with the daemon")?;
+    let mut job = None;
+    loop {
+        match frame::receive(&daemon.stream) {
+            Ok(Some(Reply::Started(name))) => job = Some(name),
+            Ok(Some(Reply::Up(up))) => show.up(up),
+            Ok(Some(Reply::Line(line))) => show.line(line)?,
+            Ok(Some(Reply::Ended(summary))) => return show.end(&summary),
+            Ok(Some(Reply::Refused { status, text })) => return Err(Error::Refused { status, text }.into()),
+            Ok(Some(reply)) => return Err(unexpected(&reply).into()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Ok(None) | Err(_) => {
+                show.stop();
+                return Err(daemon_lost(&run_dir, &mut daemon, job.as_deref()).into());
+            }
+        }
+    }
+}
+
+/// The daemon is gone in the middle of a job: cleans up in its place.
+fn daemon_lost(run_dir: &RunDir, daemon: &mut Connection, job: Option<&str>) -> Error {
+    let pid = daemon.pid;
+    let text = match job {
+        None => format!("the daemon (process {pid}) died before the job had started"),
+        Some(job) => match clean_up_after_daemon(run_dir, job) {
+            Ok(()) => format!("the daemon (process {pid}) died: job {job} has failed, and its ranks have been ended"),
+            Err(error) => {
+                format!("the daemon (process {pid}) died, and what job {job} left could not be removed: {error}")
+            }
+        },
+    };
+    Error::Refused { status: status::DAEMON_LOST, text }
+}
+
+fn spec(arguments: &RunArguments) -> anyhow::Result<JobSpec> {
+    let kind = if arguments.hosted { RankKind::Hosted } else { RankKind::Xen };
+    if arguments.size == 0 || arguments.size > MAX_RANKS {
+        return Err(Error::BadSize { asked: arguments.size, max: MAX_RANKS }.into());
+    }
+    let memory = match (&arguments.mem, kind) {
+        (Some(text), _) => image::parse_memory(text)?,
+        (None, RankKind::Xen) => DEFAULT_MEMORY,
+        (None, RankKind::Hosted) => DEFAULT_HOSTED_MEMORY,
+    };
+    let timeout = match arguments.timeout {
+        None => None,
+        Some(seconds) => Some(
+            Duration::try_from_secs_f64(seconds)
+                .ok()
+                .filter(|limit| !limit.is_zero())
+                .with_context(|| format!("--timeout {seconds}: give a number of seconds above 0"))?,
+        ),
+    };
+    let directories = std::env::var_os("XENOLITH_IMAGES").unwrap_or_default();
+    let directories: Vec<PathBuf> = std::env::split_paths(&directories).collect();
+    let image = image::find(&arguments.image, kind, &directories)?;
+    image::check(&image, kind, memory)?;
+    if kind == RankKind::Xen {
+        xen::check_privileged()?;
+        xl::check_installed()?;
+    }
+    let files = arguments.files.iter().map(|path| file(path)).collect::<Result<_, _>>()?;
+    Ok(JobSpec {
+        kind,
+        size: arguments.size,
+        memory,
+        image,
+        args: arguments.args.clone(),
+        files,
+        environment: match kind {
+            RankKind::Hosted => std::env::vars_os().collect(),
+            RankKind::Xen => Vec::new(),
+        },
+        directory: std::env::current_dir().context("the working directory")?,
+        timeout,
+    })
+}
+
+fn file(path: &Path) -> dom0_proxy::Result<PathBuf> {
+    let bad = |why: String| Error::BadFile { path: path.into(), why };
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => std::path::absolute(path).map_err(|error| bad(error.to_string())),
+        Ok(_) => Err(bad("it is not a file".into())),
+        Err(error) => Err(bad(error.to_string())),
+    }
+}
+
+/// The first signal asks the daemon to end the job, the second ends this process, which ends the job too.
+fn interrupt_on_signals(stream: &UnixStream) -> anyhow::Result<()> {
+    let stream = stream.try_clone().context("talk with the daemon")?;
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).context("take signals")?;
+    std::thread::spawn(move || {
+        for (count, _) in signals.forever().enumerate() {
+            if count > 0 || frame::send(&stream, &Request::Interrupt).is_err() {
+                std::process::exit(status::INTERRUPTED.into());
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Shows a job to the user.
+struct Show {
+    json: bool,
+    table: bool,
+    size: u32,
+    progress: ProgressBar,
+}
+
+impl Show {
+    fn new(arguments: &RunArguments, size: u32) -> Self {
+        // On a terminal only: indicatif draws nothing elsewhere.
+        let progress = if arguments.json { ProgressBar::hidden() } else { ProgressBar::new(size.into()) };
+        if let Ok(style) = ProgressStyle::with_template("{spinner} starting ranks: {pos}/{len}") {
+            progress.set_style(style);
+        }
+        progress.enable_steady_tick(Duration::from_millis(100));
+        Self { json: arguments.json, table: arguments.table, size, progress }
+    }
+
+    fn up(&self, up: u32) {
+        self.progress.set_position(up.into());
+        if up >= self.size {
+            self.stop();
+        }
+    }
+
+    fn line(&self, line: Line) -> anyhow::Result<()> {
+        if self.json {
+            return print_json(&Reply::Line(line));
+        }
+        let text = format!("[{}] {}", line.rank, clean(&line.text));
+        self.progress.suspend(|| match line.stream {
+            Stream::Output => print(&text),
+            Stream::Error => {
+                eprintln!("{text}");
+                Ok(())
+            }
+        })
+    }
+
+    fn end(&self, summary: &Summary) -> anyhow::Result<u8> {
+        self.stop();
+        if self.json {
+            print_json(&Reply::Ended(summary.clone()))?;
+        } else if self.table {
+            print(table::ranks(summary).trim_end())?;
+        }
+        if let Some(cause) = &summary.cause {
+            eprintln!("pgas: job {} failed: {}", summary.job, clean(cause));
+        }
+        Ok(summary.status)
+    }
+
+    fn stop(&self) {
+        self.progress.finish_and_clear();
+    }
+}

@@ -1,0 +1,101 @@
+//! Tables for people.
+
+use std::fmt::Write;
+
+use dom0_proxy::control::{JobInfo, RankKind, Summary};
+
+/// The jobs that run.
+pub fn jobs(jobs: &[JobInfo]) -> String {
+    let rows = jobs.iter().map(|job| {
+        let kind = match job.kind {
+            RankKind::Xen => "xen",
+            RankKind::Hosted => "hosted",
+        };
+        let image = job.image.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        [job.job.clone(), kind.into(), format!("{}/{}", job.up, job.size), format!("{:.1} s", job.seconds), image]
+    });
+    render(["job", "kind", "ranks up", "time", "image"], rows)
+}
+
+/// What each rank of a job did.
+pub fn ranks(summary: &Summary) -> String {
+    let rows = summary.ranks.iter().enumerate().map(|(rank, known)| {
+        let traffic = &known.traffic;
+        [
+            rank.to_string(),
+            bytes(known.memory),
+            known.boot_seconds.map_or("-".into(), |seconds| format!("{seconds:.3} s")),
+            traffic.put.operations.to_string(),
+            traffic.get.operations.to_string(),
+            traffic.accumulate.operations.to_string(),
+            traffic.rmw.operations.to_string(),
+            traffic.total().operations.to_string(),
+            bytes(traffic.total().bytes),
+        ]
+    });
+    render(["rank", "memory", "boot", "puts", "gets", "accs", "rmws", "all ops", "moved"], rows)
+}
+
+fn render<const N: usize>(heads: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let rows: Vec<_> = std::iter::once(heads.map(String::from)).chain(rows).collect();
+    let widths: [usize; N] =
+        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            let _ = write!(line, "{cell:>width$}  ");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A number of bytes with a unit.
+fn bytes(count: u64) -> String {
+    let (mut value, mut unit) = (count as f64, "B");
+    for larger in ["KiB", "MiB", "GiB", "TiB"] {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = larger;
+    }
+    if value.fract() == 0.0 { format!("{value} {unit}") } else { format!("{value:.1} {unit}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dom0_proxy::control::{RankSummary, Tally, Traffic};
+
+    #[test]
+    fn units_are_chosen() {
+        assert_eq!(bytes(0), "0 B");
+        assert_eq!(bytes(1023), "1023 B");
+        assert_eq!(bytes(16 << 20), "16 MiB");
+        assert_eq!(bytes(1_500_000), "1.4 MiB");
+    }
+
+    #[test]
+    fn a_row_for_each_rank() {
+        let put = Tally { operations: 3, bytes: 24 };
+        let rank = RankSummary {
+            memory: 16 << 20,
+            boot_seconds: Some(0.5),
+            status: Some(0),
+            traffic: Traffic { put, ..Traffic::default() },
+        };
+        let ranks_of = vec![rank, RankSummary::default()];
+        let summary = Summary { job: "ab".into(), status: 0, cause: None, seconds: 1.0, ranks: ranks_of };
+        assert_eq!(
+            ranks(&summary),
+            "\
+rank  memory     boot  puts  gets  accs  rmws  all ops  moved
+   0  16 MiB  0.500 s     3     0     0     0        3   24 B
+   1     0 B        -     0     0     0     0        0    0 B
+"
+        );
+    }
+}

@@ -1,0 +1,210 @@
+//! What `pgas` and the daemon say to each other.
+//!
+//! The client opens with [`Hello`], the daemon answers with [`Welcome`]; then the client sends one
+//! [`Request`] and the daemon answers with [`Reply`]s. While a job of `Run` is under way the client may send
+//! [`Request::Interrupt`]; when it closes the connection the daemon ends the job.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Version of these messages. Both sides must agree exactly.
+pub const VERSION: u32 = 1;
+
+/// The client's first message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`VERSION`] of the client.
+    pub version: u32,
+}
+
+/// The daemon's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// [`VERSION`] of the daemon.
+    pub version: u32,
+    /// The daemon's process.
+    pub pid: u32,
+}
+
+/// How ranks run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RankKind {
+    /// As a PVH domain each.
+    Xen,
+    /// As a Linux process each.
+    Hosted,
+}
+
+/// A job as the user wants it. All paths are absolute.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// How ranks run.
+    pub kind: RankKind,
+    /// Number of ranks.
+    pub size: u32,
+    /// Bytes of memory of a rank; whole MiB.
+    pub memory: u64,
+    /// The image or program.
+    pub image: PathBuf,
+    /// The application's arguments, without its name.
+    pub args: Vec<String>,
+    /// Files for every rank.
+    pub files: Vec<PathBuf>,
+    /// Environment of hosted ranks.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Working directory of hosted ranks.
+    pub directory: PathBuf,
+    /// When to give up.
+    pub timeout: Option<Duration>,
+}
+
+/// What a client asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// Run a job and tell about it until it has ended.
+    Run(JobSpec),
+    /// End the job that was started on this connection.
+    Interrupt,
+    /// Which jobs are there.
+    List,
+    /// End this job and answer when it is gone.
+    Kill(String),
+}
+
+/// What the daemon answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reply {
+    /// The job has a name now.
+    Started(String),
+    /// This many ranks have started.
+    Up(u32),
+    /// A rank has written a line.
+    Line(Line),
+    /// The job has ended; nothing follows.
+    Ended(Summary),
+    /// The jobs there are.
+    Jobs(Vec<JobInfo>),
+    /// It was done.
+    Done,
+    /// It was not done; nothing follows.
+    Refused {
+        /// The status for `pgas` to end with.
+        status: u8,
+        /// One line for the user.
+        text: String,
+    },
+}
+
+/// Which of its outputs a rank has written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stream {
+    /// Standard output, or a domain's console.
+    Output,
+    /// Standard error, or what a domain's kernel says about a failure.
+    Error,
+}
+
+/// A line that a rank has written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// The rank.
+    pub rank: u32,
+    /// Where it was written.
+    pub stream: Stream,
+    /// The line without its end.
+    pub text: String,
+}
+
+/// A job that runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobInfo {
+    /// Its name.
+    pub job: String,
+    /// How its ranks run.
+    pub kind: RankKind,
+    /// How many it has.
+    pub size: u32,
+    /// How many of them have started.
+    pub up: u32,
+    /// The image or program.
+    pub image: PathBuf,
+    /// Since its start.
+    pub seconds: f64,
+}
+
+/// How a job has ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Its name.
+    pub job: String,
+    /// The status for `pgas` to end with.
+    pub status: u8,
+    /// Why it failed, in one line that names the rank; `None` when it did not.
+    pub cause: Option<String>,
+    /// From its start to its end.
+    pub seconds: f64,
+    /// Its ranks, in order.
+    pub ranks: Vec<RankSummary>,
+}
+
+/// What one rank did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RankSummary {
+    /// Bytes of its memory.
+    pub memory: u64,
+    /// From the start of its creation to its first line (of a hosted rank: to its attach).
+    pub boot_seconds: Option<f64>,
+    /// Its exit status, when it ended by itself.
+    pub status: Option<i32>,
+    /// What it asked of its proxy.
+    pub traffic: Traffic,
+}
+
+/// Operations and bytes by kind, as served for one rank.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Puts.
+    pub put: Tally,
+    /// Gets.
+    pub get: Tally,
+    /// Accumulates.
+    pub accumulate: Tally,
+    /// Read-modify-writes.
+    pub rmw: Tally,
+    /// All else, such as fences.
+    pub other: Tally,
+}
+
+/// How often and how much.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Operations.
+    pub operations: u64,
+    /// Bytes that they moved.
+    pub bytes: u64,
+}
+
+impl Tally {
+    /// Counts one operation.
+    pub fn count(&mut self, bytes: u64) {
+        self.operations += 1;
+        self.bytes += bytes;
+    }
+}
+
+impl Traffic {
+    /// All kinds together.
+    pub fn total(&self) -> Tally {
+        let kinds = [self.put, self.get, self.accumulate, self.rmw, self.other];
+        Tally {
+            operations: kinds.iter().map(|kind| kind.operations).sum(),
+            bytes: kinds.iter().map(|kind| kind.bytes).sum(),
+        }
+    }
+}

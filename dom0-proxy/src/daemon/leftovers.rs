@@ -1,0 +1,83 @@
+//! What daemons that died have left behind.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+
+use crate::error::Result;
+use crate::job::domains::destroy_all;
+use crate::run_dir::{Lock, RunDir};
+use crate::{xen, xl};
+
+/// The lock that stands for all our domains on this host.
+const LOCK: &str = "/run/xenolith-domains.lock";
+
+/// The right to this host's domains of ours, which one daemon has at a time.
+#[derive(Debug, Default)]
+pub struct HostDomains {
+    lock: Mutex<Option<Lock>>,
+}
+
+impl HostDomains {
+    /// Not asked for yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes sure that this daemon has the right, and that no domains of an earlier one are there.
+    pub fn claim(&self) -> Result<()> {
+        xen::check_privileged()?;
+        let mut held = self.lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if held.is_none() {
+            let lock = Lock::take(Path::new(LOCK), "this host's domains")?;
+            reap_domains();
+            *held = Some(lock);
+        }
+        Ok(())
+    }
+}
+
+/// Removes what earlier daemons of this run directory have left: domains and records. Processes have died with them.
+pub fn reap(run_dir: &RunDir, host_domains: &HostDomains) {
+    if xen::check_privileged().is_ok()
+        && let Err(error) = host_domains.claim()
+    {
+        tracing::warn!(%error, "jobs of domains are not possible for now");
+    }
+    let Ok(records) = fs::read_dir(run_dir.jobs()) else { return };
+    for record in records.flatten() {
+        let name = record.file_name().to_string_lossy().into_owned();
+        tracing::info!(job = name, "cleaning up after a daemon that died");
+        if let Err(error) = clean_up_after_daemon(run_dir, &name) {
+            tracing::error!(%error, job = name, "could not clean up");
+        }
+    }
+}
+
+/// Destroys what is left of a job whose daemon has died: its domains and its record.
+pub fn clean_up_after_daemon(run_dir: &RunDir, job: &str) -> Result<()> {
+    let record = run_dir.job(job);
+    if xen::check_privileged().is_ok() {
+        destroy_all(job, &record)?;
+    }
+    // Whoever else cleans up at the same time has the same aim.
+    let _ = fs::remove_dir_all(record);
+    Ok(())
+}
+
+/// Destroys all domains with one of our names.
+fn reap_domains() {
+    let domains = match xl::list() {
+        Ok(domains) => domains,
+        Err(error) => return tracing::warn!(%error, "domains of an earlier daemon can not be looked for"),
+    };
+    let jobs: BTreeSet<_> =
+        domains.iter().filter_map(|domain| xl::parse_domain_name(&domain.name)).map(|(job, _)| job).collect();
+    for job in jobs {
+        tracing::info!(job, "destroying domains of a daemon that died");
+        if let Err(error) = destroy_all(job, Path::new("/nonexistent")) {
+            tracing::error!(%error, job, "could not clean up");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Takes entries from the rings of all ranks, does them, and answers.
+
+use armci_nostd::memory::{Fault, execute};
+use armci_nostd::ring::{Consumer, IndexJumped, Producer, SharedSlots};
+use armci_nostd::wire::{Completion, Opcode, Request, Status};
+
+use crate::control::Traffic;
+use crate::ports::{Fleet, Line};
+
+/// Entries of one rank before the next has its turn.
+const BATCH: usize = 32;
+/// Bytes moved for one rank before the next has its turn.
+const BATCH_BYTES: u64 = 256 * 1024;
+
+/// What a rank did wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Violation {
+    /// An entry that asks for something impossible.
+    #[error("bad ring entry: {0}")]
+    Entry(#[from] Fault),
+    /// Indices that can not be.
+    #[error("bad {ring} ring: {source}")]
+    Index {
+        /// Which ring.
+        ring: &'static str,
+        /// What is wrong.
+        source: IndexJumped,
+    },
+    /// More operations than it may have under way.
+    #[error("it has more operations under way than its completion ring holds")]
+    Overrun,
+}
+
+/// One rank's rings.
+struct Seat<'a> {
+    line: &'a Line,
+    submissions: Consumer<'a, SharedSlots<Request>>,
+    completions: Producer<'a, SharedSlots<Completion>>,
+    traffic: &'a mut Traffic,
+}
+
+/// Serves the ranks of one job.
+pub struct Server<'a> {
+    fleet: &'a Fleet,
+    seats: Vec<Seat<'a>>,
+    /// Ranks to be woken at the end of the batch.
+    to_wake: Vec<u32>,
+}
+
+impl<'a> Server<'a> {
+    /// Takes up all rings where they are.
+    pub fn new(fleet: &'a Fleet, traffic: &'a mut [Traffic]) -> Self {
+        let seats = fleet
+            .lines()
+            .iter()
+            .zip(traffic)
+            .map(|(line, traffic)| Seat {
+                line,
+                submissions: line.submissions(),
+                completions: line.completions(),
+                traffic,
+            })
+            .collect();
+        Self { fleet, seats, to_wake: Vec::new() }
+    }
+
+    /// Gives every rank one turn. Whether there was anything to do, or which rank did what wrong.
+    pub fn round(&mut self) -> Result<bool, (u32, Violation)> {
+        let mut worked = false;
+        for rank in 0..self.seats.len() {
+            worked |= self.turn(rank).map_err(|violation| (rank as u32, violation))?;
+        }
+        Ok(worked)
+    }
+
+    /// Serves a batch of one rank.
+    fn turn(&mut self, rank: usize) -> Result<bool, Violation> {
+        let seat = &mut self.seats[rank];
+        let (mut entries, mut bytes) = (0, 0);
+        while entries < BATCH && bytes < BATCH_BYTES {
+            let next = seat.submissions.pop();
+            let next = next.map_err(|source| Violation::Index { ring: "submission", source })?;
+            let Some(request) = next else { break };
+            let effect = execute(rank, &request, self.fleet.windows())?;
+            let completion = Completion { tag: request.tag, status: Status::Ok as u32, value: effect.value };
+            let pushed = seat.completions.push(completion);
+            if !pushed.map_err(|source| Violation::Index { ring: "completion", source })? {
+                return Err(Violation::Overrun);
+            }
+            let kind = match Opcode::from_wire(request.opcode) {
+                Some(Opcode::Put) => &mut seat.traffic.put,
+                Some(Opcode::Get) => &mut seat.traffic.get,
+                Some(Opcode::Accumulate) => &mut seat.traffic.accumulate,
+                Some(Opcode::ReadModifyWrite) => &mut seat.traffic.rmw,
+                _ => &mut seat.traffic.other,
+            };
+            kind.count(effect.bytes);
+            self.to_wake.extend(effect.notify);
+            entries += 1;
+            bytes += effect.bytes;
+        }
+        if entries == 0 {
+            return Ok(false);
+        }
+        seat.completions.publish();
+        seat.submissions.release();
+        wake(seat.line);
+        for target in self.to_wake.drain(..) {
+            if let Some(line) = self.fleet.lines().get(target as usize) {
+                wake(line);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Asks all ranks to ring when they have something; false when one has already.
+    pub fn fall_asleep(&self) -> bool {
+        self.seats.iter().for_each(|seat| seat.line.proxy_asleep().arm());
+        !self.seats.iter().any(|seat| seat.submissions.has_entries())
+    }
+
+    /// No ringing is wanted any more.
+    pub fn wake_up(&self) {
+        self.seats.iter().for_each(|seat| seat.line.proxy_asleep().disarm());
+    }
+}
+
+/// Rings the rank's doorbell if it sleeps.
+fn wake(line: &Line) {
+    if line.rank_asleep().take() {
+        line.doorbell().ring();
+    }
+}

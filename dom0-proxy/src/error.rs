@@ -1,0 +1,219 @@
+//! What can go wrong, each as one line that says what failed, on what, and what to do.
+
+use std::fmt::Display;
+use std::io;
+use std::path::PathBuf;
+
+/// Exit statuses of `pgas` that are not a rank's own.
+///
+/// A job ends with the status of the first rank that did not end with 0. These stand for everything that
+/// is not such a status; they follow the customs of shells, `env` and `timeout`.
+pub mod status {
+    /// The daemon died, or closed the connection, while the job ran.
+    pub const DAEMON_LOST: u8 = 121;
+    /// A rank broke the protocol: a bad ring entry, a bad attach.
+    pub const PROTOCOL: u8 = 122;
+    /// The host could not do its part: no memory for the ranks, a domain that could not be created.
+    pub const HOST: u8 = 123;
+    /// The job ran longer than `--timeout`.
+    pub const TIMEOUT: u8 = 124;
+    /// `pgas` was called wrongly, or could not reach or start its daemon.
+    pub const USAGE: u8 = 125;
+    /// The image exists but cannot be run: corrupt, or not for Xen.
+    pub const NOT_RUNNABLE: u8 = 126;
+    /// There is no such image.
+    pub const NOT_FOUND: u8 = 127;
+    /// The user interrupted the job.
+    pub const INTERRUPTED: u8 = 130;
+    /// A rank crashed (as a process that aborts).
+    pub const CRASHED: u8 = 134;
+    /// The job was killed by `pgas kill`, by the daemon's end, or because `pgas run` was gone.
+    pub const KILLED: u8 = 137;
+}
+
+/// An error of this crate. `Display` is the whole line for the user.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The system refused something.
+    #[error("{action}: {source}")]
+    Io {
+        /// What was tried, on what.
+        action: String,
+        /// Why it did not work.
+        source: io::Error,
+    },
+    /// A domain was asked for by a user who may not create one.
+    #[error("Xen ranks need root: run pgas as root, or use --hosted for ranks as Linux processes")]
+    NotRoot,
+    /// There is no Xen below this Linux, or this is not domain 0.
+    #[error("this is not domain 0 of a Xen host ({missing}): boot Xen, use `qemu-ci shell`, or use --hosted")]
+    NoXen {
+        /// What was looked for in vain.
+        missing: String,
+    },
+    /// The ranks do not fit.
+    #[error(
+        "{ranks} ranks of {each_mib} MiB need {needed_mib} MiB of free memory and Xen has {free_mib} MiB: \
+         use fewer ranks, a smaller --mem, or less memory in domain 0"
+    )]
+    NotEnoughMemory {
+        /// Ranks asked for.
+        ranks: u32,
+        /// Memory of one.
+        each_mib: u64,
+        /// What they take together, with Xen's own needs.
+        needed_mib: u64,
+        /// What there is.
+        free_mib: u64,
+    },
+    /// A job of no ranks, or of too many.
+    #[error("a job has 1 to {max} ranks, not {asked}")]
+    BadSize {
+        /// What was asked for.
+        asked: u32,
+        /// The most there can be.
+        max: u32,
+    },
+    /// A memory size that cannot be used.
+    #[error("--mem {0}: give 4M or more, in whole MiB, such as 16M or 1G")]
+    BadMemory(String),
+    /// No file of that name.
+    #[error(
+        "image {0} not found: give a path, or a name in a directory of $XENOLITH_IMAGES; `image-builder build` makes images"
+    )]
+    ImageNotFound(String),
+    /// A file that is no sound image.
+    #[error("image {}: {why}", path.display())]
+    ImageUnusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A file for the ranks that cannot be used.
+    #[error("--file {}: {why}", path.display())]
+    BadFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Arguments that do not fit a kernel command line.
+    #[error(
+        "the arguments make a kernel command line of {length} bytes and Xen allows {max}: put long data into a --file"
+    )]
+    CommandLineTooLong {
+        /// Bytes it has.
+        length: usize,
+        /// Bytes it may have.
+        max: usize,
+    },
+    /// A tool of Xen failed.
+    #[error("`{command}` failed: {why}")]
+    Tool {
+        /// The command line.
+        command: String,
+        /// Its own last word.
+        why: String,
+    },
+    /// xenstore answered with an error.
+    #[error("xenstore: {operation} {path}: {code}")]
+    Store {
+        /// What was asked.
+        operation: &'static str,
+        /// Of which node.
+        path: String,
+        /// Xen's name of the error.
+        code: String,
+    },
+    /// Bytes that are not what the protocol says.
+    #[error("{peer} does not speak the protocol: {why}")]
+    Protocol {
+        /// Who sent them.
+        peer: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// Another daemon has the run directory or the host's domains.
+    #[error("{what} is held by another dom0-proxy ({holder}): stop that one first")]
+    AlreadyRunning {
+        /// What it holds.
+        what: String,
+        /// Who it is.
+        holder: String,
+    },
+    /// No place for sockets.
+    #[error("no run directory: set XENOLITH_RUN_DIR to a directory of yours, or XDG_RUNTIME_DIR, or run as root")]
+    NoRunDir,
+    /// No daemon listens.
+    #[error("no dom0-proxy runs in {}: there are no jobs; `pgas run` starts it", run_dir.display())]
+    NoDaemon {
+        /// Where it was looked for.
+        run_dir: PathBuf,
+    },
+    /// The daemon's socket may not be used.
+    #[error(
+        "{}: permission denied: the daemon belongs to another user; run pgas as that user, or set XENOLITH_RUN_DIR",
+        socket.display()
+    )]
+    SocketPermission {
+        /// The socket.
+        socket: PathBuf,
+    },
+    /// The daemon did not come up.
+    #[error("the daemon did not start: {why} (see {})", log.display())]
+    DaemonNotStarted {
+        /// Why.
+        why: String,
+        /// Its log.
+        log: PathBuf,
+    },
+    /// No job of that name.
+    #[error("no job {0}: `pgas ps` lists the jobs that run")]
+    NoJob(String),
+    /// No log of that job, or not of that rank.
+    #[error("no log {}: logs are kept for the last {kept} jobs", path.display())]
+    NoLog {
+        /// What was looked for.
+        path: PathBuf,
+        /// How many jobs have logs.
+        kept: usize,
+    },
+    /// The daemon refused, with its own line.
+    #[error("{text}")]
+    Refused {
+        /// The status to end with.
+        status: u8,
+        /// The daemon's words.
+        text: String,
+    },
+}
+
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// The exit status with which `pgas` ends for this error.
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::ImageNotFound(_) => status::NOT_FOUND,
+            Self::ImageUnusable { .. } => status::NOT_RUNNABLE,
+            Self::NotEnoughMemory { .. } | Self::Tool { .. } | Self::Store { .. } => status::HOST,
+            Self::Protocol { .. } => status::PROTOCOL,
+            Self::Refused { status, .. } => *status,
+            _ => status::USAGE,
+        }
+    }
+}
+
+/// Says what was being done when the system refused.
+pub trait Context<T> {
+    /// Turns the system's error into an [`Error::Io`] that begins with `action`.
+    fn context<D: Display>(self, action: impl FnOnce() -> D) -> Result<T>;
+}
+
+impl<T, E: Into<io::Error>> Context<T> for std::result::Result<T, E> {
+    fn context<D: Display>(self, action: impl FnOnce() -> D) -> Result<T> {
+        self.map_err(|source| Error::Io { action: action().to_string(), source: source.into() })
+    }
+}

@@ -1,0 +1,100 @@
+//! All that can happen to a job. Its supervisor takes these one by one.
+
+use std::time::Instant;
+
+use crate::engine::Notice;
+use crate::error::Error;
+use crate::ports::Attachment;
+
+/// Something has happened.
+#[derive(Debug)]
+pub enum Event {
+    /// A rank's creation has begun.
+    Begun {
+        /// The rank.
+        rank: u32,
+        /// When.
+        at: Instant,
+    },
+    /// A rank's process runs, or its kernel has written its first line.
+    Up {
+        /// The rank.
+        rank: u32,
+        /// When.
+        at: Instant,
+    },
+    /// A rank could not be created.
+    NotCreated {
+        /// The rank.
+        rank: u32,
+        /// Why.
+        error: Error,
+    },
+    /// A rank is attached.
+    Attached {
+        /// The rank.
+        rank: u32,
+        /// What the engine needs of it.
+        attachment: Attachment,
+    },
+    /// A rank's attach was refused.
+    AttachRefused {
+        /// The rank.
+        rank: u32,
+        /// Why.
+        cause: String,
+    },
+    /// A rank's kernel has said why it is about to crash.
+    Fatal {
+        /// The rank.
+        rank: u32,
+        /// The kernel's words.
+        cause: String,
+    },
+    /// A rank's process or domain has ended; its last lines may still be on their way.
+    Ended {
+        /// The rank.
+        rank: u32,
+        /// How.
+        end: End,
+    },
+    /// All that a rank wrote has been read, as far as one can tell.
+    Drained {
+        /// The rank.
+        rank: u32,
+    },
+    /// The engine has something to say.
+    Engine(Notice),
+    /// Somebody wants the job to end.
+    Kill(KillReason),
+}
+
+/// How a rank has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By itself, with this status.
+    Exited(i32),
+    /// Its process was killed by this signal.
+    Signalled(i32),
+    /// Its domain crashed.
+    Crashed,
+    /// Its domain powered off without an exit status.
+    Silent,
+    /// Its domain has stopped in a way that a rank does not.
+    Stopped,
+    /// Its domain is gone.
+    Vanished,
+}
+
+/// Why a job is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KillReason {
+    /// The user has pressed Ctrl-C.
+    Interrupted,
+    /// `pgas run` has closed its connection.
+    ClientGone,
+    /// `pgas kill`.
+    Killed,
+    /// The daemon ends.
+    DaemonEnds,
+}

@@ -1,0 +1,296 @@
+//! How a job ends, decided from what happens to its ranks. No I/O here.
+
+use std::time::Duration;
+
+use super::event::{End, KillReason};
+use crate::engine::Notice;
+use crate::error::{Error, status};
+
+/// The end of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// The status for `pgas` to end with.
+    pub status: u8,
+    /// Why it failed, in one line; `None` when it did not.
+    pub cause: Option<String>,
+}
+
+/// What is known of a rank.
+#[derive(Clone, Debug, Default)]
+struct Rank {
+    attached: bool,
+    fatal: Option<String>,
+    end: Option<End>,
+    concluded: bool,
+}
+
+/// Collects what happens until the job's end is certain. The first failure decides.
+#[derive(Debug)]
+pub struct Verdict {
+    ranks: Vec<Rank>,
+    open: bool,
+    ending: Option<Ending>,
+}
+
+impl Verdict {
+    /// A job of `size` ranks, of which nothing is known.
+    pub fn new(size: u32) -> Self {
+        Self { ranks: vec![Rank::default(); size as usize], open: false, ending: None }
+    }
+
+    /// The job's end, when it is certain.
+    pub fn ending(&self) -> Option<&Ending> {
+        self.ending.as_ref()
+    }
+
+    /// The status with which a rank has ended by itself.
+    pub fn exit_status(&self, rank: u32) -> Option<i32> {
+        match self.ranks.get(rank as usize)?.end? {
+            End::Exited(status) => Some(status),
+            _ => None,
+        }
+    }
+
+    /// A rank is attached.
+    pub fn attached(&mut self, rank: u32) {
+        self.rank(rank, |known| known.attached = true);
+        self.look_for_absent_ranks();
+    }
+
+    /// A rank's attach was refused.
+    pub fn attach_refused(&mut self, rank: u32, cause: &str) {
+        self.fail(status::PROTOCOL, format!("rank {rank} could not be attached: {cause}"));
+    }
+
+    /// A rank could not be created.
+    pub fn not_created(&mut self, rank: u32, error: &Error) {
+        self.fail(status::HOST, format!("rank {rank} could not be created: {error}"));
+    }
+
+    /// A rank's kernel has said why it is about to crash.
+    pub fn fatal(&mut self, rank: u32, cause: String) {
+        self.rank(rank, |known| {
+            known.fatal.get_or_insert(cause);
+        });
+    }
+
+    /// A rank has ended; more may come to be known of it until it is drained.
+    pub fn ended(&mut self, rank: u32, end: End) {
+        self.rank(rank, |known| {
+            known.end.get_or_insert(end);
+        });
+    }
+
+    /// All that a rank wrote has been read. Its end counts now.
+    pub fn drained(&mut self, rank: u32) {
+        let Some(known) = self.ranks.get_mut(rank as usize) else { return };
+        let end = match (&known.fatal, known.end) {
+            (Some(_), _) => End::Crashed,
+            (None, Some(end)) => end,
+            (None, None) => return,
+        };
+        known.concluded = true;
+        let fatal = known.fatal.clone();
+        match end {
+            End::Exited(0) => {}
+            End::Exited(code) => {
+                self.fail(exit_byte(code), format!("rank {rank} exited with status {code}"));
+            }
+            End::Signalled(signal) => {
+                let status = 128u8.saturating_add(u8::try_from(signal).unwrap_or(0));
+                self.fail(status, format!("rank {rank} was killed by signal {signal}{}", signal_name(signal)));
+            }
+            End::Crashed => {
+                let cause = fatal.unwrap_or_else(|| "its kernel left no word".into());
+                self.fail(status::CRASHED, format!("rank {rank} crashed: {cause}"));
+            }
+            End::Silent => {
+                self.fail(status::HOST, format!("rank {rank} powered off without an exit status"));
+            }
+            End::Stopped => {
+                self.fail(status::HOST, format!("rank {rank} stopped: its domain was suspended, rebooted or reset"));
+            }
+            End::Vanished => {
+                self.fail(status::HOST, format!("rank {rank} is gone: its domain was destroyed from outside"));
+            }
+        }
+        self.look_for_absent_ranks();
+        if self.ending.is_none() && self.ranks.iter().all(|rank| rank.concluded) {
+            self.ending = Some(Ending { status: 0, cause: None });
+        }
+    }
+
+    /// The engine has something to say.
+    pub fn engine(&mut self, notice: Notice) {
+        match notice {
+            Notice::Open => self.open = true,
+            Notice::Violation { rank, cause } => {
+                self.fail(status::PROTOCOL, format!("rank {rank} broke the protocol: {cause}"));
+            }
+            Notice::Broken(cause) => self.fail(status::HOST, format!("the proxy failed: {cause}")),
+        }
+    }
+
+    /// Somebody wants the job to end.
+    pub fn kill(&mut self, reason: KillReason) {
+        let (status, cause) = match reason {
+            KillReason::Interrupted => (status::INTERRUPTED, "interrupted"),
+            KillReason::ClientGone => (status::KILLED, "pgas run is gone"),
+            KillReason::Killed => (status::KILLED, "killed by pgas kill"),
+            KillReason::DaemonEnds => (status::KILLED, "the daemon was told to end"),
+        };
+        self.fail(status, cause.into());
+    }
+
+    /// The job's time is up.
+    pub fn timed_out(&mut self, limit: Duration) {
+        let unfinished: Vec<_> =
+            (0..).zip(&self.ranks).filter(|(_, rank)| rank.end.is_none()).map(|(rank, _)| rank).collect();
+        let who = match unfinished[..] {
+            [] => String::new(),
+            [rank] => format!(": rank {rank} had not ended"),
+            [first, ..] => format!(": {} ranks had not ended, the first is rank {first}", unfinished.len()),
+        };
+        self.fail(status::TIMEOUT, format!("timed out after {} s{who}", limit.as_secs_f64()));
+    }
+
+    /// A rank that has ended without attaching leaves all that have attached waiting for ever.
+    fn look_for_absent_ranks(&mut self) {
+        if self.open || !self.ranks.iter().any(|rank| rank.attached) {
+            return;
+        }
+        let absent = self.ranks.iter().position(|rank| rank.concluded && !rank.attached);
+        if let Some(rank) = absent {
+            let cause = format!("rank {rank} ended before it attached, and other ranks wait for it");
+            self.fail(status::PROTOCOL, cause);
+        }
+    }
+
+    fn rank(&mut self, rank: u32, change: impl FnOnce(&mut Rank)) {
+        if let Some(known) = self.ranks.get_mut(rank as usize) {
+            change(known);
+        }
+    }
+
+    fn fail(&mut self, status: u8, cause: String) {
+        self.ending.get_or_insert(Ending { status, cause: Some(cause) });
+    }
+}
+
+/// The part of an exit status that fits in a process's own. Failure stays failure.
+fn exit_byte(code: i32) -> u8 {
+    match u8::try_from(code) {
+        Ok(code) => code,
+        Err(_) if code & 0xff != 0 => (code & 0xff) as u8,
+        Err(_) => 255,
+    }
+}
+
+fn signal_name(signal: i32) -> &'static str {
+    match signal {
+        4 => " (SIGILL)",
+        6 => " (SIGABRT)",
+        7 => " (SIGBUS)",
+        8 => " (SIGFPE)",
+        9 => " (SIGKILL)",
+        11 => " (SIGSEGV)",
+        15 => " (SIGTERM)",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(verdict: &mut Verdict, rank: u32, end: End) {
+        verdict.ended(rank, end);
+        verdict.drained(rank);
+    }
+
+    fn cause(verdict: &Verdict) -> (u8, &str) {
+        let ending = verdict.ending().expect("the job has ended");
+        (ending.status, ending.cause.as_deref().unwrap_or_default())
+    }
+
+    #[test]
+    fn all_ranks_must_end_well() {
+        let mut verdict = Verdict::new(2);
+        ended(&mut verdict, 1, End::Exited(0));
+        assert_eq!(verdict.ending(), None);
+        verdict.ended(0, End::Exited(0));
+        assert_eq!(verdict.ending(), None, "its last lines are on their way");
+        verdict.drained(0);
+        assert_eq!(cause(&verdict), (0, ""));
+    }
+
+    #[test]
+    fn the_first_failure_decides() {
+        let mut verdict = Verdict::new(3);
+        ended(&mut verdict, 2, End::Exited(3));
+        ended(&mut verdict, 1, End::Signalled(9));
+        verdict.kill(KillReason::Interrupted);
+        assert_eq!(cause(&verdict), (3, "rank 2 exited with status 3"));
+        assert_eq!(verdict.exit_status(2), Some(3));
+        assert_eq!(verdict.exit_status(1), None);
+    }
+
+    #[test]
+    fn failure_stays_failure_in_eight_bits() {
+        for (code, status) in [(256, 255), (-1, 255), (259, 3), (255, 255)] {
+            let mut verdict = Verdict::new(1);
+            ended(&mut verdict, 0, End::Exited(code));
+            assert_eq!(cause(&verdict).0, status);
+        }
+    }
+
+    #[test]
+    fn a_crash_names_the_kernels_cause_in_whatever_order_it_comes() {
+        let mut verdict = Verdict::new(2);
+        verdict.ended(1, End::Crashed);
+        verdict.fatal(1, "panic at main.rs:3: boom".into());
+        verdict.drained(1);
+        assert_eq!(cause(&verdict), (status::CRASHED, "rank 1 crashed: panic at main.rs:3: boom"));
+        let mut verdict = Verdict::new(2);
+        verdict.fatal(0, "null pointer".into());
+        verdict.drained(0);
+        assert_eq!(cause(&verdict).1, "rank 0 crashed: null pointer");
+        let mut verdict = Verdict::new(1);
+        ended(&mut verdict, 0, End::Crashed);
+        assert_eq!(cause(&verdict).1, "rank 0 crashed: its kernel left no word");
+    }
+
+    #[test]
+    fn ranks_that_wait_for_one_that_has_ended_are_not_left_waiting() {
+        let mut verdict = Verdict::new(2);
+        verdict.attached(0);
+        ended(&mut verdict, 1, End::Exited(0));
+        assert_eq!(cause(&verdict).0, status::PROTOCOL);
+        assert!(cause(&verdict).1.contains("rank 1"));
+        let mut verdict = Verdict::new(2);
+        ended(&mut verdict, 1, End::Exited(0));
+        assert_eq!(verdict.ending(), None);
+        verdict.attached(0);
+        assert!(cause(&verdict).1.contains("rank 1"));
+        let mut verdict = Verdict::new(2);
+        verdict.attached(0);
+        verdict.attached(1);
+        verdict.engine(Notice::Open);
+        ended(&mut verdict, 1, End::Exited(0));
+        assert_eq!(verdict.ending(), None);
+    }
+
+    #[test]
+    fn other_failures_name_rank_and_cause() {
+        let mut verdict = Verdict::new(2);
+        verdict.engine(Notice::Violation { rank: 1, cause: "bad ring entry: unknown opcode 77".into() });
+        assert_eq!(cause(&verdict), (122, "rank 1 broke the protocol: bad ring entry: unknown opcode 77"));
+        let mut verdict = Verdict::new(2);
+        ended(&mut verdict, 1, End::Exited(0));
+        verdict.timed_out(Duration::from_secs(5));
+        assert_eq!(cause(&verdict), (124, "timed out after 5 s: rank 0 had not ended"));
+        let mut verdict = Verdict::new(2);
+        ended(&mut verdict, 1, End::Signalled(11));
+        assert_eq!(cause(&verdict), (139, "rank 1 was killed by signal 11 (SIGSEGV)"));
+    }
+}

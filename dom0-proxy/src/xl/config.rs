@@ -1,0 +1,191 @@
+//! The configuration of a rank's domain, in `xl.cfg`'s syntax.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// Bytes that Xen's tools keep of a kernel command line, its final NUL included.
+const MAX_COMMAND_LINE: usize = 1024;
+/// Grant entries in a frame, and frames that a domain has if nothing is said.
+const GRANTS_A_FRAME: u64 = 512;
+const DEFAULT_GRANT_FRAMES: u64 = 64;
+/// Grants that a guest needs besides those of its memory.
+const OTHER_GRANTS: u64 = 1024;
+
+/// What a rank's domain is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct DomainConfig<'a> {
+    /// The job's name.
+    pub job: &'a str,
+    /// The rank.
+    pub rank: u32,
+    /// Ranks of the job.
+    pub size: u32,
+    /// MiB of memory.
+    pub memory_mib: u64,
+    /// The image.
+    pub kernel: &'a Path,
+    /// The boot module with the application's files.
+    pub ramdisk: Option<&'a Path>,
+    /// The application's arguments.
+    pub args: &'a [String],
+}
+
+impl DomainConfig<'_> {
+    /// The text for `xl create`.
+    pub fn render(&self) -> Result<String> {
+        let Self { job, rank, memory_mib, .. } = self;
+        let name = super::domain_name(job, *rank);
+        let mut text = format!(
+            "name = {name:?}\ntype = \"pvh\"\nvcpus = 1\nmemory = {memory_mib}\nkernel = {}\n",
+            quote(path(self.kernel)?)
+        );
+        if let Some(ramdisk) = self.ramdisk {
+            let _ = writeln!(text, "ramdisk = {}", quote(path(ramdisk)?));
+        }
+        let _ = writeln!(text, "cmdline = {}", quote(&self.command_line()?));
+        let grants = memory_mib * 256 + OTHER_GRANTS;
+        let frames = grants.div_ceil(GRANTS_A_FRAME);
+        if frames > DEFAULT_GRANT_FRAMES {
+            let _ = writeln!(text, "max_grant_frames = {frames}");
+        }
+        for event in ["on_poweroff", "on_reboot", "on_watchdog", "on_crash", "on_soft_reset"] {
+            let _ = writeln!(text, "{event} = \"preserve\"");
+        }
+        Ok(text)
+    }
+
+    /// The kernel's command line: the kernel's own words, `--`, and the application's.
+    pub fn command_line(&self) -> Result<String> {
+        let Self { job, rank, size, .. } = self;
+        let mut line = format!("xenolith.job={job} xenolith.rank={rank} xenolith.size={size} --");
+        for word in self.args {
+            line.push(' ');
+            line.push_str(&quote_word(word));
+        }
+        if line.len() >= MAX_COMMAND_LINE {
+            return Err(Error::CommandLineTooLong { length: line.len(), max: MAX_COMMAND_LINE - 1 });
+        }
+        Ok(line)
+    }
+}
+
+fn path(path: &Path) -> Result<&str> {
+    path.to_str().ok_or_else(|| Error::BadFile { path: path.into(), why: "its name is not UTF-8".into() })
+}
+
+/// One word of the kernel's command line. Spaces split words, double quotes group, a backslash takes the next
+/// character as it is.
+fn quote_word(word: &str) -> String {
+    let plain = |c: char| !c.is_whitespace() && !c.is_control() && c != '"' && c != '\\';
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    let mut quoted = String::from('"');
+    for c in word.chars() {
+        if c == '"' || c == '\\' {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// A string in `xl.cfg`: in double quotes, with a backslash before what would end it and `\xHH` for control characters.
+fn quote(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => {
+                quoted.push('\\');
+                quoted.push(c);
+            }
+            c if c.is_ascii_control() => {
+                let _ = write!(quoted, "\\x{:02x}", c as u32);
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(args: &[String]) -> DomainConfig<'_> {
+        DomainConfig {
+            job: "ab12cd",
+            rank: 2,
+            size: 4,
+            memory_mib: 16,
+            kernel: Path::new("/images/cg.img"),
+            ramdisk: None,
+            args,
+        }
+    }
+
+    #[test]
+    fn a_plain_domain() {
+        let args = ["--class".to_owned(), "S".to_owned()];
+        let text = config(&args).render().unwrap();
+        assert_eq!(
+            text,
+            r#"name = "pgas-ab12cd-2"
+type = "pvh"
+vcpus = 1
+memory = 16
+kernel = "/images/cg.img"
+cmdline = "xenolith.job=ab12cd xenolith.rank=2 xenolith.size=4 -- --class S"
+on_poweroff = "preserve"
+on_reboot = "preserve"
+on_watchdog = "preserve"
+on_crash = "preserve"
+on_soft_reset = "preserve"
+"#
+        );
+    }
+
+    #[test]
+    fn arguments_cannot_leave_their_quotes() {
+        let args = [
+            "a b".to_owned(),
+            String::new(),
+            "\"\nmemory = 4096 #".to_owned(),
+            "back\\slash".to_owned(),
+            "xenolith.rank=0".to_owned(),
+        ];
+        let text = config(&args).render().unwrap();
+        let line = text.lines().find(|line| line.starts_with("cmdline")).unwrap();
+        assert_eq!(
+            line,
+            r#"cmdline = "xenolith.job=ab12cd xenolith.rank=2 xenolith.size=4 -- \"a b\" \"\" \"\\\"\x0amemory = 4096 #\" \"back\\\\slash\" xenolith.rank=0""#
+        );
+        assert_eq!(text.lines().count(), config(&[]).render().unwrap().lines().count());
+    }
+
+    #[test]
+    fn long_command_lines_are_refused() {
+        let args = ["x".repeat(MAX_COMMAND_LINE)];
+        assert!(matches!(config(&args).render(), Err(Error::CommandLineTooLong { .. })));
+    }
+
+    #[test]
+    fn large_ranks_get_more_grant_frames() {
+        let mut large = config(&[]);
+        large.memory_mib = 64;
+        assert!(!large.render().unwrap().contains("max_grant_frames"));
+        large.memory_mib = 256;
+        assert!(large.render().unwrap().contains("max_grant_frames = 130\n"));
+    }
+
+    #[test]
+    fn a_ramdisk_is_named() {
+        let mut with = config(&[]);
+        with.ramdisk = Some(Path::new("/run/a \"b\""));
+        assert!(with.render().unwrap().contains(r#"ramdisk = "/run/a \"b\"""#));
+    }
+}

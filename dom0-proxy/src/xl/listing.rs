@@ -1,0 +1,105 @@
+//! Reads what `xl list -v` and `xl info` print.
+
+/// One domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Domain {
+    /// Xen's number of it.
+    pub id: u32,
+    /// Its name.
+    pub name: String,
+    /// Why it has stopped, if it has.
+    pub shutdown: Option<Shutdown>,
+    /// It is being destroyed.
+    pub dying: bool,
+}
+
+/// Why a domain has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shutdown {
+    /// It powered itself off.
+    Poweroff,
+    /// It crashed.
+    Crash,
+    /// Anything else: it asked to be rebooted or suspended, or its watchdog ran out.
+    Other,
+}
+
+/// The domains of a listing. Lines that are not a domain's are left out.
+pub fn parse(listing: &str) -> Vec<Domain> {
+    listing.lines().filter_map(parse_line).collect()
+}
+
+/// `name id memory vcpus state time uuid reason ...`, where the state is a letter or dash each for running,
+/// blocked, paused, shut down, crashed, dying.
+fn parse_line(line: &str) -> Option<Domain> {
+    let mut words = line.split_ascii_whitespace();
+    let name = words.next()?.to_owned();
+    let id = words.next()?.parse().ok()?;
+    let state = words.nth(2)?.as_bytes();
+    let reason = words.nth(2);
+    let [_, _, _, shut, crashed, dying] = *state else { return None };
+    let shutdown = if crashed == b'c' {
+        Some(Shutdown::Crash)
+    } else if shut == b's' {
+        // `SHUTDOWN_poweroff` is 0 and `SHUTDOWN_crash` 3.
+        Some(match reason.and_then(|reason| reason.parse().ok()) {
+            Some(0u32) => Shutdown::Poweroff,
+            Some(3) => Shutdown::Crash,
+            _ => Shutdown::Other,
+        })
+    } else {
+        None
+    };
+    Some(Domain { id, name, shutdown, dying: dying == b'd' })
+}
+
+/// `free_memory` of `xl info`.
+pub fn free_memory(info: &str) -> Option<u64> {
+    let value = |line: &str| {
+        let (key, value) = line.split_once(':')?;
+        (key.trim() == "free_memory").then(|| value.trim().parse().ok())?
+    };
+    info.lines().find_map(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LISTING: &str = "\
+Name                                        ID   Mem VCPUs\tState\tTime(s)   UUID                            Reason-Code\tSecurity Label
+Domain-0                                     0  1536     2     r-----      12.3 00000000-0000-0000-0000-000000000000        -                -
+pgas-ab12cd-0                               11    16     1     -b----       0.1 5d3f4cf9-7b7f-4aee-b0b4-4ab4b7a3e2a0        -                -
+pgas-ab12cd-1                               12    16     1     ---s--       0.1 5d3f4cf9-7b7f-4aee-b0b4-4ab4b7a3e2a1        0                -
+pgas-ab12cd-2                               13    16     1     ---sc-       0.1 5d3f4cf9-7b7f-4aee-b0b4-4ab4b7a3e2a2        3                -
+pgas-ab12cd-3                               14    16     1     ---s--       0.1 5d3f4cf9-7b7f-4aee-b0b4-4ab4b7a3e2a3        2                -
+(null)                                      15     0     1     --psrd       0.0 5d3f4cf9-7b7f-4aee-b0b4-4ab4b7a3e2a4        0                -
+nonsense
+";
+
+    #[test]
+    fn states_are_understood() {
+        let domains = parse(LISTING);
+        let of = |id| domains.iter().find(|domain| domain.id == id).unwrap();
+        assert_eq!(domains.len(), 6);
+        assert_eq!(of(0).name, "Domain-0");
+        assert_eq!(of(11).shutdown, None);
+        assert_eq!(of(12).shutdown, Some(Shutdown::Poweroff));
+        assert_eq!(of(13).shutdown, Some(Shutdown::Crash));
+        assert_eq!(of(14).shutdown, Some(Shutdown::Other));
+        assert!(of(15).dying && !of(11).dying);
+    }
+
+    #[test]
+    fn nonsense_is_left_out() {
+        assert_eq!(parse(""), []);
+        assert_eq!(parse("a b c d e f g h\nx 1 2 3 short 4 u 0\nx 99999999999 1 1 r----- 1"), []);
+    }
+
+    #[test]
+    fn free_memory_is_found() {
+        assert_eq!(free_memory("total_memory           : 3071\nfree_memory            : 1450\n"), Some(1450));
+        assert_eq!(free_memory("free_memory : many\n"), None);
+        assert_eq!(free_memory(""), None);
+    }
+}
