@@ -4,7 +4,6 @@ use core::alloc::Layout;
 use core::cell::{Cell, OnceCell};
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicU64, Ordering};
 use std::alloc::{alloc_zeroed, dealloc};
 use std::prelude::v1::*;
 
@@ -290,21 +289,15 @@ impl Armci {
     /// Waits until `ready` accepts element `index` of this rank's own part of `flags`, and returns it. Another rank must
     /// write it by [`put_flag`](Self::put_flag).
     pub fn wait_flag(&self, flags: &Global<u64>, index: usize, ready: impl Fn(u64) -> bool) -> Result<u64, Error> {
-        let flag = flags.own(index..index + 1)?;
-        // SAFETY: in bounds and aligned; other ranks write it atomically.
-        let flag = unsafe { AtomicU64::from_ptr(flag) };
-        match &self.way {
-            // Nobody else can change it.
-            Way::Alone(_) => Ok(flag.load(Ordering::Acquire)),
-            Way::Proxy(link) => {
-                let mut value = 0;
-                link.wait_until(|| {
-                    value = flag.load(Ordering::Acquire);
-                    ready(value)
-                })?;
-                Ok(value)
-            }
+        let mut value = flags.load(index)?;
+        // Without a proxy nobody else can change it.
+        if let Way::Proxy(link) = &self.way {
+            link.wait_until(|| {
+                value = flags.load(index).unwrap_or(value);
+                ready(value)
+            })?;
         }
+        Ok(value)
     }
 
     /// `ARMCI_Fence`: waits until all of this rank's operations on `rank` are complete there.

@@ -4,6 +4,7 @@ use core::alloc::Layout;
 use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
 use std::prelude::v1::*;
 
 use crate::armci::Error;
@@ -124,6 +125,16 @@ impl<T> Clone for GlobalPtr<'_, T> {
 }
 
 impl<T> Copy for GlobalPtr<'_, T> {}
+
+impl Global<u64> {
+    /// Element `index` of this rank's own part, read atomically: who finds the value of a flag finds the data
+    /// that were put before it.
+    pub fn load(&self, index: usize) -> Result<u64, Error> {
+        let word = self.own(index..index.saturating_add(1))?;
+        // SAFETY: in bounds and aligned; other ranks write it by operations that are atomic for words.
+        Ok(unsafe { AtomicU64::from_ptr(word) }.load(Ordering::Acquire))
+    }
+}
 
 impl<T: Element> GlobalPtr<'_, T> {
     /// The rank that holds it.
