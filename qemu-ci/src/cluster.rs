@@ -23,7 +23,7 @@ const GLANCE: Duration = Duration::from_millis(250);
 const DYING: Duration = Duration::from_secs(15);
 
 /// How hosts are booted.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setup {
     /// How many.
     pub hosts: usize,
@@ -152,7 +152,7 @@ impl Cluster {
             if killed {
                 return Ok(Outcome::HostLost(format!("host {host} hangs: it does not even end a killed process")));
             }
-            running.request(Request::Signal(Signal::KILL.as_raw()));
+            running.requester().request(Request::Signal(Signal::KILL.as_raw()));
             killed = true;
             deadline = Instant::now() + DYING;
         }

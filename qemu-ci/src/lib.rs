@@ -1,5 +1,4 @@
 //! Real Xen hosts in QEMU.
-#![allow(dead_code)]
 
 pub mod accelerator;
 pub mod agent;
@@ -41,7 +40,9 @@ pub fn main() -> ExitCode {
     let result = signals::end_on_signals().and_then(|()| match &cli.verb {
         Verb::Exec(args) => verbs::exec::run(args),
         Verb::Build => verbs::build::run(),
-        Verb::Demo(_) | Verb::Test(_) | Verb::Shell(_) => anyhow::bail!("not yet"),
+        Verb::Demo(args) => verbs::demo::run(args),
+        Verb::Test(args) => verbs::test::run(args),
+        Verb::Shell(args) => verbs::shell::run(args),
     });
     match result {
         Ok(status) => ExitCode::from(status.clamp(0, 255) as u8),

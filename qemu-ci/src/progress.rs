@@ -34,6 +34,13 @@ impl Phase {
         Self { what, started: Instant::now(), spinner }
     }
 
+    /// Takes the spinner away for the time that another has the terminal.
+    pub fn hide(&self) {
+        if let Some(bar) = &self.spinner {
+            bar.finish_and_clear();
+        }
+    }
+
     /// For threads that know more about how the step goes.
     pub fn teller(&self) -> Teller {
         Teller { what: self.what.clone(), spinner: self.spinner.clone() }

@@ -31,6 +31,13 @@ impl RunDir {
         Ok(Self(dir))
     }
 
+    /// A directory inside it, for one of several boots.
+    pub fn below(&self, name: &str) -> Result<Self> {
+        let dir = self.0.join(name);
+        fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        Ok(Self(dir))
+    }
+
     /// Its path.
     pub fn path(&self) -> &Path {
         &self.0

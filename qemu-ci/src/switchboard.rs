@@ -41,9 +41,7 @@ enum Listener {
 
 /// A process that qemu-ci itself has started on a host.
 pub struct Running {
-    switchboard: Switchboard,
-    host: usize,
-    id: ProcessId,
+    requester: Requester,
     events: Receiver<Event>,
 }
 
@@ -53,7 +51,22 @@ impl Running {
         &self.events
     }
 
-    /// Asks something of it. When the host is gone, its events say so.
+    /// The way to ask something of it.
+    pub fn requester(&self) -> Requester {
+        self.requester.clone()
+    }
+}
+
+/// Asks something of a running process.
+#[derive(Clone)]
+pub struct Requester {
+    switchboard: Switchboard,
+    host: usize,
+    id: ProcessId,
+}
+
+impl Requester {
+    /// Sends it. When the host is gone, the process's events say so.
     pub fn request(&self, request: Request) {
         let _ = self.switchboard.say(self.host, &ToAgent::Process(self.id, request));
     }
@@ -83,7 +96,8 @@ impl Switchboard {
     pub fn start(&self, host: usize, command: Command) -> Running {
         let (events_in, events) = mpsc::channel();
         let id = self.start_for(host, command, Listener::Here(events_in));
-        Running { switchboard: self.clone(), host, id, events }
+        let requester = Requester { switchboard: self.clone(), host, id };
+        Running { requester, events }
     }
 
     /// Closes all lines; the reading threads end.

@@ -135,7 +135,9 @@ fn exit(status: ExitStatus) -> Exit {
 
 /// Tells events in order, and none after the last.
 #[derive(Clone)]
-struct Teller(Arc<Mutex<Option<Box<dyn Fn(Event) + Send>>>>);
+struct Teller(Arc<Mutex<Option<Tell>>>);
+
+type Tell = Box<dyn Fn(Event) + Send>;
 
 impl Teller {
     fn new(tell: impl Fn(Event) + Send + 'static) -> Self {

@@ -1,0 +1,44 @@
+# Checks that a test leaves dom0 as it was. `baseline` remembers the state; `check` prints one line per thing left behind.
+# After `check` no dom0-proxy runs: the next test begins with none.
+
+baseline=/run/qemu-ci-baseline
+mkdir -p $baseline
+
+# Domains with their state, dom0 aside.
+domains() { xl list | tail -n +3; }
+store_domains() { xenstore-list /local/domain | grep -vx 0 | sort -n; }
+free_memory() { xl info free_memory; }
+# A sign of trouble in the kernel's log, however often it has come.
+kernel_trouble() { dmesg | grep -cE 'BUG:|WARNING:|Bad page|Oops|general protection|grant.*still in use'; }
+leftover_programs() { pgrep -l -x 'pgas|dom0-proxy'; }
+
+# Waits until $1 prints nothing; a domain takes a moment to die.
+settle() {
+    for _ in $(seq 50); do
+        [ -z "$($1)" ] && return
+        sleep 0.1
+    done
+}
+
+case $1 in
+baseline)
+    free_memory >$baseline/free
+    kernel_trouble >$baseline/trouble
+    ;;
+check)
+    pids=$(pgrep -x pgas) && echo "program pgas still runs ($pids)" && pkill -KILL -x pgas
+    if pgrep -x dom0-proxy >/dev/null; then
+        pkill -TERM -x dom0-proxy
+        settle leftover_programs
+        pkill -KILL -x dom0-proxy && echo "dom0-proxy did not end on SIGTERM"
+    fi
+    settle domains
+    domains | while read -r name id rest; do echo "domain $name ($id)"; done
+    store_domains | while read -r id; do echo "xenstore /local/domain/$id"; done
+    before=$(cat $baseline/free) now=$(free_memory)
+    [ "$now" -ge $((before - 2)) ] || echo "Xen has $now MiB free, it had $before"
+    before=$(cat $baseline/trouble) now=$(kernel_trouble)
+    [ "$now" -le "$before" ] || dmesg | grep -E 'BUG:|WARNING:|Bad page|Oops' | tail -n 1 | sed 's/^/in the kernel log: /'
+    ;;
+esac
+true
