@@ -9,6 +9,7 @@
 
 #![allow(unsafe_code)]
 
+pub(crate) mod armci_port;
 mod boot;
 pub(crate) mod cpu;
 mod descriptors;
@@ -20,6 +21,7 @@ mod memory_functions;
 pub(crate) mod paging;
 pub(crate) mod stack;
 pub(crate) mod trap;
+mod unwind;
 pub(crate) mod xen;
 
 pub(crate) use boot::become_the_kernel;

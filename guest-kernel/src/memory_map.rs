@@ -79,7 +79,7 @@ pub enum MemoryError {
 }
 
 /// The least RAM below the image.
-pub const LEAST_LOW: u64 = 384 << 10;
+pub const LEAST_LOW: u64 = 416 << 10;
 /// The least RAM for the heap.
 pub const LEAST_HEAP: u64 = 64 << 10;
 

@@ -25,6 +25,12 @@ pub enum StoreError {
     /// The answer is longer than there was room for.
     #[error("xenstore's answer of {0} bytes is longer than was expected")]
     AnswerTooLong(usize),
+    /// A path with a zero in it.
+    #[error("a xenstore path must not contain a zero byte")]
+    BadPath,
+    /// No answer in time.
+    #[error("xenstore did not answer in time")]
+    TimedOut,
     /// Too many requests or watches at one time.
     #[error("too many requests to xenstore at one time")]
     Busy,

@@ -6,7 +6,7 @@
 
 use core::arch::global_asm;
 
-use super::{descriptors, fpu, paging, stack, xen};
+use super::{descriptors, fpu, memory, paging, stack, xen};
 use crate::memory_map::MemoryPlan;
 
 // The notes: the entry point for Xen, and the image's seal, whose 32 bytes of hash are filled in by image-builder.
@@ -114,6 +114,7 @@ extern "C" fn rust_entry(start_info: u64) -> ! {
 pub(crate) fn become_the_kernel(plan: &MemoryPlan, next: fn() -> !) -> ! {
     let (guard, stack_top) = paging::take_over(plan);
     stack::set_main(guard, stack_top);
+    memory::set_up_runtime_area();
     fpu::set_up();
     descriptors::set_up();
     // SAFETY: the stack was just mapped, is unused, and 16-byte aligned as the ABI wants it before a call; `next` is

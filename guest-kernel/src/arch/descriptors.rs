@@ -51,9 +51,12 @@ static IDT: Once<[Gate; GATES]> = Once::new();
 /// Loads all three tables.
 pub(super) fn set_up() {
     let mut tss = TaskStateSegment::new();
-    for (slot, stack) in tss.interrupt_stack_table.iter_mut().zip(interrupt_stacks()) {
-        *slot = VirtAddr::new(stack.memory.end);
+    // By assignment of the whole: the structure is packed.
+    let mut tops = [VirtAddr::zero(); 7];
+    for (top, stack) in tops.iter_mut().zip(interrupt_stacks()) {
+        *top = VirtAddr::new(stack.memory.end);
     }
+    tss.interrupt_stack_table = tops;
     let tss = TSS.set(tss);
 
     let mut gdt = GlobalDescriptorTable::new();

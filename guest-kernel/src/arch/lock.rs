@@ -1,6 +1,6 @@
 //! Exclusive access on one virtual CPU.
 
-use core::cell::UnsafeCell;
+use core::cell::{OnceCell, UnsafeCell};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::cpu::without_interrupts;
@@ -69,5 +69,42 @@ impl<T> Once<T> {
         }
         // SAFETY: set, and never changed again.
         unsafe { (*self.value.get()).as_ref() }
+    }
+}
+
+/// A value that is made when it is first needed, and used by the application's flow of control alone, never by the
+/// upcall: it need not be `Sync`.
+pub(crate) struct MainOnce<T> {
+    value: OnceCell<T>,
+}
+
+// SAFETY: `check` has only the one flow of control in.
+unsafe impl<T> Sync for MainOnce<T> {}
+
+impl<T> MainOnce<T> {
+    pub(crate) const fn new() -> Self {
+        MainOnce { value: OnceCell::new() }
+    }
+
+    /// The value, made if there is none.
+    ///
+    /// # Panics
+    /// In the upcall.
+    pub(crate) fn get_or_make(&self, make: impl FnOnce() -> T) -> &T {
+        Self::check();
+        self.value.get_or_init(make)
+    }
+
+    /// The value, if it was made.
+    ///
+    /// # Panics
+    /// In the upcall.
+    pub(crate) fn get(&self) -> Option<&T> {
+        Self::check();
+        self.value.get()
+    }
+
+    fn check() {
+        assert!(crate::guest::may_block(), "this is for the application alone");
     }
 }

@@ -2,12 +2,14 @@
 
 use core::ptr;
 
+use armci_nostd::wire::{PROTOCOL_VERSION, RuntimeArea, area};
 use xen_hypercall::PAGE_SIZE;
 use xen_hypercall::grant_table_op::Entry;
 use xen_hypercall::io::console::ConsoleInterface;
 use xen_hypercall::io::xenstore::XenstoreInterface;
 use xen_hypercall::shared_info::SharedInfo;
 
+use super::lock::Once;
 use super::paging;
 use crate::memory_map::Span;
 
@@ -108,4 +110,30 @@ pub(crate) fn left_by_xen(span: Span) -> Option<&'static [u8]> {
     }
     // SAFETY: mapped as RAM, and not part of anything that changes: image, stacks, tables, heap.
     Some(unsafe { core::slice::from_raw_parts(span.start as *const u8, span.len() as usize) })
+}
+
+static RUNTIME_AREA: Once<&'static RuntimeArea> = Once::new();
+
+/// Makes the memory that the proxy and we share for talking. For the boot, once.
+pub(super) fn set_up_runtime_area() {
+    let address = paging::take_frames(size_of::<RuntimeArea>().div_ceil(PAGE_SIZE));
+    let area = address as *mut RuntimeArea;
+    // SAFETY: the frames are ours for ever, zeroed, aligned, and enough. Zeros make a valid area, but for the two
+    // words that say what it is, which are written before anybody else has the address.
+    let area = unsafe {
+        (&raw mut (*area).header.magic).write(area::MAGIC);
+        (&raw mut (*area).header.version).write(PROTOCOL_VERSION);
+        &*area
+    };
+    RUNTIME_AREA.set(area);
+}
+
+/// The memory that the proxy and we share for talking.
+pub(crate) fn runtime_area() -> &'static RuntimeArea {
+    RUNTIME_AREA.get().copied().unwrap_or_else(|| unreachable!("made at boot"))
+}
+
+/// Its address.
+pub(crate) fn runtime_area_address() -> u64 {
+    ptr::from_ref(runtime_area()) as u64
 }

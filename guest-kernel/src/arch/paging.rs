@@ -19,7 +19,7 @@ const PAGE: u64 = PAGE_SIZE as u64;
 const LARGE_PAGE: u64 = 2 << 20;
 
 /// Frames at the bottom of low memory for page tables and the like; the main stack gets the rest.
-const TABLE_FRAMES: u64 = 24;
+const TABLE_FRAMES: u64 = 36;
 
 const READ: PageTableFlags = PageTableFlags::PRESENT.union(PageTableFlags::NO_EXECUTE);
 const WRITE: PageTableFlags = READ.union(PageTableFlags::WRITABLE);
@@ -92,7 +92,11 @@ pub(super) fn take_frames(count: usize) -> u64 {
 
 /// Maps a page outside of RAM, writable. Whether it is mapped now.
 pub(super) fn map_shared(address: u64) -> bool {
-    let outside = PLAN.get().is_some_and(|plan| !plan.ram.contains(address) && !plan.low.contains(address));
+    let Some(plan) = PLAN.get() else {
+        // The entry code's tables map the fourth GiB, where there is no RAM of a small domain's.
+        return address >= 3 << 30 && address < 4 << 30;
+    };
+    let outside = !plan.ram.contains(address) && !plan.low.contains(address);
     outside
         && address.is_multiple_of(PAGE)
         && address < 4 << 30

@@ -45,6 +45,44 @@ pub unsafe fn add_to_physmap(xen: &(impl Hypercall + ?Sized), space: MapSpace, g
     Error::check(rax).map(drop)
 }
 
+/// An entry of the memory map as a PC's firmware lays it out; kinds are those of
+/// [`MemoryKind`](crate::start_info::MemoryKind).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C, packed(4))]
+pub struct E820Entry {
+    /// Where the region begins.
+    pub address: u64,
+    /// Its length in bytes.
+    pub size: u64,
+    /// What it is.
+    pub kind: u32,
+}
+
+const _: () = assert!(size_of::<E820Entry>() == 20);
+
+#[doc(alias = "XENMEM_memory_map")]
+const MEMORY_MAP: u32 = 9;
+
+#[doc(alias = "xen_memory_map")]
+#[repr(C)]
+struct MemoryMap {
+    count: u32,
+    buffer: *mut E820Entry,
+}
+
+const _: () = assert!(size_of::<MemoryMap>() == 16);
+
+/// Fetches the caller's memory map; returns how many entries there are.
+#[doc(alias = "XENMEM_memory_map")]
+pub fn memory_map(xen: &(impl Hypercall + ?Sized), entries: &mut [E820Entry]) -> Result<usize> {
+    let count = u32::try_from(entries.len()).map_err(|_| Error::INVALID)?;
+    let mut argument = MemoryMap { count, buffer: entries.as_mut_ptr() };
+    // SAFETY: the operation's own structure; Xen writes at most `count` entries to a live slice.
+    let rax = unsafe { with_argument(xen, Number::MemoryOp, MEMORY_MAP, &mut argument) };
+    Error::check(rax)?;
+    Ok(entries.len().min(argument.count as usize))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,5 +98,17 @@ mod tests {
         assert_eq!(call.structure[..8], [0xf0, 0x7f, 0, 0, 1, 0, 0, 0]);
         assert_eq!(call.structure[8..16], 3u64.to_le_bytes());
         assert_eq!(call.structure[16..], 0x1234u64.to_le_bytes());
+    }
+
+    #[test]
+    fn xen_says_how_many_entries_there_are() {
+        let xen = Recorder::new(0, 16).replying(0, &2u32.to_le_bytes());
+        assert_eq!(memory_map(&xen, &mut [E820Entry::default(); 5]), Ok(2));
+        let call = xen.next();
+        assert_eq!((call.number, call.arguments[0]), (Number::MemoryOp, 9));
+        assert_eq!(call.structure[..4], [5, 0, 0, 0]);
+        // A count beyond the buffer is not believed.
+        let xen = Recorder::new(0, 16).replying(0, &9u32.to_le_bytes());
+        assert_eq!(memory_map(&xen, &mut [E820Entry::default(); 5]), Ok(5));
     }
 }

@@ -1,0 +1,106 @@
+//! The kernel proper, in safe Rust: what happens in which order from boot to exit.
+
+pub(crate) mod boot_info;
+pub mod clock;
+pub(crate) mod console;
+mod events;
+pub(crate) mod fatal;
+mod files;
+mod grants;
+mod idle;
+mod part;
+mod power;
+mod rank;
+pub mod xenstore;
+
+use alloc::string::String;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use crate::arch::lock::Once;
+use crate::arch::{self, heap};
+use crate::command_line::CommandLine;
+use crate::{Exit, File};
+
+use boot_info::BootInfo;
+pub use rank::armci;
+pub(crate) use rank::{ring_proxy, wait_for_doorbell};
+
+static BOOT_INFO: Once<BootInfo> = Once::new();
+static ARGUMENTS: Once<alloc::vec::Vec<String>> = Once::new();
+static FILES: Once<alloc::vec::Vec<File>> = Once::new();
+
+/// Set while the event upcall runs.
+static IN_UPCALL: AtomicBool = AtomicBool::new(false);
+
+unsafe extern "Rust" {
+    /// The application; made by [`main!`](crate::main).
+    safe fn xenolith_application() -> Exit;
+}
+
+/// The beginning, on the entry code's page tables and a small stack.
+pub(crate) fn boot(start_info: u64) -> ! {
+    let info = BootInfo::read(start_info).unwrap_or_else(|error| fatal::die(format_args!("{error}")));
+    let plan = info.plan().unwrap_or_else(|error| fatal::die(format_args!("{error}")));
+    BOOT_INFO.set(info);
+    arch::become_the_kernel(&plan, run)
+}
+
+/// The rest, on the main stack.
+fn run() -> ! {
+    heap::set_up();
+    let info = BOOT_INFO.get().unwrap_or_else(|| unreachable!());
+    part::connect();
+    arch::cpu::enable_interrupts();
+
+    let line = CommandLine::parse(info.command_line());
+    rank::set_place(line.as_ref().ok().and_then(|line| line.place.clone()));
+    crate::println!(
+        "xenolith: up rank={} size={} memory={} version={}",
+        rank::rank(),
+        rank::size(),
+        arch::paging::plan().map_or(0, |plan| plan.ram.len()),
+        env!("CARGO_PKG_VERSION"),
+    );
+    match line {
+        Ok(line) => ARGUMENTS.set(line.arguments),
+        Err(error) => fatal::die(format_args!("{error}")),
+    };
+    FILES.set(files::read(info).unwrap_or_else(|error| fatal::die(format_args!("{error}"))));
+    exit(xenolith_application())
+}
+
+/// Called by Xen when events are pending, at any instruction of the kernel or the application.
+pub(crate) fn upcall() {
+    IN_UPCALL.store(true, Ordering::Relaxed);
+    events::deliver();
+    power::serve();
+    IN_UPCALL.store(false, Ordering::Relaxed);
+}
+
+/// Whether the caller may wait for events: not in the upcall, nor with interrupts off.
+pub(crate) fn may_block() -> bool {
+    arch::cpu::interrupts_enabled() && !IN_UPCALL.load(Ordering::Relaxed)
+}
+
+/// The application's arguments, without the program's name: the kernel's command line from `--` on, or all words that
+/// do not begin with `xenolith.`.
+pub fn args() -> &'static [String] {
+    ARGUMENTS.get().map_or(&[], |arguments| arguments)
+}
+
+/// The read-only files that the application was started with.
+///
+/// In a domain: the boot modules (`ramdisk=` in xl.cfg). A module that is a cpio archive gives the files in it; any
+/// other is one file with its command line as name, or `ramdisk` if it has none.
+pub fn files() -> &'static [File] {
+    FILES.get().map_or(&[], |files| files)
+}
+
+/// Ends the domain with this status, after all that has been printed has been read.
+pub fn exit(exit: impl Into<Exit>) -> ! {
+    let exit = rank::leave_job(exit.into());
+    power::report(exit);
+    console::begin_line();
+    crate::println!("xenolith: exit {}", exit.code());
+    power::off()
+}

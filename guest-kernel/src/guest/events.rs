@@ -1,0 +1,95 @@
+//! Event channels: which port is whose, and the delivery of what is pending.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use xen_hypercall::event_channel_op::{self, Port};
+use xen_hypercall::hvm_op::{self, Param};
+use xen_hypercall::memory_op::MapSpace;
+use xen_hypercall::shared_info::SharedInfo;
+use xen_hypercall::{Gfn, Result};
+
+use super::part::{Part, PartError, Resume};
+use crate::arch::lock::{IrqLock, Once};
+use crate::arch::{memory, paging, trap, xen};
+
+/// Ports that may have a handler. Xen hands them out from the lowest.
+const PORTS: usize = 128;
+
+static SHARED_INFO: Once<&'static SharedInfo> = Once::new();
+static HANDLERS: IrqLock<[Option<fn()>; PORTS]> = IrqLock::new([None; PORTS]);
+
+/// The page that Xen shares; none before the boot has come so far.
+pub(super) fn shared_info() -> Option<&'static SharedInfo> {
+    SHARED_INFO.get().copied()
+}
+
+/// Has a port's events handled by a function, which is called in the upcall.
+pub(super) fn bind(port: Port, handler: fn()) -> Result<()> {
+    let bound = HANDLERS.with(|handlers| handlers.get_mut(port.0 as usize).map(|slot| *slot = Some(handler)));
+    bound.ok_or(xen_hypercall::Error::NO_SPACE)?;
+    event_channel_op::unmask(&xen::xen(), port)
+}
+
+/// Forgets that a port has an event pending. For those that wait for a port without the upcall.
+pub(super) fn clear(port: Port) {
+    if let Some((word, bit)) = shared_info().and_then(|info| Some((info.evtchn_pending.get(port.0 as usize / 64)?, port.0 % 64))) {
+        word.fetch_and(!(1 << bit), Ordering::SeqCst);
+    }
+}
+
+/// Calls the handlers of all ports that have an event.
+pub(super) fn deliver() {
+    let Some(info) = shared_info() else { return };
+    let vcpu = &info.vcpu_info[0];
+    // Cleared before looking: an event that comes after the look sets it again, and Xen calls again.
+    vcpu.evtchn_upcall_pending.swap(0, Ordering::SeqCst);
+    for word in bits(vcpu.evtchn_pending_sel.swap(0, Ordering::SeqCst)) {
+        let unmasked = !info.evtchn_mask[word].load(Ordering::SeqCst);
+        for bit in bits(info.evtchn_pending[word].load(Ordering::SeqCst) & unmasked) {
+            info.evtchn_pending[word].fetch_and(!(1 << bit), Ordering::SeqCst);
+            // Called with the table free, so that a handler may bind.
+            let handler = HANDLERS.with(|handlers| handlers.get(word * 64 + bit).copied().flatten());
+            if let Some(handler) = handler {
+                handler();
+            }
+        }
+    }
+}
+
+fn bits(mut word: u64) -> impl Iterator<Item = usize> {
+    core::iter::from_fn(move || {
+        let bit = word.trailing_zeros();
+        word &= word.checked_sub(1)?;
+        Some(bit as usize)
+    })
+}
+
+/// The shared page and the upcall.
+pub(super) struct Events;
+
+impl Part for Events {
+    fn name(&self) -> &'static str {
+        "event channels"
+    }
+
+    fn resume(&self, how: Resume) -> core::result::Result<(), PartError> {
+        if how == Resume::SameDomain {
+            return Ok(());
+        }
+        let address = paging::plan().map(|plan| plan.window.start).ok_or(PartError::Unusable("no memory plan"))?;
+        xen::place(MapSpace::SharedInfo, Gfn::containing(address))
+            .map_err(|error| PartError::Xen("cannot place the shared page", error))?;
+        let info = match shared_info() {
+            Some(info) => info,
+            None => {
+                let info = memory::shared(address).ok_or(PartError::Unusable("the shared page cannot be mapped"))?;
+                *SHARED_INFO.set(info)
+            }
+        };
+        // No port is bound yet, so none may be delivered. What is bound later is unmasked then.
+        HANDLERS.with(|handlers| *handlers = [None; PORTS]);
+        info.evtchn_mask.iter().for_each(|word: &AtomicU64| word.store(u64::MAX, Ordering::SeqCst));
+        hvm_op::set_param(&xen::xen(), Param::CallbackIrq, hvm_op::callback_by_vector(trap::UPCALL_VECTOR))
+            .map_err(|error| PartError::Xen("cannot set the upcall's vector", error))
+    }
+}
