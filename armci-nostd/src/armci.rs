@@ -131,6 +131,14 @@ impl Armci {
         self.size as usize
     }
 
+    /// The way to the proxy, if there is one: for programs that speak the ring themselves, to try it.
+    pub fn port(&self) -> Option<&dyn Port> {
+        match &self.way {
+            Way::Alone(_) => None,
+            Way::Proxy(link) => Some(link.port()),
+        }
+    }
+
     /// Leaves the job: waits until all ranks are here, so that none ends while others still need its memory.
     pub fn finalize(&self) -> Result<(), Error> {
         self.barrier()

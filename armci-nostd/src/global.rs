@@ -53,6 +53,14 @@ impl<T: Element> Global<T> {
         self.parts[rank].len as usize
     }
 
+    /// Address of the part of `rank`, in that rank's own space.
+    ///
+    /// # Panics
+    /// If there is no such rank.
+    pub fn address_at(&self, rank: usize) -> u64 {
+        self.parts[rank].address
+    }
+
     /// Where element `index` of the part of `rank` lies.
     ///
     /// # Panics

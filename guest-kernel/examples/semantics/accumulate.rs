@@ -53,7 +53,7 @@ fn int(armci: &Armci) -> Verdict {
 }
 
 fn long(armci: &Armci) -> Verdict {
-    one_by_one(armci, &[1i64, -2, 1 << 40, 4], 1 << 20)
+    one_by_one(armci, &[1i64, -2, 1 << 40, 4], 1 << 12)
 }
 
 fn float(armci: &Armci) -> Verdict {
