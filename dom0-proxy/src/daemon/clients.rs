@@ -35,7 +35,10 @@ impl Daemon {
         stream.set_read_timeout(None).context(context)?;
         let reply = match request {
             Request::Run(spec) => match self.start_job(spec, &stream) {
-                Ok(job) => return Ok(follow(&job, &stream)),
+                Ok(job) => {
+                    follow(&job, &stream);
+                    return Ok(());
+                }
                 Err(error) => refusal(&error),
             },
             Request::List => Reply::Jobs(self.registry.all().iter().map(|job| job.info()).collect()),

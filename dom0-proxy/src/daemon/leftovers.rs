@@ -7,6 +7,7 @@ use std::sync::Mutex;
 
 use crate::error::Result;
 use crate::job::domains::destroy_all;
+use crate::job::processes::sweep;
 use crate::run_dir::{Lock, RunDir};
 use crate::{xen, xl};
 
@@ -38,7 +39,7 @@ impl HostDomains {
     }
 }
 
-/// Removes what earlier daemons of this run directory have left: domains and records. Processes have died with them.
+/// Removes what earlier daemons of this run directory have left.
 pub fn reap(run_dir: &RunDir, host_domains: &HostDomains) {
     if xen::check_privileged().is_ok()
         && let Err(error) = host_domains.claim()
@@ -55,9 +56,10 @@ pub fn reap(run_dir: &RunDir, host_domains: &HostDomains) {
     }
 }
 
-/// Destroys what is left of a job whose daemon has died: its domains and its record.
+/// Ends what is left of a job whose daemon has died: its domains, its processes, its record.
 pub fn clean_up_after_daemon(run_dir: &RunDir, job: &str) -> Result<()> {
     let record = run_dir.job(job);
+    sweep(job);
     if xen::check_privileged().is_ok() {
         destroy_all(job, &record)?;
     }

@@ -192,6 +192,3 @@ impl Worker {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

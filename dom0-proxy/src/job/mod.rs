@@ -26,6 +26,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::control::{JobInfo, JobSpec, RankKind, RankSummary, Reply, Summary};
@@ -40,8 +41,8 @@ use processes::Processes;
 use ranks::Ranks;
 use verdict::Verdict;
 
-/// How long a client that does not read its lines may hold up the end of a job.
-const CLIENT_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a client that does not read its lines may hold up a job that is to be killed.
+const CLIENT_PATIENCE: Duration = Duration::from_secs(3);
 
 /// A job as others see it.
 #[derive(Debug)]
@@ -143,7 +144,7 @@ struct Supervisor {
     incoming: Receiver<Event>,
     client: Arc<Client>,
     consoles: Consoles,
-    console_thread: std::thread::JoinHandle<()>,
+    console_thread: JoinHandle<()>,
     engine: Engine,
     ranks: Box<dyn Ranks>,
     verdict: Verdict,
@@ -269,13 +270,8 @@ impl Supervisor {
         while self.incoming.try_recv().is_ok() {}
         self.ranks.end();
         self.consoles.finish();
-        let deadline = Instant::now() + CLIENT_PATIENCE;
-        while !self.console_thread.is_finished() {
-            if Instant::now() > deadline {
-                self.client.cut_off();
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        let killed = matches!(ending.status, status::INTERRUPTED | status::KILLED);
+        wait_for_client(&self.console_thread, &self.incoming, &self.client, killed);
         for (rank, summary) in (0..).zip(&mut self.summaries) {
             summary.status = self.verdict.exit_status(rank);
             summary.traffic = traffic.get(rank as usize).copied().unwrap_or_default();
@@ -287,5 +283,19 @@ impl Supervisor {
             seconds: self.job.started.elapsed().as_secs_f64(),
             ranks: self.summaries,
         }
+    }
+}
+
+/// Waits until the client has been sent all lines. One that takes its time may, unless the job is to be killed.
+fn wait_for_client(consoles: &JoinHandle<()>, incoming: &Receiver<Event>, client: &Client, mut killed: bool) {
+    let mut since = Instant::now();
+    while !consoles.is_finished() {
+        if !killed && incoming.try_iter().any(|event| matches!(event, Event::Kill(_))) {
+            (killed, since) = (true, Instant::now());
+        }
+        if killed && since.elapsed() > CLIENT_PATIENCE {
+            client.cut_off();
+        }
+        thread::sleep(Duration::from_millis(2));
     }
 }

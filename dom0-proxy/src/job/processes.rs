@@ -3,15 +3,13 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, pidfd_send_signal, waitid,
-};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::console::Consoles;
 use super::event::{End, Event};
@@ -101,7 +99,7 @@ impl Processes {
     fn wait_for(&self, rank: u32, mut child: Child) -> std::io::Result<JoinHandle<()>> {
         let events = self.events.clone();
         thread::Builder::new().name(format!("rank-{rank}")).spawn(move || {
-            let end = match wait_and_sweep(&mut child) {
+            let end = match child.wait() {
                 Ok(status) => match (status.code(), status.signal()) {
                     (Some(code), _) => End::Exited(code),
                     (None, signal) => End::Signalled(signal.unwrap_or(0)),
@@ -114,20 +112,6 @@ impl Processes {
             let _ = events.send(Event::Ended { rank, end });
         })
     }
-}
-
-/// Waits for the end of a rank, kills what it has left behind in its process group, and only then lets its process
-/// id go: until then that can mean nobody else.
-fn wait_and_sweep(child: &mut Child) -> std::io::Result<ExitStatus> {
-    let pid = pid(child)?;
-    loop {
-        match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
-            Err(rustix::io::Errno::INTR) => {}
-            result => break result.map(drop)?,
-        }
-    }
-    let _ = kill_process_group(pid, Signal::KILL);
-    child.wait()
 }
 
 fn pid(child: &Child) -> std::io::Result<Pid> {
@@ -160,6 +144,33 @@ impl Ranks for Processes {
         }
         for running in self.running.drain(..) {
             let _ = running.waiter.join();
+        }
+        sweep(&self.job);
+    }
+}
+
+/// Kills every process that carries a job's name in its environment: ranks, and what they have started.
+pub fn sweep(job: &str) {
+    let mark = format!("XENOLITH_JOB={job}").into_bytes();
+    let is_marked = |pid: Pid| {
+        let environment = std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()));
+        environment.is_ok_and(|environment| environment.split(|&byte| byte == 0).any(|word| word == mark))
+    };
+    // Again, for those that were started meanwhile.
+    for _ in 0..5 {
+        let Ok(entries) = std::fs::read_dir("/proc") else { return };
+        let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let marked: Vec<Pid> = numbers.filter_map(Pid::from_raw).filter(|pid| is_marked(*pid)).collect();
+        if marked.is_empty() {
+            return;
+        }
+        for pid in marked {
+            // The number may mean another process by now, but what is opened here stays what it is.
+            if let Ok(process) = pidfd_open(pid, PidfdFlags::empty())
+                && is_marked(pid)
+            {
+                let _ = pidfd_send_signal(&process, Signal::KILL);
+            }
         }
     }
 }

@@ -143,7 +143,7 @@ fn wait(child: &mut Child, patience: Duration) -> std::io::Result<Option<std::pr
 /// The most telling line of a tool's complaint: the first that is an error, without the library's own prefix.
 fn last_words(errors: &str) -> Option<String> {
     let lines = || errors.lines().map(str::trim).filter(|line| !line.is_empty());
-    let line = lines().find(|line| line.contains("error")).or_else(|| lines().last())?;
+    let line = lines().find(|line| line.contains("error")).or_else(|| lines().next_back())?;
     let message = line.rsplit_once(": ").map_or(line, |(prefix, message)| {
         if prefix.starts_with("libxl") || prefix.starts_with("xc") { message } else { line }
     });

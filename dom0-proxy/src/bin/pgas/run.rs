@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use armci_nostd::wire::MAX_RANKS;
@@ -52,6 +52,10 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<u8> {
 /// The daemon is gone in the middle of a job: cleans up in its place.
 fn daemon_lost(run_dir: &RunDir, daemon: &mut Connection, job: Option<&str>) -> Error {
     let pid = daemon.pid;
+    if stays_alive(pid) {
+        let text = format!("the daemon (process {pid}) has hung up: its log is {}", run_dir.daemon_log().display());
+        return Error::Refused { status: status::DAEMON_LOST, text };
+    }
     let text = match job {
         None => format!("the daemon (process {pid}) died before the job had started"),
         Some(job) => match clean_up_after_daemon(run_dir, job) {
@@ -62,6 +66,23 @@ fn daemon_lost(run_dir: &RunDir, daemon: &mut Connection, job: Option<&str>) -> 
         },
     };
     Error::Refused { status: status::DAEMON_LOST, text }
+}
+
+/// Whether a process is there and does not end within a moment.
+fn stays_alive(pid: u32) -> bool {
+    let is_alive = || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // The state follows the name, which is in parentheses. A daemon that this pgas has started stays as a zombie.
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    };
+    let deadline = Instant::now() + Duration::from_secs(1);
+    while is_alive() {
+        if Instant::now() > deadline {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    false
 }
 
 fn spec(arguments: &RunArguments) -> anyhow::Result<JobSpec> {

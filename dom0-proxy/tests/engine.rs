@@ -1,0 +1,257 @@
+//! The engine on rings in memory, served for ranks that behave and for ranks that do not.
+
+#[path = "support/raw_rank.rs"]
+mod raw_rank;
+
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use armci_nostd::wire::{AccKind, COMPLETIONS, Flags, JobState, Opcode, Request, RmwKind, SUBMISSIONS, Status};
+use dom0_proxy::engine::{Engine, Notice};
+use dom0_proxy::ports::{Attachment, hosted};
+use raw_rank::{BASE, END, PUBLIC, RawRank, put, send_attach, wait_until};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A job whose ranks are raw.
+struct Bench {
+    engine: Engine,
+    notices: Receiver<Notice>,
+    ranks: Vec<RawRank>,
+    streams: Vec<UnixStream>,
+}
+
+fn attachment(rank: &RawRank, number: u32) -> (Attachment, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    send_attach(&theirs, rank, "test", number);
+    (hosted::receive(&ours).unwrap().accept(ours).unwrap(), theirs)
+}
+
+fn engine(size: u32) -> (Engine, Receiver<Notice>) {
+    let (tell, notices) = channel();
+    (Engine::start("test", size, move |notice| drop(tell.send(notice))).unwrap(), notices)
+}
+
+impl Bench {
+    fn new(size: u32) -> Self {
+        let (engine, notices) = engine(size);
+        let ranks: Vec<_> = (0..size).map(|_| RawRank::new()).collect();
+        let mut streams = Vec::new();
+        for (number, rank) in (0..).zip(&ranks) {
+            let (attachment, stream) = attachment(rank, number);
+            engine.attach(number, attachment);
+            streams.push(stream);
+        }
+        let bench = Self { engine, notices, ranks, streams };
+        assert_eq!(bench.notice(), Notice::Open);
+        bench
+    }
+
+    fn notice(&self) -> Notice {
+        self.notices.recv_timeout(PATIENCE).expect("the engine says something")
+    }
+
+    /// What rank 1 is told to have done wrong.
+    fn violation_of_rank_1(&self) -> String {
+        match self.notice() {
+            Notice::Violation { rank: 1, cause } => cause,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn every_operation_is_done_answered_and_counted() {
+    let bench = Bench::new(2);
+    let [a, b] = &bench.ranks[..] else { unreachable!() };
+    a.set_word(PUBLIC, 11);
+    let done = a.run(put(1, PUBLIC + 64, PUBLIC, 8));
+    assert_eq!((done.tag, done.status), (7, Status::Ok as u32));
+    assert_eq!(b.word(PUBLIC + 64), 11);
+    a.run(Request { opcode: Opcode::Get as u8, ..put(1, PUBLIC + 64, PUBLIC + 8, 8) });
+    assert_eq!(a.word(PUBLIC + 8), 11);
+    let long = AccKind::Long as u8;
+    a.run(Request { opcode: Opcode::Accumulate as u8, kind: long, operand: [3, 0], ..put(1, PUBLIC + 64, PUBLIC, 8) });
+    assert_eq!(b.word(PUBLIC + 64), 11 + 3 * 11);
+    let kind = RmwKind::FetchAdd64 as u8;
+    let add =
+        Request { opcode: Opcode::ReadModifyWrite as u8, kind, operand: [2, 0], local: 0, ..put(1, PUBLIC + 64, 0, 8) };
+    assert_eq!(a.run(add).value, 44);
+    assert_eq!(b.word(PUBLIC + 64), 46);
+    b.run(Request { opcode: Opcode::Fence as u8, ..put(0, 0, 0, 0) });
+    let traffic = bench.engine.stop();
+    let [of_a, of_b] = traffic[..] else { panic!("two ranks") };
+    for (kind, tally) in [of_a.put, of_a.get, of_a.accumulate, of_a.rmw].iter().enumerate() {
+        assert_eq!((tally.operations, tally.bytes), (1, 8), "{kind}");
+    }
+    assert_eq!((of_a.total().operations, of_b.total().operations, of_b.other.operations), (4, 1, 1));
+}
+
+#[test]
+fn nobody_is_served_before_all_are_there() {
+    let (engine, notices) = engine(2);
+    let (a, b) = (RawRank::new(), RawRank::new());
+    let (first, _stream_a) = attachment(&a, 0);
+    engine.attach(0, first);
+    a.submit(&[put(1, PUBLIC, PUBLIC, 8)]);
+    assert!(notices.recv_timeout(Duration::from_millis(50)).is_err());
+    assert_eq!(a.state(), JobState::Detached);
+    let (second, _stream_b) = attachment(&b, 1);
+    engine.attach(1, second);
+    assert_eq!(notices.recv_timeout(PATIENCE), Ok(Notice::Open));
+    assert_eq!((a.state(), b.state()), (JobState::Attached, JobState::Attached));
+    a.completions(1);
+    engine.stop();
+}
+
+#[test]
+fn ranks_and_engine_wake_each_other() {
+    let bench = Bench::new(2);
+    let [a, b] = &bench.ranks[..] else { unreachable!() };
+    wait_until("sleep", || a.header().proxy_asleep.0.load(Ordering::Relaxed) != 0);
+    std::thread::sleep(Duration::from_millis(20));
+    a.fall_asleep();
+    b.fall_asleep();
+    a.submit(&[put(1, PUBLIC, PUBLIC, 8)]);
+    assert!(a.is_woken(PATIENCE), "the asking rank sleeps until its completion");
+    assert!(!b.is_woken(Duration::from_millis(20)), "nobody asked for the target");
+    a.submit(&[Request { flags: Flags::NOTIFY.bits(), ..put(1, PUBLIC, PUBLIC, 8) }]);
+    assert!(b.is_woken(PATIENCE), "the target of a notifying put");
+    a.completions(2);
+    b.fall_asleep();
+    b.header().rank_asleep.0.store(0, Ordering::Relaxed);
+    a.run(Request { flags: Flags::NOTIFY.bits(), ..put(1, PUBLIC, PUBLIC, 8) });
+    assert!(!b.is_woken(Duration::from_millis(20)), "it does not sleep");
+    bench.engine.stop();
+}
+
+#[test]
+fn full_rings_are_served_in_order() {
+    let bench = Bench::new(2);
+    let [a, b] = &bench.ranks[..] else { unreachable!() };
+    for round in 0..50 {
+        let word = |index: u64| PUBLIC + 8 * index;
+        let requests: Vec<_> = (0..u64::from(SUBMISSIONS))
+            .map(|index| {
+                a.set_word(word(index), round * 1000 + index);
+                Request { tag: index as u32, ..put(1, word(index), word(index), 8) }
+            })
+            .collect();
+        a.submit(&requests);
+        b.submit(&[put(0, END - 8, PUBLIC, 8)]);
+        let done = a.completions(SUBMISSIONS as usize);
+        assert!(done.iter().map(|completion| completion.tag).eq(0..SUBMISSIONS));
+        assert_eq!(b.word(word(127)), round * 1000 + 127);
+        b.completions(1);
+    }
+    let traffic = bench.engine.stop();
+    assert_eq!(traffic[0].put.operations, 50 * u64::from(SUBMISSIONS));
+}
+
+#[test]
+fn a_bad_entry_fails_its_job_and_no_other() {
+    let other = Bench::new(2);
+    type Case = (&'static str, Request, &'static str);
+    let cases: [Case; 12] = [
+        ("opcode", Request { opcode: 77, ..put(0, PUBLIC, PUBLIC, 8) }, "unknown opcode 77"),
+        ("zero", Request::default(), "unknown opcode 0"),
+        ("rank", put(2, PUBLIC, PUBLIC, 8), "no rank 2 in a job of 2"),
+        ("large rank", put(u32::MAX, PUBLIC, PUBLIC, 8), "no rank 4294967295"),
+        ("past the end", put(0, END - 4, PUBLIC, 8), "outside"),
+        ("before the start", put(0, BASE, PUBLIC, 8), "outside"),
+        ("wrapping", put(0, PUBLIC, PUBLIC, u64::MAX - 7), "outside"),
+        ("wrapping address", put(0, u64::MAX - 3, PUBLIC, 8), "outside"),
+        ("own side", put(0, PUBLIC, END - 4, 8), "outside"),
+        ("flags", Request { flags: 0x80, ..put(0, PUBLIC, PUBLIC, 8) }, "flags"),
+        ("reserved", Request { reserved1: 1, ..put(0, PUBLIC, PUBLIC, 8) }, "reserved"),
+        (
+            "misaligned",
+            Request { opcode: Opcode::ReadModifyWrite as u8, kind: 2, ..put(0, PUBLIC + 4, 0, 8) },
+            "multiple of 8",
+        ),
+    ];
+    for (what, request, expected) in cases {
+        let bench = Bench::new(2);
+        bench.ranks[0].set_word(PUBLIC, 5);
+        bench.ranks[1].submit(&[request]);
+        let cause = bench.violation_of_rank_1();
+        assert!(cause.contains(expected), "{what}: {cause}");
+        wait_until("failure", || bench.ranks.iter().all(|rank| rank.state() == JobState::Failed));
+        assert_eq!(bench.ranks[0].word(PUBLIC), 5, "{what}: nothing was touched");
+        bench.engine.stop();
+        other.ranks[0].run(put(1, PUBLIC, PUBLIC, 8));
+    }
+    assert_eq!(other.engine.stop()[0].put.operations, 12);
+}
+
+#[test]
+fn jumping_indices_fail_the_job() {
+    let jumps: [(&str, fn(&RawRank)); 4] = [
+        ("submission", |rank| rank.header().submission_tail.0.store(SUBMISSIONS + 1, Ordering::Release)),
+        ("submission", |rank| rank.header().submission_tail.0.store(u32::MAX, Ordering::Release)),
+        ("submission", |rank| rank.header().submission_tail.0.store(1 << 31, Ordering::Release)),
+        ("completion", |rank| {
+            rank.header().completion_head.0.store(1000, Ordering::Release);
+            let nothing = [put(0, 0, 0, 0); SUBMISSIONS as usize];
+            for _ in 0..3 {
+                rank.submit(&nothing);
+                wait_until("service", || {
+                    let header = rank.header();
+                    let (tail, head) = (&header.submission_tail.0, &header.submission_head.0);
+                    tail.load(Ordering::Acquire) == head.load(Ordering::Acquire) || rank.state() == JobState::Failed
+                });
+            }
+        }),
+    ];
+    for (ring, jump) in jumps {
+        let bench = Bench::new(2);
+        jump(&bench.ranks[1]);
+        bench.ranks[1].ring();
+        let cause = bench.violation_of_rank_1();
+        assert!(cause.contains(ring) && cause.contains("jumped"), "{cause}");
+        bench.engine.stop();
+    }
+}
+
+#[test]
+fn a_rank_that_takes_no_completions_fails_its_job() {
+    let bench = Bench::new(2);
+    let rank = &bench.ranks[1];
+    for _ in 0..=COMPLETIONS {
+        rank.submit(&[put(0, 0, 0, 0)]);
+        wait_until("service", || {
+            let header = rank.header();
+            let (tail, head) = (&header.submission_tail.0, &header.submission_head.0);
+            tail.load(Ordering::Acquire) == head.load(Ordering::Acquire) || rank.state() == JobState::Failed
+        });
+    }
+    assert!(bench.violation_of_rank_1().contains("completion ring"));
+    bench.engine.stop();
+}
+
+#[test]
+fn when_it_stops_nothing_is_mapped_or_open() {
+    let mappings = |rank: &RawRank| {
+        let inode = rustix::fs::fstat(&rank.memfd).unwrap().st_ino;
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        maps.lines().filter(|line| line.split_ascii_whitespace().nth(4) == Some(&inode.to_string())).count()
+    };
+    let mut bench = Bench::new(2);
+    assert_eq!(mappings(&bench.ranks[0]), 2, "the rank's own and the proxy's");
+    bench.engine.stop();
+    assert_eq!(mappings(&bench.ranks[0]), 1, "the rank's own");
+    assert_eq!(bench.streams[0].read(&mut [0]).unwrap(), 0, "the connection is closed");
+}
+
+#[test]
+fn it_stops_while_it_waits_for_ranks() {
+    let (engine, _notices) = engine(3);
+    let rank = RawRank::new();
+    let (attachment, mut stream) = attachment(&rank, 2);
+    engine.attach(2, attachment);
+    assert_eq!(engine.stop().len(), 3);
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+}

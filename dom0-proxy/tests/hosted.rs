@@ -1,0 +1,360 @@
+//! Hosted jobs from end to end: `pgas`, the daemon, and real processes, in every ending.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// A run directory with its daemon, which ends with the test.
+struct Host {
+    dir: TempDir,
+}
+
+impl Host {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn pgas(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pgas"));
+        command
+            .args(arguments)
+            .env("XENOLITH_RUN_DIR", self.dir.path())
+            .env("RUST_BACKTRACE", "0")
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ended {
+        Ended::from(self.pgas(arguments).output().unwrap())
+    }
+
+    /// Runs a job of test ranks.
+    fn job(&self, size: u32, mode: &str) -> Ended {
+        let size = size.to_string();
+        self.run(&["run", "--hosted", "--timeout", "60", "-n", &size, &test_rank(), "--", mode])
+    }
+
+    /// Starts a job whose rank 1 hangs, and waits until all ranks are up.
+    fn hanging_job(&self) -> Running {
+        let arguments = ["run", "--hosted", "-n", "2", &test_rank(), "--", "hang"];
+        let mut pgas = self.pgas(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(pgas.stdout.take().unwrap()).lines();
+        for _ in 0..2 {
+            let line = lines.next().unwrap().unwrap();
+            assert!(line.ends_with("is up"), "{line}");
+        }
+        let job = self.only_job();
+        wait_until("the rank's child", || self.processes_of(&job).len() == 3);
+        Running { pgas, job }
+    }
+
+    fn only_job(&self) -> String {
+        let ps = self.run(&["ps", "--json"]);
+        let jobs: serde_json::Value = serde_json::from_str(&ps.output).unwrap();
+        assert_eq!(jobs.as_array().unwrap().len(), 1, "{jobs}");
+        assert_eq!(jobs[0]["size"], 2);
+        assert_eq!(jobs[0]["kind"], "hosted");
+        jobs[0]["job"].as_str().unwrap().to_owned()
+    }
+
+    fn daemon(&self) -> Option<Pid> {
+        let holder = std::fs::read_to_string(self.dir.path().join("lock")).ok()?;
+        Pid::from_raw(holder.strip_prefix("process ")?.parse().ok()?)
+    }
+
+    /// Processes that were started for a job.
+    fn processes_of(&self, job: &str) -> Vec<u32> {
+        let mark = format!("XENOLITH_JOB={job}");
+        let has_mark = |pid: &u32| {
+            std::fs::read(format!("/proc/{pid}/environ"))
+                .is_ok_and(|environment| environment.split(|&byte| byte == 0).any(|word| word == mark.as_bytes()))
+        };
+        let entries = std::fs::read_dir("/proc").unwrap().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(has_mark).collect()
+    }
+
+    /// Nothing of any job is left but its logs.
+    fn assert_clean(&self, job: &str) {
+        wait_until("the end of all processes", || self.processes_of(job).is_empty());
+        let records: Vec<_> = std::fs::read_dir(self.dir.path().join("jobs")).unwrap().flatten().collect();
+        assert!(records.is_empty(), "{records:?}");
+    }
+
+    fn job_of_log(&self) -> String {
+        let mut jobs = std::fs::read_dir(self.dir.path().join("log")).unwrap().flatten();
+        jobs.next().unwrap().file_name().into_string().unwrap()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if let Some(daemon) = self.daemon() {
+            let _ = kill_process(daemon, Signal::TERM);
+        }
+    }
+}
+
+struct Running {
+    pgas: Child,
+    job: String,
+}
+
+impl Running {
+    fn wait(mut self) -> (i32, String) {
+        let mut errors = String::new();
+        self.pgas.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+        (self.pgas.wait().unwrap().code().unwrap_or(-1), errors)
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.pgas), signal).unwrap();
+    }
+}
+
+#[derive(Debug)]
+struct Ended {
+    status: i32,
+    output: String,
+    errors: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        Self {
+            status: output.status.code().unwrap_or(-1),
+            output: String::from_utf8(output.stdout).unwrap(),
+            errors: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+fn test_rank() -> String {
+    let path = Path::new(env!("CARGO_BIN_EXE_pgas")).with_file_name("examples").join("test_rank");
+    assert!(path.is_file(), "build it first: cargo build -p dom0-proxy --example test_rank");
+    path.to_str().unwrap().to_owned()
+}
+
+fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what} did not come");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_job_shows_its_lines_and_its_table() {
+    let host = Host::new();
+    let ended = host.run(&["run", "--hosted", "-n", "4", "--table", &test_rank(), "--", "behave"]);
+    assert_eq!(ended.status, 0, "{ended:?}");
+    for rank in 0..4 {
+        assert!(ended.output.contains(&format!("[{rank}] rank {rank} is up\n")), "{ended:?}");
+    }
+    assert!(ended.output.contains("rank   memory"), "{ended:?}");
+    assert_eq!(ended.errors, "");
+    let job = host.job_of_log();
+    host.assert_clean(&job);
+    let logs = host.run(&["logs", &job, "--rank", "2"]);
+    assert_eq!((logs.status, logs.output.as_str()), (0, "rank 2 is up\n"));
+}
+
+#[test]
+fn a_machine_reads_the_same_in_json() {
+    let host = Host::new();
+    let ended = host.run(&["run", "--hosted", "-n", "2", "--json", "--mem", "8M", &test_rank(), "--", "behave"]);
+    let objects: Vec<serde_json::Value> =
+        ended.output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let last = &objects.last().unwrap()["ended"];
+    assert_eq!(last["status"], 0);
+    assert_eq!(last["ranks"].as_array().unwrap().len(), 2);
+    assert_eq!(last["ranks"][1]["memory"], 8 << 20);
+    assert_eq!(last["ranks"][1]["status"], 0);
+    assert!(last["ranks"][1]["traffic"]["put"]["operations"].as_u64().unwrap() > 0, "{last}");
+    assert!(objects.iter().any(|object| object["line"]["text"] == "rank 1 is up"));
+}
+
+#[test]
+fn a_rank_has_the_users_environment_directory_and_files() {
+    let host = Host::new();
+    let file = host.dir.path().join("data.txt");
+    std::fs::write(&file, "x").unwrap();
+    let mut pgas =
+        host.pgas(&["run", "--hosted", "-n", "2", "--file", file.to_str().unwrap(), &test_rank(), "--", "environment"]);
+    let ended = Ended::from(pgas.env("MARK", "here").current_dir("/").output().unwrap());
+    assert_eq!(ended.status, 0, "{ended:?}");
+    assert!(ended.output.contains(r#"MARK=Ok("here") directory=Ok("/")"#), "{ended:?}");
+    assert!(ended.output.contains(&format!("files={}", file.display())), "{ended:?}");
+}
+
+#[test]
+fn jobs_run_side_by_side_and_a_failing_one_harms_no_other() {
+    let host = Host::new();
+    let running = host.hanging_job();
+    let failing = host.job(3, "opcode");
+    assert_eq!(failing.status, 122);
+    let good = host.job(3, "behave");
+    assert_eq!(good.status, 0, "{good:?}");
+    assert_eq!(host.processes_of(&running.job).len(), 3, "the first job still runs");
+    let kill = host.run(&["kill", &running.job]);
+    assert_eq!((kill.status, kill.errors.as_str()), (0, ""));
+    let job = running.job.clone();
+    assert_eq!(host.processes_of(&job), [0; 0], "it is gone when kill returns");
+    let (status, errors) = running.wait();
+    assert_eq!(status, 137);
+    assert!(errors.contains("killed by pgas kill"), "{errors}");
+    host.assert_clean(&job);
+}
+
+#[test]
+fn failures_name_rank_and_cause() {
+    let host = Host::new();
+    let cases = [
+        ("exit", 3, "rank 1 exited with status 3"),
+        ("abort", 134, "rank 1 was killed by signal 6 (SIGABRT)"),
+        ("absent", 122, "rank 1 ended before it attached"),
+        ("opcode", 122, "rank 1 broke the protocol: bad ring entry: unknown opcode 77"),
+        ("foreign", 122, "rank 1 broke the protocol: bad ring entry: no rank 1000 in a job of 3"),
+        ("range", 122, "rank 1 broke the protocol: bad ring entry: 8 bytes at"),
+        ("wrap", 122, "rank 1 broke the protocol: bad ring entry: 18446744073709551608 bytes at"),
+        ("jump", 122, "rank 1 broke the protocol: bad submission ring: ring index jumped"),
+        ("impostor", 122, "rank 0 is attached already"),
+        ("unsealed", 122, "rank 1 could not be attached: its window is not a memfd"),
+    ];
+    for (mode, status, cause) in cases {
+        let ended = host.job(3, mode);
+        assert_eq!(ended.status, status, "{mode}: {ended:?}");
+        assert!(ended.errors.contains(cause), "{mode}: {ended:?}");
+        assert_eq!(ended.errors.matches("pgas: job").count(), 1, "{mode}: one line: {ended:?}");
+    }
+    let said = host.job(2, "exit");
+    assert!(said.errors.contains("[1] last words\n"), "{said:?}");
+    assert!(std::fs::read_dir(host.dir.path().join("jobs")).unwrap().next().is_none());
+}
+
+#[test]
+fn a_job_that_takes_too_long_is_ended() {
+    let host = Host::new();
+    let ended = host.run(&["run", "--hosted", "-n", "2", "--timeout", "0.5", &test_rank(), "--", "hang"]);
+    assert_eq!(ended.status, 124);
+    assert!(ended.errors.contains("timed out after 0.5 s"), "{ended:?}");
+    host.assert_clean(&host.job_of_log());
+}
+
+#[test]
+fn a_daemon_that_dies_leaves_nothing() {
+    let host = Host::new();
+    let running = host.hanging_job();
+    kill_process(host.daemon().unwrap(), Signal::KILL).unwrap();
+    let job = running.job.clone();
+    let (status, errors) = running.wait();
+    assert_eq!(status, 121);
+    let lines: Vec<_> = errors.lines().filter(|line| line.starts_with("pgas:")).collect();
+    assert!(lines.len() == 1 && lines[0].contains("died") && lines[0].contains(&job), "{errors}");
+    host.assert_clean(&job);
+    let again = host.job(2, "behave");
+    assert_eq!(again.status, 0, "a new daemon starts where the old one died: {again:?}");
+}
+
+#[test]
+fn the_users_interrupt_ends_the_job() {
+    let host = Host::new();
+    let running = host.hanging_job();
+    running.signal(Signal::INT);
+    let job = running.job.clone();
+    let (status, errors) = running.wait();
+    assert_eq!(status, 130);
+    assert!(errors.contains("interrupted"), "{errors}");
+    host.assert_clean(&job);
+}
+
+#[test]
+fn a_pgas_that_dies_ends_its_job() {
+    let host = Host::new();
+    let running = host.hanging_job();
+    running.signal(Signal::KILL);
+    let job = running.job.clone();
+    running.wait();
+    host.assert_clean(&job);
+}
+
+#[test]
+fn a_daemon_that_is_told_to_end_ends_its_jobs() {
+    let host = Host::new();
+    let running = host.hanging_job();
+    kill_process(host.daemon().unwrap(), Signal::TERM).unwrap();
+    let job = running.job.clone();
+    let (status, errors) = running.wait();
+    assert_eq!(status, 137);
+    assert!(errors.contains("the daemon was told to end"), "{errors}");
+    host.assert_clean(&job);
+    assert!(!host.dir.path().join("proxy.sock").exists());
+}
+
+#[test]
+fn a_client_that_does_not_read_cannot_keep_its_job_alive() {
+    let host = Host::new();
+    let arguments = ["run", "--hosted", "-n", "1", &test_rank(), "--", "chatter", "0"];
+    let mut pgas = host.pgas(&arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut output = BufReader::new(pgas.stdout.take().unwrap());
+    output.read_line(&mut String::new()).unwrap();
+    thread::sleep(Duration::from_millis(300));
+    let jobs: serde_json::Value = serde_json::from_str(&host.run(&["ps", "--json"]).output).unwrap();
+    let job = jobs[0]["job"].as_str().unwrap().to_owned();
+    assert_eq!(host.run(&["kill", &job]).status, 0);
+    host.assert_clean(&job);
+    drop(output);
+    pgas.wait().unwrap();
+}
+
+#[test]
+fn only_one_daemon_has_a_run_directory() {
+    let host = Host::new();
+    assert_eq!(host.job(1, "behave").status, 0);
+    let second =
+        Command::new(env!("CARGO_BIN_EXE_dom0-proxy")).env("XENOLITH_RUN_DIR", host.dir.path()).output().unwrap();
+    let errors = String::from_utf8(second.stderr).unwrap();
+    assert!(!second.status.success());
+    assert!(errors.contains("is held by another dom0-proxy"), "{errors}");
+}
+
+#[test]
+fn wrong_calls_are_refused_in_one_line() {
+    let host = Host::new();
+    let rank = test_rank();
+    let text = host.dir.path().join("text.img");
+    std::fs::write(&text, "no image").unwrap();
+    let text = text.to_str().unwrap();
+    let cases: [(&[&str], i32, &str); 10] = [
+        (&["run", "--hosted", "-n", "0", &rank], 125, "a job has 1 to"),
+        (&["run", "--hosted", "-n", "2", "/nowhere"], 127, "image /nowhere not found"),
+        (&["run", "-n", "2", "nothing"], 127, "image nothing not found"),
+        (&["run", "-n", "2", text], 126, "not an ELF file"),
+        (&["run", "-n", "2", &rank], 126, "test_rank"),
+        (&["run", "--hosted", "-n", "2", text], 126, "not executable"),
+        (&["run", "--hosted", "-n", "2", "--mem", "2M", &rank], 125, "--mem 2M"),
+        (&["run", "--hosted", "-n", "2", "--file", "/nowhere", &rank], 125, "--file /nowhere"),
+        (&["kill", "abcdef"], 125, "no dom0-proxy runs"),
+        (&["logs", "../jobs"], 125, "no log"),
+    ];
+    for (arguments, status, expected) in cases {
+        let ended = host.run(arguments);
+        assert_eq!(ended.status, status, "{arguments:?}: {ended:?}");
+        assert!(ended.errors.contains(expected), "{arguments:?}: {ended:?}");
+        assert_eq!(ended.errors.lines().count(), 1, "{arguments:?}: {ended:?}");
+    }
+    let images = PathBuf::from(&rank);
+    let found = Ended::from(
+        host.pgas(&["run", "--hosted", "-n", "2", "test_rank", "--", "behave"])
+            .env("XENOLITH_IMAGES", images.parent().unwrap())
+            .output()
+            .unwrap(),
+    );
+    assert_eq!(found.status, 0, "{found:?}");
+    assert_eq!(host.run(&["kill", "abcdef"]).errors, "pgas: no job abcdef: `pgas ps` lists the jobs that run\n");
+    assert_eq!(host.run(&["ps"]).output, "job  kind  ranks up  time  image\n");
+}
