@@ -189,7 +189,8 @@ fn a_bad_entry_fails_its_job_and_no_other() {
 
 #[test]
 fn jumping_indices_fail_the_job() {
-    let jumps: [(&str, fn(&RawRank)); 4] = [
+    type Jump = (&'static str, fn(&RawRank));
+    let jumps: [Jump; 4] = [
         ("submission", |rank| rank.header().submission_tail.0.store(SUBMISSIONS + 1, Ordering::Release)),
         ("submission", |rank| rank.header().submission_tail.0.store(u32::MAX, Ordering::Release)),
         ("submission", |rank| rank.header().submission_tail.0.store(1 << 31, Ordering::Release)),

@@ -28,6 +28,9 @@ pub use leftovers::clean_up_after_daemon;
 /// How long jobs may take to end when the daemon does.
 const LAST_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long clients may take to hang up when the daemon ends.
+const GOODBYE_PATIENCE: Duration = Duration::from_secs(2);
+
 /// How a daemon is run.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -67,6 +70,11 @@ pub fn run(options: Options) -> Result<()> {
     daemon.registry.kill_all(KillReason::DaemonEnds);
     if !daemon.registry.wait_until_empty(LAST_PATIENCE) {
         tracing::error!("jobs did not end in time; the next daemon cleans up after them");
+    }
+    // Clients of jobs that have just ended are still being told.
+    let deadline = Instant::now() + GOODBYE_PATIENCE;
+    while daemon.connections.load(Ordering::Relaxed) > 0 && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(5));
     }
     tracing::info!("ended");
     result
