@@ -1,0 +1,146 @@
+//! How much to measure, and what comes out of it.
+
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// What one row may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effort {
+    /// About how long a batch takes; long against the clock's resolution.
+    pub batch: Duration,
+    /// Batches, if there is time for them.
+    pub batches: usize,
+    /// After this no further batch is begun.
+    pub row: Duration,
+}
+
+/// The time of one operation, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sample {
+    /// In the middle one of the batches.
+    pub median_ns: f64,
+    /// In the quickest.
+    pub min_ns: f64,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self { batch: Duration::from_micros(2000), batches: 15, row: Duration::from_millis(400) }
+    }
+}
+
+impl Effort {
+    /// From the application's arguments.
+    pub fn parse(args: &[String]) -> Result<Self, String> {
+        let mut effort = Self::default();
+        for option in args.chunks(2) {
+            let number = |most: u64| {
+                let value = option.get(1).and_then(|value| value.parse::<u64>().ok());
+                let value = value.filter(|value| (1..=most).contains(value));
+                value.ok_or_else(|| format!("{} needs a number from 1 to {most}", option[0]))
+            };
+            match option[0].as_str() {
+                "--batch-us" => effort.batch = Duration::from_micros(number(10_000_000)?),
+                "--batches" => effort.batches = number(10_000)? as usize,
+                "--row-ms" => effort.row = Duration::from_millis(number(600_000)?),
+                _ => return Err("usage: bench [--batch-us N] [--batches N] [--row-ms N]".to_string()),
+            }
+        }
+        Ok(effort)
+    }
+
+    /// Measures `batch`, which does so many operations and returns how long they took.
+    pub fn measure<E>(
+        &self,
+        now: impl Fn() -> Duration,
+        mut batch: impl FnMut(u64) -> Result<Duration, E>,
+    ) -> Result<Sample, E> {
+        let start = now();
+        let spent = || now().saturating_sub(start);
+        // The search for the batch's size warms up.
+        let mut count = 1;
+        let mut last = batch(count)?;
+        while last < self.batch / 2 && spent() < self.row / 4 {
+            count = self.next_count(count, last);
+            last = batch(count)?;
+        }
+        let mut times = Vec::with_capacity(self.batches);
+        while times.is_empty() || (times.len() < self.batches && spent() < self.row) {
+            times.push(batch(count)?.as_nanos() as f64 / count as f64);
+        }
+        Ok(Sample::of(times))
+    }
+
+    /// From how long a batch of `count` took, how many to try next.
+    fn next_count(&self, count: u64, took: Duration) -> u64 {
+        let fitting = u128::from(count) * self.batch.as_nanos() / took.as_nanos().max(1);
+        // Not more than ten times as many: first operations are slow, and clocks coarse.
+        (fitting as u64).clamp(count + 1, count.saturating_mul(10).max(count + 1))
+    }
+}
+
+impl Sample {
+    fn of(mut times: Vec<f64>) -> Self {
+        times.sort_by(f64::total_cmp);
+        Self { median_ns: times[times.len() / 2], min_ns: times[0] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::cell::Cell;
+    use core::convert::Infallible;
+
+    use super::*;
+
+    /// Measures an operation of a known cost on a clock that only operations move.
+    fn measure(effort: Effort, cost: Duration) -> (Sample, u64) {
+        let (time, operations) = (Cell::new(Duration::ZERO), Cell::new(0));
+        let sample = effort.measure(
+            || time.get(),
+            |count| {
+                let took = cost * count as u32;
+                time.set(time.get() + took);
+                operations.set(operations.get() + count);
+                Ok::<_, Infallible>(took)
+            },
+        );
+        let Ok(sample) = sample;
+        (sample, operations.get())
+    }
+
+    #[test]
+    fn the_cost_comes_out_whatever_it_is() {
+        for cost in [1, 70, 5_000, 900_000, 50_000_000] {
+            let (sample, _) = measure(Effort::default(), Duration::from_nanos(cost));
+            assert_eq!(sample, Sample { median_ns: cost as f64, min_ns: cost as f64 });
+        }
+    }
+
+    #[test]
+    fn a_row_ends_in_time() {
+        let slow = Duration::from_millis(300);
+        let (_, operations) = measure(Effort::default(), slow);
+        assert!(operations <= 3, "{operations} operations of 300 ms in a row of 400 ms");
+    }
+
+    #[test]
+    fn the_middle_and_the_quickest_are_reported() {
+        assert_eq!(Sample::of([9.0, 2.0, 4.0].into()), Sample { median_ns: 4.0, min_ns: 2.0 });
+    }
+
+    #[test]
+    fn options_are_read_or_refused() {
+        let parse = |text: &str| Effort::parse(&text.split_whitespace().map(String::from).collect::<Vec<_>>());
+        assert_eq!(parse(""), Ok(Effort::default()));
+        assert_eq!(
+            parse("--row-ms 7 --batches 3 --batch-us 50"),
+            Ok(Effort { batch: Duration::from_micros(50), batches: 3, row: Duration::from_millis(7) })
+        );
+        for bad in ["--row-ms", "--row-ms 0", "--batches x", "--size 3", "12"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}
