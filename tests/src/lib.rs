@@ -1,1 +1,147 @@
-//! To be written.
+//! What runs across the parts of Xenolith.
+//!
+//! - `tests/tests/*.rs`: jobs of hosted ranks, run by `cargo test`;
+//! - `tests/xen/*.sh`: jobs of Xen guests, run in the dom0 of a real Xen host by `qemu-ci test`;
+//! - `tests/benches/`: benchmarks.
+//!
+//! Both kinds of tests run the same applications, the examples of `guest-kernel`. This library is what the
+//! hosted ones share: a daemon of their own, and jobs on it.
+
+#![forbid(unsafe_code)]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use tempfile::TempDir;
+
+/// Where the programs are, built when first asked for: optimised, since the applications compute.
+pub fn programs() -> Result<&'static Path> {
+    static PROGRAMS: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    match PROGRAMS.get_or_init(|| build().map_err(|error| format!("{error:#}"))) {
+        Ok(directory) => Ok(directory),
+        Err(error) => bail!("{error}"),
+    }
+}
+
+fn build() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("find the test program")?;
+    // TARGET/PROFILE/deps/NAME
+    let target = own.ancestors().nth(3).context("the test program is not in a target directory")?;
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--release", "--package", "dom0-proxy", "--package", "guest-kernel"])
+        .args(["--bins", "--examples", "--target-dir"])
+        .arg(target)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .context("run cargo")?;
+    ensure!(status.success(), "building the programs failed");
+    Ok(target.join("release"))
+}
+
+/// A daemon of its own, in a run directory of its own.
+pub struct Host {
+    run_dir: TempDir,
+}
+
+/// How a job ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Exit status of `pgas run`.
+    pub status: i32,
+    /// The ranks' output, each line with its rank as prefix.
+    pub stdout: String,
+    /// The ranks' error output, and what `pgas` itself said.
+    pub stderr: String,
+}
+
+impl Ended {
+    /// The last line of `stderr`: what `pgas` said about a failed job.
+    pub fn verdict(&self) -> &str {
+        self.stderr.lines().last().unwrap_or_default()
+    }
+}
+
+impl Host {
+    /// A host without a daemon yet: the first job starts it.
+    pub fn new() -> Result<Self> {
+        Ok(Self { run_dir: TempDir::with_prefix("xenolith-").context("make a run directory")? })
+    }
+
+    /// `pgas` with these arguments.
+    pub fn pgas<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<Command> {
+        let mut command = Command::new(programs()?.join("pgas"));
+        command.args(arguments).env("XENOLITH_RUN_DIR", self.run_dir.path()).stdin(Stdio::null());
+        Ok(command)
+    }
+
+    /// The command that runs an example on so many hosted ranks.
+    pub fn job(&self, ranks: usize, example: &str, arguments: &[&str]) -> Result<Command> {
+        let mut command = self.pgas(["run", "--hosted", "--timeout", "300", "-n", &ranks.to_string()])?;
+        command.arg(programs()?.join("examples").join(example)).arg("--").args(arguments);
+        Ok(command)
+    }
+
+    /// Runs an example on so many hosted ranks to its end.
+    pub fn run(&self, ranks: usize, example: &str, arguments: &[&str]) -> Result<Ended> {
+        ended(self.job(ranks, example, arguments)?.output().context("run pgas")?)
+    }
+
+    /// The daemon's process, if it runs.
+    pub fn daemon(&self) -> Option<Pid> {
+        let text = fs::read_to_string(self.run_dir.path().join("lock")).ok()?;
+        Pid::from_raw(text.strip_prefix("process ")?.trim().parse().ok()?).filter(|&pid| test_kill_process(pid).is_ok())
+    }
+
+    /// What is left of jobs in the run directory.
+    pub fn job_records(&self) -> Result<Vec<PathBuf>> {
+        let jobs = self.run_dir.path().join("jobs");
+        let entries = fs::read_dir(&jobs).with_context(|| format!("list {}", jobs.display()))?;
+        entries.map(|entry| Ok(entry?.path())).collect()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if let Some(daemon) = self.daemon() {
+            // It may just have ended by itself.
+            let _ = kill_process(daemon, Signal::TERM);
+            let _ = wait_until("the daemon's end", || test_kill_process(daemon).is_err());
+        }
+    }
+}
+
+/// What a finished `pgas` left.
+pub fn ended(output: Output) -> Result<Ended> {
+    Ok(Ended {
+        status: output.status.code().context("pgas was killed")?,
+        stdout: String::from_utf8(output.stdout).context("pgas printed something else than text")?,
+        stderr: String::from_utf8(output.stderr).context("pgas printed something else than text")?,
+    })
+}
+
+/// Waits until `ready`, a few seconds at most.
+pub fn wait_until(what: &str, mut ready: impl FnMut() -> bool) -> Result<()> {
+    let start = Instant::now();
+    while !ready() {
+        ensure!(start.elapsed() < Duration::from_secs(20), "{what} did not come");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// Processes that run the example `name` out of the built programs.
+pub fn processes_of(name: &str) -> Result<usize> {
+    let program = programs()?.join("examples").join(name);
+    let processes = fs::read_dir("/proc").context("list processes")?;
+    // A process may end while it is looked at.
+    Ok(processes
+        .flatten()
+        .filter(|entry| fs::read_link(entry.path().join("exe")).is_ok_and(|exe| exe == program))
+        .count())
+}

@@ -1,0 +1,59 @@
+//! The applications on hosted ranks: right on every number of ranks that they promise.
+
+use anyhow::{Result, ensure};
+use xenolith_tests::Host;
+
+fn succeeds(host: &Host, ranks: usize, example: &str, arguments: &[&str], proof: &str) -> Result<()> {
+    let ended = host.run(ranks, example, arguments)?;
+    let what = format!("{example} {arguments:?} on {ranks} ranks: {ended:#?}");
+    ensure!(ended.status == 0, "{what}");
+    ensure!(ended.stdout.contains(proof), "no {proof:?} in {what}");
+    Ok(())
+}
+
+#[test]
+fn semantics_hold_on_every_number_of_ranks() -> Result<()> {
+    let host = Host::new()?;
+    for ranks in [1, 2, 3, 4, 5, 8, 13] {
+        succeeds(&host, ranks, "semantics", &[], &format!("[0] 38 passed, 0 failed on {ranks} ranks"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn cg_finds_the_reference_value() -> Result<()> {
+    let host = Host::new()?;
+    for class in ["S", "W"] {
+        for ranks in [1, 2, 4, 8] {
+            succeeds(&host, ranks, "cg", &["--class", class], "VERIFICATION SUCCESSFUL")?;
+        }
+    }
+    succeeds(&host, 4, "cg", &["--class", "A"], "VERIFICATION SUCCESSFUL")
+}
+
+#[test]
+fn cg_refuses_what_it_can_not_divide() -> Result<()> {
+    let ended = Host::new()?.run(3, "cg", &["--class", "S"])?;
+    ensure!(ended.status != 0, "{ended:#?}");
+    ensure!(ended.stdout.contains("power of two"), "{ended:#?}");
+    Ok(())
+}
+
+#[test]
+fn randomaccess_loses_no_update() -> Result<()> {
+    let host = Host::new()?;
+    for ranks in 1..=5 {
+        succeeds(&host, ranks, "randomaccess", &["--log2-table", "10"], "errors      0 in 1024 words")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn sixteen_ranks_of_hello() -> Result<()> {
+    let ended = Host::new()?.run(16, "hello", &[])?;
+    ensure!(ended.status == 0, "{ended:#?}");
+    for rank in 0..16 {
+        ensure!(ended.stdout.contains(&format!("[{rank}] hello from {rank} of 16\n")), "{ended:#?}");
+    }
+    Ok(())
+}
