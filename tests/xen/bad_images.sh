@@ -1,0 +1,39 @@
+#!/bin/bash
+# xenolith: timeout=120
+# Images and memory that can not work are refused before anything is started, in one line.
+. ./expect.bash
+
+good=$XENOLITH_IMAGES/hello.img
+bad=/tmp/bad.img
+
+# refused TEXT ARGUMENTS...
+refused() {
+    local text=$1
+    shift
+    run pgas run "$@"
+    [ "$status" -ge 120 ] || fail "status $status is not one of pgas itself"
+    expect_last "$text"
+    no_domains pgas- || fail "a domain was started"
+}
+
+head -c 30000 "$good" >$bad
+refused "bad.img" -n 2 $bad
+cp "$good" $bad
+printf '\xff' | dd of=$bad bs=1 seek=20000 conv=notrunc status=none
+refused "checksum" -n 2 $bad
+head -c 100000 /dev/urandom >$bad
+refused "ELF" -n 2 $bad
+: >$bad
+refused "bad.img" -n 2 $bad
+refused "no-such.img" -n 2 no-such.img
+refused "/bin/bash" -n 1 /bin/bash
+refused "memory" -n 4 --mem 1M hello.img
+refused "free memory" -n 100 --mem 1G hello.img
+refused "0" -n 0 hello.img
+rm -f $bad
+
+# More memory than the application can have is its own error, and names the rank.
+run pgas run -n 2 --mem 8M cg.img -- --class A
+[ "$status" != 0 ] || fail "class A can not fit into 8 MiB"
+expect "rank"
+finish

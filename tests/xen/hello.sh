@@ -1,0 +1,29 @@
+#!/bin/bash
+# xenolith: timeout=240
+# The smallest application: by pgas on 1, 4 and 16 ranks, and by plain xl.
+. ./expect.bash
+
+for ranks in 1 4; do
+    run pgas run -n $ranks --table hello.img
+    expect_status 0
+    for rank in $(seq 0 $((ranks - 1))); do
+        expect "[$rank] hello from $rank of $ranks"
+    done
+done
+
+run pgas run -n 16 --mem 8M hello.img
+expect_status 0
+for rank in $(seq 0 15); do
+    expect "[$rank] hello from $rank of 16"
+done
+
+size=$(stat -c %s "$XENOLITH_IMAGES/hello.img")
+echo "hello.img has $size bytes"
+[ "$size" -le $((512 * 1024)) ] || fail "hello.img is larger than 512 KiB"
+
+# A job of one rank, by its xl.cfg alone.
+run xl create "$XENOLITH_IMAGES/hello.cfg"
+expect_status 0
+wait_for 20 console_has hello "hello from 0 of 1"
+wait_for 20 no_domains hello
+finish

@@ -1,0 +1,60 @@
+#!/bin/bash
+# xenolith: timeout=300
+# A guest survives xl save -c (it goes on in the same domain) and xl save with xl restore (in a new one): one that
+# waits for its clock, and one that only computes.
+. ./expect.bash
+
+image=/tmp/save_restore.image
+config=/tmp/save_restore.cfg
+
+# start NAME IMAGE ARGUMENTS
+start() {
+    sed -e "s/^name *=.*/name = \"$1\"/" -e "s/^cmdline *=.*/cmdline = \"-- $3\"/" "$XENOLITH_IMAGES/$2.cfg" >$config
+    grep -q '^cmdline' $config || echo "cmdline = \"-- $3\"" >>$config
+    run xl create $config
+    expect_status 0
+}
+
+start ticking hello "--ticks 25"
+wait_for 20 console_has ticking "tick 2"
+run xl save -c ticking $image
+expect_status 0
+run xl list ticking
+expect_status 0
+ticks=$(console ticking | grep -c tick)
+wait_for 20 console_has ticking "tick $((ticks + 2))"
+run xl save ticking $image
+expect_status 0
+no_domains ticking || fail "the saved domain is still there"
+run xl restore $image
+expect_status 0
+wait_for 40 console_has ticking "tick 25"
+wait_for 20 no_domains ticking
+# Every tick once, in order.
+expected=$(seq -f "tick %g" 25)
+[ "$(console ticking | grep -a '^tick')" = "$expected" ] || fail "ticks are missing or twice: $(console ticking)"
+
+# The checksum of a computation that was saved in the middle is that of one that was not.
+start straight faults "compute 200"
+wait_for 120 console_has straight "checksum"
+wait_for 20 no_domains straight
+start saved faults "compute 200"
+wait_for 20 console_has saved "compute 200"
+run xl save -c saved $image
+expect_status 0
+run xl save saved $image
+expect_status 0
+run xl restore $image
+expect_status 0
+wait_for 120 console_has saved "checksum"
+wait_for 20 no_domains saved
+[ "$(console straight | grep -a checksum)" = "$(console saved | grep -a checksum)" ] || fail "the checksums differ"
+
+# xl shutdown is answered.
+start shut hello "--ticks 1000"
+wait_for 20 console_has shut "tick 1"
+run xl shutdown -w shut
+expect_status 0
+wait_for 20 no_domains shut
+rm -f $image $config
+finish
