@@ -199,7 +199,10 @@ fn machine_arguments(machine: Machine) -> Vec<String> {
 
 fn xen_options(machine: Machine) -> String {
     let dom0 = machine.dom0_memory();
-    format!("console=com1 com1=115200 dom0_mem={dom0}M,max:{dom0}M bootscrub=0 loglvl=warning guest_loglvl=all")
+    // Switching the FPU lazily, as Xen does on AMD, goes wrong on QEMU's emulated SVM: guests and dom0 get each other's
+    // vector registers.
+    let fpu = "spec-ctrl=eager-fpu";
+    format!("console=com1 com1=115200 dom0_mem={dom0}M,max:{dom0}M bootscrub=0 {fpu} loglvl=warning guest_loglvl=all")
 }
 
 fn kernel_options(place: Place) -> String {
