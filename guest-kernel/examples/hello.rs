@@ -1,9 +1,13 @@
 //! The smallest application: says which rank of how many it is.
 //!
-//! `hello [--ticks N]`: with `--ticks` it also counts to N, a line a second.
+//! `hello [--ticks N] [--files]`: with `--ticks` it also counts to N, a line a second; with `--files` it lists the
+//! files that it was started with.
 
 #![cfg_attr(xenolith_guest, no_std, no_main)]
 
+extern crate alloc;
+
+use alloc::string::String;
 use core::time::Duration;
 
 use guest_kernel::{Exit, clock, println};
@@ -13,22 +17,29 @@ guest_kernel::main!(run);
 fn run() -> Exit {
     let armci = guest_kernel::armci();
     println!("hello from {} of {}", armci.rank(), armci.size());
-    let ticks = match guest_kernel::args() {
-        [] => 0,
-        [option, number] if option == "--ticks" => match number.parse::<u64>() {
-            Ok(ticks) => ticks,
-            Err(_) => return usage(),
-        },
-        _ => return usage(),
-    };
-    for tick in 1..=ticks {
-        clock::sleep(Duration::from_secs(1));
-        println!("tick {tick}");
+    let mut words = guest_kernel::args().iter().map(String::as_str);
+    while let Some(word) = words.next() {
+        match (word, word.strip_prefix("--ticks").and_then(|_| words.next()?.parse().ok())) {
+            ("--ticks", Some(ticks)) => count(ticks),
+            ("--files", _) => list_files(),
+            _ => {
+                println!("usage: hello [--ticks N] [--files]");
+                return Exit::from(2);
+            }
+        }
     }
     Exit::SUCCESS
 }
 
-fn usage() -> Exit {
-    println!("usage: hello [--ticks N]");
-    Exit::from(2)
+fn count(ticks: u64) {
+    for tick in 1..=ticks {
+        clock::sleep(Duration::from_secs(1));
+        println!("tick {tick}");
+    }
+}
+
+fn list_files() {
+    for file in guest_kernel::files() {
+        println!("{}: {} bytes", file.name(), file.content().len());
+    }
 }

@@ -27,8 +27,5 @@ impl File {
 
 /// The content of the file of this name, if there is one.
 pub fn file(name: &str) -> Option<&'static [u8]> {
-    crate::files()
-        .iter()
-        .find(|file| file.name() == name)
-        .map(File::content)
+    crate::files().iter().find(|file| file.name() == name).map(File::content)
 }

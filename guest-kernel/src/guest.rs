@@ -18,7 +18,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::arch::lock::Once;
 use crate::arch::{self, heap};
-use crate::command_line::CommandLine;
+use crate::logic::command_line::CommandLine;
 use crate::{Exit, File};
 
 use boot_info::BootInfo;
@@ -32,6 +32,7 @@ static FILES: Once<alloc::vec::Vec<File>> = Once::new();
 /// Set while the event upcall runs.
 static IN_UPCALL: AtomicBool = AtomicBool::new(false);
 
+#[allow(unsafe_code, reason = "the application is another crate, which only the linker knows")]
 unsafe extern "Rust" {
     /// The application; made by [`main!`](crate::main).
     safe fn xenolith_application() -> Exit;

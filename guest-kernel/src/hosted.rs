@@ -72,12 +72,7 @@ fn eight_bits(code: i32) -> u8 {
 /// The application's arguments, without the program's name.
 pub fn args() -> &'static [String] {
     static ARGS: OnceLock<Vec<String>> = OnceLock::new();
-    ARGS.get_or_init(|| {
-        std::env::args_os()
-            .skip(1)
-            .map(|word| word.to_string_lossy().into_owned())
-            .collect()
-    })
+    ARGS.get_or_init(|| std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect())
 }
 
 /// The read-only files that the application was started with.
@@ -89,10 +84,7 @@ pub fn files() -> &'static [File] {
     static FILES: OnceLock<Vec<File>> = OnceLock::new();
     FILES.get_or_init(|| {
         let list = std::env::var_os("XENOLITH_FILES").unwrap_or_default();
-        std::env::split_paths(&list)
-            .filter(|path| !path.as_os_str().is_empty())
-            .filter_map(read_file)
-            .collect()
+        std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).filter_map(read_file).collect()
     })
 }
 

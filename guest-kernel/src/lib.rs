@@ -1,5 +1,93 @@
-//! To be written.
+//! A small kernel that runs one application as a Xen PVH domain, and the same application as a Linux process.
+//!
+//! # For applications
+//!
+//! An application is ordinary Rust with two lines of ceremony:
+//!
+//! ```
+//! #![cfg_attr(xenolith_guest, no_std, no_main)]
+//! use guest_kernel::{Exit, println};
+//!
+//! guest_kernel::main!(run);
+//!
+//! fn run() -> Exit {
+//!     let armci = guest_kernel::armci();
+//!     println!("hello from {} of {}", armci.rank(), armci.size());
+//!     Exit::SUCCESS
+//! }
+//! ```
+//!
+//! There are two builds of it. Any ordinary cargo build makes a Linux program, a *hosted* rank, and this crate is a thin
+//! layer over `std`. image-builder builds it with `--cfg xenolith_guest`: then this crate is the kernel, and the result
+//! an image that Xen boots. Both offer [`main!`], [`args`], [`files`] and [`file`], [`println!`] and its siblings,
+//! [`clock`], [`exit`] and [`armci()`]; [`armci`](mod@armci) is the crate armci-nostd.
+//!
+//! # Inside the kernel
+//!
+//! | layer | where | |
+//! |---|---|---|
+//! | calling Xen | `xen_hypercall` | typed hypercalls and ABI structures, no policy |
+//! | the machine | `arch` | entry, paging, descriptors, exceptions, FPU, heap; all `unsafe` of the kernel is here |
+//! | the kernel | `guest` | console, events, clock, xenstore, grants, power, the rank's attachment; safe Rust |
+//! | what needs no machine | `logic` | parsers, ring arithmetic, decisions: compiled in both builds, so tested as any Rust is |
+//!
+//! ## Memory
+//!
+//! Virtual addresses are guest-physical addresses, so an address can be given to Xen, to the proxy and to other ranks
+//! as it is. Every piece has the rights it needs and no more; nothing is both writable and executable.
+//!
+//! ```text
+//!          0  page 0                not mapped: a null pointer faults
+//!     0x1000  page tables, runtime area (rings to the proxy), FPU state     rw-
+//!    0x25000  guard page            not mapped: a stack overflow faults
+//!    0x26000  main stack, grows down from 1 MiB (872 KiB)                   rw-
+//!   0x100000  the image: constants and notes                                r--
+//!             code and the hypercall page                                   r-x
+//!             data, zeroed data, interrupt stacks with guard pages          rw-
+//!             what Xen left: start information, boot modules                rw-
+//!             heap, to the end of RAM: the ranks' public memory             rw-
+//!   end of RAM, rounded up to 2 MiB
+//!             window: the page shared with Xen, grant frames                rw-
+//! 0xfeff8000  pages of the toolstack: console and xenstore rings            rw-
+//! ```
+//!
+//! Up to the image's end pages are of 4 KiB, above it RAM is mapped by pages of 2 MiB. All RAM is granted to domain 0
+//! when the rank attaches, but other ranks are let into the heap only.
+//!
+//! ## Boot
+//!
+//! ```text
+//! Xen          start information in EBX, 32 bits, no paging
+//! arch::boot   tables for the first and fourth GiB, SSE on, 64 bits, hypercall page
+//! guest        memory map -> plan; page tables, runtime area, FPU, descriptor tables; to the main stack
+//!              heap
+//! guest::part  every part: connect; then every part: resume(NewDomain)
+//!                hypercalls, event channels, clock, console, grant table, xenstore, power, attachment
+//!              interrupts on, command line, "xenolith: up ...", boot modules -> files
+//! application  ...
+//! guest        leave the job, exit status to xenstore, "xenolith: exit N", console read to its end, power off
+//! ```
+//!
+//! Booting *is* being resumed in a new domain: the same calls in the same order as after `xl restore`, so the way back
+//! is tried at every boot. What does not travel (the shared page, event channels, grants, rings, the timer) is made in
+//! `resume`; what does (memory) in `connect`.
+//!
+//! ## Events and suspension
+//!
+//! There is one virtual CPU. Xen injects one interrupt, the upcall, which may come at any instruction and runs on a
+//! stack of its own with the whole FPU state saved. It hands events to the parts, and at its end serves what the
+//! toolstack asks for: a suspension needs no cooperation of the application, which may be computing.
+//!
+//! The application waits by `sti; hlt`, which Xen turns into SCHEDOP_block, with no moment between looking and
+//! sleeping in which an event could slip by.
+//!
+//! ## The end
+//!
+//! A panic or an exception prints one line `xenolith: fatal: rank R: CAUSE`, then registers and the return addresses on
+//! the stack (for addr2line and the image's ELF file), and the domain ends as crashed.
+
 #![cfg_attr(xenolith_guest, no_std)]
+#![deny(unsafe_code)]
 
 extern crate alloc;
 
@@ -7,34 +95,29 @@ pub use armci_nostd as armci;
 
 #[cfg(xenolith_guest)]
 mod arch;
-mod byte_ring;
-mod command_line;
-mod cpio;
-mod exit;
-mod fault;
-mod file;
 #[cfg(xenolith_guest)]
 mod guest;
 #[cfg(not(xenolith_guest))]
 mod hosted;
+
+mod exit;
+mod file;
+#[cfg(any(xenolith_guest, test))]
+mod logic;
 mod macros;
-mod memory_map;
-mod pvclock;
-mod xenstore_client;
-mod xenstore_wire;
 
 pub use exit::{Exit, Outcome};
 pub use file::{File, file};
-#[cfg(not(xenolith_guest))]
-pub use hosted::{args, armci, clock, exit, files};
 #[cfg(xenolith_guest)]
 pub use guest::{args, armci, clock, exit, files, xenstore};
+#[cfg(not(xenolith_guest))]
+pub use hosted::{args, armci, clock, exit, files};
 
 /// What the macros expand to; not for applications.
 #[doc(hidden)]
 pub mod expansion {
-    #[cfg(not(xenolith_guest))]
-    pub use crate::hosted::{eprint, print, start};
     #[cfg(xenolith_guest)]
     pub use crate::guest::console::{print, print as eprint};
+    #[cfg(not(xenolith_guest))]
+    pub use crate::hosted::{eprint, print, start};
 }

@@ -33,6 +33,7 @@ macro_rules! main {
 macro_rules! main {
     ($run:path) => {
         // The kernel's one reference to the application.
+        #[allow(unsafe_code, reason = "the kernel finds the application by this name")]
         #[unsafe(no_mangle)]
         extern "Rust" fn xenolith_application() -> $crate::Exit {
             $crate::Outcome::into_exit($run())

@@ -7,7 +7,7 @@
 use core::arch::global_asm;
 
 use super::{descriptors, fpu, memory, paging, stack, xen};
-use crate::memory_map::MemoryPlan;
+use crate::logic::memory_map::MemoryPlan;
 
 // The notes: the entry point for Xen, and the image's seal, whose 32 bytes of hash are filled in by image-builder.
 global_asm!(

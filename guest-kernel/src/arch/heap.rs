@@ -7,7 +7,7 @@ use linked_list_allocator::Heap;
 
 use super::lock::IrqLock;
 use super::paging;
-use crate::memory_map::Span;
+use crate::logic::memory_map::Span;
 
 struct KernelHeap(IrqLock<Heap>);
 

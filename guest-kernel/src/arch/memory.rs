@@ -11,7 +11,7 @@ use xen_hypercall::shared_info::SharedInfo;
 
 use super::lock::Once;
 use super::paging;
-use crate::memory_map::Span;
+use crate::logic::memory_map::Span;
 
 unsafe extern "C" {
     safe static xenolith_image_start: u8;

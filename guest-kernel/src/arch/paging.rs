@@ -13,7 +13,7 @@ use x86_64::structures::paging::{PageTable, PageTableFlags, PhysFrame};
 
 use super::lock::{IrqLock, Once};
 use super::{memory, stack};
-use crate::memory_map::{MemoryPlan, Span};
+use crate::logic::memory_map::{MemoryPlan, Span};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 const LARGE_PAGE: u64 = 2 << 20;
@@ -47,7 +47,8 @@ pub(super) fn take_over(plan: &MemoryPlan) -> (u64, u64) {
     let mut space = Space::new(tables);
 
     let image = memory::image();
-    let unmapped = |page: u64| page == 0 || page == guard || stack::interrupt_stacks().iter().any(|s| s.guard.contains(page));
+    let unmapped =
+        |page: u64| page == 0 || page == guard || stack::interrupt_stacks().iter().any(|s| s.guard.contains(page));
     let rights = |page: u64| {
         if memory::text().contains(page) {
             EXECUTE
@@ -94,7 +95,7 @@ pub(super) fn take_frames(count: usize) -> u64 {
 pub(super) fn map_shared(address: u64) -> bool {
     let Some(plan) = PLAN.get() else {
         // The entry code's tables map the fourth GiB, where there is no RAM of a small domain's.
-        return address >= 3 << 30 && address < 4 << 30;
+        return (3 << 30..4 << 30).contains(&address);
     };
     let outside = !plan.ram.contains(address) && !plan.low.contains(address);
     outside

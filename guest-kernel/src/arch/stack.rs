@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use xen_hypercall::PAGE_SIZE;
 
-use crate::memory_map::Span;
+use crate::logic::memory_map::Span;
 
 const PAGE: u64 = PAGE_SIZE as u64;
 const LARGE: u64 = 16 << 10;
@@ -54,13 +54,8 @@ pub(crate) struct Stack {
     pub(crate) memory: Span,
 }
 
-const INTERRUPT_STACKS: [(&str, u64); 5] = [
-    ("exception", LARGE),
-    ("double fault", SMALL),
-    ("NMI", SMALL),
-    ("machine check", SMALL),
-    ("event", LARGE),
-];
+const INTERRUPT_STACKS: [(&str, u64); 5] =
+    [("exception", LARGE), ("double fault", SMALL), ("NMI", SMALL), ("machine check", SMALL), ("event", LARGE)];
 
 /// The interrupt stacks, in the order of [`Ist`].
 pub(crate) fn interrupt_stacks() -> [Stack; 5] {

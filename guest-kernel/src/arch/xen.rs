@@ -51,10 +51,7 @@ pub(crate) fn suspend() -> xen_hypercall::Result<xen_hypercall::sched_op::Resume
 }
 
 /// Has Xen place one of its pages at an address outside of RAM. Whether the address was outside.
-pub(crate) fn place(
-    space: xen_hypercall::memory_op::MapSpace,
-    gfn: xen_hypercall::Gfn,
-) -> xen_hypercall::Result<()> {
+pub(crate) fn place(space: xen_hypercall::memory_op::MapSpace, gfn: xen_hypercall::Gfn) -> xen_hypercall::Result<()> {
     let in_window = super::paging::plan().is_some_and(|plan| plan.window.contains(gfn.address()));
     if !in_window {
         return Err(xen_hypercall::Error::INVALID);

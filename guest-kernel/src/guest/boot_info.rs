@@ -5,7 +5,7 @@ use xen_hypercall::start_info::{MAGIC, MemoryKind, MemoryMapEntry, Module, Start
 
 use crate::arch::memory::{self, read_at_boot};
 use crate::arch::xen;
-use crate::memory_map::{MemoryError, MemoryPlan, Span, plan};
+use crate::logic::memory_map::{MemoryError, MemoryPlan, Span, plan};
 
 /// Boot modules that there may be.
 const MODULES: usize = 16;
@@ -109,6 +109,7 @@ fn read_map(start_info: &StartInfo, map: &mut [MemoryMapEntry; MAP_ENTRIES]) -> 
 
 /// Where the text at this address is, without the zero that ends it.
 fn text(address: u64) -> Span {
-    let len = (0..TEXT).take_while(|offset| read_at_boot::<u8>(address.saturating_add(*offset)).is_some_and(|c| c != 0));
+    let len =
+        (0..TEXT).take_while(|offset| read_at_boot::<u8>(address.saturating_add(*offset)).is_some_and(|c| c != 0));
     Span::sized(address, len.count() as u64)
 }

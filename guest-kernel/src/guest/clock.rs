@@ -9,7 +9,7 @@ use xen_hypercall::vcpu_op;
 use super::part::{Part, PartError, Resume};
 use super::{events, idle};
 use crate::arch::{cpu, xen};
-use crate::pvclock;
+use crate::logic::pvclock;
 
 /// Our time less Xen's, in nanoseconds modulo 2^64: Xen's begins anew in a new domain, ours goes on.
 static OFFSET: AtomicU64 = AtomicU64::new(0);

@@ -12,7 +12,7 @@ use super::part::{Part, PartError, Resume};
 use super::{clock, events, idle, may_block};
 use crate::arch::lock::IrqLock;
 use crate::arch::{cpu, memory, xen};
-use crate::byte_ring::{ByteRing, IndexJump};
+use crate::logic::byte_ring::{ByteRing, IndexJump};
 
 /// A connection to xenconsoled.
 #[derive(Clone, Copy)]
@@ -156,9 +156,8 @@ pub(crate) fn connect_in_an_emergency() {
 
 /// Asks Xen where the console is.
 fn find() -> Result<Link, PartError> {
-    let param = |param| {
-        hvm_op::get_param(&xen::xen(), param).map_err(|error| PartError::Xen("cannot find the console", error))
-    };
+    let param =
+        |param| hvm_op::get_param(&xen::xen(), param).map_err(|error| PartError::Xen("cannot find the console", error));
     let (gfn, port) = (param(Param::ConsoleGfn)?, param(Param::ConsolePort)?);
     let port = u32::try_from(port).map_err(|_| PartError::Unusable("the console's port is no port"))?;
     if gfn == 0 {
@@ -202,9 +201,7 @@ impl Part for Console {
         let found = find().ok();
         LINK.with(|link| *link = found);
         match found {
-            Some(link) => {
-                events::bind(link.port, || ()).map_err(|error| PartError::Xen("cannot bind its port", error))
-            }
+            Some(link) => events::bind(link.port, || ()).map_err(|error| PartError::Xen("cannot bind its port", error)),
             None => Ok(()),
         }
     }

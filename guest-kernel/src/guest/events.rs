@@ -16,7 +16,10 @@ use crate::arch::{memory, paging, trap, xen};
 const PORTS: usize = 128;
 
 static SHARED_INFO: Once<&'static SharedInfo> = Once::new();
-static HANDLERS: IrqLock<[Option<fn()>; PORTS]> = IrqLock::new([None; PORTS]);
+/// What each port's events are handled by.
+type Handlers = [Option<fn()>; PORTS];
+
+static HANDLERS: IrqLock<Handlers> = IrqLock::new([None; PORTS]);
 
 /// The page that Xen shares; none before the boot has come so far.
 pub(super) fn shared_info() -> Option<&'static SharedInfo> {
@@ -32,7 +35,9 @@ pub(super) fn bind(port: Port, handler: fn()) -> Result<()> {
 
 /// Forgets that a port has an event pending. For those that wait for a port without the upcall.
 pub(super) fn clear(port: Port) {
-    if let Some((word, bit)) = shared_info().and_then(|info| Some((info.evtchn_pending.get(port.0 as usize / 64)?, port.0 % 64))) {
+    if let Some((word, bit)) =
+        shared_info().and_then(|info| Some((info.evtchn_pending.get(port.0 as usize / 64)?, port.0 % 64)))
+    {
         word.fetch_and(!(1 << bit), Ordering::SeqCst);
     }
 }

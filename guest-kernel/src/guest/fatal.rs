@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use super::{console, power, rank};
 use crate::arch::trap::Registers;
 use crate::arch::{cpu, heap, stack};
-use crate::fault::{PageFault, exception_name};
+use crate::logic::fault::{PageFault, exception_name};
 use crate::println;
 
 /// The vector of a page fault.

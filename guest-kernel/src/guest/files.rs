@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use super::boot_info::{BootInfo, BootModule};
 use crate::arch::memory;
-use crate::cpio::{self, CpioError};
 use crate::file::File;
+use crate::logic::cpio::{self, CpioError};
 
 /// A module's name if it has no command line.
 const NAMELESS: &str = "ramdisk";

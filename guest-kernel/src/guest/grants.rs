@@ -2,9 +2,7 @@
 
 use alloc::vec::Vec;
 
-use xen_hypercall::grant_table_op::{
-    self, ENTRIES_PER_FRAME, Entry, FIRST_FREE_REFERENCE, Grant, InUse, Size,
-};
+use xen_hypercall::grant_table_op::{self, ENTRIES_PER_FRAME, Entry, FIRST_FREE_REFERENCE, Grant, InUse, Size};
 use xen_hypercall::memory_op::MapSpace;
 use xen_hypercall::{DomainId, Gfn, PAGE_SIZE};
 
@@ -33,7 +31,9 @@ pub(super) struct SharedRam {
 /// Why memory could not be granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum GrantError {
-    #[error("granting {pages} pages takes {needed} grant frames, and this domain may have {max} (max_grant_frames in xl.cfg)")]
+    #[error(
+        "granting {pages} pages takes {needed} grant frames, and this domain may have {max} (max_grant_frames in xl.cfg)"
+    )]
     TooManyFrames { pages: u32, needed: u32, max: u32 },
     #[error("cannot grow the grant table: {0}")]
     Xen(#[from] xen_hypercall::Error),

@@ -5,7 +5,7 @@
 
 use super::{clock, console, events, fatal, grants, power, rank, xenstore};
 use crate::arch;
-use crate::xenstore_wire::StoreError;
+use crate::logic::xenstore_wire::StoreError;
 use xen_hypercall::sched_op::Resumed;
 
 /// How the domain came to run again.

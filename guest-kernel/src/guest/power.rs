@@ -8,17 +8,17 @@ use alloc::format;
 use core::sync::atomic::{AtomicU8, Ordering};
 use core::time::Duration;
 
+use xen_hypercall::DomainId;
 use xen_hypercall::event_channel_op;
 use xen_hypercall::io::xenstore::MessageType;
 use xen_hypercall::sched_op::{self, ShutdownReason};
-use xen_hypercall::DomainId;
 
 use super::part::{self, Part, PartError, Resume};
 use super::{console, events, xenstore};
 use crate::arch::lock::IrqLock;
 use crate::arch::{cpu, xen};
-use crate::xenstore_client::{CallId, WatchId};
-use crate::xenstore_wire::StoreError;
+use crate::logic::xenstore_client::{CallId, WatchId};
+use crate::logic::xenstore_wire::StoreError;
 use crate::{Exit, println};
 
 /// Where the toolstack writes what it wants.

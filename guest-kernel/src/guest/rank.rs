@@ -16,7 +16,7 @@ use super::{events, fatal, grants, idle, xenstore};
 use crate::arch::armci_port::GuestPort;
 use crate::arch::lock::{IrqLock, MainOnce, Once};
 use crate::arch::{heap, memory, xen};
-use crate::command_line::Place;
+use crate::logic::command_line::Place;
 use crate::{Exit, println};
 
 /// Where the proxy learns how to reach us.

@@ -6,18 +6,18 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use xen_hypercall::Gfn;
 use xen_hypercall::event_channel_op::{self, Port};
 use xen_hypercall::hvm_op::{self, Param};
 use xen_hypercall::io::xenstore::{MessageType, PAYLOAD_MAX, XenstoreInterface};
-use xen_hypercall::Gfn;
 
 use super::part::{Part, PartError, Resume};
 use super::{clock, events, idle, power};
 use crate::arch::lock::IrqLock;
 use crate::arch::{memory, xen};
-use crate::byte_ring::ByteRing;
-use crate::xenstore_client::{CallId, Client, Rings, WatchId};
-pub use crate::xenstore_wire::StoreError;
+use crate::logic::byte_ring::ByteRing;
+use crate::logic::xenstore_client::{CallId, Client, Rings, WatchId};
+pub use crate::logic::xenstore_wire::StoreError;
 
 struct Connection {
     client: Client,
@@ -80,12 +80,7 @@ fn check(path: &str) -> Result<&[u8], StoreError> {
     if path.bytes().any(|byte| byte == 0) { Err(StoreError::BadPath) } else { Ok(path.as_bytes()) }
 }
 
-fn request(
-    kind: MessageType,
-    parts: &[&[u8]],
-    room: usize,
-    time: Option<Duration>,
-) -> Result<Vec<u8>, StoreError> {
+fn request(kind: MessageType, parts: &[&[u8]], room: usize, time: Option<Duration>) -> Result<Vec<u8>, StoreError> {
     let deadline = time.map(|time| clock::now() + time);
     // Answers to writes are two letters and a zero.
     let id = use_client(|client| client.submit(kind, parts, room.max(16)))?;

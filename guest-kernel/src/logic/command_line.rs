@@ -152,9 +152,10 @@ mod tests {
 
     #[test]
     fn quotes_group_and_backslashes_escape() {
-        assert_eq!(arguments(r#"one "two  words" th"re"e "" \"q\" "in\"side" a\ b \\"#), [
-            "one", "two  words", "three", "", "\"q\"", "in\"side", "a b", "\\"
-        ]);
+        assert_eq!(
+            arguments(r#"one "two  words" th"re"e "" \"q\" "in\"side" a\ b \\"#),
+            ["one", "two  words", "three", "", "\"q\"", "in\"side", "a b", "\\"]
+        );
     }
 
     #[test]

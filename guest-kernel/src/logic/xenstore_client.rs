@@ -11,8 +11,8 @@ use alloc::vec::Vec;
 
 use xen_hypercall::io::xenstore::{Header, MessageType, PAYLOAD_MAX};
 
-use crate::byte_ring::ByteRing;
-use crate::xenstore_wire::{Assembler, StoreError, compose, refusal, token};
+use crate::logic::byte_ring::ByteRing;
+use crate::logic::xenstore_wire::{Assembler, StoreError, compose, refusal, token};
 
 /// Requests that can be under way at one time, one for each watch included.
 const CALLS: usize = 16;
@@ -148,13 +148,7 @@ impl Client {
         }
     }
 
-    fn queue(
-        &mut self,
-        kind: MessageType,
-        parts: &[&[u8]],
-        room: usize,
-        lasting: bool,
-    ) -> Result<CallId, StoreError> {
+    fn queue(&mut self, kind: MessageType, parts: &[&[u8]], room: usize, lasting: bool) -> Result<CallId, StoreError> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
         }

@@ -71,7 +71,9 @@ pub enum MemoryError {
     #[error("the memory map has no RAM where the image lies")]
     ImageNotInRam,
     /// There is not enough for page tables and the main stack, or for a heap.
-    #[error("too little memory: {0} bytes below and {1} bytes above the image; give the domain more (memory= in xl.cfg)")]
+    #[error(
+        "too little memory: {0} bytes below and {1} bytes above the image; give the domain more (memory= in xl.cfg)"
+    )]
     TooLittle(u64, u64),
     /// All addresses below 4 GiB are taken.
     #[error("the memory map has no free 2 MiB below 4 GiB")]

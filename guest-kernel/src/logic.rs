@@ -1,0 +1,13 @@
+//! What needs no machine: parsers, ring arithmetic, and decisions. The same in both builds, so that it is tested as any
+//! Rust is; a hosted program has no use for it.
+
+#![cfg_attr(not(xenolith_guest), allow(dead_code, reason = "only the kernel uses it"))]
+
+pub(crate) mod byte_ring;
+pub(crate) mod command_line;
+pub(crate) mod cpio;
+pub(crate) mod fault;
+pub(crate) mod memory_map;
+pub(crate) mod pvclock;
+pub(crate) mod xenstore_client;
+pub(crate) mod xenstore_wire;
