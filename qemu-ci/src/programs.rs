@@ -45,7 +45,12 @@ impl Programs {
         }
         ensure!(!applications.is_empty(), "package {APPLICATIONS} has no examples: there is no application to run");
         let images = build_images(workspace, &applications)?;
-        Ok(Self { binaries: built.into_iter().map(|program| program.path).collect(), images })
+        let wanted = |program: &Built| match program.kind {
+            TargetKind::Bin => PROGRAM_TABLE.contains(&(&program.name, &program.package)),
+            _ => program.package == APPLICATIONS,
+        };
+        let binaries = built.into_iter().filter(wanted).map(|program| program.path).collect();
+        Ok(Self { binaries, images })
     }
 
     /// Puts all of it into dom0.

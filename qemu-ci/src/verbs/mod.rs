@@ -6,6 +6,7 @@ pub mod exec;
 pub mod shell;
 pub mod test;
 
+use std::fs;
 use std::io::{self, Write};
 
 use anyhow::{Context, Result};
@@ -49,6 +50,10 @@ impl Ground {
     }
 
     fn overlay(&self, content: &ContentArgs) -> Result<Overlay> {
+        for put in &content.put {
+            // Found missing now rather than after minutes of building.
+            fs::metadata(&put.local).with_context(|| format!("cannot read {}", put.local.display()))?;
+        }
         let mut overlay = Overlay::default();
         if !content.bare {
             Programs::build(&self.workspace)?.add_to(&mut overlay)?;
