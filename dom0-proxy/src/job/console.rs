@@ -38,6 +38,7 @@ enum Command {
     Add { rank: u32, stream: Stream, fd: OwnedFd },
     Drain { rank: u32 },
     Progress { up: u32 },
+    HideKernels,
     Finish,
 }
 
@@ -66,6 +67,7 @@ impl Consoles {
             sources: Vec::new(),
             draining: BTreeMap::new(),
             logs,
+            hide_kernels: false,
             has_kernel: spec.kind == RankKind::Xen,
             said_exit: vec![false; spec.size as usize],
             client,
@@ -89,6 +91,11 @@ impl Consoles {
     /// Tells the client how many ranks have started.
     pub fn progress(&self, up: u32) {
         self.tell(Command::Progress { up });
+    }
+
+    /// From now on the client is not shown what kernels say; the logs still have it.
+    pub fn hide_kernels(&self) {
+        self.tell(Command::HideKernels);
     }
 
     /// Reads what is there, and ends.
@@ -132,6 +139,8 @@ struct Reader {
     sources: Vec<Source>,
     draining: BTreeMap<u32, Draining>,
     logs: Vec<File>,
+    /// The client is not shown what kernels say.
+    hide_kernels: bool,
     /// Ranks have a kernel of ours, whose lines are told from the application's.
     has_kernel: bool,
     said_exit: Vec<bool>,
@@ -154,6 +163,7 @@ impl Reader {
                         self.draining.insert(rank, draining);
                     }
                     Command::Progress { up } => self.client.send(&Reply::Up(up)),
+                    Command::HideKernels => self.hide_kernels = true,
                     Command::Finish => return self.finish(),
                 }
             }
@@ -238,6 +248,7 @@ impl Reader {
         }
         let event = match KernelLine::parse(&text).filter(|_| self.has_kernel) {
             None => return self.client.send(&Reply::Line(Line { rank, stream, text })),
+            Some(KernelLine::Detail) if self.hide_kernels => return,
             Some(KernelLine::Detail) => {
                 return self.client.send(&Reply::Line(Line { rank, stream: Stream::Error, text }));
             }

@@ -223,7 +223,9 @@ impl Supervisor {
             }
             Event::NotCreated { rank, error } => self.verdict.not_created(rank, &error),
             Event::Attached { rank, attachment } => {
-                self.booted(rank, Instant::now());
+                if self.job.spec.kind == RankKind::Hosted {
+                    self.booted(rank, Instant::now());
+                }
                 self.engine.attach(rank, attachment);
                 self.verdict.attached(rank);
             }
@@ -263,6 +265,8 @@ impl Supervisor {
             status: refused.as_ref().map_or(status::HOST, Error::exit_status),
             cause: Some(refused.map_or_else(|| "the job's supervisor failed".into(), |error| error.to_string())),
         });
+        // What other ranks' kernels say because their job has failed would only hide the cause.
+        self.consoles.hide_kernels();
         // The memory of domains is given back before they are destroyed, or they would linger. Attachments that
         // came too late for the engine are among the events.
         let traffic = self.engine.stop();

@@ -87,6 +87,7 @@ fn run(arguments: &[&str]) -> Result<String> {
 fn run_with(arguments: &[&OsStr], input: Stdio) -> Result<String> {
     let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy()).collect();
     let command = format!("xl {}", words.join(" "));
+    let started = Instant::now();
     let mut child = Command::new(program()?)
         .args(arguments)
         .stdin(input)
@@ -97,6 +98,7 @@ fn run_with(arguments: &[&OsStr], input: Stdio) -> Result<String> {
     let output = child.stdout.take().map(collect);
     let errors = child.stderr.take().map(collect);
     let ended = wait(&mut child, PATIENCE).context(|| command.clone())?;
+    tracing::debug!(command, seconds = started.elapsed().as_secs_f64(), "ended");
     let text = |collector: Option<Collector>| {
         let bytes = collector.and_then(|collector| collector.join().ok()).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
