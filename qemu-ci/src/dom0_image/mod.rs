@@ -1,7 +1,7 @@
 //! The software of a host: Xen, dom0's kernel and dom0's root file system, made from Debian packages.
 //!
-//! Packages are fetched and unpacked by `mmdebstrap` without being installed or configured ([`packages`]); what dom0 needs is
-//! picked out of them ([`selection`], [`kernel`]) as the [`recipe`] says and put into an initramfs. It is not compressed: QEMU
+//! Packages are fetched and unpacked by `mmdebstrap` without being installed or configured (`packages`); what dom0 needs is
+//! picked out of them (`selection`, `kernel`) as the `recipe` says and put into an initramfs. It is not compressed: QEMU
 //! hands it over in memory, and unpacking would cost more than copying when the processor is emulated.
 //!
 //! The result is kept under a name made from the recipe's hash. It is built aside and renamed, so it is whole or not there.

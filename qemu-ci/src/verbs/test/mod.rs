@@ -1,7 +1,7 @@
 //! `qemu-ci test`: everything that can be tested, hosted and in Xen.
 //!
 //! Xen tests are the scripts `tests/xen/*.sh`; each runs in host 1's dom0 and passes if its status is 0 and it leaves dom0 as
-//! it was. Tests that ask for nothing special (see [`directives`]) come first, in order of name, in one boot; then those with
+//! it was. Tests that ask for nothing special (see `directives`) come first, in order of name, in one boot; then those with
 //! other machines, and those with a boot of their own. After a failure the next test gets a fresh boot.
 
 mod directives;
