@@ -1,0 +1,104 @@
+//! Hosted ranks beside ARMCI-MPI: all on this machine, in turns.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use xenolith_tests::Host;
+
+use crate::peer::{PEERS, Peer};
+use crate::results_directory;
+use crate::rows::{HEADER, Key, Rows};
+use crate::table::{Table, bytes, microseconds, ratio};
+
+/// Measures and prints the table.
+pub fn compare(rounds: u32, with_peers: bool) -> Result<()> {
+    let results = results_directory()?;
+    let peers: &'static [Peer] = if with_peers { &PEERS } else { &[] };
+    let programs = peers.iter().map(|peer| peer.build(&results)).collect::<Result<Vec<_>>>()?;
+    let host = Host::new()?;
+    let mut ours = Rows::default();
+    let mut theirs: Vec<Rows> = programs.iter().map(|_| Rows::default()).collect();
+    // In turns, so that a busy minute of the machine hits all alike.
+    for round in 1..=rounds {
+        eprintln!("round {round} of {rounds}");
+        let ended = host.run(2, "bench", &[])?;
+        ensure!(ended.status == 0, "bench failed: {}{}", ended.stdout, ended.stderr);
+        ours.add_round(&ended.stdout)?;
+        for (program, rows) in programs.iter().zip(&mut theirs) {
+            rows.add_round(&program.run()?).with_context(|| format!("the peer on {}", program.name()))?;
+        }
+    }
+    let named: Vec<(&str, Rows)> = programs.iter().map(|program| program.name()).zip(theirs).collect();
+
+    print_machine()?;
+    print_table(&ours, &named);
+    named.iter().for_each(|(name, theirs)| print_verdict(&ours, name, theirs));
+    let mut csv = format!("{HEADER}\n{}", ours.csv("xenolith"));
+    named.iter().for_each(|(name, rows)| csv.push_str(&rows.csv(name)));
+    let file = results.join("hosted.csv");
+    fs::write(&file, csv).with_context(|| format!("write {}", file.display()))?;
+    eprintln!("rows, with minima: {}", file.display());
+    Ok(())
+}
+
+/// What the numbers depend on.
+fn print_machine() -> Result<()> {
+    let processors = std::thread::available_parallelism().context("count processors")?;
+    let information = fs::read_to_string("/proc/cpuinfo").context("read /proc/cpuinfo")?;
+    let field =
+        |name: &str| information.lines().find(|line| line.starts_with(name)).and_then(|line| line.split_once(": "));
+    let model = field("model name").map_or("unknown", |(_, model)| model);
+    let virtual_machine = field("flags").is_some_and(|(_, flags)| flags.split(' ').any(|flag| flag == "hypervisor"));
+    let load = fs::read_to_string("/proc/loadavg").context("read /proc/loadavg")?;
+    println!(
+        "{processors} processors ({model}{}), load {}",
+        if virtual_machine { ", a virtual machine" } else { "" },
+        load.split(' ').next().unwrap_or_default()
+    );
+    println!("Microseconds for one operation: the median of the batches in the calmest round.\n");
+    Ok(())
+}
+
+fn print_table(ours: &Rows, peers: &[(&str, Rows)]) {
+    let mut columns = vec!["operation".to_owned(), "size".into(), "xenolith".into(), "memcpy".into()];
+    columns.extend(peers.iter().map(|(name, _)| (*name).to_owned()));
+    columns.push("/ memcpy".into());
+    columns.extend(peers.iter().map(|(name, _)| format!("/ {name}")));
+    let mut table = Table::new(columns);
+    for key in ours.keys().iter().filter(|(op, _)| op != "memcpy") {
+        let Some(own) = ours.cost(key) else { continue };
+        let memcpy = memcpy(ours, key);
+        let costs: Vec<Option<f64>> = peers.iter().map(|(_, rows)| rows.cost(key).map(|cost| cost.median)).collect();
+        let time = |cost: &Option<f64>| cost.map_or("-".into(), microseconds);
+        let times = |cost: &Option<f64>| cost.map_or("-".into(), |cost| ratio(own.median, cost));
+        let mut row = vec![key.0.clone(), bytes(key.1), microseconds(own.median), time(&memcpy)];
+        row.extend(costs.iter().map(time));
+        row.push(times(&memcpy));
+        row.extend(costs.iter().map(times));
+        table.push(row);
+    }
+    table.print();
+}
+
+/// The yardstick of a row; operations that move no data have none.
+pub fn memcpy(rows: &Rows, key: &Key) -> Option<f64> {
+    match key.0.as_str() {
+        "barrier" | "fetch-add" => None,
+        _ => rows.cost(&("memcpy".into(), key.1)).map(|cost| cost.median),
+    }
+}
+
+fn print_verdict(ours: &Rows, name: &str, theirs: &Rows) {
+    let keys = ours.keys();
+    let compared: Vec<(&Key, f64)> = keys
+        .iter()
+        .filter(|(op, _)| op != "memcpy")
+        .filter_map(|key| Some((key, ours.cost(key)?.median / theirs.cost(key)?.median)))
+        .collect();
+    let lost = compared.iter().filter(|(_, ratio)| *ratio > 1.0).count();
+    print!("\nSlower than {name} in {lost} of {} rows", compared.len());
+    match compared.iter().max_by(|a, b| a.1.total_cmp(&b.1)) {
+        Some(((op, size), worst)) if *worst > 1.0 => println!(", by {worst:.1} at worst ({op} {}).", bytes(*size)),
+        _ => println!("."),
+    }
+}

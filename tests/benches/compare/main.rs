@@ -1,0 +1,57 @@
+//! What operations cost, beside what they cost elsewhere. See `docs/benchmarks.md`.
+//!
+//! - `cargo bench -p xenolith-tests --bench compare`: hosted ranks beside ARMCI-MPI, two processes on this machine;
+//! - `cargo bench -p xenolith-tests --bench compare -- --xen`: Xen guests beside memcpy and beside a Linux guest, in one boot.
+//!
+//! Tables go to standard output, and as CSV to `bench/` in the target directory.
+
+#![forbid(unsafe_code)]
+
+mod guests;
+mod hosted;
+mod packages;
+mod peer;
+mod rows;
+mod table;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+
+/// Measures Xenolith beside its peers.
+#[derive(Debug, Parser)]
+#[command(name = "compare")]
+struct Cli {
+    /// Measure in Xen guests, in one boot of a host in QEMU
+    #[arg(long)]
+    xen: bool,
+    /// How often to measure everything; each row is that of its calmest round
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// Leave out ARMCI-MPI, and install nothing
+    #[arg(long)]
+    no_peers: bool,
+    /// What cargo says when it runs benchmarks rather than tests them
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> Result<()> {
+    let cli = Cli::parse();
+    if !cli.bench {
+        println!("nothing measured: run it with `cargo bench`");
+        return Ok(());
+    }
+    if cli.xen { guests::compare(cli.rounds) } else { hosted::compare(cli.rounds, !cli.no_peers) }
+}
+
+/// `bench/` in cargo's target directory.
+fn results_directory() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("find the bench program")?;
+    // TARGET/release/deps/NAME
+    let target = own.ancestors().nth(3).context("the bench program is not in a target directory")?;
+    let results = target.join("bench");
+    std::fs::create_dir_all(&results).with_context(|| format!("create {}", results.display()))?;
+    Ok(results)
+}
