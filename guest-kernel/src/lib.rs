@@ -105,6 +105,10 @@ mod file;
 #[cfg(any(xenolith_guest, test))]
 mod logic;
 mod macros;
+#[cfg(all(test, not(xenolith_guest)))]
+#[path = "arch/memory_functions.rs"]
+#[allow(unsafe_code, reason = "part of `arch`, here for its tests")]
+mod memory_functions;
 
 pub use exit::{Exit, Outcome};
 pub use file::{File, file};

@@ -2,7 +2,7 @@
 //!
 //! Xen enters with paging off, in 32-bit protected mode with flat segments, interrupts off, no stack, and the address
 //! of the start information in EBX (Xen's `docs/misc/pvh.pandoc`). The entry code maps the first and the fourth GiB to
-//! themselves with large pages, turns SSE on, because code for this target uses it anywhere, and goes to 64 bits.
+//! themselves with large pages, goes to 64 bits, and turns SSE and AVX on, because compiled code may use them anywhere.
 
 use core::arch::global_asm;
 
@@ -96,7 +96,31 @@ global_asm!(
     "mov ss, eax",
     "mov fs, eax",
     "mov gs, eax",
-    "mov edi, ebx",
+    "mov r12d, ebx",
+    // All vector state that the processor has and we can save, since even the first Rust may be compiled for it:
+    // CR4.OSXSAVE, and in XCR0 the x87, SSE and AVX states, and those of AVX-512 if all of them are there.
+    "mov eax, 1",
+    "cpuid",
+    "bt ecx, 26",
+    "jnc 3f",
+    "mov rax, cr4",
+    "or eax, 0x40000",
+    "mov cr4, rax",
+    "mov eax, 0xd",
+    "xor ecx, ecx",
+    "cpuid",
+    "mov ecx, eax",
+    "and eax, 0x07",
+    "and ecx, 0xe0",
+    "cmp ecx, 0xe0",
+    "jne 4f",
+    "or eax, ecx",
+    "4:",
+    "xor edx, edx",
+    "xor ecx, ecx",
+    "xsetbv",
+    "3:",
+    "mov edi, r12d",
     "xor ebp, ebp",
     "call {rust}",
     "ud2",

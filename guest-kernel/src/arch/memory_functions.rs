@@ -8,7 +8,7 @@ use core::arch::naked_asm;
 ///
 /// # Safety
 /// As C's memcpy.
-#[unsafe(no_mangle)]
+#[cfg_attr(xenolith_guest, unsafe(no_mangle))]
 #[unsafe(naked)]
 unsafe extern "C" fn memcpy(target: *mut u8, source: *const u8, len: usize) -> *mut u8 {
     naked_asm!(
@@ -57,7 +57,7 @@ unsafe extern "C" fn memcpy(target: *mut u8, source: *const u8, len: usize) -> *
 ///
 /// # Safety
 /// As C's memmove.
-#[unsafe(no_mangle)]
+#[cfg_attr(xenolith_guest, unsafe(no_mangle))]
 #[unsafe(naked)]
 unsafe extern "C" fn memmove(target: *mut u8, source: *const u8, len: usize) -> *mut u8 {
     naked_asm!(
@@ -114,7 +114,7 @@ unsafe extern "C" fn memmove(target: *mut u8, source: *const u8, len: usize) -> 
 ///
 /// # Safety
 /// As C's memset.
-#[unsafe(no_mangle)]
+#[cfg_attr(xenolith_guest, unsafe(no_mangle))]
 #[unsafe(naked)]
 unsafe extern "C" fn memset(target: *mut u8, byte: i32, len: usize) -> *mut u8 {
     naked_asm!(
@@ -159,7 +159,7 @@ unsafe extern "C" fn memset(target: *mut u8, byte: i32, len: usize) -> *mut u8 {
 ///
 /// # Safety
 /// As C's memcmp.
-#[unsafe(no_mangle)]
+#[cfg_attr(xenolith_guest, unsafe(no_mangle))]
 #[unsafe(naked)]
 unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, len: usize) -> i32 {
     naked_asm!(
@@ -204,7 +204,7 @@ unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, len: usize) -> i3
 ///
 /// # Safety
 /// As C's bcmp.
-#[unsafe(no_mangle)]
+#[cfg_attr(xenolith_guest, unsafe(no_mangle))]
 #[unsafe(naked)]
 unsafe extern "C" fn bcmp(left: *const u8, right: *const u8, len: usize) -> i32 {
     naked_asm!("jmp {memcmp}", memcmp = sym memcmp)
@@ -214,8 +214,88 @@ unsafe extern "C" fn bcmp(left: *const u8, right: *const u8, len: usize) -> i32 
 ///
 /// # Safety
 /// As C's strlen.
-#[unsafe(no_mangle)]
+#[cfg_attr(xenolith_guest, unsafe(no_mangle))]
 #[unsafe(naked)]
 unsafe extern "C" fn strlen(text: *const u8) -> usize {
     naked_asm!("xor eax, eax", "2:", "cmp byte ptr [rdi + rax], 0", "je 3f", "inc rax", "jmp 2b", "3:", "ret")
+}
+
+#[cfg(all(test, not(xenolith_guest)))]
+mod tests {
+    use alloc::vec::Vec;
+
+    /// Lengths around every block size in the code above.
+    const LENGTHS: [usize; 16] = [0, 1, 2, 7, 8, 9, 15, 16, 63, 64, 65, 71, 127, 128, 200, 1000];
+
+    fn pattern(len: usize) -> Vec<u8> {
+        (0..len).map(|index| (index * 7 + index / 256) as u8).collect()
+    }
+
+    #[test]
+    fn memory_is_moved_up_and_down_by_any_distance() {
+        for len in LENGTHS {
+            for (from, to) in [(0, 0), (0, 1), (1, 0), (0, 63), (63, 0), (0, 64), (5, 64), (0, 1000), (1000, 3)] {
+                let mut memory = pattern(2048);
+                let mut expected = memory.clone();
+                expected.copy_within(from..from + len, to);
+                let start = memory.as_mut_ptr();
+                // SAFETY: both ranges lie in the buffer.
+                let result = unsafe { super::memmove(start.add(to), start.add(from), len) };
+                assert_eq!(result, start.wrapping_add(to));
+                assert!(memory == expected, "{len} bytes from {from} to {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn memory_is_copied_and_nothing_else_is_touched() {
+        for len in LENGTHS {
+            let source = pattern(len);
+            let mut target = alloc::vec![0xaa; len + 16];
+            // SAFETY: both are long enough, and apart.
+            unsafe { super::memcpy(target.as_mut_ptr().add(8), source.as_ptr(), len) };
+            assert!(
+                target[..8] == [0xaa; 8] && target[8..len + 8] == source && target[len + 8..] == [0xaa; 8],
+                "{len}"
+            );
+        }
+    }
+
+    #[test]
+    fn memory_is_set_and_nothing_else_is_touched() {
+        for len in LENGTHS {
+            let mut target = alloc::vec![1; len + 16];
+            // SAFETY: long enough. Only the low byte of the value counts.
+            unsafe { super::memset(target.as_mut_ptr().add(8), 0x1fe, len) };
+            assert!(target[..8] == [1; 8] && target[len + 8..] == [1; 8], "{len}");
+            assert!(target[8..len + 8].iter().all(|byte| *byte == 0xfe), "{len}");
+        }
+    }
+
+    #[test]
+    fn memory_is_compared_byte_by_byte() {
+        for len in LENGTHS {
+            let left = pattern(len);
+            for at in 0..len {
+                let mut right = left.clone();
+                right[at] = right[at].wrapping_add(0x80);
+                // SAFETY: both have this length.
+                let (sign, differ) = unsafe {
+                    (super::memcmp(left.as_ptr(), right.as_ptr(), len), super::bcmp(left.as_ptr(), right.as_ptr(), len))
+                };
+                assert_eq!(sign.signum(), left.cmp(&right) as i32, "{len} bytes, difference at {at}");
+                assert_ne!(differ, 0);
+            }
+            // SAFETY: as above.
+            assert_eq!(unsafe { super::memcmp(left.as_ptr(), left.clone().as_ptr(), len) }, 0);
+        }
+    }
+
+    #[test]
+    fn text_is_measured_to_its_zero() {
+        for (text, len) in [(&b"\0x"[..], 0), (b"a\0", 1), (b"hello\0\0", 5)] {
+            // SAFETY: the text ends with a zero.
+            assert_eq!(unsafe { super::strlen(text.as_ptr()) }, len);
+        }
+    }
 }

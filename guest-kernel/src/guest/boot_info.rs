@@ -108,6 +108,7 @@ fn read_map(start_info: &StartInfo, map: &mut [MemoryMapEntry; MAP_ENTRIES]) -> 
 }
 
 /// Where the text at this address is, without the zero that ends it.
+#[inline(never)]
 fn text(address: u64) -> Span {
     let len =
         (0..TEXT).take_while(|offset| read_at_boot::<u8>(address.saturating_add(*offset)).is_some_and(|c| c != 0));

@@ -9,6 +9,10 @@ use xen_hypercall::{DomainId, Gfn, PAGE_SIZE};
 use super::part::{Part, PartError, Resume};
 use crate::arch::lock::IrqLock;
 use crate::arch::{memory, paging, xen};
+use crate::logic::memory_map::WINDOW;
+
+/// Frames that there is room for, one page of the window being Xen's shared one.
+const FRAMES_IN_WINDOW: u32 = (WINDOW / PAGE_SIZE as u64) as u32 - 1;
 
 type Frame = [Entry; ENTRIES_PER_FRAME];
 
@@ -75,7 +79,8 @@ impl Table {
     fn grow_to(&mut self, shared: SharedRam) -> Result<(), GrantError> {
         let references = u64::from(shared.first_reference) + u64::from(shared.pages);
         let needed = references.div_ceil(ENTRIES_PER_FRAME as u64) as u32;
-        let Size { max_frames: max, .. } = grant_table_op::query_size(&xen::xen())?;
+        let Size { max_frames, .. } = grant_table_op::query_size(&xen::xen())?;
+        let max = max_frames.min(FRAMES_IN_WINDOW);
         if needed > max {
             return Err(GrantError::TooManyFrames { pages: shared.pages, needed, max });
         }

@@ -80,6 +80,8 @@ pub enum MemoryError {
     NoWindow,
 }
 
+/// Bytes in the window.
+pub const WINDOW: u64 = LARGE_PAGE;
 /// The least RAM below the image.
 pub const LEAST_LOW: u64 = 416 << 10;
 /// The least RAM for the heap.
@@ -115,7 +117,7 @@ pub fn plan(
     let first = ram.end.next_multiple_of(LARGE_PAGE);
     let window = (first..FOUR_GIB)
         .step_by(LARGE_PAGE as usize)
-        .map(|start| Span::sized(start, LARGE_PAGE))
+        .map(|start| Span::sized(start, WINDOW))
         .find(|window| !spans().any(|(_, span)| span.overlaps(*window)))
         .ok_or(MemoryError::NoWindow)?;
 

@@ -46,6 +46,27 @@ mod tests {
     }
 
     #[test]
+    fn a_change_while_reading_is_noticed() {
+        let info = VcpuTimeInfo::default();
+        info.tsc_to_system_mul.store(1 << 31, Ordering::Relaxed);
+        info.tsc_shift.store(1, Ordering::Relaxed);
+        info.system_time.store(1000, Ordering::Relaxed);
+        assert_eq!(system_time(&info, || 7), 1007);
+        // Between reading the counter and the rest, Xen writes a new set, as after a move to another processor.
+        let moved = core::cell::Cell::new(false);
+        let time = system_time(&info, || {
+            if !moved.replace(true) {
+                info.version.fetch_add(2, Ordering::Relaxed);
+                info.tsc_timestamp.store(1_000_000, Ordering::Relaxed);
+                info.system_time.store(1010, Ordering::Relaxed);
+                return 10;
+            }
+            1_000_005
+        });
+        assert_eq!(time, 1015);
+    }
+
+    #[test]
     fn a_century_of_uptime_does_not_overflow() {
         let century = 100 * 366 * 24 * 3600 * 4_000_000_000;
         assert_eq!(nanoseconds(century, 1 << 30, 0), century / 4);

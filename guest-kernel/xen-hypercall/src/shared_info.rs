@@ -17,7 +17,7 @@ pub const PORTS: usize = 64 * 64;
 ///
 /// `version` is odd while Xen changes the rest.
 #[doc(alias = "vcpu_time_info")]
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[repr(C)]
 pub struct VcpuTimeInfo {
     /// Odd during a change, another number after it.
