@@ -75,7 +75,7 @@ pub enum Error {
         max: u32,
     },
     /// A memory size that cannot be used.
-    #[error("--mem {0}: give 4M or more, in whole MiB, such as 16M or 1G")]
+    #[error("--mem {0}: the memory of a rank is 4M or more, in whole MiB, such as 16M or 1G")]
     BadMemory(String),
     /// No file of that name.
     #[error(

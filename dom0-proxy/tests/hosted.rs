@@ -223,7 +223,7 @@ fn failures_name_rank_and_cause() {
         ("wrap", 122, "rank 1 broke the protocol: bad ring entry: 18446744073709551608 bytes at"),
         ("jump", 122, "rank 1 broke the protocol: bad submission ring: ring index jumped"),
         ("impostor", 122, "rank 0 is attached already"),
-        ("unsealed", 122, "rank 1 could not be attached: its window is not a memfd"),
+        ("unsealed", 122, "rank 1 broke the protocol: bad attach: its window is not a memfd"),
     ];
     for (mode, status, cause) in cases {
         let ended = host.job(3, mode);

@@ -59,7 +59,7 @@ impl Verdict {
 
     /// A rank's attach was refused.
     pub fn attach_refused(&mut self, rank: u32, cause: &str) {
-        self.fail(status::PROTOCOL, format!("rank {rank} could not be attached: {cause}"));
+        self.fail(status::PROTOCOL, format!("rank {rank} broke the protocol: bad attach: {cause}"));
     }
 
     /// A rank could not be created.
