@@ -19,7 +19,7 @@
 //!
 //! There are two builds of it. Any ordinary cargo build makes a Linux program, a *hosted* rank, and this crate is a thin
 //! layer over `std`. image-builder builds it with `--cfg xenolith_guest`: then this crate is the kernel, and the result
-//! an image that Xen boots. Both offer [`main!`], [`args`], [`files`] and [`file`], [`println!`] and its siblings,
+//! an image that Xen boots. Both offer [`main!`], [`args`], [`files`] and [`file()`], [`println!`] and its siblings,
 //! [`clock`], [`exit`] and [`armci()`]; [`armci`](mod@armci) is the crate armci-nostd.
 //!
 //! # Inside the kernel

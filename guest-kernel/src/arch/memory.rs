@@ -65,12 +65,11 @@ pub(crate) fn shared<T: SharedPage>(address: u64) -> Option<&'static T> {
     Some(unsafe { &*(address as *const T) })
 }
 
-/// Reads a value that Xen left in memory at boot. None if it is not below 4 GiB.
-///
-/// For the boot, before memory is given to the heap.
+/// Reads a value that Xen left in memory at boot. None if the entry code has not mapped it, or if the memory plan is
+/// made already and the memory may be something else's.
 pub(crate) fn read_at_boot<T: BootInformation>(address: u64) -> Option<T> {
     let end = address.checked_add(size_of::<T>() as u64)?;
-    if address == 0 || !readable_at_boot(address, end) {
+    if address == 0 || !readable_at_boot(address, end) || paging::plan().is_some() {
         return None;
     }
     // SAFETY: the entry code has mapped these addresses, and any bytes make a valid `T`.

@@ -101,6 +101,11 @@ global_asm!(
     "mov edx, -1",
     "cmp byte ptr [{USE_XSAVE}], 0",
     "je 2f",
+    // XSAVE leaves what it does not know of in its header, and XRSTOR faults if that is not zero.
+    "xor ecx, ecx",
+    ".irp offset, 512, 520, 528, 536, 544, 552, 560, 568",
+    "mov [rdi + \\offset], rcx",
+    ".endr",
     "xsave64 [rdi]",
     "jmp 3f",
     "2:",

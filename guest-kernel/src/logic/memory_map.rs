@@ -127,13 +127,14 @@ pub fn plan(
 /// The largest run of whole pages in `within` that none of `used` touches.
 fn largest_gap(within: Span, used: &[Span]) -> Span {
     let mut best = Span { start: within.start, end: within.start };
-    let starts = core::iter::once(within.start).chain(used.iter().map(|span| span.end.next_multiple_of(PAGE)));
+    let used = used.iter().filter(|span| !span.is_empty());
+    let starts = core::iter::once(within.start).chain(used.clone().map(|span| span.end.next_multiple_of(PAGE)));
     for start in starts {
         // A gap begins at the start of all or behind something used, and ends where the next used thing begins.
-        if start < within.start || start >= within.end || used.iter().any(|span| span.contains(start)) {
+        if start < within.start || start >= within.end || used.clone().any(|span| span.contains(start)) {
             continue;
         }
-        let end = used.iter().map(|span| span.start).filter(|used| *used >= start).min();
+        let end = used.clone().map(|span| span.start).filter(|used| *used >= start).min();
         let gap = Span { start, end: end.unwrap_or(within.end).min(within.end) }.whole_pages();
         if gap.len() > best.len() {
             best = gap;
@@ -179,6 +180,14 @@ mod tests {
         let plan = plan(small_domain().into_iter(), IMAGE, &used).unwrap();
         assert_eq!(plan.low, Span { start: 0x2_1000, end: 0x10_0000 });
         assert_eq!(plan.heap, Span { start: 0x30_1000, end: 4 << 20 });
+    }
+
+    #[test]
+    fn nothing_used_takes_no_room() {
+        // An empty command line, right behind the image.
+        let used = [Span::sized(0x12_4000, 0), Span::sized(0, 0)];
+        let plan = plan(small_domain().into_iter(), IMAGE, &used).unwrap();
+        assert_eq!(plan.heap, Span { start: 0x12_4000, end: 4 << 20 });
     }
 
     #[test]
