@@ -154,7 +154,7 @@ fn run_quietly(workspace: &Workspace, what: &str, command: &mut Command) -> Resu
         const KEPT: usize = 400;
         let mut kept = VecDeque::new();
         for line in errors.into_iter().flat_map(|errors| BufReader::new(errors).lines().map_while(Result::ok)) {
-            progress.detail(line.trim());
+            progress.cargo_says(line.trim());
             if kept.len() == KEPT {
                 kept.pop_front();
             }

@@ -76,9 +76,12 @@ pub struct Teller {
 }
 
 impl Teller {
-    /// Shows a detail, on a terminal, until the next.
-    pub fn detail(&self, detail: &str) {
+    /// Shows a line of cargo's, on a terminal, until the next. Elsewhere only its reason for waiting is shown.
+    pub fn cargo_says(&self, detail: &str) {
         const WIDTH: usize = 60;
+        if self.spinner.is_none() && detail.starts_with("Blocking") {
+            note(detail);
+        }
         if let Some(bar) = &self.spinner {
             let detail = console::strip_ansi_codes(detail);
             let detail = console::truncate_str(&detail, WIDTH, "…");
