@@ -5,14 +5,19 @@
 //! - *fold*: a rank puts parts of its partial sums to the ranks of its grid row, into a slot for each sender. They are summed up in
 //!   the order of the slots, so that the result has the same bits in every run, which accumulating in order of arrival would not have.
 //!
+//! - *sum*: in round k every rank puts what it has to the rank whose number differs in bit k, and adds what that one put. Since
+//!   both add the same two numbers, all ranks end with the same bits.
+//!
 //! Every put carries a flag, a count of exchanges which the receiver waits for. No rank tells that it has read what it was
-//! sent: between two exchanges of a kind there is a sum over all ranks, to which a rank contributes only when it has read it.
+//! sent. For spread and fold it need not: between two exchanges of a kind there is a sum, to which a rank contributes only when
+//! it has read what came before. Sums use two sets of mailboxes in turn: a rank that writes one again has finished the
+//! sum in between, to which its partner contributed only when it had read that mailbox.
 
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use guest_kernel::armci::{Armci, Error, Global, ReduceOp};
+use guest_kernel::armci::{Armci, Error, Global};
 
 use crate::grid::{Grid, overlap, within};
 use crate::solver::Exchange;
@@ -38,9 +43,17 @@ pub struct OneSided<'a> {
     spread_flags: Global<u64>,
     /// How many partial sums the rank in each column of the grid has sent.
     fold_flags: Global<u64>,
+    /// For each of two turns and each round of a sum: what the partner in that round has.
+    mailboxes: Global<[f64; MOST_SUMS]>,
+    /// How many sums the partner in each round has put to the mailboxes.
+    sum_flags: Global<u64>,
     spreads: u64,
     folds: u64,
+    sums: u64,
 }
+
+/// As many numbers are summed up at a time.
+const MOST_SUMS: usize = 2;
 
 /// A part of a piece, and where it goes.
 struct Delivery {
@@ -76,8 +89,11 @@ impl<'a> OneSided<'a> {
             slot: vec![0.0; piece.len()],
             spread_flags: armci.malloc(armci.size())?,
             fold_flags: armci.malloc(grid.columns())?,
+            mailboxes: armci.malloc(2 * rounds(armci))?,
+            sum_flags: armci.malloc(rounds(armci))?,
             spreads: 0,
             folds: 0,
+            sums: 0,
         })
     }
 
@@ -86,8 +102,15 @@ impl<'a> OneSided<'a> {
         self.armci.free(self.landing)?;
         self.armci.free(self.slots)?;
         self.armci.free(self.spread_flags)?;
-        self.armci.free(self.fold_flags)
+        self.armci.free(self.fold_flags)?;
+        self.armci.free(self.mailboxes)?;
+        self.armci.free(self.sum_flags)
     }
+}
+
+/// Rounds of a sum over all ranks, of which there are a power of two.
+fn rounds(armci: &Armci) -> usize {
+    armci.size().ilog2() as usize
 }
 
 impl Exchange for OneSided<'_> {
@@ -148,8 +171,24 @@ impl Exchange for OneSided<'_> {
         Ok(())
     }
 
-    fn sum<const N: usize>(&mut self, mut values: [f64; N]) -> Result<[f64; N], Error> {
-        self.armci.reduce(ReduceOp::Sum, &mut values)?;
-        Ok(values)
+    fn sum<const N: usize>(&mut self, values: [f64; N]) -> Result<[f64; N], Error> {
+        const { assert!(N <= MOST_SUMS) };
+        self.sums += 1;
+        let rounds = rounds(self.armci);
+        let turn = (self.sums % 2) as usize * rounds;
+        let mut sums = [0.0; MOST_SUMS];
+        sums[..N].copy_from_slice(&values);
+        for round in 0..rounds {
+            let partner = self.rank ^ (1 << round);
+            let mailbox = self.mailboxes.at(partner, turn + round);
+            self.armci.put_flag(&[sums], mailbox, self.sum_flags.at(partner, round), self.sums)?;
+            self.armci.wait_flag(&self.sum_flags, round, |count| count >= self.sums)?;
+            let mut partners = [[0.0; MOST_SUMS]];
+            self.mailboxes.read(turn + round, &mut partners)?;
+            for (sum, partners) in sums.iter_mut().zip(partners[0]) {
+                *sum += partners;
+            }
+        }
+        Ok(core::array::from_fn(|index| sums[index]))
     }
 }
