@@ -67,6 +67,8 @@ pub struct Armci {
     pub(crate) barriers: Cell<u64>,
     /// Chunks that collectives have moved.
     pub(crate) chunks: Cell<u64>,
+    /// Whether anything was put or accumulated since the last fence on all ranks.
+    unfenced: Cell<bool>,
     /// A piece of the window through which data goes that the proxy can not reach.
     bounce: OnceCell<(NonNull<u8>, Layout)>,
 }
@@ -117,6 +119,7 @@ impl Armci {
             way,
             barriers: Cell::new(0),
             chunks: Cell::new(0),
+            unfenced: Cell::new(false),
             bounce: OnceCell::new(),
         }
     }
@@ -219,11 +222,27 @@ impl Armci {
     /// `ARMCI_Put`: copies `source` to `target`. On return `source` may be changed; [`fence`](Self::fence)
     /// tells when the data are there.
     pub fn put<T: Element>(&self, source: &[T], target: GlobalPtr<'_, T>) -> Result<(), Error> {
+        let under_way = self.put_unfinished(source, target)?;
+        self.finish(under_way).map(drop)
+    }
+
+    /// Starts a put whose source must stay as it is until what is returned has ended.
+    fn put_unfinished<T: Element>(&self, source: &[T], target: GlobalPtr<'_, T>) -> Result<Started, Error> {
         target.check(source.len())?;
         let bytes = source.as_bytes();
-        self.through_window(bytes.as_ptr().cast_mut(), bytes.len(), Direction::OutInline, |offset, piece| {
+        let piece = Piece { start: bytes.as_ptr().cast_mut(), len: bytes.len() };
+        if piece.len <= INLINE_BYTES {
+            // The data are in the request: complete locally as soon as that is in the ring.
+            self.start_put(piece, target.rank, target.address)?;
+            return Ok(Started::Done(0));
+        }
+        if self.in_window(piece.start, piece.len) {
+            return self.start_put(piece, target.rank, target.address);
+        }
+        self.through_window(piece.start, piece.len, Direction::Out, |offset, piece| {
             self.start_put(piece, target.rank, target.address + offset as u64)
-        })
+        })?;
+        Ok(Started::Done(0))
     }
 
     /// `ARMCI_Get`: copies from `source` into `destination`.
@@ -289,9 +308,10 @@ impl Armci {
     ) -> Result<(), Error> {
         assert_eq!(target.rank, flag.rank, "data and flag of a put_flag must be on one rank");
         flag.check(1)?;
-        self.put(source, target)?;
-        let started = self.start_word(flag.rank, flag.address, value, Flags::NOTIFY)?;
-        self.finish(started).map(drop)
+        let under_way = self.put_unfinished(source, target)?;
+        self.unfenced.set(true);
+        self.start_word(flag.rank, flag.address, value, Flags::NOTIFY)?;
+        self.finish(under_way).map(drop)
     }
 
     /// Waits until `ready` accepts element `index` of this rank's own part of `flags`, and returns it. Another rank must
@@ -316,9 +336,15 @@ impl Armci {
 
     /// `ARMCI_AllFence`: waits until all of this rank's operations are complete at their targets.
     pub fn all_fence(&self) -> Result<(), Error> {
-        self.fence_wire(ALL_RANKS)
+        if !self.unfenced.get() {
+            return Ok(());
+        }
+        self.fence_wire(ALL_RANKS)?;
+        self.unfenced.set(false);
+        Ok(())
     }
 
+    /// Asks the proxy, whether or not anything was put.
     fn fence_wire(&self, rank: u32) -> Result<(), Error> {
         let started = self.start(Request { opcode: Opcode::Fence as u8, rank, ..Request::default() })?;
         self.finish(started).map(drop)
@@ -385,6 +411,7 @@ impl Armci {
 
     /// Starts a put of memory in the window, or of so little that it travels in the request.
     pub(crate) fn start_put(&self, piece: Piece, rank: u32, remote: u64) -> Result<Started, Error> {
+        self.unfenced.set(true);
         let mut request =
             Request { opcode: Opcode::Put as u8, rank, remote, len: piece.len as u64, ..Request::default() };
         if piece.len <= INLINE_BYTES {
@@ -405,6 +432,7 @@ impl Armci {
         rank: u32,
         remote: u64,
     ) -> Result<Started, Error> {
+        self.unfenced.set(true);
         self.start(Request {
             opcode: Opcode::Accumulate as u8,
             kind: T::KIND as u8,
@@ -434,8 +462,7 @@ impl Armci {
         direction: Direction,
         start_piece: impl Fn(usize, Piece) -> Result<Started, Error>,
     ) -> Result<(), Error> {
-        let travels_inline = direction == Direction::OutInline && len <= INLINE_BYTES;
-        if self.in_window(start, len) || travels_inline {
+        if self.in_window(start, len) {
             return self.finish(start_piece(0, Piece { start, len })?).map(drop);
         }
         let bounce = self.bounce()?;
@@ -444,7 +471,7 @@ impl Armci {
             // SAFETY: the bounce buffer is ours alone and long enough; `start` is valid for `len` bytes.
             unsafe {
                 let here = start.add(offset);
-                if direction != Direction::In {
+                if direction == Direction::Out {
                     ptr::copy_nonoverlapping(here, piece.start, piece.len);
                 }
                 self.finish(start_piece(offset, piece)?)?;
@@ -485,8 +512,6 @@ impl Drop for Armci {
 enum Direction {
     /// From this rank.
     Out,
-    /// From this rank, in the request itself when there are few.
-    OutInline,
     /// To this rank.
     In,
 }

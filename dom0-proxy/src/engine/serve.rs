@@ -102,8 +102,9 @@ impl<'a> Server<'a> {
         if entries == 0 {
             return Ok(false);
         }
-        seat.completions.publish();
+        // In this order: who sees a completion finds room for the next request.
         seat.submissions.release();
+        seat.completions.publish();
         wake(seat.line);
         for target in self.to_wake.drain(..) {
             if let Some(line) = self.fleet.lines().get(target as usize) {
