@@ -1,0 +1,13 @@
+//! Any stream as what xenstored says.
+
+#![no_main]
+
+use dom0_proxy::xen::wire::{Message, strings};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let mut stream = data;
+    while let Ok(message) = Message::read(&mut stream) {
+        let _ = strings(&message.payload).count();
+    }
+});
