@@ -1,6 +1,7 @@
 //! Xen guests, in one boot of a host in QEMU, where times mean nothing by themselves: all results are ratios.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,12 +14,13 @@ use crate::table::{Table, bytes, ratio};
 /// Measures and prints the tables.
 pub fn compare(rounds: u32) -> Result<()> {
     let output = run_script(rounds)?;
-    let (guests, tables) = output.split_once("round\n").context("the script printed no rows")?;
+    let (tables, guests) = output.split_once("guests\n").context("the script printed nothing about guests")?;
     let guests = Guests::parse(guests)?;
     let mut rows = Rows::default();
-    tables.split("round\n").try_for_each(|table| rows.add_round(table))?;
-    guests.print_table();
+    // Before the first there is nothing.
+    tables.split("round\n").skip(1).try_for_each(|table| rows.add_round(table))?;
     print_ratios(&rows);
+    guests.print_table();
     let file = results_directory()?.join("xen.csv");
     fs::write(&file, format!("{HEADER}\n{}", rows.csv("xenolith")))
         .with_context(|| format!("write {}", file.display()))?;
@@ -26,17 +28,26 @@ pub fn compare(rounds: u32) -> Result<()> {
     Ok(())
 }
 
+/// Runs the script in dom0 and returns what it printed, which also shows how far it is.
 fn run_script(rounds: u32) -> Result<String> {
-    let output = Command::new(env!("CARGO"))
+    let mut qemu_ci = Command::new(env!("CARGO"))
         .args(["run", "--quiet", "--release", "--package", "qemu-ci", "--", "exec", "--timeout", "3600"])
         .args([concat!(env!("CARGO_MANIFEST_DIR"), "/benches/guests.sh"), &rounds.to_string()])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
+        .stdout(Stdio::piped())
+        .spawn()
         .context("run qemu-ci")?;
-    let text = String::from_utf8(output.stdout).context("qemu-ci printed no text")?;
-    ensure!(output.status.success(), "the measurements in Xen failed ({}) after printing:\n{text}", output.status);
+    let mut text = String::new();
+    let output = qemu_ci.stdout.take().context("qemu-ci has no output")?;
+    for line in BufReader::new(output).lines() {
+        let line = line.context("read what qemu-ci prints")?;
+        eprintln!("{line}");
+        text.push_str(&line);
+        text.push('\n');
+    }
+    let status = qemu_ci.wait().context("wait for qemu-ci")?;
+    ensure!(status.success(), "the measurements in Xen failed: {status}");
     Ok(text)
 }
 
