@@ -29,7 +29,7 @@ fn run() -> Exit {
     let words: Vec<&str> = guest_kernel::args().iter().map(|word| word.as_str()).collect();
     println!("rank {} of {}: {}", armci.rank(), armci.size(), words.join(" "));
     match words[..] {
-        ["panic"] => panic!("asked to\npanic"),
+        ["panic"] => panic!("asked to panic\nwith two lines"),
         ["null"] => read_null(),
         ["stack"] => {
             println!("{}", call_without_end(1));
