@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use armci_nostd::wire::{AccKind, COMPLETIONS, Flags, JobState, Opcode, Request, RmwKind, SUBMISSIONS, Status};
-use dom0_proxy::engine::{Engine, Notice};
+use dom0_proxy::engine::{Engine, Notice, Pause};
 use dom0_proxy::ports::{Attachment, hosted};
 use raw_rank::{BASE, END, PUBLIC, RawRank, put, send_attach, wait_until};
 
@@ -32,7 +32,7 @@ fn attachment(rank: &RawRank, number: u32) -> (Attachment, UnixStream) {
 
 fn engine(size: u32) -> (Engine, Receiver<Notice>) {
     let (tell, notices) = channel();
-    (Engine::start("test", size, move |notice| drop(tell.send(notice))).unwrap(), notices)
+    (Engine::start("test", size, Pause::Yield, move |notice| drop(tell.send(notice))).unwrap(), notices)
 }
 
 impl Bench {

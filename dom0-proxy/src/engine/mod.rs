@@ -25,6 +25,7 @@ use rustix::event::{EventfdFlags, epoll, eventfd};
 use crate::control::Traffic;
 use crate::ports::{Attachment, Fleet};
 use patience::Patience;
+pub use patience::Pause;
 use serve::Server;
 
 /// What the engine tells its job.
@@ -56,12 +57,13 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the engine of a job of `size` ranks. `tell` is called from its thread.
-    pub fn start(job: &str, size: u32, tell: impl Fn(Notice) + Send + 'static) -> io::Result<Self> {
+    /// Starts the engine of a job of `size` ranks, which pauses between two looks at their rings as `pause` says.
+    /// `tell` is called from its thread.
+    pub fn start(job: &str, size: u32, pause: Pause, tell: impl Fn(Notice) + Send + 'static) -> io::Result<Self> {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let stopping = Arc::new(AtomicBool::new(false));
         let (attachments, incoming) = channel();
-        let worker = Worker { size, incoming, stopping: stopping.clone(), wake: wake.clone() };
+        let worker = Worker { size, pause, incoming, stopping: stopping.clone(), wake: wake.clone() };
         let thread = thread::Builder::new().name(format!("engine-{job}")).spawn(move || {
             let mut traffic = vec![Traffic::default(); size as usize];
             let run = catch_unwind(AssertUnwindSafe(|| worker.run(&mut traffic, &tell)));
@@ -93,6 +95,7 @@ impl Engine {
 /// The engine's thread.
 struct Worker {
     size: u32,
+    pause: Pause,
     incoming: Receiver<(u32, Attachment)>,
     stopping: Arc<AtomicBool>,
     wake: Arc<OwnedFd>,
@@ -106,6 +109,9 @@ impl Worker {
         state(JobState::Attached);
         tell(Notice::Open);
         let violation = self.serve(&fleet, &doorbells, traffic)?;
+        for (rank, line) in fleet.lines().iter().enumerate() {
+            tracing::debug!(rank, rings = line.describe(), "served no more");
+        }
         if let Some((rank, error)) = violation {
             // In this order, so that the job hears of the cause before any rank can end because of it.
             tell(Notice::Violation { rank, cause: error.to_string() });
@@ -136,7 +142,11 @@ impl Worker {
         let edge = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(&all, self.wake.as_fd(), epoll::EventData::new_u64(WAKE), edge)?;
         for (rank, line) in fleet.lines().iter().enumerate() {
-            epoll::add(&all, line.doorbell().fd(), epoll::EventData::new_u64(rank as u64), edge)?;
+            match epoll::add(&all, line.doorbell().fd(), epoll::EventData::new_u64(rank as u64), edge) {
+                // Doorbells of several ranks may come through one descriptor, and are acknowledged together.
+                Err(rustix::io::Errno::EXIST) => {}
+                result => result?,
+            }
         }
         Ok(all)
     }
@@ -149,7 +159,7 @@ impl Worker {
         traffic: &mut [Traffic],
     ) -> io::Result<Option<(u32, serve::Violation)>> {
         let mut server = Server::new(fleet, traffic);
-        let mut patience = Patience::new();
+        let mut patience = Patience::new(self.pause);
         let mut events = [const { std::mem::MaybeUninit::<epoll::Event>::uninit() }; 64];
         while !self.stopping.load(Ordering::Acquire) {
             match server.round() {
@@ -158,10 +168,7 @@ impl Worker {
                     patience.worked();
                     continue;
                 }
-                Ok(false) if patience.keep_polling() => {
-                    thread::yield_now();
-                    continue;
-                }
+                Ok(false) if patience.look_again() => continue,
                 Ok(false) => {}
             }
             if server.fall_asleep() {

@@ -22,7 +22,7 @@ use super::ranks::Ranks;
 use crate::control::{JobSpec, Stream};
 use crate::error::{Context, Error, Result};
 use crate::ports;
-use crate::xen::{self, Store};
+use crate::xen::{self, EventDevice, Store};
 use crate::xl::{self, DomainConfig, Shutdown};
 
 /// A file in a job's record on which every running `xl create` holds a lock.
@@ -189,6 +189,7 @@ impl Domains {
             job: self.job.clone(),
             memory: self.spec.memory,
             store,
+            channels: Arc::new(EventDevice::open().context(|| "open /dev/xen/evtchn")?),
             stop: self.stop.clone(),
             consoles: self.consoles.clone(),
             events: self.events.clone(),
@@ -253,6 +254,7 @@ struct Watcher {
     job: String,
     memory: u64,
     store: Store,
+    channels: Arc<EventDevice>,
     stop: Arc<OwnedFd>,
     consoles: Consoles,
     events: Sender<Event>,
@@ -331,7 +333,7 @@ impl Watcher {
         let Some(known) = self.known.get_mut(&rank).filter(|known| !known.attached) else { return Ok(()) };
         let Some(node) = self.store.read(&attach_node(known.id))? else { return Ok(()) };
         known.attached = true;
-        let event = match ports::xen::attach(known.id, &node, self.memory) {
+        let event = match ports::xen::attach(known.id, &node, self.memory, &self.channels) {
             Ok(attachment) => Event::Attached { rank, attachment },
             Err(error) => Event::AttachRefused { rank, cause: error.to_string() },
         };

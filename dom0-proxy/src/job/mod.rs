@@ -30,7 +30,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::control::{JobInfo, JobSpec, RankKind, RankSummary, Reply, Summary};
-use crate::engine::Engine;
+use crate::engine::{Engine, Pause};
 use crate::error::{Context, Error, Result, status};
 use crate::run_dir::RunDir;
 pub use client::Client;
@@ -167,7 +167,11 @@ impl Supervisor {
         let (consoles, console_thread) = Consoles::start(&job.name, spec, &logs, client.clone(), job.events.clone())?;
         let events = job.events.clone();
         let tell = move |notice| drop(events.send(Event::Engine(notice)));
-        let engine = Engine::start(&job.name, spec.size, tell).context(|| "start the engine")?;
+        let pause = match spec.kind {
+            RankKind::Hosted => Pause::Yield,
+            RankKind::Xen => Pause::Spin,
+        };
+        let engine = Engine::start(&job.name, spec.size, pause, tell).context(|| "start the engine")?;
         let events = job.events.clone();
         let ranks: Box<dyn Ranks> = match spec.kind {
             RankKind::Hosted => {

@@ -26,10 +26,10 @@ pub trait Doorbell: Send {
     /// Wakes the rank, now or when it next blocks. Never blocks.
     fn ring(&self);
 
-    /// Readable, edge by edge, when the rank has rung.
+    /// Readable, edge by edge, when the rank has rung. Ranks may share one.
     fn fd(&self) -> BorrowedFd<'_>;
 
-    /// Takes note of the rank's ringing, so that the next one is seen. Never blocks.
+    /// Takes note of the ringing of all ranks that share the descriptor, so that the next is seen. Never blocks.
     fn acknowledge(&self);
 }
 
@@ -165,6 +165,20 @@ impl Line {
     pub(crate) fn set_state(&self, state: JobState) {
         word!(self, state).store(state as u32, Ordering::Release);
         self.doorbell.ring();
+    }
+
+    /// The indices and flags as they are, for the log: what a job that hangs is waiting for.
+    pub(crate) fn describe(&self) -> String {
+        let load = |word: &AtomicU32| word.load(Ordering::Relaxed);
+        format!(
+            "submissions {} of {} taken, completions {} of {} taken, rank asleep {}, proxy asleep {}",
+            load(word!(self, submission_head)),
+            load(word!(self, submission_tail)),
+            load(word!(self, completion_head)),
+            load(word!(self, completion_tail)),
+            load(word!(self, rank_asleep)),
+            load(word!(self, proxy_asleep)),
+        )
     }
 
     /// Its doorbell.

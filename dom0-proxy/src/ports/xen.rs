@@ -1,12 +1,13 @@
 //! A rank as a domain: what it writes to `data/xenolith/attach` in xenstore, and what is made of it.
 
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
 use armci_nostd::memory::Window;
 use armci_nostd::wire::control::{Layout, XenAttach};
 
 use super::{AttachError, Attachment, Doorbell};
-use crate::xen::{EventChannel, Mapping};
+use crate::xen::{EventChannel, EventDevice, Mapping};
 
 /// Bytes of a page.
 const PAGE: u64 = 4096;
@@ -44,8 +45,9 @@ pub fn parse(node: &[u8], memory: u64) -> Result<(XenAttach, Layout), AttachErro
     Ok((attach, layout))
 }
 
-/// Maps the memory of `domain` as its node says and binds its event channel.
-pub fn attach(domain: u32, node: &[u8], memory: u64) -> Result<Attachment, AttachError> {
+/// Maps the memory of `domain` as its node says and binds its event channel, through the device that the job's ranks
+/// share.
+pub fn attach(domain: u32, node: &[u8], memory: u64, device: &Arc<EventDevice>) -> Result<Attachment, AttachError> {
     let (attach, layout) = parse(node, memory)?;
     let mapping = Mapping::new(domain, attach.first_ref, attach.pages).map_err(|error| {
         AttachError::new(format_args!(
@@ -55,7 +57,7 @@ pub fn attach(domain: u32, node: &[u8], memory: u64) -> Result<Attachment, Attac
     })?;
     // SAFETY: `mapping` maps `layout.len` bytes on a page boundary, and lives in the attachment as long as the window.
     let window = unsafe { Window::new(mapping.base(), &layout) }.map_err(AttachError::new)?;
-    let channel = EventChannel::bind(domain, attach.port).map_err(|error| {
+    let channel = EventChannel::bind(device.clone(), domain, attach.port).map_err(|error| {
         AttachError::new(format_args!("its event channel {} could not be bound: {error}", attach.port))
     })?;
     Attachment::new(window, Box::new(channel), Box::new(mapping))
@@ -69,12 +71,12 @@ impl Doorbell for EventChannel {
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
-        self.fd()
+        self.device().fd()
     }
 
     fn acknowledge(&self) {
-        if let Err(error) = self.acknowledge() {
-            tracing::warn!(%error, "an event channel could not be read");
+        if let Err(error) = self.device().acknowledge() {
+            tracing::warn!(%error, "event channels could not be read");
         }
     }
 }

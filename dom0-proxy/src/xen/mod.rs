@@ -8,7 +8,7 @@ mod grant_mapping;
 pub mod store;
 pub mod wire;
 
-pub use event_channel::EventChannel;
+pub use event_channel::{EventChannel, EventDevice};
 pub use grant_mapping::Mapping;
 pub use store::Store;
 
