@@ -13,7 +13,7 @@ pub mod status {
     pub const DAEMON_LOST: u8 = 121;
     /// A rank broke the protocol: a bad ring entry, a bad attach.
     pub const PROTOCOL: u8 = 122;
-    /// The host could not do its part: no memory for the ranks, a domain that could not be created.
+    /// The host could not do its part: no Xen, no memory for the ranks, a domain that could not be created.
     pub const HOST: u8 = 123;
     /// The job ran longer than `--timeout`.
     pub const TIMEOUT: u8 = 124;
@@ -198,7 +198,7 @@ impl Error {
         match self {
             Self::ImageNotFound(_) => status::NOT_FOUND,
             Self::ImageUnusable { .. } => status::NOT_RUNNABLE,
-            Self::NotEnoughMemory { .. } | Self::Tool { .. } | Self::Store { .. } => status::HOST,
+            Self::NoXen { .. } | Self::NotEnoughMemory { .. } | Self::Tool { .. } | Self::Store { .. } => status::HOST,
             Self::Protocol { .. } => status::PROTOCOL,
             Self::Refused { status, .. } => *status,
             _ => status::USAGE,

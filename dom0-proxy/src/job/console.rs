@@ -26,6 +26,9 @@ const QUIET: Duration = Duration::from_millis(200);
 /// Nobody waits longer for a console that never falls silent.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// A rank's log grows no longer than that: ranks that write for ever are not to fill the disk.
+const LOG_LIMIT: usize = 64 << 20;
+
 /// The consoles of one job. Clones are the same.
 #[derive(Clone, Debug)]
 pub struct Consoles {
@@ -58,7 +61,7 @@ impl Consoles {
         let logs = (0..spec.size)
             .map(|rank| {
                 let path = logs.join(format!("rank-{rank}.log"));
-                File::create(&path).context(|| format!("create {}", path.display()))
+                Log::create(&path)
             })
             .collect::<Result<Vec<_>>>()?;
         let reader = Reader {
@@ -110,6 +113,31 @@ impl Consoles {
     }
 }
 
+/// The log of one rank.
+struct Log {
+    file: File,
+    len: usize,
+}
+
+impl Log {
+    fn create(path: &Path) -> Result<Self> {
+        let file = File::create(path).context(|| format!("create {}", path.display()))?;
+        Ok(Self { file, len: 0 })
+    }
+
+    fn keep(&mut self, line: &str) -> io::Result<()> {
+        if self.len >= LOG_LIMIT {
+            return Ok(());
+        }
+        self.len += line.len() + 1;
+        self.file.write_all(format!("{line}\n").as_bytes())?;
+        if self.len >= LOG_LIMIT {
+            self.file.write_all(b"(the log is full)\n")?;
+        }
+        Ok(())
+    }
+}
+
 /// One thing to read.
 struct Source {
     rank: u32,
@@ -138,7 +166,7 @@ struct Reader {
     wake: Arc<OwnedFd>,
     sources: Vec<Source>,
     draining: BTreeMap<u32, Draining>,
-    logs: Vec<File>,
+    logs: Vec<Log>,
     /// The client is not shown what kernels say.
     hide_kernels: bool,
     /// Ranks have a kernel of ours, whose lines are told from the application's.
@@ -242,7 +270,7 @@ impl Reader {
     /// Keeps and shows one line.
     fn line(&mut self, rank: u32, stream: Stream, text: String) {
         if let Some(log) = self.logs.get_mut(rank as usize)
-            && let Err(error) = log.write_all(format!("{text}\n").as_bytes())
+            && let Err(error) = log.keep(&text)
         {
             tracing::warn!(%error, rank, "a line could not be kept in the log");
         }
@@ -288,5 +316,23 @@ impl Reader {
         for source in std::mem::take(&mut self.sources) {
             self.flush(source);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_does_not_grow_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut log = Log::create(&path).unwrap();
+        log.keep("first").unwrap();
+        log.len = LOG_LIMIT - 3;
+        for _ in 0..3 {
+            log.keep("more").unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "first\nmore\n(the log is full)\n");
     }
 }

@@ -333,6 +333,8 @@ impl Watcher {
         let Some(known) = self.known.get_mut(&rank).filter(|known| !known.attached) else { return Ok(()) };
         let Some(node) = self.store.read(&attach_node(known.id))? else { return Ok(()) };
         known.attached = true;
+        // A guest that writes its node for ever is not to keep this thread busy.
+        self.store.unwatch(&attach_node(known.id), &format!("{ATTACH} {rank}"))?;
         let event = match ports::xen::attach(known.id, &node, self.memory, &self.channels) {
             Ok(attachment) => Event::Attached { rank, attachment },
             Err(error) => Event::AttachRefused { rank, cause: error.to_string() },

@@ -25,7 +25,7 @@ const STATUSES: &str = "\
 Exit status of `pgas run`: that of the first rank that ended with another status than 0, or
   121  the daemon died while the job ran
   122  a rank broke the protocol
-  123  the host could not create the ranks (no memory, xl failed)
+  123  the host could not create the ranks (no Xen, no memory, xl failed)
   124  --timeout
   125  pgas was called wrongly, or could not start its daemon
   126  the image cannot be run: corrupt, or not for Xen
