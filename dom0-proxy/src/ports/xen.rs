@@ -27,7 +27,11 @@ pub fn parse(node: &[u8], memory: u64) -> Result<(XenAttach, Layout), AttachErro
     let attach: XenAttach = node.parse().map_err(AttachError::new)?;
     let len = u64::from(attach.pages) * PAGE;
     if len == 0 || len > memory {
-        return Err(AttachError::new(format_args!("it grants {} pages and has {}", attach.pages, memory / PAGE)));
+        return Err(AttachError::new(format_args!(
+            "it grants {} pages and has {} (its node says {node:?})",
+            attach.pages,
+            memory / PAGE
+        )));
     }
     if attach.first_ref < RESERVED_REFERENCES || attach.first_ref.checked_add(attach.pages).is_none() {
         return Err(AttachError::new(format_args!(
