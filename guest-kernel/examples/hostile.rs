@@ -26,8 +26,11 @@ enum Wrong {
     CompletionHead(Request),
 }
 
+/// A name, and how to spoil a good request.
+type Kind = (&'static str, fn(Request) -> Wrong);
+
 /// All kinds, with what each does given a good request to spoil.
-const KINDS: &[(&str, fn(Request) -> Wrong)] = &[
+const KINDS: &[Kind] = &[
     ("bad-opcode", |good| Wrong::Request(Request { opcode: 0xee, ..good })),
     ("bad-flags", |good| Wrong::Request(Request { flags: 0xf0, ..good })),
     ("bad-kind", |good| Wrong::Request(Request { opcode: Opcode::Accumulate as u8, kind: 77, ..good })),

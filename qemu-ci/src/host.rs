@@ -188,8 +188,8 @@ fn machine_arguments(machine: Machine) -> Vec<String> {
     let (accelerator, processor) = match machine.accelerator {
         Accelerator::Kvm => ("kvm", "host"),
         // With SMAP or SMEP a PV dom0 dies at its start. With rdtscp Linux uses it in a PVH domU, where Xen on emulated SVM
-        // cannot tell the instruction's length.
-        Accelerator::Tcg => ("tcg,thread=multi", "max,-smap,-smep,-rdtscp"),
+        // cannot tell the instruction's length. With xsave Xen does not see a guest's XSETBV, and leaves it the wrong state.
+        Accelerator::Tcg => ("tcg,thread=multi", "max,-smap,-smep,-rdtscp,-xsave"),
     };
     let (memory, cpus) = (machine.memory.to_string(), machine.cpus.to_string());
     ["-machine", "q35", "-accel", accelerator, "-cpu", processor, "-m", &memory, "-smp", &cpus]

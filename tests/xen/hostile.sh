@@ -1,5 +1,5 @@
 #!/bin/bash
-# xenolith: timeout=500
+# xenolith: timeout=500 by-name
 # A rank that writes garbage into its ring or its attach node fails its own job, with a reason, and harms nobody.
 . ./expect.bash
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# xenolith: timeout=400
+# xenolith: timeout=400 by-name
 # Updates from all ranks at once, none of them lost.
 . ./expect.bash
 

@@ -214,10 +214,10 @@ mod tests {
     #[test]
     fn the_matrix_is_symmetric_with_a_full_diagonal() {
         let matrix = dense(&generate(&SMALL, 0..60, 0..60), 60);
-        for row in 0..60 {
-            assert!(matrix[row][row] != 0.0);
-            for column in 0..60 {
-                assert!((matrix[row][column] - matrix[column][row]).abs() < 1e-15);
+        for (i, row) in matrix.iter().enumerate() {
+            assert!(row[i] != 0.0);
+            for (j, entry) in row.iter().enumerate() {
+                assert!((entry - matrix[j][i]).abs() < 1e-15);
             }
         }
     }

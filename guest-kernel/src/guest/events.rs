@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use xen_hypercall::event_channel_op::{self, Port};
 use xen_hypercall::hvm_op::{self, Param};
 use xen_hypercall::memory_op::MapSpace;
+use xen_hypercall::sched_op;
 use xen_hypercall::shared_info::SharedInfo;
 use xen_hypercall::{Gfn, Result};
 
@@ -33,13 +34,24 @@ pub(super) fn bind(port: Port, handler: fn()) -> Result<()> {
     event_channel_op::unmask(&xen::xen(), port)
 }
 
-/// Forgets that a port has an event pending. For those that wait for a port without the upcall.
-pub(super) fn clear(port: Port) {
-    if let Some((word, bit)) =
-        shared_info().and_then(|info| Some((info.evtchn_pending.get(port.0 as usize / 64)?, port.0 % 64)))
-    {
-        word.fetch_and(!(1 << bit), Ordering::SeqCst);
-    }
+/// Forgets that a port has an event pending; whether it had. For those that wait for a port without the upcall.
+pub(super) fn clear(port: Port) -> bool {
+    let word = shared_info().and_then(|info| info.evtchn_pending.get(port.0 as usize / 64));
+    let bit = 1 << (port.0 % 64);
+    word.is_some_and(|word| word.fetch_and(!bit, Ordering::SeqCst) & bit != 0)
+}
+
+/// Waits until a masked port, or any port with a handler, has an event, or until the deadline (system time in
+/// nanoseconds). With interrupts off, so that the handler is called after it. May return early.
+pub(super) fn wait_for(masked: Port, deadline: u64) {
+    // Room for all that the kernel binds; what is left over names the masked port again, which does no harm.
+    let mut ports = [masked; 16];
+    HANDLERS.with(|handlers| {
+        let bound = handlers.iter().enumerate().filter(|(_, handler)| handler.is_some());
+        ports[1..].iter_mut().zip(bound).for_each(|(slot, (port, _))| *slot = Port(port as u32));
+    });
+    // An error would be an early return.
+    let _ = sched_op::poll(&xen::xen(), &ports, deadline);
 }
 
 /// Calls the handlers of all ports that have an event.

@@ -3,16 +3,15 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::ToString;
-use core::sync::atomic::{AtomicBool, Ordering};
 
 use armci_nostd::Armci;
 use armci_nostd::wire::control::XenAttach;
+use xen_hypercall::DomainId;
 use xen_hypercall::event_channel_op::{self, Port};
 use xen_hypercall::io::xenstore::MessageType;
-use xen_hypercall::{DomainId, event_channel_op::close};
 
 use super::part::{Part, PartError, Resume};
-use super::{events, fatal, grants, idle, xenstore};
+use super::{clock, events, fatal, grants, may_block, xenstore};
 use crate::arch::armci_port::GuestPort;
 use crate::arch::lock::{IrqLock, MainOnce, Once};
 use crate::arch::{heap, memory, xen};
@@ -24,10 +23,11 @@ const ATTACH: &str = "data/xenolith/attach";
 
 static PLACE: Once<Option<Place>> = Once::new();
 static ARMCI: MainOnce<Armci> = MainOnce::new();
-/// The proxy's doorbell, once there is one.
+/// How long a wait for the doorbell lasts before both sides look again, in nanoseconds.
+const LOOK_AGAIN: u64 = 50_000_000;
+
+/// The event channel to the proxy, once there is one: the proxy's doorbell and ours.
 static PROXY: IrqLock<Option<Port>> = IrqLock::new(None);
-/// Whether our own doorbell has rung.
-static DOORBELL: AtomicBool = AtomicBool::new(false);
 
 /// Remembers what the command line says.
 pub(super) fn set_place(place: Option<Place>) {
@@ -90,10 +90,7 @@ fn attach(place: &Place) -> Result<Armci, AttachError> {
 fn publish() -> Result<XenAttach, AttachError> {
     let shared = grants::share_ram(DomainId::DOM0)?;
     let port = event_channel_op::alloc_unbound(&xen::xen(), DomainId::DOM0)?;
-    if let Err(error) = events::bind(port, || DOORBELL.store(true, Ordering::Relaxed)) {
-        close(&xen::xen(), port)?;
-        return Err(error.into());
-    }
+    // It stays masked: whoever waits for it polls it, which spares an upcall for every ring.
     PROXY.with(|proxy| *proxy = Some(port));
     let heap = heap::span();
     Ok(XenAttach {
@@ -117,9 +114,18 @@ pub(crate) fn ring_proxy() {
     });
 }
 
-/// Waits until our own doorbell has rung.
+/// Waits until our own doorbell has rung, or anything else has happened.
 pub(crate) fn wait_for_doorbell() {
-    idle::wait_until(None, || DOORBELL.swap(false, Ordering::Relaxed));
+    assert!(may_block(), "waiting for an event where none can come");
+    PROXY.with(|proxy| {
+        if let Some(port) = proxy {
+            events::wait_for(*port, clock::system_time().saturating_add(LOOK_AGAIN));
+            // A ring that was lost must not stop the job, whoever lost it: look, and have the proxy look.
+            if !events::clear(*port) {
+                let _ = event_channel_op::send(&xen::xen(), *port);
+            }
+        }
+    });
 }
 
 /// A rank that has been successful waits for the others, which may still need its memory.
@@ -148,9 +154,8 @@ impl Part for Attachment {
         }
         // A new proxy has to find us. The grants are there again already; the doorbell is not.
         let node = publish().map_err(|_| PartError::Unusable("no doorbell"))?;
+        // Whoever waits for the doorbell has been woken by what asked for the suspension, and looks again.
         xenstore::post(MessageType::WRITE, &[ATTACH.as_bytes(), b"\0", format!("{node}").as_bytes()])?;
-        // Whoever waits looks again.
-        DOORBELL.store(true, Ordering::Relaxed);
         Ok(())
     }
 }

@@ -98,7 +98,8 @@ fn select(tests: Vec<Test>, names: &[String]) -> Result<Vec<Test>> {
             bail!("there is no test {name}; there are {}", known.join(", "));
         }
     }
-    let chosen = |test: &Test| names.is_empty() || names.iter().any(|name| plain(name) == test.name);
+    let named = |test: &Test| names.iter().any(|name| plain(name) == test.name);
+    let chosen = |test: &Test| if names.is_empty() { !test.directives.by_name } else { named(test) };
     Ok(tests.into_iter().filter(chosen).collect())
 }
 
