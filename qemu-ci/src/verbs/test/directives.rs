@@ -91,9 +91,15 @@ mod tests {
 
     #[test]
     fn everything_can_be_asked_for() {
-        let script = "#!/bin/bash\n# xenolith: mem=4G cpus=3\n# xenolith: hosts=2 timeout=5 own-boot\n";
-        let expected =
-            Directives { memory: Some(4096), cpus: Some(3), hosts: 2, timeout: Duration::from_secs(5), own_boot: true };
+        let script = "#!/bin/bash\n# xenolith: mem=4G cpus=3\n# xenolith: hosts=2 timeout=5 own-boot by-name\n";
+        let expected = Directives {
+            memory: Some(4096),
+            cpus: Some(3),
+            hosts: 2,
+            timeout: Duration::from_secs(5),
+            own_boot: true,
+            by_name: true,
+        };
         assert_eq!(Directives::parse(script).unwrap(), expected);
     }
 
