@@ -67,6 +67,8 @@ pub struct Host {
     qemu: Child,
     serial: PathBuf,
     errors: PathBuf,
+    /// Removed with the host; its logs stay.
+    _inputs: Inputs,
 }
 
 impl Host {
@@ -90,7 +92,7 @@ impl Host {
         let network = network.into_iter().map(|cable| inheritable(cable.into())).collect::<Result<Vec<_>>>()?;
 
         // QEMU splits the list of multiboot modules at commas and spaces, which paths may hold: short names beside it do not.
-        let names = Names::link(dir, number, image, initramfs)?;
+        let inputs = Inputs::link(dir, number, image, initramfs)?;
         let mut command = Command::new("qemu-system-x86_64");
         command
             .current_dir(dir)
@@ -98,8 +100,8 @@ impl Host {
             .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
             .args(["-chardev", &format!("file,id=serial,path=host-{number}.log")])
             .args(["-serial", "chardev:serial"])
-            .args(["-kernel", &names.xen, "-append", &xen_options(machine)])
-            .args(["-initrd", &format!("{} {},{}", names.kernel, kernel_options(place), names.initramfs)])
+            .args(["-kernel", &inputs.xen.name, "-append", &xen_options(machine)])
+            .args(["-initrd", &format!("{} {},{}", inputs.kernel.name, kernel_options(place), inputs.initramfs.name)])
             .args(["-device", "virtio-serial-pci"])
             .args(["-chardev", &format!("socket,id=agent,fd={}", agent.as_raw_fd())])
             .args(["-device", &format!("virtserialport,chardev=agent,name={PORT_NAME}")])
@@ -111,7 +113,7 @@ impl Host {
             .process_group(0);
         tie(&mut command, Signal::KILL);
         let qemu = command.spawn().context("cannot run qemu-system-x86_64")?;
-        Ok(Self { place, qemu, serial, errors })
+        Ok(Self { place, qemu, serial, errors, _inputs: inputs })
     }
 
     /// Why the host is beyond hope, if it is.
@@ -159,28 +161,42 @@ impl Drop for Host {
 const SIGNS_OF_DEATH: &[&str] =
     &["Panic on CPU", "Kernel panic - not syncing", "Domain 0 crashed", "xenolith-agent ended"];
 
-/// Short names in the run's directory for what QEMU loads.
-struct Names {
-    xen: String,
-    kernel: String,
-    initramfs: String,
+/// What QEMU loads, under short names in the run's directory.
+struct Inputs {
+    xen: Link,
+    kernel: Link,
+    initramfs: Link,
 }
 
-impl Names {
+impl Inputs {
     fn link(dir: &Path, number: usize, image: &Dom0Image, initramfs: &Path) -> Result<Self> {
-        let link = |kind: &str, target: &Path| -> Result<String> {
-            let name = format!("host-{number}.{kind}");
-            let path = dir.join(&name);
-            // Left by an earlier boot of this run.
-            let _ = fs::remove_file(&path);
-            std::os::unix::fs::symlink(target, &path).with_context(|| format!("cannot create {}", path.display()))?;
-            Ok(name)
-        };
+        let link = |kind: &str, target: &Path| Link::create(dir, format!("host-{number}.{kind}"), target);
         Ok(Self {
             xen: link("xen", &image.xen())?,
             kernel: link("kernel", &image.kernel())?,
             initramfs: link("initramfs", initramfs)?,
         })
+    }
+}
+
+/// A symbolic link that goes when this goes.
+struct Link {
+    path: PathBuf,
+    name: String,
+}
+
+impl Link {
+    fn create(dir: &Path, name: String, target: &Path) -> Result<Self> {
+        let path = dir.join(&name);
+        std::os::unix::fs::symlink(target, &path).with_context(|| format!("cannot create {}", path.display()))?;
+        Ok(Self { path, name })
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // A link left behind harms nobody.
+        let _ = fs::remove_file(&self.path);
     }
 }
 
