@@ -30,10 +30,11 @@ pub fn extract(root: &Path) -> Result<()> {
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
     tie(&mut command, Signal::TERM);
+    let sources = sources()?;
     let mut child = command.spawn().context("cannot run mmdebstrap")?;
     if let Some(mut input) = child.stdin.take() {
         use std::io::Write;
-        input.write_all(sources().as_bytes()).context("cannot tell mmdebstrap the package sources")?;
+        input.write_all(sources.as_bytes()).context("cannot tell mmdebstrap the package sources")?;
     }
     let output = child.wait_with_output().context("cannot wait for mmdebstrap")?;
     if !output.status.success() {
@@ -49,15 +50,20 @@ pub fn extract(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A sources.list: this machine's own sources of that release if it has some, since they may name a near mirror, else Debian's.
-fn sources() -> String {
+/// A sources.list: this machine's own sources of that release, whatever mirror they name.
+fn sources() -> Result<String> {
     let format = "$(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)";
     let own = Command::new("apt-get")
         .args(["indextargets", "--format", format, "Created-By: Packages", "Architecture: amd64"])
         .stderr(Stdio::null())
         .output();
     let own = own.map(|output| own_sources(&String::from_utf8_lossy(&output.stdout))).unwrap_or_default();
-    if own.is_empty() { debian_sources() } else { own }
+    if own.is_empty() {
+        bail!(
+            "this machine's apt has no sources of Debian {SUITE}, of which dom0 is made: add them to /etc/apt/sources.list.d"
+        );
+    }
+    Ok(own)
 }
 
 fn own_sources(targets: &str) -> String {
@@ -73,14 +79,6 @@ fn own_sources(targets: &str) -> String {
     }
     // Updates alone are of no use.
     if list.lines().any(|line| line.split(' ').nth(2) == Some(SUITE)) { list } else { String::new() }
-}
-
-fn debian_sources() -> String {
-    format!(
-        "deb http://deb.debian.org/debian {SUITE} main\n\
-         deb http://deb.debian.org/debian {SUITE}-updates main\n\
-         deb http://security.debian.org/debian-security {SUITE}-security main\n"
-    )
 }
 
 /// How this machine reaches mirrors: proxies and the like. mmdebstrap itself takes none of that over.
@@ -118,7 +116,6 @@ mod tests {
     fn sources_of_another_release_are_not() {
         let targets = "http://a/debian/ trixie main Debian\nhttp://a/ubuntu/ noble main Ubuntu\n";
         assert_eq!(own_sources(targets), "");
-        assert!(debian_sources().contains("bookworm-security"));
     }
 
     #[test]
