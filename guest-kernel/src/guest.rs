@@ -29,8 +29,8 @@ static BOOT_INFO: Once<BootInfo> = Once::new();
 static ARGUMENTS: Once<alloc::vec::Vec<String>> = Once::new();
 static FILES: Once<alloc::vec::Vec<File>> = Once::new();
 
-/// Set while the event upcall runs.
-static IN_UPCALL: AtomicBool = AtomicBool::new(false);
+/// Set while events are dealt with.
+static SERVING: AtomicBool = AtomicBool::new(false);
 
 #[allow(unsafe_code, reason = "the application is another crate, which only the linker knows")]
 unsafe extern "Rust" {
@@ -70,17 +70,22 @@ fn run() -> ! {
     exit(xenolith_application())
 }
 
-/// Called by Xen when events are pending, at any instruction of the kernel or the application.
+/// Called by Xen when events are pending, at any instruction of the application.
 pub(crate) fn upcall() {
-    IN_UPCALL.store(true, Ordering::Relaxed);
-    events::deliver();
-    power::serve();
-    IN_UPCALL.store(false, Ordering::Relaxed);
+    serve(events::deliver_calling);
 }
 
-/// Whether the caller may wait for events: not in the upcall, nor with interrupts off.
+/// Deals with events, and then with what the toolstack may have asked for by them. With interrupts off.
+fn serve(deliver: fn()) {
+    SERVING.store(true, Ordering::Relaxed);
+    deliver();
+    power::serve();
+    SERVING.store(false, Ordering::Relaxed);
+}
+
+/// Whether the caller may wait for events: not while they are dealt with, nor with interrupts off.
 pub(crate) fn may_block() -> bool {
-    arch::cpu::interrupts_enabled() && !IN_UPCALL.load(Ordering::Relaxed)
+    arch::cpu::interrupts_enabled() && !SERVING.load(Ordering::Relaxed)
 }
 
 /// The application's arguments, without the program's name: the kernel's command line from `--` on, or all words that

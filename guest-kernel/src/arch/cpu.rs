@@ -22,14 +22,6 @@ pub(crate) fn disable_interrupts() {
     interrupts::disable();
 }
 
-/// Lets events through and stops until one has come, with no moment between the two.
-///
-/// Xen makes SCHEDOP_block of the `hlt`. The hypercall itself would not do: Xen does not count an event as deliverable
-/// in the shadow of `sti`, and one instruction later the event may have come already.
-pub(crate) fn wait_for_event() {
-    interrupts::enable_and_hlt();
-}
-
 /// The time-stamp counter. Not `rdtscp`, which a nested hypervisor may not have.
 pub(crate) fn time_stamp_counter() -> u64 {
     // SAFETY: reads a counter that every x86-64 processor has, and that Xen lets a guest read.

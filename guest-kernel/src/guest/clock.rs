@@ -1,22 +1,19 @@
-//! Time: Xen's clock, and one timer.
+//! Time: Xen's clock, made ours.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
-use xen_hypercall::event_channel_op::{Virq, bind_virq};
-use xen_hypercall::vcpu_op;
-
 use super::part::{Part, PartError, Resume};
 use super::{events, idle};
-use crate::arch::{cpu, xen};
+use crate::arch::cpu;
 use crate::logic::pvclock;
 
 /// Our time less Xen's, in nanoseconds modulo 2^64: Xen's begins anew in a new domain, ours goes on.
 static OFFSET: AtomicU64 = AtomicU64::new(0);
 /// Our time when the domain was suspended.
 static SUSPENDED_AT: AtomicU64 = AtomicU64::new(0);
-/// Our time at which the timer is to fire; 0 if it is off.
-static DEADLINE: AtomicU64 = AtomicU64::new(0);
+/// The latest time that was told.
+static TOLD: AtomicU64 = AtomicU64::new(0);
 
 /// The time since the start; it never goes back. The time that a domain lies suspended does not count.
 pub fn now() -> Duration {
@@ -30,7 +27,13 @@ pub fn sleep(time: Duration) {
 
 fn nanoseconds() -> u64 {
     // Xen's time and the offset belong together: no suspension may come between them.
-    cpu::without_interrupts(|| system_time().wrapping_add(OFFSET.load(Ordering::Relaxed)))
+    cpu::without_interrupts(|| {
+        let time = system_time().wrapping_add(OFFSET.load(Ordering::Relaxed)) as i64;
+        // Xen's time may be a little behind itself when it corrects its scale, or after a change of processor: also
+        // behind what it was at our start.
+        let time = u64::try_from(time).unwrap_or(0);
+        TOLD.fetch_max(time, Ordering::Relaxed).max(time)
+    })
 }
 
 /// Xen's system time in nanoseconds; 0 before there is a clock.
@@ -38,27 +41,16 @@ pub(super) fn system_time() -> u64 {
     events::shared_info().map_or(0, |info| pvclock::system_time(&info.vcpu_info[0].time, cpu::time_stamp_counter))
 }
 
-/// Has the timer end a wait at `deadline`.
-pub(super) fn set_timer(deadline: Duration) -> xen_hypercall::Result<()> {
-    let deadline = u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX).max(1);
-    if deadline == DEADLINE.swap(deadline, Ordering::Relaxed) {
-        return Ok(());
-    }
-    arm(deadline)
+/// The system time at which our time is `time`, for Xen to wait until.
+pub(super) fn system_time_at(time: Duration) -> u64 {
+    // Xen's time is signed, and this is beyond all waiting.
+    const MOST: u64 = i64::MAX as u64 / 4;
+    let time = u64::try_from(time.as_nanos()).unwrap_or(MOST).min(MOST);
+    // 0 would be no deadline at all.
+    (time.wrapping_sub(OFFSET.load(Ordering::Relaxed)) as i64).max(1) as u64
 }
 
-fn arm(deadline: u64) -> xen_hypercall::Result<()> {
-    // Beyond what Xen's signed time can hold, there is no need for a timer.
-    let at = deadline.wrapping_sub(OFFSET.load(Ordering::Relaxed)).min(i64::MAX as u64 / 2);
-    vcpu_op::set_singleshot_timer(&xen::xen(), 0, at)
-}
-
-/// The timer has fired; that it did is enough to end a wait.
-fn fired() {
-    DEADLINE.store(0, Ordering::Relaxed);
-}
-
-/// Clock and timer.
+/// The clock.
 pub(super) struct Clock;
 
 impl Part for Clock {
@@ -73,13 +65,7 @@ impl Part for Clock {
     fn resume(&self, how: Resume) -> Result<(), PartError> {
         if how == Resume::NewDomain {
             OFFSET.store(SUSPENDED_AT.load(Ordering::Relaxed).wrapping_sub(system_time()), Ordering::Relaxed);
-            let port = bind_virq(&xen::xen(), Virq::Timer, 0)
-                .map_err(|error| PartError::Xen("cannot bind the timer", error))?;
-            events::bind(port, fired).map_err(|error| PartError::Xen("cannot bind the timer", error))?;
         }
-        match DEADLINE.load(Ordering::Relaxed) {
-            0 => Ok(()),
-            deadline => arm(deadline).map_err(|error| PartError::Xen("cannot set the timer", error)),
-        }
+        Ok(())
     }
 }

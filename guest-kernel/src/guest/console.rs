@@ -201,7 +201,9 @@ impl Part for Console {
         let found = find().ok();
         LINK.with(|link| *link = found);
         match found {
-            Some(link) => events::bind(link.port, || ()).map_err(|error| PartError::Xen("cannot bind its port", error)),
+            // That there was an event is enough to look again.
+            Some(link) => events::bind_quietly(link.port, || ())
+                .map_err(|error| PartError::Xen("cannot bind its port", error)),
             None => Ok(()),
         }
     }

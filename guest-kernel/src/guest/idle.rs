@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::{clock, may_block};
+use super::{clock, events, may_block, serve};
 use crate::arch::cpu;
 
 /// Waits until `ready`, which is asked again after every event, or until the deadline. Whether it was ready.
@@ -12,20 +12,38 @@ use crate::arch::cpu;
 pub(super) fn wait_until(deadline: Option<Duration>, mut ready: impl FnMut() -> bool) -> bool {
     assert!(may_block(), "waiting for an event where none can come");
     loop {
-        // From the look to the halt no event may slip through, or it would be waited for after it has come.
-        cpu::disable_interrupts();
-        let is_ready = ready();
-        let is_late = deadline.is_some_and(|deadline| clock::now() >= deadline);
-        if is_ready || is_late {
-            cpu::enable_interrupts();
+        // From the look to the wait no event may be handled, or it would be waited for after it has come.
+        let result = cpu::without_interrupts(|| {
+            if ready() {
+                return Some(true);
+            }
+            if deadline.is_some_and(|deadline| clock::now() >= deadline) {
+                return Some(false);
+            }
+            wait(deadline.map_or(0, clock::system_time_at));
+            None
+        });
+        if let Some(is_ready) = result {
             return is_ready;
         }
-        if let Some(deadline) = deadline
-            && let Err(error) = clock::set_timer(deadline)
-        {
-            cpu::enable_interrupts();
-            panic!("cannot set the timer: {error}");
-        }
-        cpu::wait_for_event();
     }
+}
+
+/// Waits until a port that is bound quietly has had an event since the last wait, or anything else happens, for at
+/// most this long. What has happened is dealt with. May return early.
+///
+/// # Panics
+/// In the upcall, or with interrupts off, where no event would come.
+pub(super) fn wait_for_event(most: Duration) {
+    assert!(may_block(), "waiting for an event where none can come");
+    cpu::without_interrupts(|| wait(clock::system_time_at(clock::now().saturating_add(most))));
+}
+
+/// With interrupts off, until the deadline in system time; 0 is none.
+fn wait(deadline: u64) {
+    events::wait(deadline);
+    serve(events::deliver_all);
+    events::unmask();
+    // What came since, and could not call.
+    serve(events::deliver_calling);
 }

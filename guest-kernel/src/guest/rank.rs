@@ -3,6 +3,8 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::ToString;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
 
 use armci_nostd::Armci;
 use armci_nostd::wire::control::XenAttach;
@@ -11,7 +13,7 @@ use xen_hypercall::event_channel_op::{self, Port};
 use xen_hypercall::io::xenstore::MessageType;
 
 use super::part::{Part, PartError, Resume};
-use super::{clock, events, fatal, grants, may_block, xenstore};
+use super::{events, fatal, grants, idle, xenstore};
 use crate::arch::armci_port::GuestPort;
 use crate::arch::lock::{IrqLock, MainOnce, Once};
 use crate::arch::{heap, memory, xen};
@@ -23,8 +25,10 @@ const ATTACH: &str = "data/xenolith/attach";
 
 static PLACE: Once<Option<Place>> = Once::new();
 static ARMCI: MainOnce<Armci> = MainOnce::new();
-/// How long a wait for the doorbell lasts before both sides look again, in nanoseconds.
-const LOOK_AGAIN: u64 = 50_000_000;
+/// How long a wait for the doorbell lasts before both sides look again.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Whether the doorbell has rung in a wait.
+static RUNG: AtomicBool = AtomicBool::new(false);
 
 /// The event channel to the proxy, once there is one: the proxy's doorbell and ours.
 static PROXY: IrqLock<Option<Port>> = IrqLock::new(None);
@@ -90,7 +94,8 @@ fn attach(place: &Place) -> Result<Armci, AttachError> {
 fn publish() -> Result<XenAttach, AttachError> {
     let shared = grants::share_ram(DomainId::DOM0)?;
     let port = event_channel_op::alloc_unbound(&xen::xen(), DomainId::DOM0)?;
-    // It stays masked: whoever waits for it polls it, which spares an upcall for every ring.
+    // That it rang is enough to look again.
+    events::bind_quietly(port, || RUNG.store(true, Ordering::Relaxed))?;
     PROXY.with(|proxy| *proxy = Some(port));
     let heap = heap::span();
     Ok(XenAttach {
@@ -116,16 +121,12 @@ pub(crate) fn ring_proxy() {
 
 /// Waits until our own doorbell has rung, or anything else has happened.
 pub(crate) fn wait_for_doorbell() {
-    assert!(may_block(), "waiting for an event where none can come");
-    PROXY.with(|proxy| {
-        if let Some(port) = proxy {
-            events::wait_for(*port, clock::system_time().saturating_add(LOOK_AGAIN));
-            // A ring that was lost must not stop the job, whoever lost it: look, and have the proxy look.
-            if !events::clear(*port) {
-                let _ = event_channel_op::send(&xen::xen(), *port);
-            }
-        }
-    });
+    RUNG.store(false, Ordering::Relaxed);
+    idle::wait_for_event(LOOK_AGAIN);
+    // A ring that was lost must not stop the job, whoever lost it: we look again, and have the proxy look.
+    if !RUNG.load(Ordering::Relaxed) {
+        ring_proxy();
+    }
 }
 
 /// A rank that has been successful waits for the others, which may still need its memory.

@@ -10,7 +10,7 @@ pub fn system_time(info: &VcpuTimeInfo, tsc: impl Fn() -> u64) -> u64 {
         let version = info.version.load(Ordering::Acquire);
         // Odd: Xen is changing it at this moment.
         if version & 1 == 0 {
-            let ticks = tsc().saturating_sub(info.tsc_timestamp.load(Ordering::Relaxed));
+            let ticks = ticks_since(info.tsc_timestamp.load(Ordering::Relaxed), tsc());
             let multiplier = info.tsc_to_system_mul.load(Ordering::Relaxed);
             let shift = info.tsc_shift.load(Ordering::Relaxed);
             let base = info.system_time.load(Ordering::Relaxed);
@@ -21,6 +21,12 @@ pub fn system_time(info: &VcpuTimeInfo, tsc: impl Fn() -> u64) -> u64 {
         }
         core::hint::spin_loop();
     }
+}
+
+/// Modulo 2^64: a domain's counter begins with the domain, but Xen may have taken the stamp before that. None if the
+/// counter is a little behind the stamp, as it may be right after a change of processor.
+fn ticks_since(stamp: u64, tsc: u64) -> u64 {
+    u64::try_from(tsc.wrapping_sub(stamp) as i64).unwrap_or(0)
 }
 
 /// (ticks << shift) * multiplier / 2^32, whatever the numbers.
@@ -43,6 +49,13 @@ mod tests {
         // 500 MHz: shift by 2 left, then half.
         assert_eq!(nanoseconds(500_000_000, 1 << 31, 2), 1_000_000_000);
         assert_eq!(nanoseconds(8, 1 << 31, -1), 2);
+    }
+
+    #[test]
+    fn a_stamp_may_be_from_before_the_counter_began() {
+        assert_eq!(ticks_since(u64::MAX - 9, 5), 15);
+        assert_eq!(ticks_since(5, 8), 3);
+        assert_eq!(ticks_since(8, 5), 0);
     }
 
     #[test]
