@@ -107,21 +107,21 @@ impl EventDevice {
 
     /// Takes the events that have come, and lets new ones come.
     pub fn acknowledge(&self) -> io::Result<()> {
-        let mut ports = [0; 4 * 64];
-        loop {
-            match (&self.file).read(&mut ports) {
-                Ok(count) => {
-                    (&self.file).write_all(&ports[..count])?;
-                    // When there were more, or new ones have come, the device says so by an edge only if it was
-                    // empty before.
-                    if count < ports.len() {
-                        return Ok(());
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+        drain(&self.file)
+    }
+}
+
+/// Reads the numbers of the ports that have had an event and writes them back, which lets the ports call again, until
+/// there are none. Fewer than there was room for are no sign of that: a port that comes while the kernel copies the
+/// others out adds to what it takes for unread, so it makes no edge.
+fn drain(mut device: impl Read + Write) -> io::Result<()> {
+    let mut ports = [0; 4 * 64];
+    loop {
+        match device.read(&mut ports) {
+            Ok(count) => device.write_all(&ports[..count])?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
 }
@@ -159,5 +159,42 @@ impl Drop for EventChannel {
         if let Err(error) = unsafe { ioctl(&self.device.file, Unbind { port: self.port }) } {
             tracing::warn!(%error, "an event channel could not be closed");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ports that come one after the other, each while the one before it is being read.
+    struct Trickle {
+        coming: Vec<u8>,
+        returned: Vec<u8>,
+    }
+
+    impl Read for &mut Trickle {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let Some(port) = self.coming.pop() else { return Err(io::ErrorKind::WouldBlock.into()) };
+            buffer[..4].copy_from_slice(&u32::from(port).to_ne_bytes());
+            Ok(4)
+        }
+    }
+
+    impl Write for &mut Trickle {
+        fn write(&mut self, ports: &[u8]) -> io::Result<usize> {
+            self.returned.extend(ports);
+            Ok(ports.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn ports_that_come_while_others_are_read_are_let_call_again_too() {
+        let mut device = Trickle { coming: vec![3, 2, 1], returned: Vec::new() };
+        drain(&mut device).unwrap();
+        assert_eq!(device.returned, [1u32, 2, 3].map(u32::to_ne_bytes).concat());
     }
 }
