@@ -11,7 +11,8 @@ use guest_kernel::{Exit, println};
 
 guest_kernel::main!(run);
 
-const USAGE: &str = "usage: faults KIND
+const USAGE: &str = "usage: faults [--rank RANK] KIND
+With a rank only that one does it, and the others wait for it in a barrier.
   panic           panic with a message
   null            read through a null pointer
   stack           call without end
@@ -28,7 +29,23 @@ fn run() -> Exit {
     let armci = guest_kernel::armci();
     let words: Vec<&str> = guest_kernel::args().iter().map(|word| word.as_str()).collect();
     println!("rank {} of {}: {}", armci.rank(), armci.size(), words.join(" "));
-    match words[..] {
+    let words = match words[..] {
+        ["--rank", rank, ..] => match rank.parse::<usize>() {
+            Ok(rank) if rank == armci.rank() => &words[2..],
+            Ok(_) => {
+                return match armci.barrier() {
+                    Ok(()) => Exit::SUCCESS,
+                    Err(error) => {
+                        println!("error: {error}");
+                        Exit::FAILURE
+                    }
+                };
+            }
+            Err(_) => return usage(),
+        },
+        _ => &words[..],
+    };
+    match *words {
         ["panic"] => panic!("asked to panic\nwith two lines"),
         ["null"] => read_null(),
         ["stack"] => {

@@ -1,6 +1,6 @@
 //! One QEMU that runs Xen, with its serial console and the line to the agent in its dom0.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -49,6 +49,12 @@ impl Machine {
     /// dom0's part of the memory, in MiB: enough for its file system, the rest is for domUs.
     fn dom0_memory(self) -> u32 {
         (self.memory / 3).clamp(512, 1024)
+    }
+
+    /// The one processor that guests are to run on, if it may be one only. A guest that moves between two of QEMU's
+    /// emulated processors is now and then resumed in a state that is not its own, and ends by a triple fault.
+    fn guest_cpu(self) -> Option<u32> {
+        (self.accelerator == Accelerator::Tcg && self.cpus > 1).then(|| self.cpus - 1)
     }
 }
 
@@ -101,7 +107,10 @@ impl Host {
             .args(["-chardev", &format!("file,id=serial,path=host-{number}.log")])
             .args(["-serial", "chardev:serial"])
             .args(["-kernel", &inputs.xen.name, "-append", &xen_options(machine)])
-            .args(["-initrd", &format!("{} {},{}", inputs.kernel.name, kernel_options(place), inputs.initramfs.name)])
+            .args([
+                "-initrd",
+                &format!("{} {},{}", inputs.kernel.name, kernel_options(place, machine), inputs.initramfs.name),
+            ])
             .args(["-device", "virtio-serial-pci"])
             .args(["-chardev", &format!("socket,id=agent,fd={}", agent.as_raw_fd())])
             .args(["-device", &format!("virtserialport,chardev=agent,name={PORT_NAME}")])
@@ -221,9 +230,13 @@ fn xen_options(machine: Machine) -> String {
     format!("console=com1 com1=115200 dom0_mem={dom0}M,max:{dom0}M bootscrub=0 {fpu} loglvl=warning guest_loglvl=all")
 }
 
-fn kernel_options(place: Place) -> String {
+fn kernel_options(place: Place, machine: Machine) -> String {
     let Place { number, of } = place;
-    format!("console=hvc0 rdinit=/init quiet panic=1 xenolith.host={number} xenolith.hosts={of}")
+    let mut options = format!("console=hvc0 rdinit=/init quiet panic=1 xenolith.host={number} xenolith.hosts={of}");
+    if let Some(cpu) = machine.guest_cpu() {
+        let _ = write!(options, " xenolith.guest_cpu={cpu}");
+    }
+    options
 }
 
 /// The network card, and the cables: host 1 is the middle of a star.
@@ -274,6 +287,14 @@ mod tests {
     fn dom0_gets_enough_and_not_too_much() {
         let dom0 = |memory| Machine { memory, cpus: 1, accelerator: Accelerator::Tcg }.dom0_memory();
         assert_eq!([dom0(1024), dom0(2400), dom0(16384)], [512, 800, 1024]);
+    }
+
+    #[test]
+    fn guests_stay_on_one_emulated_processor() {
+        let on = |accelerator, cpus| Machine { memory: 3072, cpus, accelerator }.guest_cpu();
+        assert_eq!(on(Accelerator::Tcg, 2), Some(1));
+        assert_eq!(on(Accelerator::Tcg, 1), None);
+        assert_eq!(on(Accelerator::Kvm, 2), None);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 #!/bin/bash
-# xenolith: timeout=300
+# xenolith: timeout=240
 # Images and memory that can not work are refused before anything is started, in one line.
 . ./expect.bash
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# xenolith: timeout=400 by-name
+# xenolith: timeout=240
 # A rank that goes wrong: one line names the rank and the cause, the host's other job is unharmed.
 . ./expect.bash
 
@@ -11,14 +11,14 @@ wait_for 40 grep -q "tick 1" /tmp/other.log
 fault() {
     local expected_status=$1 text=$2
     shift 2
-    run pgas run -n 3 --timeout 60 faults.img -- "$@"
+    run pgas run -n 3 --timeout 60 faults.img -- --rank 1 "$@"
     expect_status "$expected_status"
-    expect_last "failed: rank "
+    expect_last "failed: rank 1"
     expect_last "$text"
 }
 
 fault 134 "asked to panic" panic
-:
+expect_last "faults.rs:"
 fault 134 "null pointer" null
 fault 134 "stack overflow" stack
 fault 134 "read-only" text

@@ -1,5 +1,5 @@
 #!/bin/bash
-# xenolith: timeout=500 by-name
+# xenolith: timeout=240
 # A rank that writes garbage into its ring or its attach node fails its own job, with a reason, and harms nobody.
 . ./expect.bash
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# xenolith: timeout=400 by-name
+# xenolith: timeout=240
 # Updates from all ranks at once, none of them lost.
 . ./expect.bash
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# xenolith: timeout=600 by-name
+# xenolith: timeout=240
 # ARMCI's promises, by the same source that runs hosted.
 . ./expect.bash
 

@@ -202,8 +202,9 @@ impl Part for Console {
         LINK.with(|link| *link = found);
         match found {
             // That there was an event is enough to look again.
-            Some(link) => events::bind_quietly(link.port, || ())
-                .map_err(|error| PartError::Xen("cannot bind its port", error)),
+            Some(link) => {
+                events::bind_quietly(link.port, || ()).map_err(|error| PartError::Xen("cannot bind its port", error))
+            }
             None => Ok(()),
         }
     }

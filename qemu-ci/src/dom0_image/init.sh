@@ -28,6 +28,9 @@ until xenstore-read -s / >/dev/null 2>&1; do usleep 20000; done
 xen-init-dom0
 xenconsoled --pid-file=/run/xen/xenconsoled.pid --log=guest --log-dir=/var/log/xen/console
 
+guest_cpu=$(option guest_cpu)
+[ -z "$guest_cpu" ] || echo "vm.cpumask=\"$guest_cpu\"" >>/etc/xen/xl.conf
+
 host=$(option host)
 hostname "host$host"
 ip link set lo up

@@ -1,12 +1,11 @@
 //! What a test script asks for, in comment lines near its top:
 //!
 //! ```text
-//! # xenolith: mem=4096 cpus=2 hosts=2 timeout=300 own-boot by-name
+//! # xenolith: mem=4096 cpus=2 hosts=2 timeout=300 own-boot
 //! ```
 //!
 //! `mem` is each host's memory (MiB, or with M or G), `cpus` its processors, `hosts` their number, `timeout` the script's
-//! time in seconds; `own-boot` wants hosts that no other test has used or will use; `by-name` keeps the script out of a run
-//! of all tests, for what software emulation can not yet be trusted with.
+//! time in seconds; `own-boot` wants hosts that no other test has used or will use.
 
 use std::time::Duration;
 
@@ -34,13 +33,11 @@ pub struct Directives {
     pub timeout: Duration,
     /// Hosts of its own.
     pub own_boot: bool,
-    /// Runs only when it is asked for by name.
-    pub by_name: bool,
 }
 
 impl Default for Directives {
     fn default() -> Self {
-        Self { memory: None, cpus: None, hosts: 1, timeout: DEFAULT_TIME, own_boot: false, by_name: false }
+        Self { memory: None, cpus: None, hosts: 1, timeout: DEFAULT_TIME, own_boot: false }
     }
 }
 
@@ -65,8 +62,7 @@ impl Directives {
             ("hosts", value) => self.hosts = parse_hosts(value).map_err(|why| anyhow!(why))?,
             ("timeout", value) => self.timeout = Duration::from_secs(positive(value)?.into()),
             ("own-boot", "") => self.own_boot = true,
-            ("by-name", "") => self.by_name = true,
-            _ => bail!("only mem=, cpus=, hosts=, timeout=, own-boot and by-name are known"),
+            _ => bail!("only mem=, cpus=, hosts=, timeout= and own-boot are known"),
         }
         Ok(())
     }
@@ -91,15 +87,9 @@ mod tests {
 
     #[test]
     fn everything_can_be_asked_for() {
-        let script = "#!/bin/bash\n# xenolith: mem=4G cpus=3\n# xenolith: hosts=2 timeout=5 own-boot by-name\n";
-        let expected = Directives {
-            memory: Some(4096),
-            cpus: Some(3),
-            hosts: 2,
-            timeout: Duration::from_secs(5),
-            own_boot: true,
-            by_name: true,
-        };
+        let script = "#!/bin/bash\n# xenolith: mem=4G cpus=3\n# xenolith: hosts=2 timeout=5 own-boot\n";
+        let expected =
+            Directives { memory: Some(4096), cpus: Some(3), hosts: 2, timeout: Duration::from_secs(5), own_boot: true };
         assert_eq!(Directives::parse(script).unwrap(), expected);
     }
 

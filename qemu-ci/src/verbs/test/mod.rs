@@ -99,8 +99,7 @@ fn select(tests: Vec<Test>, names: &[String]) -> Result<Vec<Test>> {
         }
     }
     let named = |test: &Test| names.iter().any(|name| plain(name) == test.name);
-    let chosen = |test: &Test| if names.is_empty() { !test.directives.by_name } else { named(test) };
-    Ok(tests.into_iter().filter(chosen).collect())
+    Ok(tests.into_iter().filter(|test| names.is_empty() || named(test)).collect())
 }
 
 /// Runs Xen tests one after another, on as few boots as will do.
