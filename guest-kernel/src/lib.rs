@@ -69,17 +69,19 @@
 //! ```
 //!
 //! Booting *is* being resumed in a new domain: the same calls in the same order as after `xl restore`, so the way back
-//! is tried at every boot. What does not travel (the shared page, event channels, grants, rings, the timer) is made in
+//! is tried at every boot. What does not travel (the shared page, event channels, grants, rings) is made in
 //! `resume`; what does (memory) in `connect`.
 //!
 //! ## Events and suspension
 //!
 //! There is one virtual CPU. Xen injects one interrupt, the upcall, which may come at any instruction and runs on a
-//! stack of its own with the whole FPU state saved. It hands events to the parts, and at its end serves what the
-//! toolstack asks for: a suspension needs no cooperation of the application, which may be computing.
+//! stack of its own with the whole FPU state saved. Only xenstore and the toolstack's suspend port call it: it hands
+//! their events to the parts, and at its end serves what the toolstack asks for. So a suspension needs no cooperation
+//! of the application, which may be computing. All other ports (console, doorbell) stay masked.
 //!
-//! The application waits by `sti; hlt`, which Xen turns into SCHEDOP_block, with no moment between looking and
-//! sleeping in which an event could slip by.
+//! The kernel waits by SCHEDOP_poll, with interrupts off, all ports masked, and a deadline if there is one: that needs
+//! neither an interrupt nor a timer, and has no moment between looking and sleeping in which an event could slip by.
+//! What has come is dealt with when the poll returns, a suspension too.
 //!
 //! ## The end
 //!

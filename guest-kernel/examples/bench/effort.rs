@@ -62,7 +62,8 @@ impl Effort {
     ) -> Result<Sample, E> {
         let start = now();
         let spent = || now().saturating_sub(start);
-        // The search for the batch's size warms up.
+        // The first operation of all may cost a thousand times what the others do, where code is translated when it first runs.
+        batch(1)?;
         let mut count = 1;
         let mut last = batch(count)?;
         while last < self.batch / 2 && spent() < self.row / 4 && count < MOST_OPERATIONS {

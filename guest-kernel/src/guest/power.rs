@@ -2,7 +2,8 @@
 //!
 //! The toolstack asks for a suspension by an event on a port that we publish, or, as for switching off, by writing
 //! a word to `control/shutdown`, which we acknowledge by emptying it. Either way it is answered at the end of the
-//! upcall that brought the request, so whatever the application is doing, also computing, does not matter.
+//! upcall or the wait in which the request came, so whatever the application is doing, also computing, does not
+//! matter.
 
 use alloc::format;
 use core::sync::atomic::{AtomicU8, Ordering};
