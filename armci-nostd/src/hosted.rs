@@ -2,6 +2,7 @@
 
 use core::alloc::Layout as AllocLayout;
 use core::cell::RefCell;
+use core::hint::spin_loop;
 use core::ptr::NonNull;
 use std::io::{IoSlice, Read};
 use std::mem::MaybeUninit;
@@ -24,6 +25,11 @@ use crate::wire::{PROTOCOL_VERSION, RuntimeArea};
 
 /// Bytes of a rank's window where `$XENOLITH_MEM` does not say. They cost nothing until they are used.
 const DEFAULT_WINDOW: usize = 256 << 20;
+
+/// Looks at the ring between which a waiting rank only spins.
+const SPINS: u32 = 10;
+/// Looks before it blocks.
+const LOOKS: u32 = 100;
 
 /// Why a process could not become a rank.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +69,7 @@ pub fn attach() -> Result<Armci, AttachError> {
         Some(_) => number("XENOLITH_MEM")?,
         None => DEFAULT_WINDOW,
     };
-    let port = HostedPort::connect(Path::new(&socket), job, rank, size, window)?;
+    let port = HostedPort::connect(Path::new(&socket), job, rank, window)?;
     Ok(Armci::attach(rank, size, Box::new(port))?)
 }
 
@@ -88,11 +94,10 @@ struct HostedPort {
     rank_bell: OwnedFd,
     /// Closes when the proxy dies.
     socket: UnixStream,
-    spin_budget: u32,
 }
 
 impl HostedPort {
-    fn connect(socket: &Path, job: String, rank: usize, size: usize, len: usize) -> Result<Self, AttachError> {
+    fn connect(socket: &Path, job: String, rank: usize, len: usize) -> Result<Self, AttachError> {
         let len = len.max(2 * size_of::<RuntimeArea>()).next_multiple_of(4096);
         let memory = memfd_create("xenolith-window", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
             .map_err(system("create the rank's window"))?;
@@ -137,11 +142,8 @@ impl HostedPort {
         if let AttachReply::Refused(reason) = control::decode(&body)? {
             return Err(AttachError::Refused(reason));
         }
-        // Spinning helps only while every rank and the proxy have a processor each.
-        let processors = thread::available_parallelism().map_or(1, usize::from);
-        let spin_budget = if size < processors { 5000 } else { 50 };
         let window = start.addr()..start.addr() + len;
-        Ok(Self { area, window, heap: RefCell::new(heap), proxy_bell, rank_bell, socket: stream, spin_budget })
+        Ok(Self { area, window, heap: RefCell::new(heap), proxy_bell, rank_bell, socket: stream })
     }
 }
 
@@ -181,8 +183,15 @@ unsafe impl Port for HostedPort {
         Ok(())
     }
 
-    fn spin_budget(&self) -> u32 {
-        self.spin_budget
+    fn pause(&self, looks: u32) -> bool {
+        // Rank and proxy often share a processor, however many there are: the kernel likes to wake where it is.
+        // There a rank that spins keeps the proxy from doing what it spins for.
+        if looks < SPINS {
+            spin_loop();
+        } else {
+            thread::yield_now();
+        }
+        looks < LOOKS
     }
 
     fn contains(&self, address: usize, len: usize) -> bool {

@@ -186,16 +186,15 @@ impl Link {
     /// whose writer rings this rank's doorbell afterwards.
     pub fn wait_until(&self, mut ready: impl FnMut() -> bool) -> Result<(), Error> {
         let bell = Bell(&self.area.header.rank_asleep.0);
-        let mut spins = self.port.spin_budget();
+        let mut looks = 0;
         loop {
             self.drain()?;
             if ready() {
                 return Ok(());
             }
             self.check_alive()?;
-            if spins > 0 {
-                spins -= 1;
-                spin_loop();
+            if self.port.pause(looks) {
+                looks += 1;
                 continue;
             }
             bell.arm();

@@ -25,8 +25,8 @@ pub unsafe trait Port {
     /// Blocks until the rank's own doorbell has rung since the last call. May return early.
     fn wait(&self) -> Result<(), ProxyGone>;
 
-    /// How often to look before blocking. Zero where spinning only takes the processor from the proxy.
-    fn spin_budget(&self) -> u32;
+    /// A short pause after `looks` looks that found nothing. False where it is better to block than to look again.
+    fn pause(&self, looks: u32) -> bool;
 
     /// Whether the bytes at `address` lie in the window, so that the proxy can reach them.
     fn contains(&self, address: usize, len: usize) -> bool;
