@@ -116,6 +116,18 @@ pub enum Error {
         /// Its own last word.
         why: String,
     },
+    /// A domain that needs more grants than usual could not be created.
+    #[error(
+        "{source}: {memory_mib} MiB take {frames} grant frames, so boot Xen with gnttab_max_frames={frames} or more"
+    )]
+    GrantFrames {
+        /// What the tool said.
+        source: Box<Error>,
+        /// The rank's memory.
+        memory_mib: u64,
+        /// Frames for that.
+        frames: u64,
+    },
     /// xenstore answered with an error.
     #[error("xenstore: {operation} {path}: {code}")]
     Store {

@@ -1,6 +1,6 @@
 #!/bin/bash
 # xenolith: timeout=240
-# Images and memory that can not work are refused before anything is started, in one line.
+# Images and memory that can not work are refused, nearly always before anything is started, in one line.
 . ./expect.bash
 
 good=$XENOLITH_IMAGES/hello.img
@@ -31,6 +31,16 @@ refused "memory" -n 4 --mem 1M hello.img
 refused "free memory" -n 100 --mem 1G hello.img
 refused "0" -n 0 hello.img
 rm -f $bad
+
+# More than Xen grants: its tools only say "Invalid argument".
+run pgas run -n 2 --mem 600M hello.img
+expect_status 123
+expect_last "gnttab_max_frames=302"
+no_domains pgas- || fail "a domain is left"
+
+# Large ranks work.
+run pgas run -n 2 --mem 200M hello.img
+expect_status 0
 
 # More memory than the application can have is its own error, and names the rank.
 run pgas run -n 2 --mem 8M cg.img -- --class A

@@ -165,12 +165,13 @@ impl Domains {
             let (configs, next) = (configs.clone(), next.clone());
             let (stopping, events) = (self.stopping.clone(), self.events.clone());
             let token = self.record.join(CREATING);
+            let memory_mib = self.spec.memory / MIB;
             let create = move || {
                 while !stopping.load(Ordering::Relaxed) {
                     let rank = next.fetch_add(1, Ordering::Relaxed);
                     let Some(config) = configs.get(rank as usize) else { break };
                     let _ = events.send(Event::Begun { rank, at: Instant::now() });
-                    if let Err(error) = create_domain(config, &token) {
+                    if let Err(error) = create_domain(config, &token, memory_mib) {
                         let _ = events.send(Event::NotCreated { rank, error });
                     }
                 }
@@ -203,10 +204,14 @@ impl Domains {
     }
 }
 
-fn create_domain(config: &Path, token: &Path) -> Result<()> {
+fn create_domain(config: &Path, token: &Path, memory_mib: u64) -> Result<()> {
     let token = File::open(token).context(|| format!("open {}", token.display()))?;
     token.lock_shared().context(|| "lock the job's record")?;
-    xl::create(config, token)
+    xl::create(config, token).map_err(|error| match xl::more_grant_frames(memory_mib) {
+        // Xen's tools say no more than "Invalid argument".
+        Some(frames) => Error::GrantFrames { source: Box::new(error), memory_mib, frames },
+        None => error,
+    })
 }
 
 impl Ranks for Domains {

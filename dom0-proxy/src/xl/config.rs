@@ -45,9 +45,7 @@ impl DomainConfig<'_> {
             let _ = writeln!(text, "ramdisk = {}", quote(path(ramdisk)?));
         }
         let _ = writeln!(text, "cmdline = {}", quote(&self.command_line()?));
-        let grants = memory_mib * 256 + OTHER_GRANTS;
-        let frames = grants.div_ceil(GRANTS_A_FRAME);
-        if frames > DEFAULT_GRANT_FRAMES {
+        if let Some(frames) = more_grant_frames(*memory_mib) {
             let _ = writeln!(text, "max_grant_frames = {frames}");
         }
         for event in ["on_poweroff", "on_reboot", "on_watchdog", "on_crash", "on_soft_reset"] {
@@ -69,6 +67,12 @@ impl DomainConfig<'_> {
         }
         Ok(line)
     }
+}
+
+/// How many frames of grants a rank of so much memory needs, if those are more than a domain has by default.
+pub fn more_grant_frames(memory_mib: u64) -> Option<u64> {
+    let grants = memory_mib * 256 + OTHER_GRANTS;
+    Some(grants.div_ceil(GRANTS_A_FRAME)).filter(|frames| *frames > DEFAULT_GRANT_FRAMES)
 }
 
 fn path(path: &Path) -> Result<&str> {

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-pub use config::DomainConfig;
+pub use config::{DomainConfig, more_grant_frames};
 pub use listing::{Domain, Shutdown};
 
 use crate::error::{Context, Error, Result};
