@@ -186,12 +186,12 @@ unsafe impl Port for HostedPort {
     fn pause(&self, looks: u32) -> bool {
         // Rank and proxy often share a processor, however many there are: the kernel likes to wake where it is.
         // There a rank that spins keeps the proxy from doing what it spins for.
-        if looks < SPINS {
-            spin_loop();
-        } else {
-            thread::yield_now();
+        match looks {
+            0..SPINS => spin_loop(),
+            SPINS..LOOKS => thread::yield_now(),
+            LOOKS.. => return false,
         }
-        looks < LOOKS
+        true
     }
 
     fn contains(&self, address: usize, len: usize) -> bool {

@@ -21,6 +21,7 @@ With a rank only that one does it, and the others wait for it in a barrier.
   divide          divide by zero, past the compiler's check
   privileged      use a non-canonical address
   memory          allocate more than there is
+  spurious        (in Xen) the upcall's interrupt while interrupts are off: no fault, it is ignored
   exit N          exit with status N
   compute [N]     compute N million steps and print a checksum, or compute for ever";
 
@@ -56,6 +57,7 @@ fn run() -> Exit {
         ["divide"] => divide_by_zero(),
         ["privileged"] => read_non_canonical(),
         ["memory"] => println!("{} bytes", Vec::<u8>::with_capacity(black_box(1 << 46)).capacity()),
+        ["spurious"] => spurious_interrupts(),
         ["exit", status] => match status.parse::<i32>() {
             Ok(status) => return Exit::from(status),
             Err(_) => return usage(),
@@ -102,6 +104,16 @@ fn execute_data() {
     // SAFETY: none: this is to fault; if it does not, the data are a return instruction.
     unsafe { core::arch::asm!("call {}", in(reg) CODE.as_ptr(), clobber_abi("C")) };
     println!("executed data");
+}
+
+/// Emulated processors have been seen to deliver an interrupt twice.
+fn spurious_interrupts() {
+    #[cfg(xenolith_guest)]
+    for _ in 0..1000 {
+        // SAFETY: the upcall's vector; its stub leaves all registers as they are, and runs on a stack of its own.
+        unsafe { core::arch::asm!("pushfq", "cli", "int 0x30", "popfq") };
+    }
+    println!("still here");
 }
 
 fn divide_by_zero() {

@@ -28,6 +28,10 @@ fault 134 "protection" privileged
 fault 134 "memory" memory
 fault 7 "exited with status 7" exit 7
 
+run pgas run -n 3 --timeout 60 faults.img -- spurious
+expect_status 0
+expect "[2] still here"
+
 run pgas run -n 3 --timeout 5 faults.img -- compute
 expect_status 124
 

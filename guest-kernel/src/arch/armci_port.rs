@@ -29,7 +29,7 @@ unsafe impl Port for GuestPort {
     }
 
     fn pause(&self, looks: u32) -> bool {
-        // A domain has one CPU of its own only if the host has that many.
+        // Not for long: a domain has a processor of its own only if the host has that many.
         core::hint::spin_loop();
         looks < 256
     }

@@ -83,6 +83,15 @@ global_asm!(
     "ud2",
     // The upcall: any instruction may be interrupted, so everything that Rust may change is kept.
     "xenolith_upcall:",
+    // QEMU's emulated SVM may deliver an interrupt a second time, also while interrupts are off: that one is not meant.
+    // The processor then writes over the frame at the top of the stack, so the handler works on a copy below it.
+    "test byte ptr [rsp + 17], 2", // the interrupt flag in the frame
+    "jz 6f",
+    "push [rsp + 32]", // stack segment
+    "push [rsp + 32]", // stack pointer
+    "push [rsp + 32]", // flags
+    "push [rsp + 32]", // code segment
+    "push [rsp + 32]", // instruction pointer
     "push rbp",
     "mov rbp, rsp",
     "push rax",
@@ -93,8 +102,7 @@ global_asm!(
     "push r8",
     "push r9",
     "push r10",
-    "push r11",
-    "push r12", // not needed, but the stack has to be aligned: 5 words by the processor, 11 by us
+    "push r11", // an even number of words in all, as the call needs
     "cld",
     "mov rdi, [{SAVE_AREA}]",
     "mov eax, -1",
@@ -122,7 +130,6 @@ global_asm!(
     "4:",
     "fxrstor64 [rdi]",
     "5:",
-    "pop r12",
     "pop r11",
     "pop r10",
     "pop r9",
@@ -133,6 +140,7 @@ global_asm!(
     "pop rcx",
     "pop rax",
     "pop rbp",
+    "6:",
     "iretq",
     ".popsection",
     EXCEPTIONS = const EXCEPTIONS,
