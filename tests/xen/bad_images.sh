@@ -1,5 +1,5 @@
 #!/bin/bash
-# xenolith: timeout=240
+# xenolith: timeout=400
 # Images and memory that can not work are refused, nearly always before anything is started, in one line.
 . ./expect.bash
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# xenolith: timeout=240
+# xenolith: timeout=400
 # The daemon is killed in the middle of a job: pgas says so, no domain is left, and the next job works.
 . ./expect.bash
 

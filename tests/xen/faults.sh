@@ -1,5 +1,5 @@
 #!/bin/bash
-# xenolith: timeout=240
+# xenolith: timeout=400
 # A rank that goes wrong: one line names the rank and the cause, the host's other job is unharmed.
 . ./expect.bash
 

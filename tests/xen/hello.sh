@@ -1,5 +1,5 @@
 #!/bin/bash
-# xenolith: timeout=240
+# xenolith: timeout=400
 # The smallest application: by pgas on 1 and 4 ranks, and by plain xl.
 . ./expect.bash
 

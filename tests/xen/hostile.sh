@@ -1,5 +1,5 @@
 #!/bin/bash
-# xenolith: timeout=240
+# xenolith: timeout=400
 # A rank that writes garbage into its ring or its attach node fails its own job, with a reason, and harms nobody.
 . ./expect.bash
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# xenolith: timeout=240
+# xenolith: timeout=400
 # Sixteen ranks of 8 MiB on one host.
 . ./expect.bash
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# xenolith: timeout=240
+# xenolith: timeout=400
 # Updates from all ranks at once, none of them lost.
 . ./expect.bash
 

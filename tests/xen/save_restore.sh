@@ -1,5 +1,5 @@
 #!/bin/bash
-# xenolith: timeout=240
+# xenolith: timeout=400
 # A guest survives xl save -c (it goes on in the same domain) and xl save with xl restore (in a new one): one that
 # waits for its clock, and one that only computes.
 . ./expect.bash

@@ -1,5 +1,5 @@
 #!/bin/bash
-# xenolith: timeout=240
+# xenolith: timeout=400
 # ARMCI's promises, by the same source that runs hosted.
 . ./expect.bash
 
