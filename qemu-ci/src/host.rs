@@ -227,7 +227,7 @@ fn xen_options(machine: Machine) -> String {
     // Switching the FPU lazily, as Xen does on AMD, goes wrong on QEMU's emulated SVM: guests and dom0 get each other's
     // vector registers.
     let fpu = "spec-ctrl=eager-fpu";
-    // Ranks may have up to 500 MiB: Xen as it comes allows 64 frames, which is 128.
+    // Ranks may have up to 500 MiB: the 64 frames that Xen allows by itself do for 124.
     let grants = "gnttab_max_frames=256";
     format!(
         "console=com1 com1=115200 dom0_mem={dom0}M,max:{dom0}M bootscrub=0 {fpu} {grants} loglvl=warning guest_loglvl=all"

@@ -207,10 +207,12 @@ impl Domains {
 fn create_domain(config: &Path, token: &Path, memory_mib: u64) -> Result<()> {
     let token = File::open(token).context(|| format!("open {}", token.display()))?;
     token.lock_shared().context(|| "lock the job's record")?;
-    xl::create(config, token).map_err(|error| match xl::more_grant_frames(memory_mib) {
-        // Xen's tools say no more than "Invalid argument".
-        Some(frames) => Error::GrantFrames { source: Box::new(error), memory_mib, frames },
-        None => error,
+    xl::create(config, token).map_err(|error| match (&error, xl::more_grant_frames(memory_mib)) {
+        // That is all that Xen's tools say of it.
+        (Error::Tool { why, .. }, Some(frames)) if why == "Invalid argument" => {
+            Error::GrantFrames { source: Box::new(error), memory_mib, frames }
+        }
+        _ => error,
     })
 }
 

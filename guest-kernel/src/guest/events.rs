@@ -56,7 +56,7 @@ fn add(binding: Binding) -> Result<()> {
 
 /// Forgets that a port has an event pending; whether it had.
 pub(super) fn clear(port: Port) -> bool {
-    shared_info().is_some_and(|info| set_bit(&info.evtchn_pending, port, false))
+    shared_info().is_some_and(|info| write_bit(&info.evtchn_pending, port, false))
 }
 
 /// Waits until a bound port has an event, or until the deadline (system time in nanoseconds; 0 is none). With
@@ -116,15 +116,15 @@ fn mask(binding: &Binding, masked: bool) {
     if binding.calls
         && let Some(info) = shared_info()
     {
-        set_bit(&info.evtchn_mask, binding.port, masked);
+        write_bit(&info.evtchn_mask, binding.port, masked);
     }
 }
 
-/// Sets or clears a port's bit; what it was. A port that has none has it clear.
-fn set_bit(words: &[AtomicU64], port: Port, set: bool) -> bool {
+/// Makes a port's bit `value`; what it was. A port that has none has it clear.
+fn write_bit(words: &[AtomicU64], port: Port, value: bool) -> bool {
     let bit = 1 << (port.0 % 64);
     let Some(word) = words.get(port.0 as usize / 64) else { return false };
-    let before = if set { word.fetch_or(bit, Ordering::SeqCst) } else { word.fetch_and(!bit, Ordering::SeqCst) };
+    let before = if value { word.fetch_or(bit, Ordering::SeqCst) } else { word.fetch_and(!bit, Ordering::SeqCst) };
     before & bit != 0
 }
 

@@ -1,4 +1,4 @@
-//! Event channels: one-bit signals between domains, and from Xen (`event_channel.h`).
+//! Event channels: one-bit signals between domains (`event_channel.h`).
 
 use crate::{DomainId, Error, Hypercall, Number, Result, with_argument};
 
@@ -8,21 +8,8 @@ use crate::{DomainId, Error, Hypercall, Number, Result, with_argument};
 #[repr(transparent)]
 pub struct Port(pub u32);
 
-/// An interrupt that Xen makes up (`xen.h`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Virq {
-    /// A virtual CPU's timer has expired.
-    #[doc(alias = "VIRQ_TIMER")]
-    Timer = 0,
-    /// Someone asks the guest to print its state.
-    #[doc(alias = "VIRQ_DEBUG")]
-    Debug = 1,
-}
-
 mod operation {
     pub(super) const BIND_INTERDOMAIN: u32 = 0;
-    pub(super) const BIND_VIRQ: u32 = 1;
     pub(super) const CLOSE: u32 = 3;
     pub(super) const SEND: u32 = 4;
     pub(super) const ALLOC_UNBOUND: u32 = 6;
@@ -71,24 +58,6 @@ pub fn bind_interdomain(xen: &(impl Hypercall + ?Sized), remote: DomainId, remot
     Ok(argument.local_port)
 }
 
-#[doc(alias = "evtchn_bind_virq")]
-#[repr(C)]
-struct BindVirq {
-    virq: Virq,
-    vcpu: u32,
-    port: Port,
-}
-
-const _: () = assert!(size_of::<BindVirq>() == 12);
-
-/// Makes a port that carries one of Xen's own interrupts to a virtual CPU.
-#[doc(alias = "EVTCHNOP_bind_virq")]
-pub fn bind_virq(xen: &(impl Hypercall + ?Sized), virq: Virq, vcpu: u32) -> Result<Port> {
-    let mut argument = BindVirq { virq, vcpu, port: Port(0) };
-    call(xen, operation::BIND_VIRQ, &mut argument)?;
-    Ok(argument.port)
-}
-
 /// Closes a port.
 #[doc(alias = "EVTCHNOP_close")]
 pub fn close(xen: &(impl Hypercall + ?Sized), mut port: Port) -> Result<()> {
@@ -128,13 +97,6 @@ mod tests {
         let call = xen.next();
         assert_eq!(call.arguments[0], 0);
         assert_eq!(call.structure, [7, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0]);
-    }
-
-    #[test]
-    fn a_timer_port_is_asked_for_by_number() {
-        let xen = Recorder::new(0, 12).replying(8, &2u32.to_le_bytes());
-        assert_eq!(bind_virq(&xen, Virq::Timer, 0), Ok(Port(2)));
-        assert_eq!(xen.next().arguments[0], 1);
     }
 
     #[test]

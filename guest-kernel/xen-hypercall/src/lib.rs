@@ -46,7 +46,6 @@ pub mod page;
 pub mod sched_op;
 pub mod shared_info;
 pub mod start_info;
-pub mod vcpu_op;
 pub mod xen_version;
 
 pub use error::{Error, Result};
@@ -67,9 +66,6 @@ pub enum Number {
     /// Sharing pages with other domains.
     #[doc(alias = "__HYPERVISOR_grant_table_op")]
     GrantTableOp = 20,
-    /// Timers and areas of a virtual CPU.
-    #[doc(alias = "__HYPERVISOR_vcpu_op")]
-    VcpuOp = 24,
     /// Blocking, yielding, shutting down.
     #[doc(alias = "__HYPERVISOR_sched_op")]
     SchedOp = 29,

@@ -32,7 +32,6 @@ pub enum Resumed {
 
 mod operation {
     pub(super) const YIELD: u32 = 0;
-    pub(super) const BLOCK: u32 = 1;
     pub(super) const SHUTDOWN: u32 = 2;
     pub(super) const POLL: u32 = 3;
 }
@@ -42,17 +41,6 @@ mod operation {
 pub fn yield_now(xen: &(impl Hypercall + ?Sized)) {
     // SAFETY: the operation takes no argument.
     unsafe { xen.call(Number::SchedOp, [u64::from(operation::YIELD), 0, 0, 0, 0]) };
-}
-
-/// Stops the virtual CPU until an event is delivered.
-///
-/// A hardware-assisted guest that has interrupts off, or calls this right behind `sti`, does not see an event that
-/// came before: Xen takes it for undeliverable. `sti; hlt` does the same as this call without the race, because Xen
-/// ends the shadow of `sti` before it looks.
-#[doc(alias = "SCHEDOP_block")]
-pub fn block(xen: &(impl Hypercall + ?Sized)) {
-    // SAFETY: the operation takes no argument.
-    unsafe { xen.call(Number::SchedOp, [u64::from(operation::BLOCK), 0, 0, 0, 0]) };
 }
 
 #[doc(alias = "sched_poll")]

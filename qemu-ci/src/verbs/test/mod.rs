@@ -98,8 +98,8 @@ fn select(tests: Vec<Test>, names: &[String]) -> Result<Vec<Test>> {
             bail!("there is no test {name}; there are {}", known.join(", "));
         }
     }
-    let named = |test: &Test| names.iter().any(|name| plain(name) == test.name);
-    Ok(tests.into_iter().filter(|test| names.is_empty() || named(test)).collect())
+    let chosen = |test: &Test| names.is_empty() || names.iter().any(|name| plain(name) == test.name);
+    Ok(tests.into_iter().filter(chosen).collect())
 }
 
 /// Runs Xen tests one after another, on as few boots as will do.
