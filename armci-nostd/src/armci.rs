@@ -1,27 +1,37 @@
-//! The operations.
+//! A rank: attaching, memory of its own, fences.
 
 use core::alloc::Layout;
-use core::cell::{Cell, OnceCell};
-use core::marker::PhantomData;
-use core::ptr::{self, NonNull};
+use core::cell::{Cell, OnceCell, RefCell};
+use core::ops::Range;
+use core::ptr::NonNull;
 use std::alloc::{alloc_zeroed, dealloc};
 use std::prelude::v1::*;
 
 use zerocopy::IntoBytes;
 
-use crate::element::{Accumulate, Element, RmwWord};
-use crate::global::{Global, GlobalPtr, Part};
-use crate::link::{Link, Ticket};
-use crate::memory::{self, Fault, Window};
+use crate::direct::Neighbour;
+use crate::gate::CLOSED;
+use crate::group::Group;
+use crate::link::Link;
+use crate::memory::Fault;
+use crate::message::Post;
 use crate::nonblocking::Nonblocking;
-use crate::port::{Port, ProxyGone};
+use crate::port::{Awaited, Port, ProxyGone, View};
 use crate::ring::IndexJumped;
-use crate::wire::request::{ALL_RANKS, INLINE_BYTES};
-use crate::wire::{Flags, Opcode, Request};
+use crate::wire::request::ALL_RANKS;
+use crate::wire::{Mailbox, Opcode, Request};
 
 /// What can go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
+    /// No rank has this number.
+    #[error("no rank {rank} in a job of {size}")]
+    NoRank {
+        /// What was asked for.
+        rank: usize,
+        /// Ranks in the job.
+        size: usize,
+    },
     /// More elements than there are from the given place to the end of the target's part.
     #[error("{len} elements do not fit into the {room} at that place of rank {rank}")]
     OutOfBounds {
@@ -32,15 +42,44 @@ pub enum Error {
         /// Elements there.
         room: usize,
     },
+    /// A shape whose counts, strides or pieces do not go together.
+    #[error("{0}")]
+    Shape(&'static str),
     /// A rank could not allocate its part.
     #[error("no room for a collective allocation: {bytes} bytes asked for by this rank; give ranks more memory")]
     OutOfMemory {
         /// What this rank asked for.
         bytes: usize,
     },
-    /// Accumulate and read-modify-write need an aligned place.
+    /// The operation is not one that can be done there.
     #[error("{0}")]
     Refused(Fault),
+    /// A list of ranks that is not one of a group, or a group that cannot be made now.
+    #[error("{0}")]
+    Group(&'static str),
+    /// There is no such mutex, or it is not in the state that the call needs.
+    #[error("mutex {mutex} of rank {rank} {problem}")]
+    Mutex {
+        /// The mutex.
+        mutex: usize,
+        /// The rank that has it.
+        rank: usize,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// A message is longer than the place for it. It has not been taken.
+    #[error("a message of {len} bytes from rank {from} does not fit into {room} bytes")]
+    MessageTooLong {
+        /// The sender.
+        from: usize,
+        /// Its length.
+        len: usize,
+        /// Bytes that there is room for.
+        room: usize,
+    },
+    /// What is waited for can only come from another rank, and there is none.
+    #[error("this rank is alone: what it waits for will never come")]
+    NobodyElse,
     /// The job has failed, by whatever rank; the proxy has said why to the user.
     #[error("the job has failed")]
     JobFailed,
@@ -57,42 +96,36 @@ pub enum Error {
 
 /// A rank of a job: what `ARMCI_Init` makes.
 ///
-/// It belongs to one thread. Collective calls (`malloc`, `free`, `barrier`, `broadcast`, `reduce`,
-/// `finalize`) must be made by all ranks in the same order.
+/// It belongs to one thread. Collective calls (`malloc`, `free`, `barrier`, `broadcast`, `reduce`, `create_mutexes`, `finalize`) must
+/// be made by all ranks in the same order.
+///
+/// Memory of ranks on the same host is reached directly, by copies and atomics; other memory, and all memory while the
+/// proxy has closed the [gate](crate::gate), by the proxy.
 pub struct Armci {
-    rank: u32,
-    size: u32,
-    pub(crate) way: Way,
-    /// Barriers done.
-    pub(crate) barriers: Cell<u64>,
-    /// Chunks that collectives have moved.
-    pub(crate) chunks: Cell<u64>,
-    /// Whether anything was put or accumulated since the last fence on all ranks.
-    unfenced: Cell<bool>,
+    pub(crate) rank: u32,
+    pub(crate) size: u32,
+    /// The way to the proxy. None for the only rank of a job without one.
+    pub(crate) link: Option<Link>,
+    /// The epoch of this rank's mappings of its neighbours.
+    pub(crate) epoch: u32,
+    /// By rank: those whose memory can be reached directly, this one included.
+    pub(crate) neighbours: Vec<Option<Neighbour>>,
+    /// By rank: the addresses that others may touch.
+    pub(crate) public: Vec<Range<u64>>,
+    /// By rank: its host, numbered by the first rank on it.
+    pub(crate) hosts: Vec<u32>,
+    /// All ranks.
+    pub(crate) world: Group,
+    pub(crate) post: Post,
+    /// Whether the proxy was asked to put or accumulate anything since the last fence on all ranks.
+    pub(crate) unfenced: Cell<bool>,
     /// A piece of the window through which data goes that the proxy can not reach.
-    bounce: OnceCell<(NonNull<u8>, Layout)>,
+    pub(crate) bounce: OnceCell<(NonNull<u8>, Layout)>,
+    /// Notifications, by their other side.
+    pub(crate) notices: RefCell<Option<crate::flag::Notices>>,
+    /// The mailbox of a rank without a proxy.
+    _own_mailbox: Option<Box<Mailbox>>,
 }
-
-/// How operations are done.
-#[expect(clippy::large_enum_variant, reason = "a program has one, and every operation goes through it")]
-pub(crate) enum Way {
-    /// There is one rank and no proxy: here and now, on the rank's own memory.
-    Alone(Window),
-    /// By the proxy.
-    Proxy(Link),
-}
-
-/// An operation under way.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Started {
-    /// Done already, with the completion's value.
-    Done(u64),
-    /// With the proxy.
-    UnderWay(Ticket),
-}
-
-/// Bytes that go through the bounce buffer at a time.
-const BOUNCE: usize = 128 * 1024;
 
 impl core::fmt::Debug for Armci {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -102,26 +135,104 @@ impl core::fmt::Debug for Armci {
 
 impl Armci {
     /// Rank `rank` of `size`, attached through `port`. Waits until the proxy has attached the job.
+    ///
+    /// # Panics
+    /// If `rank` is not below `size`.
     pub fn attach(rank: usize, size: usize, port: Box<dyn Port>) -> Result<Self, Error> {
-        Ok(Self::new(rank, size, Way::Proxy(Link::attach(port)?)))
+        let mut armci = Self::new(rank, size, Some(Link::attach(port)?), None);
+        armci.get_to_know()?;
+        armci.prepare_notices()?;
+        Ok(armci)
     }
 
     /// The only rank of a job without a proxy.
     pub fn alone() -> Self {
-        Self::new(0, 1, Way::Alone(Window::everything()))
+        // On the heap from the start, where it stays.
+        let mailbox = Box::new(Mailbox::new());
+        let mut armci = Self::new(0, 1, None, Some(mailbox));
+        let own = Neighbour::new(armci.own_mailbox());
+        // Only places that the rank has allocated itself may be asked for; nothing is checked but that they are not null.
+        let everything = 1..u64::MAX;
+        own.add(everything.clone(), NonNull::without_provenance(core::num::NonZero::<usize>::MIN));
+        armci.neighbours = vec![Some(own)];
+        armci.public = vec![everything];
+        armci.hosts = vec![0];
+        // With enough memory for one word this can not fail.
+        let _ = armci.prepare_notices();
+        armci
     }
 
-    fn new(rank: usize, size: usize, way: Way) -> Self {
+    fn new(rank: usize, size: usize, link: Option<Link>, own_mailbox: Option<Box<Mailbox>>) -> Self {
         assert!(rank < size, "rank {rank} in a job of {size}");
         Self {
             rank: rank as u32,
             size: size as u32,
-            way,
-            barriers: Cell::new(0),
-            chunks: Cell::new(0),
+            link,
+            epoch: CLOSED,
+            neighbours: Vec::new(),
+            public: Vec::new(),
+            hosts: Vec::new(),
+            world: Group::world(rank, size),
+            post: Post::default(),
             unfenced: Cell::new(false),
             bounce: OnceCell::new(),
+            notices: RefCell::new(None),
+            _own_mailbox: own_mailbox,
         }
+    }
+
+    /// Exchanges with all ranks what each must know of the others. Up to here everything goes through the proxy.
+    fn get_to_know(&mut self) -> Result<(), Error> {
+        let (rank, size) = (self.rank(), self.size());
+        let header = &self.link()?.area().header;
+        let host = header.host.load(core::sync::atomic::Ordering::Relaxed);
+        let epoch = header.gate.0.load(core::sync::atomic::Ordering::Acquire);
+        let port = self.link()?.port();
+        let public = port.public();
+        let mut known = vec![[0u64; 4]; size];
+        known[rank] = [public.start, public.end, host.into(), port.identity()];
+        self.world.gather(self, known.as_mut_bytes())?;
+
+        let port = self.link()?.port();
+        let same_host = |other: usize| known[other][2] == known[rank][2];
+        port.meet(&known.iter().map(|known| known[3]).collect::<Vec<_>>());
+        // Where no view comes of itself the mailboxes are shared piece by piece.
+        let own = self.own_mailbox();
+        let mut tokens = vec![0u64; size];
+        if port.page().is_some() {
+            tokens[rank] = port.share(own.cast(), size_of::<Mailbox>()).map_or(0, |token| token + 1);
+            self.world.gather(self, tokens.as_mut_bytes())?;
+        }
+        let port = self.link()?.port();
+        let neighbour = |other: usize| {
+            if other == rank {
+                return Some(View { mailbox: own, public: NonNull::new(public.start as *mut u8) });
+            }
+            let by_token = || {
+                let mailbox = port.map(other, size_of::<Mailbox>(), tokens[other].checked_sub(1)?)?.cast();
+                Some(View { mailbox, public: None })
+            };
+            Some(other).filter(|_| same_host(other)).and_then(|_| port.view(other).or_else(by_token))
+        };
+        let neighbours = (0..size)
+            .map(|other| {
+                let view = neighbour(other)?;
+                let neighbour = Neighbour::new(view.mailbox);
+                if let Some(here) = view.public {
+                    neighbour.add(known[other][0]..known[other][1], here);
+                }
+                Some(neighbour)
+            })
+            .collect();
+        self.hosts = known
+            .iter()
+            .map(|one| known.iter().position(|other| other[2] == one[2]).unwrap_or_default() as u32)
+            .collect();
+        self.public = known.iter().map(|known| known[0]..known[1]).collect();
+        self.neighbours = neighbours;
+        self.epoch = epoch;
+        // Nobody goes on before everybody can be reached by everybody.
+        self.barrier()
     }
 
     /// This rank's number, from 0.
@@ -134,12 +245,33 @@ impl Armci {
         self.size as usize
     }
 
+    /// All ranks, as a group.
+    pub fn world(&self) -> &Group {
+        &self.world
+    }
+
+    /// The host of a rank: the number of the first rank on it. Ranks of one host make a *domain* of ARMCI, within which memory is
+    /// reached directly.
+    ///
+    /// # Errors
+    /// [`Error::NoRank`].
+    pub fn host_of(&self, rank: usize) -> Result<usize, Error> {
+        self.check_rank(rank).map(|_| self.hosts[rank] as usize)
+    }
+
+    /// Whether the memory of `rank` is mapped here, so that it is reached without the proxy while the gate is open.
+    pub fn reaches(&self, rank: usize) -> bool {
+        self.neighbours.get(rank).is_some_and(Option::is_some)
+    }
+
     /// The way to the proxy, if there is one: for programs that speak the ring themselves, to try it.
     pub fn port(&self) -> Option<&dyn Port> {
-        match &self.way {
-            Way::Alone(_) => None,
-            Way::Proxy(link) => Some(link.port()),
-        }
+        self.link.as_ref().map(Link::port)
+    }
+
+    /// From now on everything goes through the proxy, as if no other rank were on this host: to try and to measure that way.
+    pub fn forget_neighbours(&mut self) {
+        self.epoch = CLOSED;
     }
 
     /// Leaves the job: waits until all ranks are here, so that none ends while others still need its memory.
@@ -147,207 +279,25 @@ impl Armci {
         self.barrier()
     }
 
-    /// `ARMCI_Malloc`, collective: zeroed memory for `len` elements on this rank, reachable by all. Ranks may
-    /// ask for different lengths, zero included.
-    ///
-    /// # Errors
-    /// If any rank has not enough memory, all get [`Error::OutOfMemory`] and nothing stays allocated.
-    pub fn malloc<T: Element>(&self, len: usize) -> Result<Global<T>, Error> {
-        let own = Layout::array::<T>(len).ok().and_then(|layout| {
-            // A cache line of its own, so that flags of different allocations do not share one.
-            let layout = layout.align_to(64).ok()?.pad_to_align();
-            if layout.size() == 0 {
-                return Some((NonNull::dangling(), layout));
-            }
-            Some((self.alloc(layout)?, layout))
-        });
-        let mut parts = vec![[0u64; 2]; self.size()];
-        parts[self.rank()] = match own {
-            Some((local, _)) => [local.addr().get() as u64, len as u64],
-            None => [0, u64::MAX],
-        };
-        let gathered = self.gather(parts.as_mut_bytes());
-        let failed = gathered.is_err() || parts.iter().any(|part| part[1] == u64::MAX);
-        match own {
-            Some((local, layout)) if !failed => Ok(Global {
-                local,
-                layout,
-                rank: self.rank,
-                parts: parts.iter().map(|&[address, len]| Part { address, len }).collect(),
-                element: PhantomData,
-            }),
-            own => {
-                if let Some((local, layout)) = own {
-                    // SAFETY: just allocated with this layout, and no rank uses it.
-                    unsafe { self.dealloc(local, layout) };
-                }
-                gathered?;
-                Err(Error::OutOfMemory { bytes: len.saturating_mul(size_of::<T>()) })
-            }
-        }
-    }
-
-    /// `ARMCI_Free`, collective.
-    pub fn free<T>(&self, global: Global<T>) -> Result<(), Error> {
-        self.barrier()?;
-        // SAFETY: allocated by `malloc` with this layout; all ranks have given up their pointers to it, which borrow
-        // their `Global`, and their operations are complete.
-        unsafe { self.dealloc(global.local, global.layout) };
-        Ok(())
-    }
-
-    fn alloc(&self, layout: Layout) -> Option<NonNull<u8>> {
-        match &self.way {
-            // SAFETY: callers do not ask for zero bytes.
-            Way::Alone(_) => NonNull::new(unsafe { alloc_zeroed(layout) }),
-            Way::Proxy(link) => link.port().alloc(layout),
-        }
-    }
-
-    /// # Safety
-    /// `memory` must come from `alloc` with this layout, or be dangling with a size of zero, and not be used afterwards.
-    unsafe fn dealloc(&self, memory: NonNull<u8>, layout: Layout) {
-        if layout.size() == 0 {
-            return;
-        }
-        // SAFETY: by the caller.
-        unsafe {
-            match &self.way {
-                Way::Alone(_) => dealloc(memory.as_ptr(), layout),
-                Way::Proxy(link) => link.port().dealloc(memory, layout),
-            }
-        }
-    }
-
-    /// `ARMCI_Put`: copies `source` to `target`. On return `source` may be changed; [`fence`](Self::fence)
-    /// tells when the data are there.
-    pub fn put<T: Element>(&self, source: &[T], target: GlobalPtr<'_, T>) -> Result<(), Error> {
-        let under_way = self.put_unfinished(source, target)?;
-        self.finish(under_way).map(drop)
-    }
-
-    /// Starts a put whose source must stay as it is until what is returned has ended.
-    fn put_unfinished<T: Element>(&self, source: &[T], target: GlobalPtr<'_, T>) -> Result<Started, Error> {
-        target.check(source.len())?;
-        let bytes = source.as_bytes();
-        let piece = Piece { start: bytes.as_ptr().cast_mut(), len: bytes.len() };
-        if piece.len <= INLINE_BYTES {
-            // The data are in the request: complete locally as soon as that is in the ring.
-            self.start_put(piece, target.rank, target.address)?;
-            return Ok(Started::Done(0));
-        }
-        if self.in_window(piece.start, piece.len) {
-            return self.start_put(piece, target.rank, target.address);
-        }
-        self.through_window(piece.start, piece.len, Direction::Out, |offset, piece| {
-            self.start_put(piece, target.rank, target.address + offset as u64)
-        })?;
-        Ok(Started::Done(0))
-    }
-
-    /// `ARMCI_Get`: copies from `source` into `destination`.
-    pub fn get<T: Element>(&self, destination: &mut [T], source: GlobalPtr<'_, T>) -> Result<(), Error> {
-        source.check(destination.len())?;
-        let bytes = destination.as_mut_bytes();
-        self.through_window(bytes.as_mut_ptr(), bytes.len(), Direction::In, |offset, piece| {
-            self.start(Request {
-                opcode: Opcode::Get as u8,
-                rank: source.rank,
-                remote: source.address + offset as u64,
-                local: piece.address(),
-                len: piece.len as u64,
-                ..Request::default()
-            })
-        })
-    }
-
-    /// `ARMCI_Acc`: `target[i] += scale * source[i]`, atomically for each element.
-    pub fn accumulate<T: Accumulate>(&self, scale: T, source: &[T], target: GlobalPtr<'_, T>) -> Result<(), Error> {
-        target.check(source.len())?;
-        let bytes = source.as_bytes();
-        self.through_window(bytes.as_ptr().cast_mut(), bytes.len(), Direction::Out, |offset, piece| {
-            self.start_accumulate(scale, piece, target.rank, target.address + offset as u64)
-        })
-    }
-
-    /// `ARMCI_Rmw` with `ARMCI_FETCH_AND_ADD` or its `_LONG` form: adds `value` and returns what was there.
-    pub fn fetch_add<T: RmwWord>(&self, target: GlobalPtr<'_, T>, value: T) -> Result<T, Error> {
-        self.read_modify_write(T::FETCH_ADD as u8, target, value)
-    }
-
-    /// `ARMCI_Rmw` with `ARMCI_SWAP` or its `_LONG` form: writes `value` and returns what was there.
-    pub fn swap<T: RmwWord>(&self, target: GlobalPtr<'_, T>, value: T) -> Result<T, Error> {
-        self.read_modify_write(T::SWAP as u8, target, value)
-    }
-
-    fn read_modify_write<T: RmwWord>(&self, kind: u8, target: GlobalPtr<'_, T>, value: T) -> Result<T, Error> {
-        target.check(1)?;
-        let started = self.start(Request {
-            opcode: Opcode::ReadModifyWrite as u8,
-            kind,
-            rank: target.rank,
-            remote: target.address,
-            len: size_of::<T>() as u64,
-            operand: [value.to_wire(), 0],
-            ..Request::default()
-        })?;
-        self.finish(started).map(T::from_wire)
-    }
-
-    /// `ARMCI_Put_flag`: puts `source` to `target`, then writes `value` to `flag` on the same rank, where
-    /// [`wait_flag`](Self::wait_flag) waits for it. Who sees the flag sees the data.
-    ///
-    /// # Panics
-    /// If `target` and `flag` are on different ranks, between which there is no order.
-    pub fn put_flag<T: Element>(
-        &self,
-        source: &[T],
-        target: GlobalPtr<'_, T>,
-        flag: GlobalPtr<'_, u64>,
-        value: u64,
-    ) -> Result<(), Error> {
-        assert_eq!(target.rank, flag.rank, "data and flag of a put_flag must be on one rank");
-        flag.check(1)?;
-        let under_way = self.put_unfinished(source, target)?;
-        self.unfenced.set(true);
-        self.start_word(flag.rank, flag.address, value, Flags::NOTIFY)?;
-        self.finish(under_way).map(drop)
-    }
-
-    /// Waits until `ready` accepts element `index` of this rank's own part of `flags`, and returns it. Another rank must
-    /// write it by [`put_flag`](Self::put_flag).
-    pub fn wait_flag(&self, flags: &Global<u64>, index: usize, ready: impl Fn(u64) -> bool) -> Result<u64, Error> {
-        let mut value = flags.load(index)?;
-        // Without a proxy nobody else can change it.
-        if let Way::Proxy(link) = &self.way {
-            link.wait_until(|| {
-                value = flags.load(index).unwrap_or(value);
-                ready(value)
-            })?;
-        }
-        Ok(value)
-    }
-
     /// `ARMCI_Fence`: waits until all of this rank's operations on `rank` are complete there.
     pub fn fence(&self, rank: usize) -> Result<(), Error> {
-        assert!(rank < self.size(), "no rank {rank} in a job of {}", self.size);
-        self.fence_wire(rank as u32)
+        let rank = self.check_rank(rank)?;
+        if self.unfenced.get() { self.fence_by_proxy(rank) } else { Ok(()) }
     }
 
     /// `ARMCI_AllFence`: waits until all of this rank's operations are complete at their targets.
+    #[inline]
     pub fn all_fence(&self) -> Result<(), Error> {
-        if !self.unfenced.get() {
-            return Ok(());
+        if self.unfenced.get() {
+            self.fence_by_proxy(ALL_RANKS)?;
+            self.unfenced.set(false);
         }
-        self.fence_wire(ALL_RANKS)?;
-        self.unfenced.set(false);
         Ok(())
     }
 
-    /// Asks the proxy, whether or not anything was put.
-    fn fence_wire(&self, rank: u32) -> Result<(), Error> {
-        let started = self.start(Request { opcode: Opcode::Fence as u8, rank, ..Request::default() })?;
-        self.finish(started).map(drop)
+    fn fence_by_proxy(&self, rank: u32) -> Result<(), Error> {
+        let ticket = self.link()?.start(Request { opcode: Opcode::Fence as u8, rank, ..Request::default() })?;
+        self.link()?.finish(ticket).map(drop)
     }
 
     /// Non-blocking operations: `work` starts them on the [`Nonblocking`] that it is given, and all of them are complete
@@ -377,124 +327,58 @@ impl Armci {
         Nonblocking::scope(self, work)
     }
 
-    /// Starts `request`.
-    pub(crate) fn start(&self, request: Request) -> Result<Started, Error> {
-        match &self.way {
-            Way::Alone(window) => memory::execute(0, &request, core::slice::from_ref(window))
-                .map(|effect| Started::Done(effect.value))
-                .map_err(Error::Refused),
-            Way::Proxy(link) => link.start(request).map(Started::UnderWay),
+    /// Zeroed memory of this rank that the proxy can reach. Not for zero bytes.
+    pub(crate) fn alloc(&self, layout: Layout) -> Option<NonNull<u8>> {
+        match &self.link {
+            // SAFETY: callers do not ask for zero bytes.
+            None => NonNull::new(unsafe { alloc_zeroed(layout) }),
+            Some(link) => link.port().alloc(layout),
         }
     }
 
-    /// Waits for the end of what was started and returns the completion's value.
-    pub(crate) fn finish(&self, started: Started) -> Result<u64, Error> {
-        match (started, &self.way) {
-            (Started::UnderWay(ticket), Way::Proxy(link)) => link.finish(ticket),
-            (Started::Done(value), _) => Ok(value),
-            (Started::UnderWay(_), Way::Alone(_)) => unreachable!("without a proxy nothing is under way"),
+    /// # Safety
+    /// `memory` must come from `alloc` with this layout, or be dangling with a size of zero, and not be used afterwards.
+    pub(crate) unsafe fn dealloc(&self, memory: NonNull<u8>, layout: Layout) {
+        if layout.size() == 0 {
+            return;
         }
-    }
-
-    /// Starts a put of one aligned 64-bit word, which the target sees whole and after all earlier puts.
-    pub(crate) fn start_word(&self, rank: u32, remote: u64, word: u64, flags: Flags) -> Result<Started, Error> {
-        self.start(Request {
-            opcode: Opcode::Put as u8,
-            flags: (flags | Flags::INLINE).bits(),
-            rank,
-            remote,
-            len: 8,
-            operand: [word, 0],
-            ..Request::default()
-        })
-    }
-
-    /// Starts a put of memory in the window, or of so little that it travels in the request.
-    pub(crate) fn start_put(&self, piece: Piece, rank: u32, remote: u64) -> Result<Started, Error> {
-        self.unfenced.set(true);
-        let mut request =
-            Request { opcode: Opcode::Put as u8, rank, remote, len: piece.len as u64, ..Request::default() };
-        if piece.len <= INLINE_BYTES {
-            request.flags = Flags::INLINE.bits();
-            // SAFETY: the piece is readable for its length, which fits the operand.
-            unsafe { ptr::copy_nonoverlapping(piece.start, request.operand.as_mut_ptr().cast(), piece.len) };
-        } else {
-            request.local = piece.address();
-        }
-        self.start(request)
-    }
-
-    /// Starts an accumulate of memory in the window.
-    pub(crate) fn start_accumulate<T: Accumulate>(
-        &self,
-        scale: T,
-        piece: Piece,
-        rank: u32,
-        remote: u64,
-    ) -> Result<Started, Error> {
-        self.unfenced.set(true);
-        self.start(Request {
-            opcode: Opcode::Accumulate as u8,
-            kind: T::KIND as u8,
-            rank,
-            remote,
-            local: piece.address(),
-            len: piece.len as u64,
-            operand: scale.to_operand(),
-            ..Request::default()
-        })
-    }
-
-    /// Whether the proxy can reach the bytes at `start`.
-    pub(crate) fn in_window(&self, start: *const u8, len: usize) -> bool {
-        match &self.way {
-            Way::Alone(_) => true,
-            Way::Proxy(link) => len == 0 || link.port().contains(start.addr(), len),
-        }
-    }
-
-    /// Does a blocking operation on `len` bytes at `start`: at once where the proxy can reach them, else piece by piece
-    /// through the bounce buffer. `start_piece` gets the offset of each piece and the piece.
-    fn through_window(
-        &self,
-        start: *mut u8,
-        len: usize,
-        direction: Direction,
-        start_piece: impl Fn(usize, Piece) -> Result<Started, Error>,
-    ) -> Result<(), Error> {
-        if self.in_window(start, len) {
-            return self.finish(start_piece(0, Piece { start, len })?).map(drop);
-        }
-        let bounce = self.bounce()?;
-        for offset in (0..len).step_by(BOUNCE) {
-            let piece = Piece { start: bounce.as_ptr(), len: BOUNCE.min(len - offset) };
-            // SAFETY: the bounce buffer is ours alone and long enough; `start` is valid for `len` bytes.
-            unsafe {
-                let here = start.add(offset);
-                if direction == Direction::Out {
-                    ptr::copy_nonoverlapping(here, piece.start, piece.len);
-                }
-                self.finish(start_piece(offset, piece)?)?;
-                if direction == Direction::In {
-                    ptr::copy_nonoverlapping(piece.start, here, piece.len);
-                }
+        // SAFETY: by the caller.
+        unsafe {
+            match &self.link {
+                None => dealloc(memory.as_ptr(), layout),
+                Some(link) => link.port().dealloc(memory, layout),
             }
         }
-        Ok(())
     }
 
-    fn bounce(&self) -> Result<NonNull<u8>, Error> {
-        if let Some(&(bounce, _)) = self.bounce.get() {
-            return Ok(bounce);
+    /// The way to the proxy. Without one whatever needs it can not be done: all that this rank may touch is reached directly.
+    pub(crate) fn link(&self) -> Result<&Link, Error> {
+        self.link.as_ref().ok_or(Error::NobodyElse)
+    }
+
+    pub(crate) fn check_rank(&self, rank: usize) -> Result<u32, Error> {
+        match rank < self.size() {
+            true => Ok(rank as u32),
+            false => Err(Error::NoRank { rank, size: self.size() }),
         }
-        let layout = const {
-            match Layout::from_size_align(BOUNCE, 4096) {
-                Ok(layout) => layout,
-                Err(_) => unreachable!(),
-            }
-        };
-        let bounce = self.alloc(layout).ok_or(Error::OutOfMemory { bytes: BOUNCE })?;
-        Ok(self.bounce.get_or_init(|| (bounce, layout)).0)
+    }
+
+    /// This rank's own mailbox.
+    pub(crate) fn own_mailbox(&self) -> NonNull<Mailbox> {
+        match (&self.link, &self._own_mailbox) {
+            (Some(link), _) => NonNull::from(&link.area().mailbox),
+            (None, Some(mailbox)) => NonNull::from(&**mailbox),
+            (None, None) => unreachable!("a rank has a proxy or a mailbox of its own"),
+        }
+    }
+
+    /// Waits until `ready`, which another rank brings about by something that wakes this one.
+    pub(crate) fn wait_for_rank(&self, mut ready: impl FnMut() -> bool) -> Result<(), Error> {
+        match &self.link {
+            Some(link) => link.wait_until(Awaited::Rank, ready),
+            None if ready() => Ok(()),
+            None => Err(Error::NobodyElse),
+        }
     }
 }
 
@@ -504,28 +388,5 @@ impl Drop for Armci {
             // SAFETY: allocated by `bounce` with this layout; blocking operations have ended.
             unsafe { self.dealloc(bounce, layout) };
         }
-    }
-}
-
-/// Which way a blocking operation's data go.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Direction {
-    /// From this rank.
-    Out,
-    /// To this rank.
-    In,
-}
-
-/// Memory of this rank that an operation works on.
-#[derive(Clone, Copy)]
-pub(crate) struct Piece {
-    pub start: *mut u8,
-    pub len: usize,
-}
-
-impl Piece {
-    /// The address for a request.
-    pub fn address(self) -> u64 {
-        self.start.expose_provenance() as u64
     }
 }

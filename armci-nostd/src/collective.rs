@@ -1,14 +1,14 @@
-//! Barrier, broadcast and reductions, made of puts and gets on the ranks' mailboxes.
+//! Barrier, broadcast and reductions of a group, made of puts and gets on its members' [`TeamArea`]s.
 //!
-//! All of their state is in the ranks' memory and none in the proxy: counters that only grow, each with one
+//! All of their state is in the members' memory and none in the proxy: counters that only grow, each with one
 //! writer. So they need no reset, and a rank that is saved in the middle goes on where it was.
 //!
-//! The barrier is a dissemination barrier: in round k every rank tells the one 2^k above it. Everything else goes along one binomial tree
-//! with rank 0 at its root, chunk by chunk, up and down again:
+//! The barrier is a dissemination barrier: in round k every member tells the one 2^k above it. Everything else goes along one binomial tree
+//! with member 0 at its root, chunk by chunk, up and down again:
 //!
 //! ```text
-//!            0             child k of rank r is r + 2^k, for the k below the lowest set bit of r
-//!          / | \           (any k for rank 0)
+//!            0             child k of member r is r + 2^k, for the k below the lowest set bit of r
+//!          / | \           (any k for member 0)
 //!         1  2  4
 //!            |  | \
 //!            3  5  6 - 7
@@ -20,15 +20,16 @@
 
 use core::mem::offset_of;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 
 use zerocopy::IntoBytes;
 
-use crate::armci::{Armci, Error, Way};
+use crate::armci::{Armci, Error};
 use crate::element::{Element, Reduce};
-use crate::link::Link;
-use crate::wire::area::{CHUNK, ROUNDS};
-use crate::wire::{Flags, Mailbox, Opcode, Request};
+use crate::group::Group;
+use crate::transfer::{Operation, Row};
+use crate::wire::TeamArea;
+use crate::wire::area::{CHUNK, Line64, ROUNDS};
 
 /// How [`Armci::reduce`] combines: the operators of `armci_msg_gop`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,124 +46,171 @@ pub enum ReduceOp {
     AbsMin,
     /// The greatest absolute value.
     AbsMax,
+    /// Bit by bit, of the representation.
+    Or,
 }
 
 impl Armci {
     /// `ARMCI_Barrier`: waits until all ranks are here and their operations complete at their targets.
+    #[inline]
     pub fn barrier(&self) -> Result<(), Error> {
-        self.all_fence()?;
-        let Way::Proxy(link) = &self.way else { return Ok(()) };
-        let count = self.barriers.get() + 1;
-        self.barriers.set(count);
-        for (round, reached) in link.area().mailbox.barrier.iter().enumerate() {
-            let distance = 1 << round;
-            if distance >= self.size() {
-                break;
-            }
-            let peer = (self.rank() + distance) % self.size();
-            self.tell(peer, offset_of!(Mailbox, barrier) + 8 * round, count)?;
-            wait_for(link, reached, count)?;
-        }
-        Ok(())
+        self.world.barrier(self)
     }
 
     /// `armci_msg_brdcst`, collective: copies `data` of rank `root` to all others. All must give the same length.
     pub fn broadcast<T: Element>(&self, root: usize, data: &mut [T]) -> Result<(), Error> {
-        assert!(root < self.size(), "no rank {root} in a job of {}", self.size());
-        // Up goes only what leads from `root` to rank 0.
-        self.tree(data.as_mut_bytes(), |subtree| subtree.contains(&root), |mine, theirs| mine.copy_from_slice(theirs))
+        self.world.broadcast(self, root, data)
     }
 
     /// `armci_msg_gop`, collective: combines the data of all ranks, element by element; all get the result, with
     /// the same bits everywhere. All must give the same length.
     pub fn reduce<T: Reduce>(&self, op: ReduceOp, data: &mut [T]) -> Result<(), Error> {
-        self.tree(
-            data.as_mut_bytes(),
-            |_| true,
-            |mine, theirs| {
-                for (mine, theirs) in mine.chunks_exact_mut(size_of::<T>()).zip(theirs.chunks_exact(size_of::<T>())) {
-                    if let (Ok(a), Ok(b)) = (T::read_from_bytes(mine), T::read_from_bytes(theirs)) {
-                        mine.copy_from_slice(T::combine(op, a, b).as_bytes());
-                    }
-                }
-            },
-        )
+        self.world.reduce(self, op, data)
+    }
+}
+
+impl Group {
+    /// Collective in the group: waits until all members are here, and their operations complete at their targets.
+    pub fn barrier(&self, armci: &Armci) -> Result<(), Error> {
+        armci.all_fence()?;
+        if self.size() == 1 {
+            return Ok(());
+        }
+        let own = self.own_area(armci);
+        let count = self.barriers.get() + 1;
+        self.barriers.set(count);
+        for (round, reached) in own.barrier.iter().enumerate() {
+            let distance = 1 << round;
+            if distance >= self.size() {
+                break;
+            }
+            let peer = (self.rank() + distance) % self.size();
+            self.tell(armci, peer, offset_of!(TeamArea, barrier) + size_of::<Line64>() * round, count)?;
+            wait_for(armci, reached, count)?;
+        }
+        Ok(())
     }
 
-    /// Collective: combines bytes of which each rank has set its own and left the others zero.
-    pub(crate) fn gather(&self, data: &mut [u8]) -> Result<(), Error> {
-        self.tree(data, |_| true, |mine, theirs| mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| *mine |= theirs))
+    /// Collective in the group: copies `data` of member `root` to all others. All must give the same length.
+    ///
+    /// # Errors
+    /// [`Error::Group`] if there is no such member.
+    pub fn broadcast<T: Element>(&self, armci: &Armci, root: usize, data: &mut [T]) -> Result<(), Error> {
+        if root >= self.size() {
+            return Err(Error::Group("a broadcast must start from a member of the group"));
+        }
+        // Up goes only what leads from `root` to member 0.
+        let replace = |mine: &mut [u8], theirs: &[u8]| mine.copy_from_slice(theirs);
+        self.tree(armci, data.as_mut_bytes(), CHUNK, |subtree| subtree.contains(&root), replace)
     }
 
-    /// Moves `data` up the tree and down again. Of the subtrees below this rank those that `contributes` says (a range of ranks)
-    /// are combined into `data` on the way up; on the way down all get what rank 0 has.
+    /// Collective in the group: combines the data of all members, element by element; all get the result, with the same bits
+    /// everywhere. All must give the same length.
+    pub fn reduce<T: Reduce>(&self, armci: &Armci, op: ReduceOp, data: &mut [T]) -> Result<(), Error> {
+        self.reduce_by(armci, data.as_mut_bytes(), size_of::<T>(), |mine, theirs| {
+            if let (Ok(a), Ok(b)) = (T::read_from_bytes(mine), T::read_from_bytes(theirs)) {
+                mine.copy_from_slice(T::combine(op, a, b).as_bytes());
+            }
+        })
+    }
+
+    /// Collective in the group: the same for records of `record` bytes and any way to combine two, the second into the first.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for records of no bytes or of more than 8192.
+    pub fn reduce_by(
+        &self,
+        armci: &Armci,
+        data: &mut [u8],
+        record: usize,
+        combine: impl Fn(&mut [u8], &[u8]),
+    ) -> Result<(), Error> {
+        if !(1..=CHUNK).contains(&record) {
+            return Err(Error::Shape("a reduction's records must have 1 to 8192 bytes"));
+        }
+        let combine_all = |mine: &mut [u8], theirs: &[u8]| {
+            mine.chunks_exact_mut(record)
+                .zip(theirs.chunks_exact(record))
+                .for_each(|(mine, theirs)| combine(mine, theirs));
+        };
+        self.tree(armci, data, CHUNK / record * record, |_| true, combine_all)
+    }
+
+    /// Collective in the group: combines bytes of which each member has set its own and left the others zero.
+    pub(crate) fn gather(&self, armci: &Armci, data: &mut [u8]) -> Result<(), Error> {
+        let or =
+            |mine: &mut [u8], theirs: &[u8]| mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| *mine |= theirs);
+        self.tree(armci, data, CHUNK, |_| true, or)
+    }
+
+    /// Moves `data` up the tree and down again, `step` bytes at a time. Of the subtrees below this member those that `contributes` says
+    /// (a range of members) are combined into `data` on the way up; on the way down all get what member 0 has.
     fn tree(
         &self,
+        armci: &Armci,
         data: &mut [u8],
+        step: usize,
         contributes: impl Fn(Range<usize>) -> bool,
         combine: impl Fn(&mut [u8], &[u8]),
     ) -> Result<(), Error> {
-        let Way::Proxy(link) = &self.way else { return Ok(()) };
-        let mailbox = &link.area().mailbox;
+        if self.size() == 1 {
+            return Ok(());
+        }
+        let own = self.own_area(armci);
         let (rank, size) = (self.rank(), self.size());
-        let children =
-            || (0..ROUNDS.min(rank_bits(rank))).map(|k| (k, rank + (1 << k))).take_while(|&(_, child)| child < size);
+        let children = || (0..rank_bits(rank)).map(|k| (k, rank + (1 << k))).take_while(|&(_, child)| child < size);
         let parent = rank & rank.wrapping_sub(1);
-        let step = CHUNK;
         for chunk in data.chunks_mut(step) {
             let count = self.chunks.get() + 1;
             self.chunks.set(count);
             for (k, child) in children() {
-                wait_for(link, &mailbox.up[k], count)?;
+                wait_for(armci, &own.up[k], count)?;
                 if contributes(child..child + (1 << k)) {
-                    self.get_outbox(child, mailbox.inbox.get().cast(), chunk.len())?;
+                    self.get_outbox(armci, child, own.inbox.get().cast(), chunk.len())?;
                     // SAFETY: the get has ended; nobody else writes the inbox until the next one.
-                    let theirs = unsafe { core::slice::from_raw_parts(mailbox.inbox.get().cast::<u8>(), chunk.len()) };
+                    let theirs = unsafe { core::slice::from_raw_parts(own.inbox.get().cast::<u8>(), chunk.len()) };
                     combine(chunk, theirs);
                 }
             }
             if rank != 0 {
                 // SAFETY: parent and children are done with the outbox; it is long enough.
-                unsafe { fill(mailbox, chunk) };
-                self.tell(parent, offset_of!(Mailbox, up) + 8 * rank.trailing_zeros() as usize, count)?;
-                wait_for(link, &mailbox.down, count)?;
-                self.get_outbox(parent, mailbox.outbox.get().cast(), chunk.len())?;
+                unsafe { fill(own, chunk) };
+                let place = offset_of!(TeamArea, up) + size_of::<Line64>() * rank.trailing_zeros() as usize;
+                self.tell(armci, parent, place, count)?;
+                wait_for(armci, &own.down, count)?;
+                self.get_outbox(armci, parent, own.outbox.get().cast(), chunk.len())?;
                 // SAFETY: the get has ended; only this rank writes its outbox.
-                let result = unsafe { core::slice::from_raw_parts(mailbox.outbox.get().cast::<u8>(), chunk.len()) };
+                let result = unsafe { core::slice::from_raw_parts(own.outbox.get().cast::<u8>(), chunk.len()) };
                 chunk.copy_from_slice(result);
             } else {
                 // SAFETY: the children are done with the outbox, as their `up` shows; it is long enough.
-                unsafe { fill(mailbox, chunk) };
+                unsafe { fill(own, chunk) };
             }
             for (_, child) in children() {
-                self.tell(child, offset_of!(Mailbox, down), count)?;
+                self.tell(armci, child, offset_of!(TeamArea, down), count)?;
             }
         }
         Ok(())
     }
 
-    /// Writes `count` to a counter in the mailbox of `rank` and wakes it.
-    fn tell(&self, rank: usize, offset: usize, count: u64) -> Result<(), Error> {
-        // Not waited for: the answer comes by the mailbox, and the tag is free when it has ended.
-        self.start_word(rank as u32, offset as u64, count, Flags::MAILBOX | Flags::NOTIFY).map(drop)
+    /// Writes `count` to a counter in the area of a member and wakes it.
+    fn tell(&self, armci: &Armci, member: usize, offset: usize, count: u64) -> Result<(), Error> {
+        let (space, area) = self.area_of(member);
+        armci.tell(space, self.world_rank(member), area + offset as u64, count)
     }
 
-    /// Gets the outbox of `rank` into this rank's own mailbox.
-    fn get_outbox(&self, rank: usize, destination: *mut u8, len: usize) -> Result<(), Error> {
-        let started = self.start(Request {
-            opcode: Opcode::Get as u8,
-            flags: Flags::MAILBOX.bits(),
-            rank: rank as u32,
-            remote: offset_of!(Mailbox, outbox) as u64,
-            local: destination.expose_provenance() as u64,
-            len: len as u64,
-            ..Request::default()
-        })?;
-        self.finish(started).map(drop)
+    /// Gets the outbox of a member.
+    fn get_outbox(&self, armci: &Armci, member: usize, destination: *mut u8, len: usize) -> Result<(), Error> {
+        let (space, area) = self.area_of(member);
+        let row = Row { local: destination, remote: area + offset_of!(TeamArea, outbox) as u64, len };
+        // SAFETY: the destination is this rank's own inbox or outbox, and long enough.
+        let pending =
+            unsafe { armci.transfer_in(space, Operation::Get, self.world_rank(member), core::iter::once(row))? };
+        armci.wait(pending)
     }
 }
 
-/// Children that a rank may have.
+/// Children that a member may have.
 fn rank_bits(rank: usize) -> usize {
     match rank {
         0 => ROUNDS,
@@ -174,11 +222,12 @@ fn rank_bits(rank: usize) -> usize {
 ///
 /// # Safety
 /// No rank may be getting from the outbox, and `chunk` must fit into it.
-unsafe fn fill(mailbox: &Mailbox, chunk: &[u8]) {
+unsafe fn fill(area: &TeamArea, chunk: &[u8]) {
     // SAFETY: by the caller.
-    unsafe { core::ptr::copy_nonoverlapping(chunk.as_ptr(), mailbox.outbox.get().cast(), chunk.len()) };
+    unsafe { core::ptr::copy_nonoverlapping(chunk.as_ptr(), area.outbox.get().cast(), chunk.len()) };
 }
 
-fn wait_for(link: &Link, counter: &AtomicU64, count: u64) -> Result<(), Error> {
-    link.wait_until(|| counter.load(Ordering::Acquire) >= count)
+#[inline]
+fn wait_for(armci: &Armci, counter: &Line64, count: u64) -> Result<(), Error> {
+    armci.wait_for_rank(|| counter.0.load(Ordering::Acquire) >= count)
 }

@@ -121,6 +121,7 @@ macro_rules! reduce_integer {
                     ReduceOp::Max => a.max(b),
                     ReduceOp::AbsMin => magnitude(a).min(magnitude(b)),
                     ReduceOp::AbsMax => magnitude(a).max(magnitude(b)),
+                    ReduceOp::Or => a | b,
                 }
             }
         })*
@@ -145,6 +146,7 @@ macro_rules! reduce_float {
                     ReduceOp::Max => a.max(b),
                     ReduceOp::AbsMin => a.abs().min(b.abs()),
                     ReduceOp::AbsMax => a.abs().max(b.abs()),
+                    ReduceOp::Or => Self::from_bits(a.to_bits() | b.to_bits()),
                 }
             }
         })*

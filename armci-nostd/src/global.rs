@@ -1,12 +1,11 @@
 //! Memory that all ranks can reach.
 
-use core::alloc::Layout;
 use core::marker::PhantomData;
 use core::ops::Range;
-use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::prelude::v1::*;
 
+use crate::allocation::{Part, Segment};
 use crate::armci::Error;
 use crate::element::Element;
 
@@ -16,22 +15,9 @@ use crate::element::Element;
 /// Dropping it without `free` leaves the memory allocated, since other ranks may still use it.
 #[derive(Debug)]
 pub struct Global<T> {
-    /// This rank's part.
-    pub(crate) local: NonNull<u8>,
-    pub(crate) layout: Layout,
+    pub(crate) segment: Segment,
     pub(crate) rank: u32,
-    /// Address and length of each rank's part.
-    pub(crate) parts: Vec<Part>,
     pub(crate) element: PhantomData<T>,
-}
-
-/// One rank's part of a [`Global`].
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Part {
-    /// Address in that rank's space.
-    pub address: u64,
-    /// Elements.
-    pub len: u64,
 }
 
 impl<T: Element> Global<T> {
@@ -50,7 +36,7 @@ impl<T: Element> Global<T> {
     /// # Panics
     /// If there is no such rank.
     pub fn len_at(&self, rank: usize) -> usize {
-        self.parts[rank].len as usize
+        self.part_of(rank).len as usize / size_of::<T>()
     }
 
     /// Address of the part of `rank`, in that rank's own space.
@@ -58,7 +44,22 @@ impl<T: Element> Global<T> {
     /// # Panics
     /// If there is no such rank.
     pub fn address_at(&self, rank: usize) -> u64 {
-        self.parts[rank].address
+        self.part_of(rank).address
+    }
+
+    /// The part of a rank, if it has one: the group in which this was allocated may not have all ranks.
+    pub(crate) fn part(&self, rank: usize) -> Option<Part> {
+        let parts = &self.segment.parts;
+        // In most groups member n is rank n.
+        let quick = parts.get(rank).filter(|part| part.rank as usize == rank);
+        quick.or_else(|| parts.iter().find(|part| part.rank as usize == rank)).copied()
+    }
+
+    fn part_of(&self, rank: usize) -> Part {
+        match self.part(rank) {
+            Some(part) => part,
+            None => core::panic!("rank {rank} has no part of this allocation"),
+        }
     }
 
     /// Where element `index` of the part of `rank` lies.
@@ -66,12 +67,13 @@ impl<T: Element> Global<T> {
     /// # Panics
     /// If there is no such rank, or `index` is past the end of its part.
     pub fn at(&self, rank: usize, index: usize) -> GlobalPtr<'_, T> {
-        let part = self.parts[rank];
-        assert!(index as u64 <= part.len, "index {index} is past the {} elements of rank {rank}", part.len);
+        let part = self.part_of(rank);
+        let len = part.len as usize / size_of::<T>();
+        assert!(index <= len, "index {index} is past the {len} elements of rank {rank}");
         GlobalPtr {
             rank: rank as u32,
             address: part.address + (index * size_of::<T>()) as u64,
-            room: part.len as usize - index,
+            room: len - index,
             global: PhantomData,
         }
     }
@@ -100,7 +102,7 @@ impl<T: Element> Global<T> {
     #[allow(clippy::mut_from_ref)]
     pub unsafe fn as_mut_slice(&self) -> &mut [T] {
         // SAFETY: aligned and valid for the part's length by its allocation, exclusive by the caller.
-        unsafe { core::slice::from_raw_parts_mut(self.local.as_ptr().cast(), self.len()) }
+        unsafe { core::slice::from_raw_parts_mut(self.segment.local.as_ptr().cast(), self.len()) }
     }
 
     /// A pointer to the elements `range` of this rank's own part.
@@ -113,7 +115,7 @@ impl<T: Element> Global<T> {
             });
         }
         // SAFETY: within the part.
-        Ok(unsafe { self.local.as_ptr().cast::<T>().add(range.start) })
+        Ok(unsafe { self.segment.local.as_ptr().cast::<T>().add(range.start) })
     }
 }
 

@@ -4,7 +4,7 @@ use core::alloc::Layout as AllocLayout;
 use core::cell::RefCell;
 use core::hint::spin_loop;
 use core::ptr::NonNull;
-use std::io::{IoSlice, Read};
+use std::io::{IoSlice, IoSliceMut, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -15,21 +15,26 @@ use std::{env, io, ptr, thread};
 use linked_list_allocator::Heap;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
-use rustix::mm::{MapFlags, ProtFlags, mmap};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    recvmsg, sendmsg,
+};
 
 use crate::armci::{Armci, Error};
-use crate::port::{Port, ProxyGone};
-use crate::wire::control::{self, Attach, AttachReply, ControlError, Layout};
+use crate::port::{Awaited, Port, ProxyGone, View};
+use crate::wire::control::{self, Attach, AttachReply, ControlError, Introduction, Layout};
 use crate::wire::{PROTOCOL_VERSION, RuntimeArea};
 
 /// Bytes of a rank's window where `$XENOLITH_MEM` does not say. They cost nothing until they are used.
 const DEFAULT_WINDOW: usize = 256 << 20;
 
-/// Looks at the ring between which a waiting rank only spins.
+/// Looks for an answer of the proxy between which a waiting rank only spins.
 const SPINS: u32 = 10;
-/// Looks before it blocks.
-const LOOKS: u32 = 100;
+/// The same for something that another rank does, where every rank can have a processor.
+const SPINS_FOR_RANK: u32 = 4000;
+/// Looks with a yield in between, before it blocks.
+const YIELDS: u32 = 90;
 
 /// Why a process could not become a rank.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +74,7 @@ pub fn attach() -> Result<Armci, AttachError> {
         Some(_) => number("XENOLITH_MEM")?,
         None => DEFAULT_WINDOW,
     };
-    let port = HostedPort::connect(Path::new(&socket), job, rank, window)?;
+    let port = HostedPort::connect(Path::new(&socket), job, rank, size, window)?;
     Ok(Armci::attach(rank, size, Box::new(port))?)
 }
 
@@ -94,10 +99,37 @@ struct HostedPort {
     rank_bell: OwnedFd,
     /// Closes when the proxy dies.
     socket: UnixStream,
+    /// By rank; none for this one.
+    neighbours: Vec<Option<Mapped>>,
+    /// Looks without a yield while waiting for another rank.
+    spins_for_rank: u32,
+}
+
+/// Another rank's window, mapped here as long as the process lives.
+struct Mapped {
+    view: View,
+    bell: OwnedFd,
+}
+
+impl Mapped {
+    fn new(introduction: &Introduction, window: &OwnedFd, bell: OwnedFd) -> Result<Self, AttachError> {
+        let layout = &introduction.layout;
+        let len = usize::try_from(layout.len).map_err(|_| AttachError::Control(ControlError::Malformed))?;
+        // The proxy has checked the layout, and that the memory can not shrink.
+        // SAFETY: a fresh mapping, which stays for as long as the process lives.
+        let start =
+            unsafe { mmap(ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, window, 0) }
+                .map_err(system("map another rank's window"))?
+                .cast::<u8>();
+        let place = |address: u64| NonNull::new(start.wrapping_add((address - layout.window) as usize));
+        let mailbox = place(layout.runtime + core::mem::offset_of!(RuntimeArea, mailbox) as u64);
+        let mailbox = mailbox.ok_or(AttachError::Control(ControlError::Malformed))?.cast();
+        Ok(Self { view: View { mailbox, public: place(layout.public_start) }, bell })
+    }
 }
 
 impl HostedPort {
-    fn connect(socket: &Path, job: String, rank: usize, len: usize) -> Result<Self, AttachError> {
+    fn connect(socket: &Path, job: String, rank: usize, size: usize, len: usize) -> Result<Self, AttachError> {
         let len = len.max(2 * size_of::<RuntimeArea>()).next_multiple_of(4096);
         let memory = memfd_create("xenolith-window", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
             .map_err(system("create the rank's window"))?;
@@ -132,19 +164,51 @@ impl HostedPort {
                 public_end: base + len as u64,
             },
         };
-        let mut stream = UnixStream::connect(socket).map_err(system("reach the proxy (is dom0-proxy running?)"))?;
+        let stream = UnixStream::connect(socket).map_err(system("reach the proxy (is dom0-proxy running?)"))?;
         send_with_fds(&stream, &control::encode(&attach)?, [&memory, &proxy_bell, &rank_bell])
             .map_err(system("attach to the proxy"))?;
-        let mut prefix = [0; 4];
-        stream.read_exact(&mut prefix).map_err(system("hear from the proxy"))?;
-        let mut body = vec![0; control::body_length(prefix)?];
-        stream.read_exact(&mut body).map_err(system("hear from the proxy"))?;
-        if let AttachReply::Refused(reason) = control::decode(&body)? {
+        let (reply, _) = receive(&stream)?;
+        if let AttachReply::Refused(reason) = control::decode(&reply)? {
             return Err(AttachError::Refused(reason));
         }
+        let mut neighbours: Vec<Option<Mapped>> = (0..size).map(|_| None).collect();
+        for _ in 1..size {
+            let (introduction, fds) = receive(&stream)?;
+            let introduction: Introduction = control::decode(&introduction)?;
+            let [window, bell] =
+                <[OwnedFd; 2]>::try_from(fds).map_err(|_| AttachError::Control(ControlError::Malformed))?;
+            let slot = neighbours.get_mut(introduction.rank as usize);
+            *slot.ok_or(AttachError::Control(ControlError::Malformed))? =
+                Some(Mapped::new(&introduction, &window, bell)?);
+        }
         let window = start.addr()..start.addr() + len;
-        Ok(Self { area, window, heap: RefCell::new(heap), proxy_bell, rank_bell, socket: stream })
+        let processors = thread::available_parallelism().map_or(1, |count| count.get());
+        let spins_for_rank = if size <= processors { SPINS_FOR_RANK } else { SPINS };
+        let heap = RefCell::new(heap);
+        Ok(Self { area, window, heap, proxy_bell, rank_bell, socket: stream, neighbours, spins_for_rank })
     }
+}
+
+/// The body of the proxy's next message, and what came with it.
+fn receive(mut socket: &UnixStream) -> Result<(Vec<u8>, Vec<OwnedFd>), AttachError> {
+    let mut prefix = [0; 4];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::CMSG_CLOEXEC;
+    let received = recvmsg(socket, &mut [IoSliceMut::new(&mut prefix)], &mut ancillary, flags)
+        .map_err(system("hear from the proxy"))?;
+    let fds = ancillary
+        .drain()
+        .filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(fds) => Some(fds),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    socket.read_exact(&mut prefix[received.bytes..]).map_err(system("hear from the proxy"))?;
+    let mut body = vec![0; control::body_length(prefix)?];
+    socket.read_exact(&mut body).map_err(system("hear from the proxy"))?;
+    Ok((body, fds))
 }
 
 /// Sends `bytes`, with `fds` on the first of them.
@@ -157,6 +221,30 @@ fn send_with_fds(socket: &UnixStream, bytes: &[u8], fds: [&OwnedFd; 3]) -> io::R
     }
     let sent = sendmsg(socket, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL)?;
     io::Write::write_all(&mut &*socket, &bytes[sent..])
+}
+
+/// Writes zeros. Whole pages of much memory are given back to the system instead, which has zeros for whoever comes back to them: so
+/// memory that nobody uses costs nothing.
+///
+/// # Safety
+/// The memory must be valid for writes, lie in a mapping of a memfd, and be nobody else's.
+unsafe fn zero(memory: NonNull<u8>, len: usize) {
+    const PAGE: usize = 4096;
+    const MUCH: usize = 1 << 20;
+    let start = memory.as_ptr();
+    if len >= MUCH {
+        let head = start.addr().next_multiple_of(PAGE) - start.addr();
+        let pages = (len - head) / PAGE * PAGE;
+        // SAFETY: whole pages within the memory; what they held is lost, as is wanted.
+        unsafe {
+            if madvise(start.add(head).cast(), pages, Advice::LinuxRemove).is_ok() {
+                start.write_bytes(0, head);
+                return start.add(head + pages).write_bytes(0, len - head - pages);
+            }
+        }
+    }
+    // SAFETY: by the caller.
+    unsafe { start.write_bytes(0, len) };
 }
 
 // SAFETY: `area` is always the same, and the heap hands out memory that is its own until it is given back.
@@ -183,14 +271,35 @@ unsafe impl Port for HostedPort {
         Ok(())
     }
 
-    fn pause(&self, looks: u32) -> bool {
+    fn pause(&self, looks: u32, awaited: Awaited) -> bool {
         // Rank and proxy often share a processor, however many there are: the kernel likes to wake where it is.
-        // There a rank that spins keeps the proxy from doing what it spins for.
-        match looks {
-            0..SPINS => spin_loop(),
-            SPINS..LOOKS => thread::yield_now(),
-            LOOKS.. => return false,
+        // There a rank that spins keeps the proxy from doing what it spins for. Ranks that compute are spread.
+        let spins = match awaited {
+            Awaited::Proxy => SPINS,
+            Awaited::Rank => self.spins_for_rank,
+        };
+        if looks < spins {
+            spin_loop();
+        } else if looks < spins + YIELDS {
+            thread::yield_now();
+        } else {
+            return false;
         }
+        true
+    }
+
+    fn public(&self) -> core::ops::Range<u64> {
+        (self.window.start + size_of::<RuntimeArea>()) as u64..self.window.end as u64
+    }
+
+    fn view(&self, rank: usize) -> Option<View> {
+        self.neighbours.get(rank)?.as_ref().map(|mapped| mapped.view)
+    }
+
+    fn ring(&self, rank: usize) -> bool {
+        let Some(Some(mapped)) = self.neighbours.get(rank) else { return false };
+        // It fails only when the counter is full, and then the rank is being woken anyway.
+        let _ = rustix::io::write(&mapped.bell, &1u64.to_ne_bytes());
         true
     }
 
@@ -201,7 +310,7 @@ unsafe impl Port for HostedPort {
     fn alloc(&self, layout: AllocLayout) -> Option<NonNull<u8>> {
         let memory = self.heap.borrow_mut().allocate_first_fit(layout).ok()?;
         // SAFETY: just allocated with this size.
-        unsafe { memory.as_ptr().write_bytes(0, layout.size()) };
+        unsafe { zero(memory, layout.size()) };
         Some(memory)
     }
 

@@ -18,17 +18,27 @@
 #![no_std]
 extern crate no_std_compat as std;
 
+pub mod gate;
+pub mod lock;
 pub mod ring;
 mod sync;
 
+#[cfg(not(loom))]
+mod allocation;
 #[cfg(not(loom))]
 mod armci;
 #[cfg(not(loom))]
 mod collective;
 #[cfg(not(loom))]
+mod direct;
+#[cfg(not(loom))]
 mod element;
 #[cfg(not(loom))]
+mod flag;
+#[cfg(not(loom))]
 mod global;
+#[cfg(not(loom))]
+mod group;
 #[cfg(all(feature = "hosted", not(loom)))]
 pub mod hosted;
 #[cfg(not(loom))]
@@ -36,18 +46,35 @@ mod link;
 #[cfg(not(loom))]
 pub mod memory;
 #[cfg(not(loom))]
+mod message;
+#[cfg(not(loom))]
+mod mutex;
+#[cfg(not(loom))]
 mod nonblocking;
 #[cfg(not(loom))]
+mod one_sided;
+#[cfg(not(loom))]
 mod port;
+#[cfg(not(loom))]
+mod strided;
+#[cfg(not(loom))]
+mod transfer;
 #[cfg(not(loom))]
 pub mod wire;
 
 #[cfg(not(loom))]
 pub use {
+    allocation::{Local, Part, Segment},
     armci::{Armci, Error},
     collective::ReduceOp,
     element::{Accumulate, Complex, Element, Reduce, RmwWord},
     global::{Global, GlobalPtr},
+    group::Group,
+    message::{Received, Sender},
+    mutex::Mutexes,
     nonblocking::{Handle, Nonblocking},
-    port::{Port, ProxyGone},
+    one_sided::{Piece, PieceMut},
+    port::{Awaited, Port, ProxyGone, View},
+    strided::{Level, MAX_STRIDES, Rows, Strides},
+    transfer::{Operation, Pending, Row},
 };

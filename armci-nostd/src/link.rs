@@ -6,7 +6,8 @@ use core::sync::atomic::Ordering;
 use std::prelude::v1::*;
 
 use crate::armci::Error;
-use crate::port::Port;
+use crate::gate::Gate;
+use crate::port::{Awaited, Port};
 use crate::ring::{Bell, Consumer, Producer, SharedSlots};
 use crate::wire::{COMPLETIONS, Completion, JobState, Request, RuntimeArea, SUBMISSIONS, Status};
 
@@ -35,6 +36,8 @@ pub(crate) struct Ticket {
 /// waits for it: a [`Ticket`] of an earlier generation has ended.
 struct Tags {
     free: Cell<u128>,
+    /// Of those in use, the ones whose operations touch memory.
+    busy: Cell<u128>,
     generations: [Cell<u32>; SUBMISSIONS as usize],
     values: [Cell<u64>; SUBMISSIONS as usize],
 }
@@ -45,6 +48,7 @@ impl Tags {
     fn new() -> Self {
         Self {
             free: Cell::new(u128::MAX),
+            busy: Cell::new(0),
             generations: [const { Cell::new(0) }; SUBMISSIONS as usize],
             values: [const { Cell::new(0) }; SUBMISSIONS as usize],
         }
@@ -69,6 +73,7 @@ impl Tags {
         generation.set(generation.get().wrapping_add(1));
         self.values[tag as usize].set(value);
         self.free.set(self.free.get() | 1 << tag);
+        self.busy.set(self.busy.get() & !(1 << tag));
         true
     }
 
@@ -98,7 +103,7 @@ impl Link {
             port,
             tags: Tags::new(),
         };
-        link.wait_until(|| link.state() == JobState::Attached)?;
+        link.wait_until(Awaited::Proxy, || link.state() == JobState::Attached)?;
         Ok(link)
     }
 
@@ -110,6 +115,22 @@ impl Link {
         self.area
     }
 
+    /// The gate to the neighbours' memory.
+    pub fn gate(&self) -> Gate<'static> {
+        let header = &self.area.header;
+        Gate { epoch: &header.gate.0, inside: &header.inside.0 }
+    }
+
+    /// Whether the proxy is done with all that it was asked to do to memory, so that what is done now comes after it.
+    #[inline]
+    pub fn is_quiet(&self) -> bool {
+        if self.tags.busy.get() == 0 {
+            return true;
+        }
+        // An error comes back in whatever is done instead.
+        self.drain().is_ok() && self.tags.busy.get() == 0
+    }
+
     fn state(&self) -> JobState {
         JobState::from_wire(self.area.header.state.0.load(Ordering::Acquire))
     }
@@ -119,10 +140,13 @@ impl Link {
         let ticket = loop {
             match self.tags.take() {
                 Some(ticket) => break ticket,
-                None => self.wait_until(|| self.tags.free.get() != 0)?,
+                None => self.wait_until(Awaited::Proxy, || self.tags.free.get() != 0)?,
             }
         };
         request.tag = ticket.tag;
+        if request.len != 0 {
+            self.tags.busy.set(self.tags.busy.get() | 1 << ticket.tag);
+        }
         // As many tags as slots: a free tag means a free slot as soon as the proxy has released it.
         while !self.push(request)? {
             spin_loop();
@@ -143,7 +167,7 @@ impl Link {
 
     /// Waits for the end of an operation and returns the completion's value.
     pub fn finish(&self, ticket: Ticket) -> Result<u64, Error> {
-        self.wait_until(|| self.tags.ended(ticket))?;
+        self.wait_until(Awaited::Proxy, || self.tags.ended(ticket))?;
         Ok(self.tags.values[ticket.tag as usize].get())
     }
 
@@ -175,7 +199,7 @@ impl Link {
         Ok(())
     }
 
-    fn check_alive(&self) -> Result<(), Error> {
+    pub fn check_alive(&self) -> Result<(), Error> {
         match self.state() {
             JobState::Failed => Err(Error::JobFailed),
             _ => Ok(()),
@@ -183,9 +207,9 @@ impl Link {
     }
 
     /// Waits until `ready`, noting completions meanwhile. `ready` must depend on completions, or on memory
-    /// whose writer rings this rank's doorbell afterwards.
-    pub fn wait_until(&self, mut ready: impl FnMut() -> bool) -> Result<(), Error> {
-        let bell = Bell(&self.area.header.rank_asleep.0);
+    /// whose writer rings this rank's doorbell afterwards; `awaited` says on whom.
+    pub fn wait_until(&self, awaited: Awaited, mut ready: impl FnMut() -> bool) -> Result<(), Error> {
+        let bell = Bell(&self.area.mailbox.asleep.0);
         let mut looks = 0;
         loop {
             self.drain()?;
@@ -193,7 +217,7 @@ impl Link {
                 return Ok(());
             }
             self.check_alive()?;
-            if self.port.pause(looks) {
+            if self.port.pause(looks, awaited) {
                 looks += 1;
                 continue;
             }

@@ -5,12 +5,12 @@
 //! are known to be right. The memory itself is shared with running ranks, so it is reached by raw pointers
 //! only, and nothing that is read from it decides where something is written.
 
-use core::num::NonZero;
 use core::ops::{Add, Mul, Range};
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::element::Complex;
+use crate::lock::{PROXY, TargetLock};
 use crate::wire::control::Layout;
 use crate::wire::request::{ALL_RANKS, INLINE_BYTES};
 use crate::wire::{AccKind, Flags, Mailbox, Opcode, Request, RmwKind, RuntimeArea};
@@ -76,22 +76,16 @@ impl Window {
         Ok(Self { base, window: layout.window..end, public, mailbox: mailbox..mailbox + size_of::<Mailbox>() as u64 })
     }
 
-    /// All of this address space, for a rank that is alone in it. Only places in it that the rank has
-    /// allocated itself may be asked for: nothing is checked but that the address is not null.
-    pub(crate) fn everything() -> Self {
-        let all = 1..u64::MAX;
-        Self {
-            base: NonNull::without_provenance(NonZero::<usize>::MIN),
-            window: all.clone(),
-            public: all.clone(),
-            mailbox: all,
-        }
-    }
-
     /// Where the runtime area is mapped.
     pub fn area(&self) -> NonNull<RuntimeArea> {
         let runtime = self.mailbox.start - core::mem::offset_of!(RuntimeArea, mailbox) as u64;
         self.mapped(runtime).cast()
+    }
+
+    /// The rank's lock for accumulates and read-modify-writes.
+    fn lock(&self) -> TargetLock<'_> {
+        // SAFETY: the area is mapped, whole and aligned, as long as the window lives; an atomic may be shared.
+        TargetLock(unsafe { &(*self.area().as_ptr()).mailbox.lock.0 })
     }
 
     /// Where the rank's `address`, which lies in the window or at its end, is mapped here.
@@ -221,16 +215,23 @@ pub struct Effect {
     pub notify: Option<u32>,
 }
 
+/// How a request without a fault ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done.
+    Done(Effect),
+    /// Nothing was done, because a rank holds the target's lock: to be tried again.
+    Busy,
+}
+
 /// Checks a request of rank `origin` and does it. `windows` holds the memory of every rank of the job.
-///
-/// Calls for one job must not overlap: that is what makes accumulates and read-modify-writes atomic.
 ///
 /// # Errors
 /// A [`Fault`], with no memory touched.
 ///
 /// # Panics
 /// If `origin` has no window.
-pub fn execute(origin: usize, request: &Request, windows: &[Window]) -> Result<Effect, Fault> {
+pub fn execute(origin: usize, request: &Request, windows: &[Window]) -> Result<Outcome, Fault> {
     let opcode = Opcode::from_wire(request.opcode).ok_or(Fault::Opcode(request.opcode))?;
     let bad_flags = Fault::Flags { flags: request.flags, opcode };
     let flags = Flags::from_bits(request.flags).ok_or(bad_flags)?;
@@ -242,7 +243,7 @@ pub fn execute(origin: usize, request: &Request, windows: &[Window]) -> Result<E
     }
     // Operations are done one after the other and at once, so all earlier ones are complete.
     if opcode == Opcode::Fence && request.rank == ALL_RANKS {
-        return Ok(Effect::default());
+        return Ok(Outcome::Done(Effect::default()));
     }
     let own = &windows[origin];
     let target = windows.get(request.rank as usize).ok_or(Fault::Rank { rank: request.rank, size: windows.len() })?;
@@ -255,7 +256,7 @@ pub fn execute(origin: usize, request: &Request, windows: &[Window]) -> Result<E
             }
             let destination = target.target(request, flags, len)?;
             // SAFETY: `target` has checked the destination; the source is the entry's own copy, long enough.
-            unsafe { put_inline(&request.operand, destination.as_ptr(), len as usize) };
+            unsafe { put(request.operand.as_ptr().cast(), destination.as_ptr(), len as usize) };
             effect.bytes = len;
         }
         Opcode::Put => {
@@ -281,6 +282,7 @@ pub fn execute(origin: usize, request: &Request, windows: &[Window]) -> Result<E
             let destination = target.target(request, flags, len)?;
             if len != 0 {
                 check_align(destination, request.remote, kind.align())?;
+                let Some(_held) = target.lock().try_lock(PROXY) else { return Ok(Outcome::Busy) };
                 // SAFETY: both have been checked, the destination for alignment too.
                 unsafe { accumulate(kind, &request.operand, source.as_ptr(), destination.as_ptr(), len as usize) };
             }
@@ -293,13 +295,14 @@ pub fn execute(origin: usize, request: &Request, windows: &[Window]) -> Result<E
             }
             let word = target.target(request, flags, len)?;
             check_align(word, request.remote, kind.size())?;
+            let Some(_held) = target.lock().try_lock(PROXY) else { return Ok(Outcome::Busy) };
             // SAFETY: the word has been checked for range and alignment.
-            effect.value = unsafe { read_modify_write(kind, word.as_ptr(), request.operand[0]) };
+            effect.value = unsafe { read_modify_write(kind, word.as_ptr(), request.operand) };
             effect.bytes = len;
         }
         Opcode::Fence => {}
     }
-    Ok(effect)
+    Ok(Outcome::Done(effect))
 }
 
 /// Windows are mapped on page boundaries, so alignment here is alignment at the rank.
@@ -310,42 +313,62 @@ fn check_align(mapped: NonNull<u8>, address: u64, align: usize) -> Result<(), Fa
     }
 }
 
-/// Writes the first `len` bytes of `data`. An aligned word is written whole and after all earlier writes,
-/// so that a rank that waits for it finds what was put before it.
+/// Copies `len` bytes. An aligned word of 4 or 8 is written whole and after all earlier writes, so that a rank that waits for
+/// it finds what was put before it.
 ///
 /// # Safety
-/// `destination` must be valid for writes of `len` bytes, at most [`INLINE_BYTES`].
-unsafe fn put_inline(data: &[u64; 2], destination: *mut u8, len: usize) {
-    if len == 8 && destination.addr().is_multiple_of(8) {
-        // SAFETY: valid for 8 bytes, aligned.
-        unsafe { AtomicU64::from_ptr(destination.cast()) }.store(data[0], Ordering::Release);
-    } else {
-        // SAFETY: `data` has 16 bytes and is ours, `destination` has `len`.
-        unsafe { ptr::copy_nonoverlapping(data.as_ptr().cast(), destination, len) };
+/// Both must be valid for `len` bytes.
+#[inline]
+pub(crate) unsafe fn put(source: *const u8, destination: *mut u8, len: usize) {
+    // SAFETY: valid by the caller, aligned where it matters; `copy` allows overlap.
+    unsafe {
+        match len {
+            8 if destination.addr().is_multiple_of(8) => {
+                let word = source.cast::<u64>().read_unaligned();
+                AtomicU64::from_ptr(destination.cast()).store(word, Ordering::Release);
+            }
+            4 if destination.addr().is_multiple_of(4) => {
+                let word = source.cast::<u32>().read_unaligned();
+                AtomicU32::from_ptr(destination.cast()).store(word, Ordering::Release);
+            }
+            _ => ptr::copy(source, destination, len),
+        }
     }
 }
 
-/// Does `kind` on the word and returns what was there.
+/// Does `kind` on the word and returns what was there. Atomic among holders of the target's lock, which the caller must be;
+/// whoever only reads or writes the word sees it change at once.
 ///
 /// # Safety
 /// `word` must be valid and aligned for the kind's size.
-unsafe fn read_modify_write(kind: RmwKind, word: *mut u8, operand: u64) -> u64 {
-    // SAFETY: by the caller. The word is shared with a running rank, which uses it atomically or not at all.
-    unsafe {
-        match kind {
-            RmwKind::FetchAdd32 => AtomicU32::from_ptr(word.cast()).fetch_add(operand as u32, Ordering::AcqRel).into(),
-            RmwKind::Swap32 => AtomicU32::from_ptr(word.cast()).swap(operand as u32, Ordering::AcqRel).into(),
-            RmwKind::FetchAdd64 => AtomicU64::from_ptr(word.cast()).fetch_add(operand, Ordering::AcqRel),
-            RmwKind::Swap64 => AtomicU64::from_ptr(word.cast()).swap(operand, Ordering::AcqRel),
-        }
+#[inline]
+pub(crate) unsafe fn read_modify_write(kind: RmwKind, word: *mut u8, operand: [u64; 2]) -> u64 {
+    if kind.size() == 4 {
+        // SAFETY: by the caller. The word is shared with a running rank, which uses it atomically or not at all.
+        let word = unsafe { AtomicU32::from_ptr(word.cast()) };
+        let old = word.load(Ordering::Relaxed);
+        let new = if kind == RmwKind::FetchAdd32 { old.wrapping_add(operand[0] as u32) } else { operand[0] as u32 };
+        word.store(new, Ordering::Release);
+        return old.into();
     }
+    // SAFETY: as above.
+    let word = unsafe { AtomicU64::from_ptr(word.cast()) };
+    let old = word.load(Ordering::Acquire);
+    let new = match kind {
+        RmwKind::FetchAdd64 => old.wrapping_add(operand[0]),
+        RmwKind::CompareSwap64 if old == operand[0] => operand[1],
+        RmwKind::CompareSwap64 => return old,
+        _ => operand[0],
+    };
+    word.store(new, Ordering::Release);
+    old
 }
 
 /// `destination[i] += scale * source[i]` for the `len` bytes of elements.
 ///
 /// # Safety
 /// Both must be valid for `len` bytes, a multiple of the kind's size; `destination` must be aligned for it.
-unsafe fn accumulate(kind: AccKind, scale: &[u64; 2], source: *const u8, destination: *mut u8, len: usize) {
+pub(crate) unsafe fn accumulate(kind: AccKind, scale: &[u64; 2], source: *const u8, destination: *mut u8, len: usize) {
     use core::num::Wrapping;
     let (low, high) = (scale[0] as u32, (scale[0] >> 32) as u32);
     // SAFETY: by the caller; any bits are a value of these types.
@@ -427,6 +450,9 @@ mod tests {
                 // SAFETY: in bounds.
                 unsafe { self.bytes.add(i).write((i as u8).wrapping_mul(31).wrapping_add(seed)) };
             }
+            let lock = core::mem::offset_of!(RuntimeArea, mailbox) + core::mem::offset_of!(Mailbox, lock);
+            // SAFETY: in bounds and aligned.
+            unsafe { self.bytes.add(lock).cast::<u32>().write(0) };
         }
     }
 
@@ -435,6 +461,14 @@ mod tests {
             // SAFETY: allocated with this layout.
             unsafe { std::alloc::dealloc(self.bytes.as_ptr(), allocation()) };
         }
+    }
+
+    /// What a request did that finds the locks free.
+    fn done(origin: usize, request: &Request, windows: &[Window]) -> Result<Effect, Fault> {
+        execute(origin, request, windows).map(|outcome| match outcome {
+            Outcome::Done(effect) => effect,
+            Outcome::Busy => core::panic!("a lock was left held"),
+        })
     }
 
     fn layout(address: u64) -> Layout {
@@ -499,7 +533,7 @@ mod tests {
             memories[0].fill(1);
             memories[1].fill(2);
             let before: Vec<_> = memories.iter().map(Memory::contents).collect();
-            let result = execute(0, &request, &windows);
+            let result = done(0, &request, &windows);
             for (rank, memory) in memories.iter().enumerate() {
                 let named = request.local.saturating_sub(memory.address)
                     ..request.local.saturating_add(request.len).saturating_sub(memory.address);
@@ -535,7 +569,7 @@ mod tests {
                 model[t][PUBLIC + to..][..len].copy_from_slice(&bytes);
                 Request { opcode: 1, rank: target, remote: target_at + to as u64, local: own_at + from as u64, len: len as u64, ..Request::default() }
             };
-            let effect = execute(0, &request, &windows).unwrap();
+            let effect = done(0, &request, &windows).unwrap();
             prop_assert_eq!(effect, Effect { bytes: len as u64, ..Effect::default() });
             prop_assert_eq!(memories.iter().map(Memory::contents).collect::<Vec<_>>(), model);
         }
@@ -561,7 +595,7 @@ mod tests {
                 operand: [scale as u64, 0],
                 ..Request::default()
             };
-            execute(0, &request, &windows).unwrap();
+            done(0, &request, &windows).unwrap();
             let after = memories[1].contents();
             for (i, (old, add)) in values.iter().enumerate() {
                 let sum = i64::from_ne_bytes(after[target + 8 * i..][..8].try_into().unwrap());
@@ -589,7 +623,7 @@ mod tests {
             operand: [0f64.to_bits(), 1f64.to_bits()],
             ..Request::default()
         };
-        execute(0, &request, &windows).unwrap();
+        done(0, &request, &windows).unwrap();
         // SAFETY: in bounds and aligned.
         assert_eq!(unsafe { memories[1].bytes.add(PUBLIC).cast::<[f64; 2]>().read() }, [10.0 - 3.0, 20.0 + 2.0]);
     }
@@ -608,13 +642,57 @@ mod tests {
                 operand: [operand, 0],
                 ..Request::default()
             };
-            execute(0, &request, &windows).map(|effect| effect.value)
+            done(0, &request, &windows).map(|effect| effect.value)
         };
         assert_eq!(rmw(RmwKind::FetchAdd64, remote, u64::MAX), Ok(0));
         assert_eq!(rmw(RmwKind::FetchAdd32, remote, 1), Ok(u32::MAX as u64), "the upper half must not leak in");
         assert_eq!(rmw(RmwKind::Swap64, remote, 7), Ok(u64::MAX << 32), "nor the carry leak out");
         assert_eq!(rmw(RmwKind::Swap32, remote, 8), Ok(7));
+        let compare_swap = |expected, new| {
+            let request = Request {
+                opcode: Opcode::ReadModifyWrite as u8,
+                kind: RmwKind::CompareSwap64 as u8,
+                rank: 1,
+                remote: remote + 8,
+                len: 8,
+                operand: [expected, new],
+                ..Request::default()
+            };
+            done(0, &request, &windows).map(|effect| effect.value)
+        };
+        assert_eq!(compare_swap(1, 2), Ok(0), "not what was expected: nothing changes");
+        assert_eq!(compare_swap(0, 2), Ok(0));
+        assert_eq!(compare_swap(0, 3), Ok(2));
         assert_eq!(rmw(RmwKind::Swap64, remote + 4, 8), Err(Fault::Misaligned { address: remote + 4, align: 8 }));
+    }
+
+    #[test]
+    fn what_needs_the_lock_waits_for_it() {
+        let (memories, windows) = ranks();
+        let remote = memories[1].address + PUBLIC as u64;
+        let add = Request {
+            opcode: Opcode::ReadModifyWrite as u8,
+            kind: RmwKind::FetchAdd64 as u8,
+            rank: 1,
+            remote,
+            len: 8,
+            operand: [1, 0],
+            ..Request::default()
+        };
+        let accumulate = Request {
+            opcode: Opcode::Accumulate as u8,
+            kind: AccKind::Long as u8,
+            local: memories[0].address + PUBLIC as u64,
+            ..add
+        };
+        let before = memories[1].contents();
+        let held = windows[1].lock().try_lock(1).unwrap();
+        assert_eq!(execute(0, &add, &windows), Ok(Outcome::Busy));
+        assert_eq!(execute(0, &accumulate, &windows), Ok(Outcome::Busy));
+        drop(held);
+        assert_eq!(memories[1].contents(), before);
+        assert_eq!(done(0, &add, &windows).unwrap().value, 0);
+        assert_eq!(done(0, &add, &windows).unwrap().value, 1);
     }
 
     #[test]
@@ -645,8 +723,8 @@ mod tests {
         let (memories, windows) = ranks();
         let remote = memories[1].address + PUBLIC as u64;
         let good = Request { opcode: 1, rank: 1, remote, local: memories[0].address, len: 64, ..Request::default() };
-        let fault = |request: Request| execute(0, &request, &windows).unwrap_err().to_string();
-        assert!(execute(0, &good, &windows).is_ok());
+        let fault = |request: Request| done(0, &request, &windows).unwrap_err().to_string();
+        assert!(done(0, &good, &windows).is_ok());
         assert_eq!(fault(Request { opcode: 99, ..good }), "unknown opcode 99");
         assert_eq!(fault(Request { flags: 0x80, ..good }), "flags 0x80 do not go with Put");
         assert_eq!(fault(Request { rank: 2, ..good }), "no rank 2 in a job of 2");
@@ -655,11 +733,11 @@ mod tests {
         assert_eq!(fault(Request { opcode: 3, kind: 2, len: 12, ..good }), "12 bytes do not go with Accumulate");
         assert_eq!(
             fault(Request { len: PAGE as u64 + 1, ..good }),
-            "4097 bytes at 0x70009000 are outside of the target's public range 0x70009000..0x7000a000"
+            "4097 bytes at 0x7000b000 are outside of the target's public range 0x7000b000..0x7000c000"
         );
         assert_eq!(
             fault(Request { local: u64::MAX - 10, ..good }),
-            "64 bytes at 0xfffffffffffffff5 are outside of the own window 0x10000..0x1b000"
+            "64 bytes at 0xfffffffffffffff5 are outside of the own window 0x10000..0x1d000"
         );
     }
 }

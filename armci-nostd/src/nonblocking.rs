@@ -4,18 +4,18 @@ use core::cell::RefCell;
 use core::marker::PhantomData;
 use std::prelude::v1::*;
 
-use zerocopy::IntoBytes;
-
-use crate::armci::{Armci, Error, Piece, Started, Way};
+use crate::armci::{Armci, Error};
 use crate::element::{Accumulate, Element};
 use crate::global::GlobalPtr;
-use crate::wire::request::INLINE_BYTES;
-use crate::wire::{Opcode, Request};
+use crate::one_sided::accumulate_with;
+use crate::strided::Strides;
+use crate::transfer::{Operation, Pending, Row};
 
 /// Starts operations without waiting for them; see [`Armci::nonblocking`].
 pub struct Nonblocking<'scope, 'env: 'scope> {
     armci: &'scope Armci,
-    under_way: RefCell<Vec<Started>>,
+    /// By handle; empty when it has been waited for.
+    under_way: RefCell<Vec<Pending>>,
     /// Invariant in both, as `std::thread::Scope` is, so that a buffer can not be borrowed for less.
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
@@ -24,7 +24,7 @@ pub struct Nonblocking<'scope, 'env: 'scope> {
 /// An operation that was started: ARMCI's `armci_hdl_t`.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "an operation that nobody waits for is complete at the end of the scope"]
-pub struct Handle(Started);
+pub struct Handle(Option<usize>);
 
 impl<'scope, 'env> Nonblocking<'scope, 'env> {
     pub(crate) fn scope<R>(
@@ -52,12 +52,8 @@ impl<'scope, 'env> Nonblocking<'scope, 'env> {
 
     /// `ARMCI_NbPut`.
     pub fn put<T: Element>(&'scope self, source: &'env [T], target: GlobalPtr<'_, T>) -> Result<Handle, Error> {
-        target.check(source.len())?;
-        let piece = piece(source.as_bytes());
-        if piece.len > INLINE_BYTES && !self.armci.in_window(piece.start, piece.len) {
-            return self.blocking(self.armci.put(source, target));
-        }
-        self.note(self.armci.start_put(piece, target.rank, target.address)?)
+        // SAFETY: the slice is borrowed until the end of the scope, when the operation is complete.
+        self.note(unsafe { self.armci.start_row_of(Operation::Put, source, target)? })
     }
 
     /// `ARMCI_NbGet`.
@@ -67,19 +63,10 @@ impl<'scope, 'env> Nonblocking<'scope, 'env> {
         source: GlobalPtr<'_, T>,
     ) -> Result<Handle, Error> {
         source.check(destination.len())?;
-        let piece = Piece { start: destination.as_mut_bytes().as_mut_ptr(), len: size_of_val(destination) };
-        if !self.armci.in_window(piece.start, piece.len) {
-            return self.blocking(self.armci.get(destination, source));
-        }
-        let request = Request {
-            opcode: Opcode::Get as u8,
-            rank: source.rank,
-            remote: source.address,
-            local: piece.address(),
-            len: piece.len as u64,
-            ..Request::default()
-        };
-        self.note(self.armci.start(request)?)
+        let len = size_of_val(destination);
+        let row = Row { local: destination.as_mut_ptr().cast(), remote: source.address, len };
+        // SAFETY: as for `put`; any bits are a `T`.
+        self.note(unsafe { self.armci.transfer(Operation::Get, source.rank(), core::iter::once(row))? })
     }
 
     /// `ARMCI_NbAcc`.
@@ -89,50 +76,72 @@ impl<'scope, 'env> Nonblocking<'scope, 'env> {
         source: &'env [T],
         target: GlobalPtr<'_, T>,
     ) -> Result<Handle, Error> {
-        target.check(source.len())?;
-        let piece = piece(source.as_bytes());
-        if !self.armci.in_window(piece.start, piece.len) {
-            return self.blocking(self.armci.accumulate(scale, source, target));
-        }
-        self.note(self.armci.start_accumulate(scale, piece, target.rank, target.address)?)
+        // SAFETY: as for `put`.
+        self.note(unsafe { self.armci.start_row_of(accumulate_with(scale), source, target)? })
+    }
+
+    /// `ARMCI_NbPutS`.
+    pub fn put_strided<T: Element>(
+        &'scope self,
+        source: &'env [T],
+        target: GlobalPtr<'_, T>,
+        shape: &Strides<'_>,
+    ) -> Result<Handle, Error> {
+        // SAFETY: as for `put`.
+        self.note(unsafe { self.armci.start_strided(Operation::Put, source, target, shape)? })
+    }
+
+    /// `ARMCI_NbGetS`.
+    pub fn get_strided<T: Element>(
+        &'scope self,
+        destination: &'env mut [T],
+        source: GlobalPtr<'_, T>,
+        shape: &Strides<'_>,
+    ) -> Result<Handle, Error> {
+        let rows = shape.rows_of(destination.len(), destination.as_mut_ptr().cast(), source)?;
+        // SAFETY: as for `put`; all rows are in the slice.
+        self.note(unsafe { self.armci.transfer(Operation::Get, source.rank(), rows)? })
+    }
+
+    /// `ARMCI_NbAccS`.
+    pub fn accumulate_strided<T: Accumulate>(
+        &'scope self,
+        scale: T,
+        source: &'env [T],
+        target: GlobalPtr<'_, T>,
+        shape: &Strides<'_>,
+    ) -> Result<Handle, Error> {
+        // SAFETY: as for `put`.
+        self.note(unsafe { self.armci.start_strided(accumulate_with(scale), source, target, shape)? })
     }
 
     /// `ARMCI_Wait`: waits until the operation is complete locally.
     pub fn wait(&self, handle: Handle) -> Result<(), Error> {
-        self.armci.finish(handle.0).map(drop)
+        let pending = handle.0.and_then(|at| self.under_way.borrow_mut().get_mut(at).map(core::mem::take));
+        pending.map_or(Ok(()), |pending| self.armci.wait(pending))
     }
 
     /// `ARMCI_Test`: whether the operation is complete locally.
     pub fn test(&self, handle: &Handle) -> Result<bool, Error> {
-        match (handle.0, &self.armci.way) {
-            (Started::UnderWay(ticket), Way::Proxy(link)) => link.test(ticket),
-            _ => Ok(true),
-        }
+        let under_way = self.under_way.borrow();
+        handle.0.and_then(|at| under_way.get(at)).map_or(Ok(true), |pending| self.armci.test(pending))
     }
 
     /// `ARMCI_WaitAll`: waits until all operations of this scope are complete locally.
     pub fn wait_all(&self) -> Result<(), Error> {
-        for started in self.under_way.take() {
-            self.armci.finish(started)?;
+        for at in 0..self.under_way.borrow().len() {
+            self.wait(Handle(Some(at)))?;
         }
         Ok(())
     }
 
     /// Keeps an operation for the end of the scope.
-    fn note(&self, started: Started) -> Result<Handle, Error> {
-        if let Started::UnderWay(_) = started {
-            self.under_way.borrow_mut().push(started);
+    fn note(&self, pending: Pending) -> Result<Handle, Error> {
+        if pending.is_complete() {
+            return Ok(Handle(None));
         }
-        Ok(Handle(started))
+        let mut under_way = self.under_way.borrow_mut();
+        under_way.push(pending);
+        Ok(Handle(Some(under_way.len() - 1)))
     }
-
-    /// An operation on memory that the proxy can not reach has been done at once, which is legal.
-    fn blocking(&self, result: Result<(), Error>) -> Result<Handle, Error> {
-        result.map(|()| Handle(Started::Done(0)))
-    }
-}
-
-/// Memory that an operation only reads.
-fn piece(bytes: &[u8]) -> Piece {
-    Piece { start: bytes.as_ptr().cast_mut(), len: bytes.len() }
 }

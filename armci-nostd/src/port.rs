@@ -3,18 +3,38 @@
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-use crate::wire::RuntimeArea;
+use crate::wire::{Mailbox, RuntimeArea};
 
 /// The proxy is gone: its end of the connection has closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the proxy is gone")]
 pub struct ProxyGone;
 
+/// On whom a rank waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// The proxy.
+    Proxy,
+    /// Another rank.
+    Rank,
+}
+
+/// What of another rank's memory this rank can reach by itself.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    /// The other rank's mailbox, as it is mapped here.
+    pub mailbox: NonNull<Mailbox>,
+    /// The start of the other rank's whole public memory, as it is mapped here; `None` where only what ranks
+    /// [`share`](Port::share) can be mapped, piece by piece.
+    pub public: Option<NonNull<u8>>,
+}
+
 /// A rank's side of an attachment.
 ///
 /// # Safety
 /// [`area`](Self::area) must return the same area each time, and `alloc` memory of its own that stays valid until it
-/// is given to `dealloc`, as [`GlobalAlloc`](core::alloc::GlobalAlloc) does.
+/// is given to `dealloc`, as [`GlobalAlloc`](core::alloc::GlobalAlloc) does. What [`view`](Self::view) and [`map`](Self::map) return must be
+/// valid for as long as the gate stays open in the epoch in which they were called, or until it is given to `unmap`.
 pub unsafe trait Port {
     /// The memory shared with the proxy.
     fn area(&self) -> &'static RuntimeArea;
@@ -26,12 +46,15 @@ pub unsafe trait Port {
     fn wait(&self) -> Result<(), ProxyGone>;
 
     /// A short pause after `looks` looks that found nothing. False where it is better to block than to look again.
-    fn pause(&self, looks: u32) -> bool;
+    fn pause(&self, looks: u32, awaited: Awaited) -> bool;
 
     /// Whether the bytes at `address` lie in the window, so that the proxy can reach them.
     fn contains(&self, address: usize, len: usize) -> bool;
 
-    /// Zeroed memory in the public part of the window, which other ranks can reach.
+    /// The addresses of the public part of the window, which other ranks can reach.
+    fn public(&self) -> core::ops::Range<u64>;
+
+    /// Zeroed memory in that part.
     fn alloc(&self, layout: Layout) -> Option<NonNull<u8>>;
 
     /// Gives memory of [`alloc`](Self::alloc) back.
@@ -39,4 +62,49 @@ pub unsafe trait Port {
     /// # Safety
     /// `memory` must come from `alloc` of this port with the same layout, and not be used afterwards.
     unsafe fn dealloc(&self, memory: NonNull<u8>, layout: Layout);
+
+    /// How neighbours let this rank in: a number that [`meet`](Self::meet) of the others understands.
+    fn identity(&self) -> u64 {
+        0
+    }
+
+    /// Tells this rank the identities of all. Called once, before any of the calls below.
+    fn meet(&self, _identities: &[u64]) {}
+
+    /// What can be reached of `rank` from the start, if it is a neighbour that can be reached.
+    fn view(&self, _rank: usize) -> Option<View> {
+        None
+    }
+
+    /// Wakes `rank` without the proxy. False if that can not be done.
+    fn ring(&self, _rank: usize) -> bool {
+        false
+    }
+
+    /// Bytes of which whole ones are shared, where sharing is piece by piece.
+    fn page(&self) -> Option<usize> {
+        None
+    }
+
+    /// Lets neighbours map `memory`, whole pages of this rank. They need the token to do so. `None` if they can not.
+    fn share(&self, _memory: NonNull<u8>, _len: usize) -> Option<u64> {
+        None
+    }
+
+    /// Takes back what [`share`](Self::share) gave. False if a neighbour still has it mapped: then the memory must not be
+    /// used for anything else.
+    fn unshare(&self, _memory: NonNull<u8>, _len: usize, _token: u64) -> bool {
+        true
+    }
+
+    /// Maps `len` bytes that `rank` shares by `token`.
+    fn map(&self, _rank: usize, _len: usize, _token: u64) -> Option<NonNull<u8>> {
+        None
+    }
+
+    /// Undoes [`map`](Self::map).
+    ///
+    /// # Safety
+    /// `mapped` must come from `map` with the same rank and length, and not be used afterwards.
+    unsafe fn unmap(&self, _rank: usize, _mapped: NonNull<u8>, _len: usize) {}
 }

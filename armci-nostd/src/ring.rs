@@ -120,6 +120,11 @@ impl<'a, S: Slots> Consumer<'a, S> {
         Ok(Some(entry))
     }
 
+    /// Undoes the last [`pop`](Self::pop), which has not been released: the next one takes that entry again.
+    pub fn put_back(&mut self) {
+        self.taken = self.taken.wrapping_sub(1);
+    }
+
     /// Whether [`pop`](Self::pop) has something to say, an error included.
     pub fn has_entries(&self) -> bool {
         self.taken != self.seen_tail || self.tail.load(Ordering::Acquire) != self.taken

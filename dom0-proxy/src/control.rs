@@ -166,7 +166,7 @@ pub struct RankSummary {
     pub traffic: Traffic,
 }
 
-/// Operations and bytes by kind, as served for one rank.
+/// Operations and bytes by kind: what one rank did directly, and what was served for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
     /// Puts.
@@ -193,18 +193,33 @@ pub struct Tally {
 impl Tally {
     /// Counts one operation.
     pub fn count(&mut self, bytes: u64) {
-        self.operations += 1;
-        self.bytes += bytes;
+        self.operations = self.operations.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(bytes);
     }
 }
 
 impl Traffic {
+    /// Adds what a rank says of itself, which may be anything.
+    pub fn add(&mut self, other: &Self) {
+        let pairs = [
+            (&mut self.put, other.put),
+            (&mut self.get, other.get),
+            (&mut self.accumulate, other.accumulate),
+            (&mut self.rmw, other.rmw),
+            (&mut self.other, other.other),
+        ];
+        for (mine, theirs) in pairs {
+            mine.operations = mine.operations.saturating_add(theirs.operations);
+            mine.bytes = mine.bytes.saturating_add(theirs.bytes);
+        }
+    }
+
     /// All kinds together.
     pub fn total(&self) -> Tally {
         let kinds = [self.put, self.get, self.accumulate, self.rmw, self.other];
         Tally {
-            operations: kinds.iter().map(|kind| kind.operations).sum(),
-            bytes: kinds.iter().map(|kind| kind.bytes).sum(),
+            operations: kinds.iter().map(|kind| kind.operations).fold(0, u64::saturating_add),
+            bytes: kinds.iter().map(|kind| kind.bytes).fold(0, u64::saturating_add),
         }
     }
 }

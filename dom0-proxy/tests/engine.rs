@@ -9,8 +9,9 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use armci_nostd::lock::TargetLock;
 use armci_nostd::wire::{AccKind, COMPLETIONS, Flags, JobState, Opcode, Request, RmwKind, SUBMISSIONS, Status};
-use dom0_proxy::engine::{Engine, Notice, Pause};
+use dom0_proxy::engine::{Engine, GateError, Notice, Pause};
 use dom0_proxy::ports::{Attachment, hosted};
 use raw_rank::{BASE, END, PUBLIC, RawRank, put, send_attach, wait_until};
 
@@ -122,9 +123,70 @@ fn ranks_and_engine_wake_each_other() {
     assert!(b.is_woken(PATIENCE), "the target of a notifying put");
     a.completions(2);
     b.fall_asleep();
-    b.header().rank_asleep.0.store(0, Ordering::Relaxed);
+    b.mailbox().asleep.0.store(0, Ordering::Relaxed);
     a.run(Request { flags: Flags::NOTIFY.bits(), ..put(1, PUBLIC, PUBLIC, 8) });
     assert!(!b.is_woken(Duration::from_millis(20)), "it does not sleep");
+    bench.engine.stop();
+}
+
+#[test]
+fn gates_close_behind_the_last_rank() {
+    let bench = Bench::new(2);
+    let [a, b] = &bench.ranks[..] else { unreachable!() };
+    wait_until("open gates", || a.gate().epoch.load(Ordering::Acquire) == 1);
+    let inside = a.gate().enter(1).expect("the gates are open from the start");
+    std::thread::scope(|scope| {
+        let closing = scope.spawn(|| bench.engine.close_gates());
+        wait_until("a closing gate", || a.gate().is_closing(1) && b.gate().is_closing(1));
+        assert!(b.gate().enter(1).is_none());
+        // Rings are served all the time.
+        b.run(put(0, PUBLIC, PUBLIC, 8));
+        assert!(!closing.is_finished(), "a rank is still inside");
+        drop(inside);
+        assert_eq!(closing.join().unwrap(), Ok(()));
+    });
+    assert!(a.gate().enter(1).is_none() && b.gate().enter(1).is_none());
+    a.run(put(1, PUBLIC, PUBLIC, 8));
+    bench.engine.open_gates();
+    wait_until("open gates", || a.gate().enter(1).is_some() && b.gate().enter(1).is_some());
+    bench.engine.stop();
+}
+
+#[test]
+fn gates_of_a_job_that_does_not_run_stay_as_they_are() {
+    let (engine, _notices) = engine(2);
+    let (a, b) = (RawRank::new(), RawRank::new());
+    let (first, _stream_a) = attachment(&a, 0);
+    let closing = std::thread::scope(|scope| {
+        let closing = scope.spawn(|| engine.close_gates());
+        engine.attach(0, first);
+        closing.join().unwrap()
+    });
+    assert_eq!(closing, Err(GateError::NotRunning));
+    let (second, _stream_b) = attachment(&b, 1);
+    engine.attach(1, second);
+    wait_until("open gates", || a.gate().enter(1).is_some());
+    engine.stop();
+    assert!(a.gate().enter(1).is_none(), "who is not served is not let in");
+}
+
+#[test]
+fn a_locked_target_makes_only_those_wait_who_need_its_lock() {
+    let bench = Bench::new(3);
+    let [a, b, c] = &bench.ranks[..] else { unreachable!() };
+    let add = Request {
+        opcode: Opcode::ReadModifyWrite as u8,
+        kind: RmwKind::FetchAdd64 as u8,
+        operand: [5, 0],
+        ..put(1, PUBLIC, 0, 8)
+    };
+    let held = TargetLock(&b.mailbox().lock.0).try_lock(3).unwrap();
+    a.submit(&[add, add]);
+    c.run(put(1, PUBLIC + 8, PUBLIC, 8));
+    assert_eq!(b.word(PUBLIC), 0);
+    drop(held);
+    assert_eq!(a.completions(2).iter().map(|completion| completion.value).collect::<Vec<_>>(), [0, 5]);
+    assert_eq!(b.word(PUBLIC), 10);
     bench.engine.stop();
 }
 
@@ -248,7 +310,9 @@ fn when_it_stops_nothing_is_mapped_or_open() {
     assert_eq!(mappings(&bench.ranks[0]), 2, "the rank's own and the proxy's");
     bench.engine.stop();
     assert_eq!(mappings(&bench.ranks[0]), 1, "the rank's own");
-    assert_eq!(bench.streams[0].read(&mut [0]).unwrap(), 0, "the connection is closed");
+    let mut introductions = Vec::new();
+    bench.streams[0].read_to_end(&mut introductions).expect("the connection is closed");
+    assert!(!introductions.is_empty(), "a rank is told of the other");
 }
 
 #[test]

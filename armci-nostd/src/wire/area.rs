@@ -13,10 +13,29 @@ pub const MAGIC: u32 = u32::from_le_bytes(*b"XNLT");
 #[repr(C, align(64))]
 pub struct Line(pub AtomicU32);
 
-/// The words by which the two sides follow each other.
+/// The same with a word of 64 bits.
+#[derive(Debug, Default)]
+#[repr(C, align(64))]
+pub struct Line64(pub AtomicU64);
+
+/// What a rank has done to memory by itself, for the user's statistics: written by the rank, read by the proxy.
+#[derive(Debug, Default)]
+#[repr(C, align(64))]
+pub struct Tally {
+    /// Puts, and their bytes.
+    pub put: [AtomicU64; 2],
+    /// Gets, and their bytes.
+    pub get: [AtomicU64; 2],
+    /// Accumulates, and their bytes.
+    pub accumulate: [AtomicU64; 2],
+    /// Read-modify-writes, and their bytes.
+    pub rmw: [AtomicU64; 2],
+}
+
+/// The words by which rank and proxy follow each other.
 ///
 /// Indices count entries since the start, modulo 2^32; an entry's slot is its index modulo the ring's size.
-/// Each word has exactly one writer but for the two `*_asleep` flags, which the sleeper sets and either
+/// Each word has exactly one writer but for `proxy_asleep` (and [`Mailbox::asleep`]), which the sleeper sets and either
 /// side clears.
 #[derive(Debug)]
 #[repr(C, align(64))]
@@ -25,6 +44,8 @@ pub struct Header {
     pub magic: u32,
     /// [`PROTOCOL_VERSION`].
     pub version: u32,
+    /// Written by the proxy before the job is attached: a number of its host, the same for all ranks on it.
+    pub host: AtomicU32,
     /// Written by the proxy: a [`JobState`].
     pub state: Line,
     /// Written by the rank: submissions made.
@@ -35,10 +56,14 @@ pub struct Header {
     pub completion_tail: Line,
     /// Written by the rank: completions taken.
     pub completion_head: Line,
-    /// Not zero: the rank is about to block and wants its doorbell rung.
-    pub rank_asleep: Line,
     /// Not zero: the proxy is about to block and wants its doorbell rung.
     pub proxy_asleep: Line,
+    /// Written by the proxy: the epoch in which the rank may reach its neighbours' memory by itself, or zero. See [`Gate`](crate::gate::Gate).
+    pub gate: Line,
+    /// Written by the rank: not zero while it does.
+    pub inside: Line,
+    /// Written by the rank: what it does directly.
+    pub tally: Tally,
 }
 
 /// What the proxy tells a rank about its job, in [`Header::state`].
@@ -64,29 +89,114 @@ impl JobState {
     }
 }
 
-/// Rounds of a barrier, and children of a rank in the tree of a reduction: enough for 2^32 ranks.
-pub const ROUNDS: usize = 32;
+/// Rounds of a barrier, and children of a rank in the tree of a reduction: enough for [`MAX_RANKS`](super::MAX_RANKS).
+pub const ROUNDS: usize = 16;
 
 /// Bytes of a collective's data that move at a time.
 pub const CHUNK: usize = 8192;
 
-/// What collectives keep in each rank. Other ranks write it by puts with `Flags::MAILBOX`, and read
-/// `outbox` by gets; all its counters only grow, and each has a single writer.
+/// What the collectives of one team of ranks keep in each of them. Members write each other's counters and read each other's
+/// `outbox`; all counters only grow, and each has a single writer.
+#[derive(Debug)]
+#[repr(C, align(4096))]
+pub struct TeamArea {
+    /// `barrier[k]`: barriers in which the member 2^k below (modulo the size) has reached round k.
+    pub barrier: [Line64; ROUNDS],
+    /// `up[k]`: chunks that the k-th child has laid out in its outbox.
+    pub up: [Line64; ROUNDS],
+    /// Chunks that the parent has laid out in its outbox.
+    pub down: Line64,
+    /// Fills the page.
+    reserved: [u64; 512 - 8 * (2 * ROUNDS + 1)],
+    /// This member's part of a chunk, for parent and children to get.
+    pub outbox: UnsafeCell<[u64; CHUNK / 8]>,
+    /// Where this member's own gets land.
+    pub inbox: UnsafeCell<[u64; CHUNK / 8]>,
+}
+
+impl TeamArea {
+    /// Of a team that has done nothing yet.
+    pub const fn new() -> Self {
+        Self {
+            barrier: [const { Line64(AtomicU64::new(0)) }; ROUNDS],
+            up: [const { Line64(AtomicU64::new(0)) }; ROUNDS],
+            down: Line64(AtomicU64::new(0)),
+            reserved: [0; 512 - 8 * (2 * ROUNDS + 1)],
+            outbox: UnsafeCell::new([0; CHUNK / 8]),
+            inbox: UnsafeCell::new([0; CHUNK / 8]),
+        }
+    }
+}
+
+impl Default for TeamArea {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Messages that a rank's queue holds. A power of two.
+pub const LETTERS: usize = 32;
+
+/// Bytes of a message that travel in its [`Letter`]; longer ones wait at the sender.
+pub const LETTER_BYTES: usize = 88;
+
+/// One place of a rank's message queue.
+///
+/// The place that gets message number n has number n modulo [`LETTERS`]. A sender draws its number by a fetch-and-add on
+/// [`Mailbox::drawn`], waits until `turn` is that number, fills the place and sets `turn` to the number plus one. The receiver
+/// takes the messages in the order of their numbers, and sets `turn` to the number plus [`LETTERS`].
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct Letter {
+    /// Whose turn it is.
+    pub turn: AtomicU64,
+    /// Everything else: a [`Message`](crate::message::Envelope).
+    pub envelope: UnsafeCell<[u64; 15]>,
+}
+
+/// What ranks share with each other, not only with the proxy. Others reach it by requests with `Flags::MAILBOX`, and neighbours
+/// on the same host directly.
 #[derive(Debug)]
 #[repr(C, align(4096))]
 pub struct Mailbox {
-    /// `barrier[k]`: barriers in which the rank 2^k below (modulo the size) has reached round k.
-    pub barrier: [AtomicU64; ROUNDS],
-    /// `up[k]`: chunks that the k-th child has laid out in its outbox.
-    pub up: [AtomicU64; ROUNDS],
-    /// Chunks that the parent has laid out in its outbox.
-    pub down: AtomicU64,
+    /// Not zero: the rank is about to block and wants its doorbell rung.
+    pub asleep: Line,
+    /// Held by whoever accumulates into this rank's memory or changes a word of it: see [`TargetLock`](crate::lock::TargetLock).
+    pub lock: Line,
+    /// Messages for which a number has been drawn.
+    pub drawn: Line64,
     /// Fills the page.
-    reserved: [u64; 512 - 2 * ROUNDS - 1],
-    /// This rank's part of a chunk, for parent and children to get.
-    pub outbox: UnsafeCell<[u64; CHUNK / 8]>,
-    /// Where this rank's own gets land.
-    pub inbox: UnsafeCell<[u64; CHUNK / 8]>,
+    reserved: [u64; 512 - 3 * 8],
+    /// The message queue.
+    pub letters: [Letter; LETTERS],
+    /// For collectives of all ranks.
+    pub team: TeamArea,
+}
+
+impl Mailbox {
+    /// With nothing in it.
+    pub const fn new() -> Self {
+        let mut letters = [const { Letter { turn: AtomicU64::new(0), envelope: UnsafeCell::new([0; 15]) } }; LETTERS];
+        let mut n = 0;
+        while n < LETTERS {
+            letters[n].turn = AtomicU64::new(n as u64);
+            n += 1;
+        }
+        Self {
+            asleep: Line(AtomicU32::new(0)),
+            lock: Line(AtomicU32::new(0)),
+            drawn: Line64(AtomicU64::new(0)),
+            reserved: [0; 512 - 3 * 8],
+            letters,
+            team: TeamArea::new(),
+        }
+    }
+}
+
+impl Default for Mailbox {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// All that a rank shares with its proxy for talking. Lies in the rank's window, so it is part of the rank's
@@ -102,7 +212,7 @@ pub struct RuntimeArea {
     pub submissions: UnsafeCell<[Request; SUBMISSIONS as usize]>,
     /// Their ends, from the proxy.
     pub completions: UnsafeCell<[Completion; COMPLETIONS as usize]>,
-    /// For collectives.
+    /// For other ranks.
     pub mailbox: Mailbox,
 }
 
@@ -113,23 +223,36 @@ const _: () = {
     assert!(offset_of!(Header, submission_head) == 192);
     assert!(offset_of!(Header, completion_tail) == 256);
     assert!(offset_of!(Header, completion_head) == 320);
-    assert!(offset_of!(Header, rank_asleep) == 384);
-    assert!(offset_of!(Header, proxy_asleep) == 448);
-    assert!(size_of::<Header>() == 512);
+    assert!(offset_of!(Header, proxy_asleep) == 384);
+    assert!(offset_of!(Header, gate) == 448);
+    assert!(offset_of!(Header, inside) == 512);
+    assert!(offset_of!(Header, tally) == 576);
+    assert!(size_of::<Header>() == 640);
     assert!(offset_of!(RuntimeArea, submissions) == 4096);
     assert!(offset_of!(RuntimeArea, completions) == 12288);
     assert!(offset_of!(RuntimeArea, mailbox) == 16384);
-    assert!(offset_of!(Mailbox, up) == 256);
-    assert!(offset_of!(Mailbox, down) == 512);
-    assert!(offset_of!(Mailbox, outbox) == 4096);
-    assert!(offset_of!(Mailbox, inbox) == 12288);
-    assert!(size_of::<Mailbox>() == 20480);
-    assert!(size_of::<RuntimeArea>() == 36864);
+    assert!(offset_of!(Mailbox, lock) == 64);
+    assert!(offset_of!(Mailbox, drawn) == 128);
+    assert!(offset_of!(Mailbox, letters) == 4096);
+    assert!(offset_of!(Mailbox, team) == 8192);
+    assert!(size_of::<Letter>() == 128);
+    assert!(offset_of!(TeamArea, up) == 1024);
+    assert!(offset_of!(TeamArea, down) == 2048);
+    assert!(offset_of!(TeamArea, outbox) == 4096);
+    assert!(offset_of!(TeamArea, inbox) == 12288);
+    assert!(size_of::<TeamArea>() == 20480);
+    assert!(size_of::<Mailbox>() == 28672);
+    assert!(size_of::<RuntimeArea>() == 45056);
+    assert!(1 << ROUNDS >= super::MAX_RANKS);
 };
 
 // SAFETY: the fields are atomics, or cells whose entries are reached only through raw pointers by the one
 // side that owns them at that moment according to the indices (see `ring`).
 unsafe impl Sync for RuntimeArea {}
+// SAFETY: as for the area; its cells are written by the one member or sender whose turn it is.
+unsafe impl Sync for Mailbox {}
+// SAFETY: as for the mailbox.
+unsafe impl Sync for TeamArea {}
 
 impl RuntimeArea {
     /// An area that nobody is attached to.
@@ -138,13 +261,21 @@ impl RuntimeArea {
             header: Header {
                 magic: MAGIC,
                 version: PROTOCOL_VERSION,
+                host: AtomicU32::new(0),
                 state: Line(AtomicU32::new(JobState::Detached as u32)),
                 submission_tail: Line(AtomicU32::new(0)),
                 submission_head: Line(AtomicU32::new(0)),
                 completion_tail: Line(AtomicU32::new(0)),
                 completion_head: Line(AtomicU32::new(0)),
-                rank_asleep: Line(AtomicU32::new(0)),
                 proxy_asleep: Line(AtomicU32::new(0)),
+                gate: Line(AtomicU32::new(0)),
+                inside: Line(AtomicU32::new(0)),
+                tally: Tally {
+                    put: [const { AtomicU64::new(0) }; 2],
+                    get: [const { AtomicU64::new(0) }; 2],
+                    accumulate: [const { AtomicU64::new(0) }; 2],
+                    rmw: [const { AtomicU64::new(0) }; 2],
+                },
             },
             reserved: [0; 512 - size_of::<Header>() / 8],
             submissions: UnsafeCell::new(
@@ -166,14 +297,7 @@ impl RuntimeArea {
                 }; SUBMISSIONS as usize],
             ),
             completions: UnsafeCell::new([const { Completion { tag: 0, status: 0, value: 0 } }; COMPLETIONS as usize]),
-            mailbox: Mailbox {
-                barrier: [const { AtomicU64::new(0) }; ROUNDS],
-                up: [const { AtomicU64::new(0) }; ROUNDS],
-                down: AtomicU64::new(0),
-                reserved: [0; 512 - 2 * ROUNDS - 1],
-                outbox: UnsafeCell::new([0; CHUNK / 8]),
-                inbox: UnsafeCell::new([0; CHUNK / 8]),
-            },
+            mailbox: Mailbox::new(),
         }
     }
 }

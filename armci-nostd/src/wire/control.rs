@@ -52,6 +52,16 @@ pub enum AttachReply {
     Refused(String),
 }
 
+/// What the proxy tells a hosted rank of each other rank, after [`AttachReply::Accepted`] and when all are there. With its first
+/// byte come two file descriptors: the other rank's window and its doorbell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Introduction {
+    /// The other rank.
+    pub rank: u32,
+    /// Where its memory is, by its own addresses.
+    pub layout: Layout,
+}
+
 /// What a Xen guest writes to `data/xenolith/attach` under its own xenstore path.
 ///
 /// Text: decimal numbers with one space between: version, first grant reference, pages, event-channel port,

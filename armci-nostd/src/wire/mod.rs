@@ -9,11 +9,11 @@ pub mod area;
 pub mod control;
 pub mod request;
 
-pub use area::{Header, JobState, Mailbox, RuntimeArea};
+pub use area::{Header, JobState, Mailbox, RuntimeArea, TeamArea};
 pub use request::{AccKind, Completion, Flags, Opcode, Request, RmwKind, Status};
 
 /// Version of the ring layout and of the attach messages. Both sides must agree exactly.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// Entries of the submission ring. A power of two.
 pub const SUBMISSIONS: u32 = 128;

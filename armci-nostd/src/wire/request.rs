@@ -31,7 +31,7 @@ pub struct Request {
     /// Length in bytes. Zero is legal: nothing is moved.
     pub len: u64,
     /// Put with [`Flags::INLINE`]: the data. Accumulate: the scale, in the element's own representation.
-    /// Read-modify-write: the operand in the first word.
+    /// Read-modify-write: the operand in the first word; for a compare-and-swap what is expected, then the new value.
     pub operand: [u64; 2],
     /// Zero.
     pub reserved2: u64,
@@ -150,6 +150,8 @@ wire_enum! {
         Swap32 = 3,
         /// Replace a 64-bit word.
         Swap64 = 4,
+        /// Replace a 64-bit word by the second operand if it equals the first. For the runtime's own use.
+        CompareSwap64 = 5,
     }
 }
 
@@ -158,7 +160,7 @@ impl RmwKind {
     pub fn size(self) -> usize {
         match self {
             Self::FetchAdd32 | Self::Swap32 => 4,
-            Self::FetchAdd64 | Self::Swap64 => 8,
+            Self::FetchAdd64 | Self::Swap64 | Self::CompareSwap64 => 8,
         }
     }
 }
@@ -202,6 +204,6 @@ mod tests {
         assert_eq!(Opcode::from_wire(0), None, "a zeroed entry must not be an operation");
         assert_eq!(Opcode::from_wire(6), None);
         assert_eq!(AccKind::from_wire(0), None);
-        assert_eq!(RmwKind::from_wire(5), None);
+        assert_eq!(RmwKind::from_wire(6), None);
     }
 }

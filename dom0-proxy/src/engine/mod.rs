@@ -1,9 +1,12 @@
 //! Serves the rings of one job.
 //!
-//! One thread a job: jobs can not harm each other, and operations of one job never overlap, which makes
-//! accumulates and read-modify-writes atomic. The thread waits until all ranks are attached, so that no
+//! One thread a job: jobs can not harm each other. The thread waits until all ranks are attached, so that no
 //! operation can meet an absent target; then it tells them and serves them in turn, a batch each. While
 //! there is work it polls; then it asks to be woken, looks once more, and blocks.
+//!
+//! Ranks of one host reach each other's memory by themselves while their [gates](armci_nostd::gate) are open, and ask only for
+//! what they cannot do. The engine opens the gates when all are attached, and closes them for who needs memory that
+//! stands still.
 //!
 //! The first thing that a rank does wrong fails the job: all ranks are told, nothing more is done for them,
 //! and the job hears who did what.
@@ -18,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use armci_nostd::wire::JobState;
 use rustix::event::{EventfdFlags, epoll, eventfd};
@@ -44,13 +48,38 @@ pub enum Notice {
     Broken(String),
 }
 
+/// The epoch in which ranks make their mappings of each other's memory.
+const FIRST_EPOCH: u32 = 1;
+/// How long a rank may stay in its neighbours' memory after the gates were closed. It needs microseconds; but its processor may have other
+/// things to do.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The gates could not be closed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GateError {
+    /// A rank does not leave its neighbours' memory. The gates are open again.
+    #[error("rank {0} does not leave its neighbours' memory; is its domain paused?")]
+    Inside(u32),
+    /// The job is not one that runs.
+    #[error("the job does not run")]
+    NotRunning,
+}
+
+/// What the engine's thread is asked for.
+enum Order {
+    Attach(u32, Attachment),
+    CloseGates(Sender<Result<(), GateError>>),
+    OpenGates,
+}
+
 /// Epoll's name for the thread's own doorbell. Ranks have their numbers.
 const WAKE: u64 = u64::MAX;
 
 /// The engine of one job.
 #[derive(Debug)]
 pub struct Engine {
-    attachments: Sender<(u32, Attachment)>,
+    orders: Sender<Order>,
+    ordered: Arc<AtomicBool>,
     stopping: Arc<AtomicBool>,
     wake: Arc<OwnedFd>,
     thread: JoinHandle<Vec<Traffic>>,
@@ -62,8 +91,10 @@ impl Engine {
     pub fn start(job: &str, size: u32, pause: Pause, tell: impl Fn(Notice) + Send + 'static) -> io::Result<Self> {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let stopping = Arc::new(AtomicBool::new(false));
-        let (attachments, incoming) = channel();
-        let worker = Worker { size, pause, incoming, stopping: stopping.clone(), wake: wake.clone() };
+        let ordered = Arc::new(AtomicBool::new(false));
+        let (orders, incoming) = channel();
+        let worker =
+            Worker { size, pause, incoming, ordered: ordered.clone(), stopping: stopping.clone(), wake: wake.clone() };
         let thread = thread::Builder::new().name(format!("engine-{job}")).spawn(move || {
             let mut traffic = vec![Traffic::default(); size as usize];
             let run = catch_unwind(AssertUnwindSafe(|| worker.run(&mut traffic, &tell)));
@@ -74,19 +105,42 @@ impl Engine {
             }
             traffic
         })?;
-        Ok(Self { attachments, stopping, wake, thread })
+        Ok(Self { orders, ordered, stopping, wake, thread })
     }
 
     /// Adds a rank. Each rank is added at most once.
     pub fn attach(&self, rank: u32, attachment: Attachment) {
         // An engine that has ended drops it, which detaches the rank.
-        let _ = self.attachments.send((rank, attachment));
+        let _ = self.orders.send(Order::Attach(rank, attachment));
+    }
+
+    /// Closes the ranks' gates to each other's memory. When this returns no rank is there, and what they did there is to be seen; from
+    /// then on everything goes through the rings, until [`open_gates`](Self::open_gates).
+    ///
+    /// # Errors
+    /// [`GateError`], with the gates open.
+    pub fn close_gates(&self) -> Result<(), GateError> {
+        let (reply, closed) = channel();
+        self.order(Order::CloseGates(reply));
+        closed.recv().map_err(|_| GateError::NotRunning)?
+    }
+
+    /// Lets the ranks reach each other's memory again, by the mappings that they have.
+    pub fn open_gates(&self) {
+        self.order(Order::OpenGates);
+    }
+
+    fn order(&self, order: Order) {
+        // An engine that has ended drops it.
+        let _ = self.orders.send(order);
+        self.ordered.store(true, Ordering::Release);
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
     }
 
     /// Ends it. When this returns no memory of a rank is mapped any more.
     pub fn stop(self) -> Vec<Traffic> {
         self.stopping.store(true, Ordering::Release);
-        drop(self.attachments);
+        drop(self.orders);
         let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
         self.thread.join().unwrap_or_default()
     }
@@ -96,7 +150,9 @@ impl Engine {
 struct Worker {
     size: u32,
     pause: Pause,
-    incoming: Receiver<(u32, Attachment)>,
+    incoming: Receiver<Order>,
+    /// Whether there may be an order.
+    ordered: Arc<AtomicBool>,
     stopping: Arc<AtomicBool>,
     wake: Arc<OwnedFd>,
 }
@@ -106,9 +162,15 @@ impl Worker {
         let Some(fleet) = self.gather() else { return Ok(()) };
         let state = |state| fleet.lines().iter().for_each(|line| line.set_state(state));
         let doorbells = self.doorbells(&fleet)?;
+        fleet.introduce();
+        fleet.lines().iter().for_each(|line| line.gate().open(FIRST_EPOCH));
         state(JobState::Attached);
         tell(Notice::Open);
         let violation = self.serve(&fleet, &doorbells, traffic)?;
+        for (line, traffic) in fleet.lines().iter().zip(traffic) {
+            line.gate().close();
+            traffic.add(&line.tally());
+        }
         for (rank, line) in fleet.lines().iter().enumerate() {
             tracing::debug!(rank, rings = line.describe(), "served no more");
         }
@@ -127,7 +189,8 @@ impl Worker {
         slots.resize_with(self.size as usize, || None);
         let mut missing = slots.len();
         while missing > 0 {
-            let (rank, attachment) = self.incoming.recv().ok()?;
+            // Before there are ranks there are no gates, which whoever waits for them learns by the end of its channel.
+            let Order::Attach(rank, attachment) = self.incoming.recv().ok()? else { continue };
             if let Some(slot @ None) = slots.get_mut(rank as usize) {
                 *slot = Some(attachment);
                 missing -= 1;
@@ -161,14 +224,19 @@ impl Worker {
         let mut server = Server::new(fleet, traffic);
         let mut patience = Patience::new(self.pause);
         let mut events = [const { std::mem::MaybeUninit::<epoll::Event>::uninit() }; 64];
+        let mut closing: Option<Closing> = None;
         while !self.stopping.load(Ordering::Acquire) {
+            if self.ordered.swap(false, Ordering::AcqRel) {
+                self.take_orders(fleet, &mut closing);
+            }
+            closing.take_if(|closing| closing.has_ended(fleet));
             match server.round() {
                 Err(violation) => return Ok(Some(violation)),
                 Ok(true) => {
                     patience.worked();
                     continue;
                 }
-                Ok(false) if patience.look_again() => continue,
+                Ok(false) if closing.is_some() || patience.look_again() => continue,
                 Ok(false) => {}
             }
             if server.fall_asleep() {
@@ -189,6 +257,20 @@ impl Worker {
         Ok(None)
     }
 
+    fn take_orders(&self, fleet: &Fleet, closing: &mut Option<Closing>) {
+        while let Ok(order) = self.incoming.try_recv() {
+            match order {
+                // All ranks are attached; dropping it detaches whoever that is.
+                Order::Attach(..) => {}
+                Order::CloseGates(reply) => {
+                    fleet.lines().iter().for_each(|line| line.gate().close());
+                    *closing = Some(Closing { reply, since: Instant::now() });
+                }
+                Order::OpenGates => open_gates(fleet),
+            }
+        }
+    }
+
     /// Keeps the ranks' memory until the job has heard of its failure.
     fn wait_for_stop(&self) {
         while !self.stopping.load(Ordering::Acquire) {
@@ -197,5 +279,32 @@ impl Worker {
                 return;
             }
         }
+    }
+}
+
+fn open_gates(fleet: &Fleet) {
+    fleet.lines().iter().for_each(|line| line.gate().open(FIRST_EPOCH));
+}
+
+/// Gates that are closed behind ranks that may still be inside.
+struct Closing {
+    reply: Sender<Result<(), GateError>>,
+    since: Instant,
+}
+
+impl Closing {
+    /// Looks whether all ranks are out, or have had enough time, and says so to whoever waits for it.
+    fn has_ended(&self, fleet: &Fleet) -> bool {
+        let result = match fleet.lines().iter().position(|line| !line.gate().is_empty()) {
+            None => Ok(()),
+            Some(rank) if self.since.elapsed() >= LEAVE_PATIENCE => {
+                open_gates(fleet);
+                Err(GateError::Inside(rank as u32))
+            }
+            Some(_) => return false,
+        };
+        // Whoever asked may be gone.
+        let _ = self.reply.send(result);
+        true
     }
 }

@@ -1,8 +1,10 @@
 //! Takes entries from the rings of all ranks, does them, and answers.
 
-use armci_nostd::memory::{Fault, execute};
+use armci_nostd::memory::{Fault, Outcome, execute};
 use armci_nostd::ring::{Consumer, IndexJumped, Producer, SharedSlots};
 use armci_nostd::wire::{Completion, Opcode, Request, Status};
+
+use std::time::{Duration, Instant};
 
 use crate::control::Traffic;
 use crate::ports::{Fleet, Line};
@@ -11,6 +13,10 @@ use crate::ports::{Fleet, Line};
 const BATCH: usize = 32;
 /// Bytes moved for one rank before the next has its turn.
 const BATCH_BYTES: u64 = 256 * 1024;
+
+/// How long the lock of a rank's memory may be held without a break. Ranks hold it for microseconds; but their processors may have other
+/// things to do.
+const LOCK_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a rank did wrong.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +32,9 @@ pub enum Violation {
         /// What is wrong.
         source: IndexJumped,
     },
+    /// An operation could not be done because a rank has locked that memory all the time.
+    #[error("the memory of rank {0} was locked for more than 20 s by a rank that accumulates there")]
+    Locked(u32),
     /// More operations than it may have under way.
     #[error("it has more operations under way than its completion ring holds")]
     Overrun,
@@ -37,6 +46,8 @@ struct Seat<'a> {
     submissions: Consumer<'a, SharedSlots<Request>>,
     completions: Producer<'a, SharedSlots<Completion>>,
     traffic: &'a mut Traffic,
+    /// Since when its next operation waits for a lock.
+    locked_out: Option<Instant>,
 }
 
 /// Serves the ranks of one job.
@@ -59,6 +70,7 @@ impl<'a> Server<'a> {
                 submissions: line.submissions(),
                 completions: line.completions(),
                 traffic,
+                locked_out: None,
             })
             .collect();
         Self { fleet, seats, to_wake: Vec::new() }
@@ -81,7 +93,15 @@ impl<'a> Server<'a> {
             let next = seat.submissions.pop();
             let next = next.map_err(|source| Violation::Index { ring: "submission", source })?;
             let Some(request) = next else { break };
-            let effect = execute(rank, &request, self.fleet.windows())?;
+            let Outcome::Done(effect) = execute(rank, &request, self.fleet.windows())? else {
+                // A rank is at work on that memory: others have their turn first.
+                seat.submissions.put_back();
+                if seat.locked_out.get_or_insert_with(Instant::now).elapsed() > LOCK_PATIENCE {
+                    return Err(Violation::Locked(request.rank));
+                }
+                break;
+            };
+            seat.locked_out = None;
             let completion = Completion { tag: request.tag, status: Status::Ok as u32, value: effect.value };
             let pushed = seat.completions.push(completion);
             if !pushed.map_err(|source| Violation::Index { ring: "completion", source })? {

@@ -1,14 +1,17 @@
 //! A rank as a Linux process: what it sends through the daemon's ranks socket.
 
-use std::io::{IoSliceMut, Read};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use armci_nostd::memory::Window;
 use armci_nostd::wire::PROTOCOL_VERSION;
-use armci_nostd::wire::control::{self, Attach, AttachReply};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags};
+use armci_nostd::wire::control::{self, Attach, AttachReply, Introduction, Layout};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags,
+};
 
 use super::{AttachError, Attachment, Doorbell, SharedMemory};
 
@@ -61,7 +64,7 @@ pub fn receive(stream: &UnixStream) -> Result<Asking, AttachError> {
 pub fn answer(mut stream: &UnixStream, reply: &AttachReply) {
     match control::encode(reply) {
         Ok(frame) => {
-            if let Err(error) = std::io::Write::write_all(&mut stream, &frame) {
+            if let Err(error) = stream.write_all(&frame) {
                 tracing::debug!(%error, "a rank did not take the answer to its attach");
             }
         }
@@ -86,8 +89,34 @@ impl Asking {
         // SAFETY: `memory` maps `layout.len` bytes on a page boundary, and lives in the attachment as long as
         // the window.
         let window = unsafe { Window::new(memory.base(), &layout) }.map_err(AttachError::new)?;
-        let doorbell = EventFds { to_proxy, to_rank, _stream: stream };
+        let doorbell = EventFds { to_proxy, card: Card { layout, window: memfd, to_rank, stream } };
         Attachment::new(window, Box::new(doorbell), Box::new(memory))
+    }
+}
+
+/// What other ranks need to reach a rank's memory, and the connection on which it is told of others.
+#[derive(Debug)]
+pub struct Card {
+    layout: Layout,
+    window: OwnedFd,
+    to_rank: OwnedFd,
+    stream: UnixStream,
+}
+
+impl Card {
+    /// Tells this rank of another one.
+    pub(super) fn introduce(&self, rank: u32, other: &Self) -> io::Result<()> {
+        let introduction = Introduction { rank, layout: other.layout };
+        let frame = control::encode(&introduction).map_err(io::Error::other)?;
+        let fds = [other.window.as_fd(), other.to_rank.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        if !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
+            return Err(io::Error::other("no room for the file descriptors"));
+        }
+        let bytes = [IoSlice::new(&frame)];
+        let sent = rustix::net::sendmsg(&self.stream, &bytes, &mut ancillary, SendFlags::NOSIGNAL)?;
+        (&self.stream).write_all(&frame[sent..])
     }
 }
 
@@ -95,18 +124,21 @@ impl Asking {
 #[derive(Debug)]
 struct EventFds {
     to_proxy: OwnedFd,
-    to_rank: OwnedFd,
-    _stream: UnixStream,
+    card: Card,
 }
 
 impl Doorbell for EventFds {
     fn ring(&self) {
         // Its count overflows, at which this would fail, only when somebody wants it to.
-        let _ = rustix::io::write(&self.to_rank, &1u64.to_ne_bytes());
+        let _ = rustix::io::write(&self.card.to_rank, &1u64.to_ne_bytes());
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
         self.to_proxy.as_fd()
+    }
+
+    fn introduction(&self) -> Option<&Card> {
+        Some(&self.card)
     }
 
     /// Each write to an eventfd is an edge of its own; its count is of no interest and is never read, so that

@@ -12,12 +12,15 @@ pub mod xen;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use armci_nostd::gate::Gate;
 use armci_nostd::memory::Window;
 use armci_nostd::ring::{Bell, Consumer, Producer, SharedSlots};
 use armci_nostd::wire::area::MAGIC;
 use armci_nostd::wire::{COMPLETIONS, Completion, JobState, PROTOCOL_VERSION, Request, RuntimeArea, SUBMISSIONS};
+
+use crate::control::{Tally, Traffic};
 
 pub use shared_memory::SharedMemory;
 
@@ -28,6 +31,11 @@ pub trait Doorbell: Send {
 
     /// Readable, edge by edge, when the rank has rung. Ranks may share one.
     fn fd(&self) -> BorrowedFd<'_>;
+
+    /// What the rank gave to be passed on to other ranks, if it is a process; and where it is told of others.
+    fn introduction(&self) -> Option<&hosted::Card> {
+        None
+    }
 
     /// Takes note of the ringing of all ranks that share the descriptor, so that the next is seen. Never blocks.
     fn acknowledge(&self);
@@ -108,6 +116,21 @@ impl Fleet {
         &self.windows
     }
 
+    /// Tells all ranks that are processes how to reach each other's memory.
+    pub(crate) fn introduce(&self) {
+        let cards =
+            || self.lines.iter().enumerate().filter_map(|(rank, line)| Some((rank, line.doorbell.introduction()?)));
+        for (rank, card) in cards() {
+            for (other, theirs) in cards().filter(|(other, _)| *other != rank) {
+                if let Err(error) = card.introduce(other as u32, theirs) {
+                    // It is gone, or does not listen: then it will be found out when it does not take part.
+                    tracing::debug!(rank, other, %error, "a rank was not told of another");
+                    break;
+                }
+            }
+        }
+    }
+
     /// The ways to talk with them.
     pub(crate) fn lines(&self) -> &[Line] {
         &self.lines
@@ -126,12 +149,12 @@ pub(crate) struct Line {
 // SAFETY: the area lies in `_memory`, which may be sent, and is reached by atomics and the rings' raw slots only.
 unsafe impl Send for Line {}
 
-/// A reference to one of the header's words.
+/// A reference to one of the area's words.
 macro_rules! word {
-    ($line:expr, $field:ident) => {{
+    ($line:expr, $($field:ident).+) => {{
         // SAFETY: the area is mapped, whole and aligned, as long as the line lives; an atomic may be shared
         // with whoever else has the memory.
-        let word: &AtomicU32 = unsafe { &*(&raw const (*$line.area.as_ptr()).header.$field.0) };
+        let word: &AtomicU32 = unsafe { &*(&raw const (*$line.area.as_ptr()).$($field).+.0) };
         word
     }};
 }
@@ -141,29 +164,51 @@ impl Line {
     pub(crate) fn submissions(&self) -> Consumer<'_, SharedSlots<Request>> {
         // SAFETY: in bounds of the mapped area; `SharedSlots` reaches it by volatile accesses only.
         let slots = unsafe { SharedSlots::new((&raw mut (*self.area.as_ptr()).submissions).cast(), SUBMISSIONS) };
-        Consumer::new(slots, word!(self, submission_tail), word!(self, submission_head))
+        Consumer::new(slots, word!(self, header.submission_tail), word!(self, header.submission_head))
     }
 
     /// Their ends.
     pub(crate) fn completions(&self) -> Producer<'_, SharedSlots<Completion>> {
         // SAFETY: in bounds of the mapped area; `SharedSlots` reaches it by volatile accesses only.
         let slots = unsafe { SharedSlots::new((&raw mut (*self.area.as_ptr()).completions).cast(), COMPLETIONS) };
-        Producer::new(slots, word!(self, completion_tail), word!(self, completion_head))
+        Producer::new(slots, word!(self, header.completion_tail), word!(self, header.completion_head))
     }
 
     /// Set while the rank sleeps.
     pub(crate) fn rank_asleep(&self) -> Bell<'_> {
-        Bell(word!(self, rank_asleep))
+        Bell(word!(self, mailbox.asleep))
     }
 
     /// Set while the proxy sleeps.
     pub(crate) fn proxy_asleep(&self) -> Bell<'_> {
-        Bell(word!(self, proxy_asleep))
+        Bell(word!(self, header.proxy_asleep))
+    }
+
+    /// The rank's gate to its neighbours' memory.
+    pub(crate) fn gate(&self) -> Gate<'_> {
+        Gate { epoch: word!(self, header.gate), inside: word!(self, header.inside) }
+    }
+
+    /// What the rank says that it did directly.
+    pub(crate) fn tally(&self) -> Traffic {
+        // SAFETY: as for the words.
+        let tally = unsafe { &(*self.area.as_ptr()).header.tally };
+        let read = |[operations, bytes]: &[AtomicU64; 2]| Tally {
+            operations: operations.load(Ordering::Relaxed),
+            bytes: bytes.load(Ordering::Relaxed),
+        };
+        Traffic {
+            put: read(&tally.put),
+            get: read(&tally.get),
+            accumulate: read(&tally.accumulate),
+            rmw: read(&tally.rmw),
+            other: Tally::default(),
+        }
     }
 
     /// Tells the rank how its job is.
     pub(crate) fn set_state(&self, state: JobState) {
-        word!(self, state).store(state as u32, Ordering::Release);
+        word!(self, header.state).store(state as u32, Ordering::Release);
         self.doorbell.ring();
     }
 
@@ -172,12 +217,12 @@ impl Line {
         let load = |word: &AtomicU32| word.load(Ordering::Relaxed);
         format!(
             "submissions {} of {} taken, completions {} of {} taken, rank asleep {}, proxy asleep {}",
-            load(word!(self, submission_head)),
-            load(word!(self, submission_tail)),
-            load(word!(self, completion_head)),
-            load(word!(self, completion_tail)),
-            load(word!(self, rank_asleep)),
-            load(word!(self, proxy_asleep)),
+            load(word!(self, header.submission_head)),
+            load(word!(self, header.submission_tail)),
+            load(word!(self, header.completion_head)),
+            load(word!(self, header.completion_tail)),
+            load(word!(self, mailbox.asleep)),
+            load(word!(self, header.proxy_asleep)),
         )
     }
 

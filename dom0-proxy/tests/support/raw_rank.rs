@@ -11,10 +11,11 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use armci_nostd::gate::Gate;
 use armci_nostd::ring::{Bell, Consumer, Producer, SharedSlots};
 use armci_nostd::wire::control::{self, Attach, Layout};
 use armci_nostd::wire::{
-    COMPLETIONS, Completion, Header, JobState, Opcode, PROTOCOL_VERSION, Request, RuntimeArea, SUBMISSIONS,
+    COMPLETIONS, Completion, Header, JobState, Mailbox, Opcode, PROTOCOL_VERSION, Request, RuntimeArea, SUBMISSIONS,
 };
 use dom0_proxy::ports::SharedMemory;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
@@ -74,6 +75,15 @@ impl RawRank {
     pub fn header(&self) -> &Header {
         // SAFETY: mapped as long as `self`; all that changes in a header is atomic.
         unsafe { &(*self.area().as_ptr()).header }
+    }
+
+    pub fn mailbox(&self) -> &Mailbox {
+        // SAFETY: mapped as long as `self`; all that changes in a mailbox is atomic or a cell.
+        unsafe { &(*self.area().as_ptr()).mailbox }
+    }
+
+    pub fn gate(&self) -> Gate<'_> {
+        Gate { epoch: &self.header().gate.0, inside: &self.header().inside.0 }
     }
 
     pub fn state(&self) -> JobState {
@@ -140,7 +150,7 @@ impl RawRank {
     pub fn fall_asleep(&self) {
         let mut count = [0; 8];
         let _ = rustix::io::read(&self.to_rank, &mut count);
-        Bell(&self.header().rank_asleep.0).arm();
+        Bell(&self.mailbox().asleep.0).arm();
     }
 
     /// Whether the rank's doorbell rings in time.

@@ -5,7 +5,7 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use armci_nostd::wire::RuntimeArea;
-use armci_nostd::{Port, ProxyGone};
+use armci_nostd::{Awaited, Port, ProxyGone};
 
 use super::{memory, paging};
 use crate::guest;
@@ -28,7 +28,7 @@ unsafe impl Port for GuestPort {
         Ok(())
     }
 
-    fn pause(&self, looks: u32) -> bool {
+    fn pause(&self, looks: u32, _awaited: Awaited) -> bool {
         // Not for long: a domain has a processor of its own only if the host has that many.
         core::hint::spin_loop();
         looks < 256
@@ -37,6 +37,11 @@ unsafe impl Port for GuestPort {
     fn contains(&self, address: usize, len: usize) -> bool {
         let ram = paging::plan().map_or(0, |plan| plan.ram.end);
         (address as u64).checked_add(len as u64).is_some_and(|end| end <= ram)
+    }
+
+    fn public(&self) -> core::ops::Range<u64> {
+        let heap = super::heap::span();
+        heap.start..heap.end
     }
 
     fn alloc(&self, layout: Layout) -> Option<NonNull<u8>> {

@@ -19,7 +19,7 @@ const PAGE: u64 = PAGE_SIZE as u64;
 const LARGE_PAGE: u64 = 2 << 20;
 
 /// Frames at the bottom of low memory for page tables and the like; the main stack gets the rest.
-const TABLE_FRAMES: u64 = 36;
+const TABLE_FRAMES: u64 = 40;
 
 const READ: PageTableFlags = PageTableFlags::PRESENT.union(PageTableFlags::NO_EXECUTE);
 const WRITE: PageTableFlags = READ.union(PageTableFlags::WRITABLE);

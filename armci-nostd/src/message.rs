@@ -1,0 +1,293 @@
+//! Messages from rank to rank, with tags: `armci_msg_snd` and `armci_msg_rcv`.
+//!
+//! Each rank has a queue of [`Letter`]s in its mailbox. A short message travels in its letter; a longer one waits in memory of
+//! the sender, from where the receiver gets it, and says that it has. So a send never waits for the receive, as long as
+//! there is memory and the receiver takes its letters out now and then: it does so in every receive and every send.
+
+use core::alloc::Layout;
+use core::cell::{Cell, RefCell};
+use core::hint::spin_loop;
+use core::iter::once;
+use core::mem::offset_of;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::collections::VecDeque;
+use std::prelude::v1::*;
+
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use crate::armci::{Armci, Error};
+use crate::direct::Space;
+use crate::element::Element;
+use crate::port::Awaited;
+use crate::transfer::{Operation, Row};
+use crate::wire::area::{LETTER_BYTES, LETTERS, Letter};
+use crate::wire::{Mailbox, RmwKind};
+
+/// Context of the application's messages.
+const APPLICATION: u32 = 0;
+/// Context of what is said when a group is made.
+pub(crate) const CREATE_GROUP: u32 = 1;
+
+/// What a letter says.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct Envelope {
+    /// The sender.
+    from: u32,
+    /// Its tag.
+    tag: i32,
+    /// Whose messages these are: the application's or the runtime's.
+    context: u32,
+    reserved: u32,
+    /// Bytes of the message.
+    len: u64,
+    /// Not zero: where the message waits, in the sender's memory, behind a word that says whether it still does.
+    address: u64,
+    /// The message itself if it is short.
+    data: [u8; LETTER_BYTES],
+}
+
+const _: () = assert!(size_of::<Envelope>() == 120 && size_of::<Letter>() == 8 + size_of::<Envelope>());
+
+/// Bytes of the word before a message that waits at its sender.
+const WAITS: usize = 64;
+
+/// From whom a message may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// From this rank.
+    Rank(usize),
+    /// From anyone.
+    Any,
+}
+
+/// A message that has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// From whom.
+    pub from: usize,
+    /// With which tag.
+    pub tag: i32,
+    /// Bytes.
+    pub bytes: usize,
+}
+
+/// A rank's post.
+#[derive(Debug, Default)]
+pub(crate) struct Post {
+    /// Letters taken out of the queue.
+    taken: Cell<u64>,
+    /// Those of them that nobody has received yet.
+    unread: RefCell<VecDeque<Envelope>>,
+    /// Messages that wait here for their receivers.
+    waiting: RefCell<Vec<(NonNull<u8>, Layout)>>,
+}
+
+impl Armci {
+    /// `armci_msg_snd`: sends `data` to `rank`, which may be this one. On return `data` may be changed.
+    ///
+    /// # Errors
+    /// [`Error::NoRank`], [`Error::OutOfMemory`] if it is long and there is no memory left for it.
+    pub fn send<T: Element>(&self, rank: usize, tag: i32, data: &[T]) -> Result<(), Error> {
+        self.send_in(APPLICATION, rank, tag, data.as_bytes())
+    }
+
+    /// `armci_msg_rcv`, `armci_msg_rcvany`: waits for a message with this tag (any, if none), and copies it to the start of `data`.
+    /// Messages from one rank with one tag are received in the order in which they were sent.
+    ///
+    /// # Errors
+    /// [`Error::NoRank`], [`Error::MessageTooLong`], [`Error::NobodyElse`] if it could only come from other ranks and there are none.
+    pub fn receive<T: Element>(&self, from: Sender, tag: Option<i32>, data: &mut [T]) -> Result<Received, Error> {
+        self.receive_in(APPLICATION, from, tag, data.as_mut_bytes())
+    }
+
+    /// Whether such a message has come, which is then not received yet.
+    pub fn probe(&self, from: Sender, tag: Option<i32>) -> Result<Option<Received>, Error> {
+        self.check_sender(from)?;
+        self.take_letters();
+        let unread = self.post.unread.borrow();
+        Ok(unread.iter().find(|letter| letter.matches(APPLICATION, from, tag)).map(Envelope::received))
+    }
+
+    pub(crate) fn send_in(&self, context: u32, rank: usize, tag: i32, data: &[u8]) -> Result<(), Error> {
+        let to = self.check_rank(rank)?;
+        let mut letter = Envelope {
+            from: self.rank,
+            tag,
+            context,
+            reserved: 0,
+            len: data.len() as u64,
+            address: 0,
+            data: [0; LETTER_BYTES],
+        };
+        match letter.data.get_mut(..data.len()) {
+            Some(inside) => inside.copy_from_slice(data),
+            None => letter.address = self.keep(data)?,
+        }
+        self.post_letter(to, &letter)
+    }
+
+    /// Keeps a message until its receiver has got it.
+    fn keep(&self, data: &[u8]) -> Result<u64, Error> {
+        let no_memory = || Error::OutOfMemory { bytes: data.len() };
+        let layout = Layout::from_size_align(data.len().saturating_add(WAITS), 64).map_err(|_| no_memory())?;
+        let mut looks = 0;
+        let memory = loop {
+            self.clear_out();
+            if let Some(memory) = self.alloc(layout) {
+                break memory;
+            }
+            // There will be room when those who got messages have them.
+            if self.post.waiting.borrow().is_empty() {
+                return Err(no_memory());
+            }
+            self.take_letters();
+            looks = self.look_again(looks)?;
+        };
+        // SAFETY: just allocated, long enough; the first word is zero and becomes another one when the receiver has the rest.
+        unsafe { memory.add(WAITS).as_ptr().copy_from_nonoverlapping(data.as_ptr(), data.len()) };
+        self.post.waiting.borrow_mut().push((memory, layout));
+        Ok(memory.addr().get() as u64)
+    }
+
+    /// Frees messages that their receivers have got.
+    fn clear_out(&self) {
+        self.post.waiting.borrow_mut().retain(|&(memory, layout)| {
+            // SAFETY: allocated and zeroed; receivers write the word whole.
+            let waits = unsafe { AtomicU64::from_ptr(memory.as_ptr().cast()) }.load(Ordering::Acquire) == 0;
+            if !waits {
+                // SAFETY: allocated with this layout; the receiver has said that it is done with it.
+                unsafe { self.dealloc(memory, layout) };
+            }
+            waits
+        });
+    }
+
+    /// Puts a letter into the queue of `to`, when it has room.
+    fn post_letter(&self, to: u32, letter: &Envelope) -> Result<(), Error> {
+        let drawn = offset_of!(Mailbox, drawn) as u64;
+        let number = self.read_modify_write_in(Space::Mailbox, RmwKind::FetchAdd64, to, drawn, [1, 0])?;
+        let place = (offset_of!(Mailbox, letters) + number as usize % LETTERS * size_of::<Letter>()) as u64;
+        let mut looks = 0;
+        while self.peek(to, place + offset_of!(Letter, turn) as u64)? != number {
+            // Everybody's queue may be full of letters from everybody.
+            self.take_letters();
+            looks = self.look_again(looks)?;
+        }
+        let bytes = letter.as_bytes();
+        let remote = place + offset_of!(Letter, envelope) as u64;
+        let row = Row { local: bytes.as_ptr().cast_mut(), remote, len: bytes.len() };
+        // SAFETY: the letter is borrowed until the put is complete.
+        self.wait(unsafe { self.transfer_in(Space::Mailbox, Operation::Put, to, once(row))? })?;
+        self.tell(Space::Mailbox, to, place + offset_of!(Letter, turn) as u64, number + 1)
+    }
+
+    /// Reads a word of a mailbox.
+    fn peek(&self, rank: u32, remote: u64) -> Result<u64, Error> {
+        if let Some(visit) = self.visit(rank)
+            && let Some(word) = visit.word(Space::Mailbox, remote)
+        {
+            return Ok(word.load(Ordering::Acquire));
+        }
+        let mut word = 0u64;
+        let row = Row { local: (&raw mut word).cast(), remote, len: 8 };
+        // SAFETY: the word is borrowed until the get is complete.
+        self.wait(unsafe { self.transfer_in(Space::Mailbox, Operation::Get, rank, once(row))? })?;
+        Ok(word)
+    }
+
+    /// A pause between two looks at something that nobody rings for.
+    fn look_again(&self, looks: u32) -> Result<u32, Error> {
+        let Some(link) = &self.link else {
+            // Only this rank itself could make room, and it has just done what it can.
+            spin_loop();
+            return Ok(looks);
+        };
+        link.check_alive()?;
+        Ok(if link.port().pause(looks, Awaited::Rank) { looks + 1 } else { 0 })
+    }
+
+    /// Takes all letters out of this rank's own queue, so that there is room for more.
+    fn take_letters(&self) {
+        while let Some(letter) = self.next_letter() {
+            let number = self.post.taken.get();
+            // SAFETY: the sender is done with it, says its turn, and nobody writes it before the turn changes.
+            let words = unsafe { letter.envelope.get().read() };
+            if let Ok(envelope) = Envelope::read_from_bytes(words.as_bytes()) {
+                self.post.unread.borrow_mut().push_back(envelope);
+            }
+            letter.turn.store(number + LETTERS as u64, Ordering::Release);
+            self.post.taken.set(number + 1);
+        }
+    }
+
+    /// The next letter in the queue, if it has come.
+    fn next_letter(&self) -> Option<&Letter> {
+        let number = self.post.taken.get();
+        // SAFETY: the mailbox lives as long as the rank; a letter is an atomic and a cell.
+        let letters = unsafe { &(*self.own_mailbox().as_ptr()).letters };
+        let letter = &letters[number as usize % LETTERS];
+        (letter.turn.load(Ordering::Acquire) == number + 1).then_some(letter)
+    }
+
+    fn check_sender(&self, from: Sender) -> Result<(), Error> {
+        match from {
+            Sender::Rank(rank) => self.check_rank(rank).map(drop),
+            Sender::Any => Ok(()),
+        }
+    }
+
+    pub(crate) fn receive_in(
+        &self,
+        context: u32,
+        from: Sender,
+        tag: Option<i32>,
+        data: &mut [u8],
+    ) -> Result<Received, Error> {
+        self.check_sender(from)?;
+        let letter = loop {
+            self.take_letters();
+            let mut unread = self.post.unread.borrow_mut();
+            if let Some(at) = unread.iter().position(|letter| letter.matches(context, from, tag)) {
+                let (from, len) = (unread[at].from as usize, unread[at].len as usize);
+                if len > data.len() {
+                    return Err(Error::MessageTooLong { from, len, room: data.len() });
+                }
+                match unread.remove(at) {
+                    Some(letter) => break letter,
+                    None => continue,
+                }
+            }
+            drop(unread);
+            self.wait_for_rank(|| self.next_letter().is_some())?;
+        };
+        let data = &mut data[..letter.len as usize];
+        if letter.address == 0 {
+            match letter.data.get(..data.len()) {
+                Some(inside) => data.copy_from_slice(inside),
+                None => return Err(Error::Shape("a message without a place is longer than its letter")),
+            }
+        } else {
+            let row =
+                Row { local: data.as_mut_ptr(), remote: letter.address.wrapping_add(WAITS as u64), len: data.len() };
+            // SAFETY: the slice is borrowed until the get is complete.
+            self.wait(unsafe { self.transfer(Operation::Get, letter.from as usize, once(row))? })?;
+            let from = self.check_rank(letter.from as usize)?;
+            self.tell(Space::Public, from, letter.address, 1)?;
+        }
+        Ok(letter.received())
+    }
+}
+
+impl Envelope {
+    fn matches(&self, context: u32, from: Sender, tag: Option<i32>) -> bool {
+        self.context == context
+            && (from == Sender::Any || from == Sender::Rank(self.from as usize))
+            && tag.is_none_or(|tag| tag == self.tag)
+    }
+
+    fn received(&self) -> Received {
+        Received { from: self.from as usize, tag: self.tag, bytes: self.len as usize }
+    }
+}
