@@ -106,8 +106,10 @@ pub struct Armci {
     pub(crate) size: u32,
     /// The way to the proxy. None for the only rank of a job without one.
     pub(crate) link: Option<Link>,
-    /// The epoch of this rank's mappings of its neighbours.
-    pub(crate) epoch: u32,
+    /// The epoch of this rank's mappings of its neighbours; none is good while that is [`CLOSED`].
+    pub(crate) epoch: Cell<u32>,
+    /// That epoch, also while the rank does not want to use them.
+    mapped_in: u32,
     /// By rank: those whose memory can be reached directly, this one included.
     pub(crate) neighbours: Vec<Option<Neighbour>>,
     /// By rank: the addresses that others may touch.
@@ -168,7 +170,8 @@ impl Armci {
             rank: rank as u32,
             size: size as u32,
             link,
-            epoch: CLOSED,
+            epoch: Cell::new(CLOSED),
+            mapped_in: CLOSED,
             neighbours: Vec::new(),
             public: Vec::new(),
             hosts: Vec::new(),
@@ -230,7 +233,8 @@ impl Armci {
             .collect();
         self.public = known.iter().map(|known| known[0]..known[1]).collect();
         self.neighbours = neighbours;
-        self.epoch = epoch;
+        self.mapped_in = epoch;
+        self.reach_directly(true);
         // Nobody goes on before everybody can be reached by everybody.
         self.barrier()
     }
@@ -269,9 +273,10 @@ impl Armci {
         self.link.as_ref().map(Link::port)
     }
 
-    /// From now on everything goes through the proxy, as if no other rank were on this host: to try and to measure that way.
-    pub fn forget_neighbours(&mut self) {
-        self.epoch = CLOSED;
+    /// Whether this rank reaches the memory of its neighbours directly, as it does from the start. Without that everything goes through the
+    /// proxy, as if each rank were on a host of its own: to try and to measure that way.
+    pub fn reach_directly(&self, directly: bool) {
+        self.epoch.set(if directly { self.mapped_in } else { CLOSED });
     }
 
     /// Leaves the job: waits until all ranks are here, so that none ends while others still need its memory.

@@ -102,7 +102,7 @@ impl Armci {
         let neighbour = self.neighbours.get(rank as usize)?.as_ref()?;
         let pass = match &self.link {
             None => None,
-            Some(link) if link.is_quiet() => Some(link.gate().enter(self.epoch)?),
+            Some(link) if link.is_quiet() => Some(link.gate().enter(self.epoch.get())?),
             Some(_) => return None,
         };
         Some(Visit { armci: self, neighbour, _pass: pass })
@@ -152,7 +152,7 @@ impl<'a> Visit<'a> {
                 return Some(held);
             }
             let link = self.armci.link.as_ref()?;
-            if link.gate().is_closing(self.armci.epoch) {
+            if link.gate().is_closing(self.armci.epoch.get()) {
                 return None;
             }
             // Nobody rings when a lock is free, so this never blocks: it looks again from the start.

@@ -97,7 +97,7 @@ impl Armci {
     /// Messages from one rank with one tag are received in the order in which they were sent.
     ///
     /// # Errors
-    /// [`Error::NoRank`], [`Error::MessageTooLong`], [`Error::NobodyElse`] if it could only come from other ranks and there are none.
+    /// [`Error::NoRank`], [`Error::MessageTooLong`], [`Error::NobodyElse`] if it could only come from this rank itself, which has not sent it.
     pub fn receive<T: Element>(&self, from: Sender, tag: Option<i32>, data: &mut [T]) -> Result<Received, Error> {
         self.receive_in(APPLICATION, from, tag, data.as_mut_bytes())
     }
@@ -260,6 +260,14 @@ impl Armci {
                 }
             }
             drop(unread);
+            if self.size == 1 || from == Sender::Rank(self.rank()) {
+                // What this rank has sent may still be on its way to it.
+                if !self.unfenced.get() {
+                    return Err(Error::NobodyElse);
+                }
+                self.all_fence()?;
+                continue;
+            }
             self.wait_for_rank(|| self.next_letter().is_some())?;
         };
         let data = &mut data[..letter.len as usize];

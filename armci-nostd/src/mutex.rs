@@ -100,6 +100,12 @@ impl Mutexes {
         armci.set_flag(self.places.place(other, theirs * WORDS)?, 1)
     }
 
+    /// The rank that came last of those that hold the mutex or wait for it, if there is one.
+    pub fn last_in_queue(&self, armci: &Armci, mutex: usize, rank: usize) -> Result<Option<usize>, Error> {
+        let tail = armci.get_value(self.tails.place(rank, mutex)?)?;
+        Ok((tail != 0).then(|| from_wire(tail).0))
+    }
+
     /// A free place of this rank, made ready for the queue of a mutex.
     fn enqueue(&self, armci: &Armci, mutex: usize, rank: usize) -> Result<(usize, u64), Error> {
         let wrong = |problem| Error::Mutex { mutex, rank, problem };

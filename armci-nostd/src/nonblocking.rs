@@ -129,7 +129,8 @@ impl<'scope, 'env> Nonblocking<'scope, 'env> {
 
     /// `ARMCI_WaitAll`: waits until all operations of this scope are complete locally.
     pub fn wait_all(&self) -> Result<(), Error> {
-        for at in 0..self.under_way.borrow().len() {
+        let started = self.under_way.borrow().len();
+        for at in 0..started {
             self.wait(Handle(Some(at)))?;
         }
         Ok(())
