@@ -86,6 +86,9 @@ pub struct DomainId(pub u16);
 impl DomainId {
     /// The control domain.
     pub const DOM0: DomainId = DomainId(0);
+    /// Numbers from this one on are no domain's, but have meanings of their own.
+    #[doc(alias = "DOMID_FIRST_RESERVED")]
+    pub const FIRST_RESERVED: DomainId = DomainId(0x7ff0);
     /// The calling domain, whichever that is.
     #[doc(alias = "DOMID_SELF")]
     pub const SELF: DomainId = DomainId(0x7ff0);
@@ -154,7 +157,21 @@ unsafe fn with_one_argument<T>(
     operation: u32,
     argument: &mut T,
 ) -> i64 {
-    let pointer = core::ptr::from_mut(argument) as u64;
-    // SAFETY: as above.
-    unsafe { xen.call(number, [u64::from(operation), pointer, 1, 0, 0]) }
+    // SAFETY: the caller's promise.
+    unsafe { with_arguments(xen, number, operation, core::slice::from_mut(argument)) }
+}
+
+/// As [`with_one_argument`], for a batch of structures.
+///
+/// # Safety
+/// As [`with_argument`].
+unsafe fn with_arguments<T>(
+    xen: &(impl Hypercall + ?Sized),
+    number: Number,
+    operation: u32,
+    arguments: &mut [T],
+) -> i64 {
+    let pointer = arguments.as_mut_ptr() as u64;
+    // SAFETY: the slice is borrowed mutably for the length of the call; the rest is the caller's promise.
+    unsafe { xen.call(number, [u64::from(operation), pointer, arguments.len() as u64, 0, 0]) }
 }
