@@ -141,12 +141,14 @@ impl Domains {
         if !self.spec.files.is_empty() {
             cpio::write(std::io::BufWriter::new(create(&ramdisk)?), &self.spec.files)?;
         }
+        let most_grant_frames = xl::most_grant_frames()?;
         let render = |rank| {
             let config = DomainConfig {
                 job: &self.job,
                 rank,
                 size: self.spec.size,
                 memory_mib: self.spec.memory / MIB,
+                most_grant_frames,
                 kernel: &self.spec.image,
                 ramdisk: (!self.spec.files.is_empty()).then_some(&ramdisk),
                 args: &self.spec.args,

@@ -9,9 +9,11 @@ use crate::error::{Error, Result};
 const MAX_COMMAND_LINE: usize = 1024;
 /// Grant entries in a frame, and frames that a domain has if nothing is said.
 const GRANTS_A_FRAME: u64 = 512;
-const DEFAULT_GRANT_FRAMES: u64 = 64;
+pub(super) const DEFAULT_GRANT_FRAMES: u64 = 64;
 /// Grants that a guest needs besides those of its memory.
 const OTHER_GRANTS: u64 = 1024;
+/// For how many neighbours there are grants for all of a rank's memory. With more of them it can share less.
+const NEIGHBOURS: u64 = 3;
 
 /// What a rank's domain is made of.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +26,8 @@ pub struct DomainConfig<'a> {
     pub size: u32,
     /// MiB of memory.
     pub memory_mib: u64,
+    /// Frames of grants that Xen lets a domain have.
+    pub most_grant_frames: u64,
     /// The image.
     pub kernel: &'a Path,
     /// The boot module with the application's files.
@@ -45,13 +49,22 @@ impl DomainConfig<'_> {
             let _ = writeln!(text, "ramdisk = {}", quote(path(ramdisk)?));
         }
         let _ = writeln!(text, "cmdline = {}", quote(&self.command_line()?));
-        if let Some(frames) = more_grant_frames(*memory_mib) {
+        if let Some(frames) = self.grant_frames() {
             let _ = writeln!(text, "max_grant_frames = {frames}");
         }
         for event in ["on_poweroff", "on_reboot", "on_watchdog", "on_crash", "on_soft_reset"] {
             let _ = writeln!(text, "{event} = \"preserve\"");
         }
         Ok(text)
+    }
+
+    /// How many frames of grants the rank is to have, if those are more than a domain has by default. What it needs in any
+    /// case it gets, or Xen refuses; what it could use for sharing memory with its neighbours, as far as Xen lets it.
+    fn grant_frames(&self) -> Option<u64> {
+        let neighbours = u64::from(self.size.saturating_sub(1)).min(NEIGHBOURS);
+        let needed = grant_frames(self.memory_mib, 1);
+        let useful = grant_frames(self.memory_mib, 1 + neighbours);
+        Some(useful.min(self.most_grant_frames).max(needed)).filter(|frames| *frames > DEFAULT_GRANT_FRAMES)
     }
 
     /// The kernel's command line: the kernel's own words, `--`, and the application's.
@@ -71,8 +84,12 @@ impl DomainConfig<'_> {
 
 /// How many frames of grants a rank of so much memory needs, if those are more than a domain has by default.
 pub fn more_grant_frames(memory_mib: u64) -> Option<u64> {
-    let grants = memory_mib * 256 + OTHER_GRANTS;
-    Some(grants.div_ceil(GRANTS_A_FRAME)).filter(|frames| *frames > DEFAULT_GRANT_FRAMES)
+    Some(grant_frames(memory_mib, 1)).filter(|frames| *frames > DEFAULT_GRANT_FRAMES)
+}
+
+/// How many frames it takes to grant so much memory to so many domains.
+fn grant_frames(memory_mib: u64, domains: u64) -> u64 {
+    (memory_mib * 256 * domains + OTHER_GRANTS).div_ceil(GRANTS_A_FRAME)
 }
 
 fn path(path: &Path) -> Result<&str> {
@@ -126,6 +143,7 @@ mod tests {
             rank: 2,
             size: 4,
             memory_mib: 16,
+            most_grant_frames: 64,
             kernel: Path::new("/images/cg.img"),
             ramdisk: None,
             args,
@@ -184,6 +202,29 @@ on_soft_reset = "preserve"
         assert!(!large.render().unwrap().contains("max_grant_frames"));
         large.memory_mib = 256;
         assert!(large.render().unwrap().contains("max_grant_frames = 130\n"));
+    }
+
+    #[test]
+    fn neighbours_get_grants_as_far_as_xen_goes() {
+        let mut shared = config(&[]);
+        let frames = |config: &DomainConfig<'_>| config.grant_frames();
+        shared.most_grant_frames = 256;
+        // 4 ranks of 16 MiB: 4 * 4096 grants, and what a domain has by default does.
+        assert_eq!(frames(&shared), None);
+        shared.memory_mib = 32;
+        assert_eq!(frames(&shared), Some(66));
+        shared.size = 1000;
+        assert_eq!(frames(&shared), Some(66));
+        shared.size = 1;
+        assert_eq!(frames(&shared), None);
+        // No more than Xen gives, and no less than the rank's own memory takes.
+        shared.size = 4;
+        shared.memory_mib = 200;
+        assert_eq!(frames(&shared), Some(256));
+        shared.most_grant_frames = 64;
+        assert_eq!(frames(&shared), Some(102));
+        shared.memory_mib = 100;
+        assert_eq!(frames(&shared), None);
     }
 
     #[test]

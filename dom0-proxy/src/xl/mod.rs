@@ -54,6 +54,11 @@ pub fn free_memory_mib() -> Result<u64> {
         .ok_or_else(|| Error::Tool { command: "xl info".into(), why: "it does not say free_memory".into() })
 }
 
+/// Grant frames that Xen lets a domain have: its option `gnttab_max_frames`, or what it takes without.
+pub fn most_grant_frames() -> Result<u64> {
+    Ok(listing::most_grant_frames(&run(&["info"])?).unwrap_or(config::DEFAULT_GRANT_FRAMES))
+}
+
 /// Memory that a domain of `memory` MiB takes from the host: Xen's paging pool and structures come on top.
 pub fn host_memory_mib(memory: u64) -> u64 {
     memory + 2 + memory / 128
