@@ -13,6 +13,7 @@ pub(crate) mod armci_port;
 mod boot;
 pub(crate) mod cpu;
 mod descriptors;
+pub(crate) mod foreign;
 mod fpu;
 pub(crate) mod heap;
 pub(crate) mod lock;

@@ -8,6 +8,7 @@ pub(crate) mod fatal;
 mod files;
 mod grants;
 mod idle;
+pub mod neighbours;
 mod part;
 mod power;
 mod rank;
@@ -81,6 +82,11 @@ fn serve(deliver: fn()) {
     deliver();
     power::serve();
     SERVING.store(false, Ordering::Relaxed);
+}
+
+/// Serves what the toolstack has asked for and what was held off.
+fn serve_now() {
+    arch::cpu::without_interrupts(|| serve(events::deliver_calling));
 }
 
 /// Whether the caller may wait for events: not while they are dealt with, nor with interrupts off.

@@ -28,7 +28,7 @@
 //! |---|---|---|
 //! | calling Xen | `xen_hypercall` | typed hypercalls and ABI structures, no policy |
 //! | the machine | `arch` | entry, paging, descriptors, exceptions, FPU, heap; all `unsafe` of the kernel is here |
-//! | the kernel | `guest` | console, events, clock, xenstore, grants, power, the rank's attachment; safe Rust |
+//! | the kernel | `guest` | console, events, clock, xenstore, grants, neighbours, power, the rank's attachment; safe Rust |
 //! | what needs no machine | `logic` | parsers, ring arithmetic, decisions: compiled in both builds, so tested as any Rust is |
 //!
 //! ## Memory
@@ -48,11 +48,14 @@
 //!             heap, to the end of RAM: the ranks' public memory             rw-
 //!   end of RAM, rounded up to 2 MiB
 //!             window: the page shared with Xen, grant frames                rw-
+//!             foreign memory, below 0xf0000000: what neighbours share       rw-
 //! 0xfeff8000  pages of the toolstack: console and xenstore rings            rw-
 //! ```
 //!
 //! Up to the image's end pages are of 4 KiB, above it RAM is mapped by pages of 2 MiB. All RAM is granted to domain 0
-//! when the rank attaches, but other ranks are let into the heap only.
+//! when the rank attaches, but other ranks are let into the heap only. Foreign memory is mapped by pages of 4 KiB, with an
+//! unmapped page behind each piece; its page tables come from the heap when it is first used, and stay. It lies below
+//! 4 GiB because `xl save` looks at every frame number up to the highest that was ever used.
 //!
 //! ## Boot
 //!
@@ -62,7 +65,8 @@
 //! guest        memory map -> plan; page tables, runtime area, FPU, descriptor tables; to the main stack
 //!              heap
 //! guest::part  every part: connect; then every part: resume(NewDomain)
-//!                hypercalls, event channels, clock, console, grant table, xenstore, power, attachment
+//!                hypercalls, event channels, clock, console, grant table, neighbours' memory, xenstore, power,
+//!                attachment
 //!              interrupts on, command line, "xenolith: up ...", boot modules -> files
 //! application  ...
 //! guest        leave the job, exit status to xenstore, "xenolith: exit N", console read to its end, power off
@@ -77,7 +81,8 @@
 //! There is one virtual CPU. Xen injects one interrupt, the upcall, which may come at any instruction and runs on a
 //! stack of its own with the whole FPU state saved. Only xenstore and the toolstack's suspend port call it: it hands
 //! their events to the parts, and at its end serves what the toolstack asks for. So a suspension needs no cooperation
-//! of the application, which may be computing. All other ports (console, doorbell) stay masked.
+//! of the application, which may be computing. Memory of other domains is unmapped before; who is using it at that
+//! moment holds the suspension off until it has done. All other ports (console, doorbell) stay masked.
 //!
 //! The kernel waits by SCHEDOP_poll, with interrupts off, all ports masked, and a deadline if there is one: that needs
 //! neither an interrupt nor a timer, and has no moment between looking and sleeping in which an event could slip by.
@@ -114,6 +119,10 @@ mod memory_functions;
 
 pub use exit::{Exit, Outcome};
 pub use file::{File, file};
+/// What ARMCI builds on, for programs that try it; not for applications.
+#[cfg(xenolith_guest)]
+#[doc(hidden)]
+pub use guest::neighbours;
 #[cfg(xenolith_guest)]
 pub use guest::{args, armci, clock, exit, files, xenstore};
 #[cfg(not(xenolith_guest))]

@@ -8,6 +8,8 @@ pub(crate) mod command_line;
 pub(crate) mod cpio;
 pub(crate) mod fault;
 pub(crate) mod memory_map;
+pub(crate) mod neighbours;
 pub(crate) mod pvclock;
+pub(crate) mod runs;
 pub(crate) mod xenstore_client;
 pub(crate) mod xenstore_wire;

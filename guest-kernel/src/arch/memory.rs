@@ -113,9 +113,12 @@ pub(crate) fn left_by_xen(span: Span) -> Option<&'static [u8]> {
 
 static RUNTIME_AREA: Once<&'static RuntimeArea> = Once::new();
 
+/// Bytes of the runtime area, in whole pages.
+pub(crate) const RUNTIME_AREA_SIZE: u64 = size_of::<RuntimeArea>().next_multiple_of(PAGE_SIZE) as u64;
+
 /// Makes the memory that the proxy and we share for talking. For the boot, once.
 pub(super) fn set_up_runtime_area() {
-    let address = paging::take_frames(size_of::<RuntimeArea>().div_ceil(PAGE_SIZE));
+    let address = paging::take_frames(RUNTIME_AREA_SIZE as usize / PAGE_SIZE);
     let area = address as *mut RuntimeArea;
     // SAFETY: the frames are ours for ever, zeroed, aligned, and enough. Zeros make a valid area, but for the two
     // words that say what it is, which are written before anybody else has the address.

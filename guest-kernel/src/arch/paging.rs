@@ -2,7 +2,12 @@
 //!
 //! The image and everything below it are mapped by pages of 4 KiB, each with the rights it needs and no more; page 0
 //! and the page below each stack are not mapped at all. The rest of RAM is mapped by large pages, writable and not
-//! executable. Pages outside of RAM, which Xen or a backend shares, are mapped one by one when they are first used.
+//! executable. Pages outside of RAM, which Xen or a backend shares, are mapped one by one when they are first used;
+//! those of other domains, as they come and go.
+
+use alloc::alloc::alloc_zeroed;
+use core::alloc::Layout;
+use core::ptr::NonNull;
 
 use xen_hypercall::PAGE_SIZE;
 
@@ -28,7 +33,7 @@ const EXECUTE: PageTableFlags = PageTableFlags::PRESENT;
 static PLAN: Once<MemoryPlan> = Once::new();
 static SPACE: IrqLock<Option<Space>> = IrqLock::new(None);
 
-/// The page tables, and the frames for more of them.
+/// The page tables, and the frames for more of them. When those are used up, the heap gives more, which stay tables.
 struct Space {
     root: u64,
     free: Span,
@@ -87,7 +92,9 @@ pub(super) fn take_over(plan: &MemoryPlan) -> (u64, u64) {
 pub(super) fn take_frames(count: usize) -> u64 {
     SPACE.with(|space| {
         let space = space.as_mut().expect("paging is set up");
-        (0..count).map(|_| space.take_frame()).reduce(|first, _| first).expect("at least one frame")
+        // One behind the other only as long as they come from the boot's own.
+        assert!(space.free.len() >= count as u64 * PAGE, "no more frames");
+        (0..count).filter_map(|_| space.take_frame()).reduce(|first, _| first).expect("at least one frame")
     })
 }
 
@@ -97,17 +104,45 @@ pub(super) fn map_shared(address: u64) -> bool {
         // The entry code's tables map the fourth GiB, where there is no RAM of a small domain's.
         return (3 << 30..4 << 30).contains(&address);
     };
-    let outside = !plan.ram.contains(address) && !plan.low.contains(address);
+    let outside = [plan.ram, plan.low, plan.foreign].iter().all(|span| !span.contains(address));
     outside
         && address.is_multiple_of(PAGE)
         && address < 4 << 30
         && SPACE.with(|space| space.as_mut().is_some_and(|space| space.try_map(address, WRITE).is_some()))
 }
 
+/// Maps a page of the foreign area, writable. False if it is not of that area, mapped already, or there is no memory
+/// for a page table.
+pub(super) fn map_foreign(address: u64) -> bool {
+    of_foreign_area(address)
+        && SPACE.with(|space| {
+            let Some(space) = space.as_mut() else { return false };
+            space.find(address).is_none() && space.try_map(address, WRITE).is_some()
+        })
+}
+
+/// Takes a page of the foreign area away again: from now on it faults.
+pub(super) fn unmap_foreign(address: u64) {
+    if of_foreign_area(address) {
+        SPACE.with(|space| {
+            if let Some(space) = space
+                && let Some(table) = space.find(address)
+            {
+                Space::table(table)[(address / PAGE % 512) as usize].set_unused();
+                tlb::flush(x86_64::VirtAddr::new_truncate(address));
+            }
+        });
+    }
+}
+
+fn of_foreign_area(address: u64) -> bool {
+    address.is_multiple_of(PAGE) && PLAN.get().is_some_and(|plan| plan.foreign.contains(address))
+}
+
 impl Space {
     fn new(free: Span) -> Self {
         let mut space = Space { root: 0, free };
-        space.root = space.take_frame();
+        space.root = space.take_frame().expect("a frame for the first page table");
         space
     }
 
@@ -141,12 +176,23 @@ impl Space {
         if entry.flags().contains(PageTableFlags::PRESENT) {
             return (!entry.flags().contains(PageTableFlags::HUGE_PAGE)).then_some(entry.addr().as_u64());
         }
-        if self.free.is_empty() {
-            return None;
-        }
-        let frame = self.take_frame();
+        let frame = self.take_frame()?;
         self.set(table, index, frame, all);
         Some(frame)
+    }
+
+    /// The last table for a page that is mapped.
+    fn find(&self, page: u64) -> Option<u64> {
+        let mut table = self.root;
+        for shift in [39, 30, 21] {
+            let entry = &Self::table(table)[((page >> shift) % 512) as usize];
+            let leads_on = PageTableFlags::PRESENT;
+            if entry.flags() & (leads_on | PageTableFlags::HUGE_PAGE) != leads_on {
+                return None;
+            }
+            table = entry.addr().as_u64();
+        }
+        (!Self::table(table)[((page >> 12) % 512) as usize].is_unused()).then_some(table)
     }
 
     fn set(&mut self, table: u64, index: u64, address: u64, flags: PageTableFlags) {
@@ -156,18 +202,23 @@ impl Space {
     }
 
     fn table(address: u64) -> &'static mut PageTable {
-        // SAFETY: `address` is a frame of `free` that was taken for a table; frames are mapped to themselves by the
-        // entry code's tables and by ours. The caller holds the only `Space`, and no reference outlives a statement.
+        // SAFETY: `address` is a frame of `take_frame`'s, taken for a table; RAM is mapped to itself by the entry code's
+        // tables and by ours. The caller holds the only `Space`, and no reference outlives a statement.
         unsafe { &mut *(address as *mut PageTable) }
     }
 
-    fn take_frame(&mut self) -> u64 {
-        assert!(!self.free.is_empty(), "no more frames for page tables");
+    /// A zeroed frame, for ever. None if there is no more memory, or no heap yet.
+    fn take_frame(&mut self) -> Option<u64> {
+        if self.free.is_empty() {
+            const TABLE: Layout = Layout::new::<PageTable>();
+            // SAFETY: the layout has a size.
+            return NonNull::new(unsafe { alloc_zeroed(TABLE) }).map(|table| table.addr().get() as u64);
+        }
         let frame = self.free.start;
         self.free.start += PAGE;
         // SAFETY: the frame is free memory that the plan gave to us.
         unsafe { core::ptr::write_bytes(frame as *mut u8, 0, PAGE_SIZE) };
-        frame
+        Some(frame)
     }
 
     fn load(&self) {

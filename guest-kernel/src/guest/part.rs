@@ -3,7 +3,7 @@
 //! Each part does the same three things. Booting is being resumed in a new domain, so the way back from a restore is
 //! tried at every boot.
 
-use super::{clock, console, events, fatal, grants, power, rank, xenstore};
+use super::{clock, console, events, fatal, grants, neighbours, power, rank, xenstore};
 use crate::arch;
 use crate::logic::xenstore_wire::StoreError;
 use xen_hypercall::sched_op::Resumed;
@@ -48,12 +48,13 @@ pub(crate) trait Part: Sync {
 }
 
 /// All parts, in the order in which they need each other.
-static PARTS: [&dyn Part; 8] = [
+static PARTS: [&dyn Part; 9] = [
     &Hypercalls,
     &events::Events,
     &clock::Clock,
     &console::Console,
     &grants::GrantTable,
+    &neighbours::Mappings,
     &xenstore::Xenstore,
     &power::Power,
     &rank::Attachment,

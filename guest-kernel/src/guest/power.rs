@@ -6,7 +6,7 @@
 //! matter.
 
 use alloc::format;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering, compiler_fence};
 use core::time::Duration;
 
 use xen_hypercall::DomainId;
@@ -42,6 +42,9 @@ enum Request {
 /// A [`Request`] to be served at the end of the upcall; 0 if there is none.
 static REQUESTED: AtomicU8 = AtomicU8::new(0);
 
+/// How often suspensions are held off.
+static HELD: AtomicU32 = AtomicU32::new(0);
+
 /// How far we are with what is in `control/shutdown`.
 struct Control {
     watch: Option<WatchId>,
@@ -61,9 +64,33 @@ enum Step {
 static CONTROL_STATE: IrqLock<Control> =
     IrqLock::new(Control { watch: None, seen: 0, step: Step::Idle, publication: None });
 
+/// Holds suspensions off until [`release`] has been called as often. For short: the toolstack waits.
+///
+/// What a suspension takes away, such as mappings of other domains' memory, stays while it is held off. It costs no more
+/// than a load and a store.
+pub fn hold() {
+    // The upcall never sees anything of ours in between: it leaves the count as it is.
+    HELD.store(HELD.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
+    compiler_fence(Ordering::SeqCst);
+}
+
+/// Lets go of what [`hold`] held; a suspension that has been asked for meanwhile is served now.
+pub fn release() {
+    compiler_fence(Ordering::SeqCst);
+    let left = HELD.load(Ordering::Relaxed).saturating_sub(1);
+    HELD.store(left, Ordering::Relaxed);
+    if left == 0 && REQUESTED.load(Ordering::Relaxed) == Request::Suspend as u8 {
+        super::serve_now();
+    }
+}
+
 /// Does what was asked for in this upcall.
 pub(super) fn serve() {
-    let request = REQUESTED.swap(0, Ordering::Relaxed);
+    let request = REQUESTED.load(Ordering::Relaxed);
+    if request == Request::Suspend as u8 && HELD.load(Ordering::Relaxed) > 0 {
+        return;
+    }
+    REQUESTED.store(0, Ordering::Relaxed);
     if request == Request::Suspend as u8 {
         part::suspend();
     } else if request == Request::Poweroff as u8 {

@@ -6,6 +6,8 @@ use xen_hypercall::start_info::{MemoryKind, MemoryMapEntry};
 const PAGE: u64 = PAGE_SIZE as u64;
 const LARGE_PAGE: u64 = 2 << 20;
 const FOUR_GIB: u64 = 4 << 30;
+/// The last 256 MiB below 4 GiB hold pages that the memory map does not tell of, such as the local APIC's registers.
+const HIDDEN: u64 = FOUR_GIB - (256 << 20);
 
 /// Addresses from `start` up to, not including, `end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +64,8 @@ pub struct MemoryPlan {
     pub heap: Span,
     /// Addresses with nothing behind them, one large page, for pages that Xen shares.
     pub window: Span,
+    /// Addresses with nothing behind them, for memory of other domains. May be empty.
+    pub foreign: Span,
 }
 
 /// Why a domain's memory cannot be used.
@@ -106,10 +110,10 @@ pub fn plan(
     // Page 0 is never used: a null pointer must fault.
     let below_image = Span { start: PAGE, end: image.start };
     let low = ram_regions()
-        .map(|span| largest_gap(span.intersection(below_image).whole_pages(), used))
+        .map(|span| largest_gap(span.intersection(below_image).whole_pages(), used.iter().copied()))
         .max_by_key(|gap| gap.len())
         .unwrap_or(Span { start: 0, end: 0 });
-    let heap = largest_gap(Span { start: image.end, end: ram.end }.whole_pages(), used);
+    let heap = largest_gap(Span { start: image.end, end: ram.end }.whole_pages(), used.iter().copied());
     if low.len() < LEAST_LOW || heap.len() < LEAST_HEAP {
         return Err(MemoryError::TooLittle(low.len(), heap.len()));
     }
@@ -121,14 +125,20 @@ pub fn plan(
         .find(|window| !spans().any(|(_, span)| span.overlaps(*window)))
         .ok_or(MemoryError::NoWindow)?;
 
-    Ok(MemoryPlan { ram, low, heap, window })
+    // Below 4 GiB: `xl save` looks at every frame number up to the highest that was ever used.
+    let reachable = Span { start: window.end, end: HIDDEN.max(window.end) };
+    let foreign = largest_gap(reachable, spans().map(|(_, span)| span));
+
+    Ok(MemoryPlan { ram, low, heap, window, foreign })
 }
 
 /// The largest run of whole pages in `within` that none of `used` touches.
-fn largest_gap(within: Span, used: &[Span]) -> Span {
+fn largest_gap(within: Span, used: impl Iterator<Item = Span> + Clone) -> Span {
     let mut best = Span { start: within.start, end: within.start };
-    let used = used.iter().filter(|span| !span.is_empty());
-    let starts = core::iter::once(within.start).chain(used.clone().map(|span| span.end.next_multiple_of(PAGE)));
+    let used = used.filter(|span| !span.is_empty());
+    // What ends in the last page of all leaves nothing behind it.
+    let behind = used.clone().filter_map(|span| span.end.checked_next_multiple_of(PAGE));
+    let starts = core::iter::once(within.start).chain(behind);
     for start in starts {
         // A gap begins at the start of all or behind something used, and ends where the next used thing begins.
         if start < within.start || start >= within.end || used.clone().any(|span| span.contains(start)) {
@@ -167,6 +177,22 @@ mod tests {
         assert_eq!(plan.low, Span { start: 0x1000, end: 0x10_0000 });
         assert_eq!(plan.heap, Span { start: 0x12_5000, end: 4 << 20 });
         assert_eq!(plan.window, Span { start: 4 << 20, end: 6 << 20 });
+        assert_eq!(plan.foreign, Span { start: 6 << 20, end: HIDDEN });
+    }
+
+    #[test]
+    fn foreign_memory_goes_where_nothing_is() {
+        let mut map = small_domain();
+        map.push(MemoryMapEntry::new(1 << 30, 1 << 30, MemoryKind::RESERVED));
+        map.push(MemoryMapEntry::new(8 << 30, 1 << 30, MemoryKind::RAM));
+        let foreign = plan(map.into_iter(), IMAGE, &[]).unwrap().foreign;
+        assert_eq!(foreign, Span { start: 2 << 30, end: HIDDEN });
+        // No room is no error: there is no foreign memory then.
+        let full = [
+            MemoryMapEntry::new(0, 4 << 20, MemoryKind::RAM),
+            MemoryMapEntry::new(6 << 20, u64::MAX, MemoryKind::RESERVED),
+        ];
+        assert!(plan(full.into_iter(), IMAGE, &[]).unwrap().foreign.is_empty());
     }
 
     #[test]
