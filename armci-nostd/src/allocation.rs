@@ -120,7 +120,7 @@ impl Armci {
             return gathered.map(|()| None);
         };
         if page.is_some() {
-            self.map_parts(group, &parts);
+            self.offer_parts(group, &parts);
         }
         let part =
             |(member, &[address, len, _]): (usize, &[u64; 3])| Part { rank: group.world_rank(member), address, len };
@@ -128,16 +128,13 @@ impl Armci {
         Ok(Some(Segment { local, layout, token, parts }))
     }
 
-    /// Maps what neighbours share. What can not be mapped is reached by the proxy.
-    fn map_parts(&self, group: &Group, parts: &[[u64; 3]]) {
-        let Some(port) = self.port() else { return };
+    /// Notes what neighbours share, to be mapped when it is first used.
+    fn offer_parts(&self, group: &Group, parts: &[[u64; 3]]) {
         for (member, &[address, len, token]) in parts.iter().enumerate() {
             let rank = group.world_rank(member);
             let neighbour = self.neighbours.get(rank as usize).and_then(Option::as_ref);
-            if let (Some(neighbour), Some(token), true) = (neighbour, token.checked_sub(1), rank != self.rank)
-                && let Some(here) = port.map(rank as usize, whole_pages(port.page(), len), token)
-            {
-                neighbour.add(address..address + len, here);
+            if let (Some(neighbour), Some(token), true) = (neighbour, token.checked_sub(1), rank != self.rank) {
+                neighbour.offer(address..address + len, token);
             }
         }
     }
@@ -149,7 +146,7 @@ impl Armci {
             for part in segment.parts.iter().filter(|part| part.rank != self.rank && part.len != 0) {
                 let neighbour = self.neighbours.get(part.rank as usize).and_then(Option::as_ref);
                 if let Some(here) = neighbour.and_then(|neighbour| neighbour.remove(part.address)) {
-                    // SAFETY: mapped by `map_parts` with this rank and length; no region leads there any more.
+                    // SAFETY: mapped on demand with this rank and length; no region leads there any more.
                     unsafe { port.unmap(part.rank as usize, here, whole_pages(port.page(), part.len)) };
                 }
             }

@@ -9,9 +9,9 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::prelude::v1::*;
 
 use crate::armci::Armci;
-use crate::gate::Pass;
+use crate::gate::{CLOSED, Pass};
 use crate::lock::{Held, TargetLock};
-use crate::port::Awaited;
+use crate::port::{Awaited, Port};
 use crate::ring::Bell;
 use crate::wire::Mailbox;
 use crate::wire::area::Tally;
@@ -23,6 +23,15 @@ pub(crate) struct Neighbour {
     regions: RefCell<Vec<Region>>,
     /// The region that was used last, where the next use probably is.
     last: Cell<usize>,
+    /// What can be mapped when it is first used.
+    offers: RefCell<Vec<Offer>>,
+}
+
+/// What a rank shares and is not mapped here yet.
+#[derive(Clone, Debug)]
+struct Offer {
+    there: Range<u64>,
+    token: u64,
 }
 
 /// A piece of a rank's memory that is mapped here.
@@ -46,7 +55,7 @@ pub(crate) enum Space {
 impl Neighbour {
     /// A rank whose mailbox is mapped here, which must stay so as [`Port`](crate::Port) says.
     pub fn new(mailbox: NonNull<Mailbox>) -> Self {
-        Self { mailbox, regions: RefCell::default(), last: Cell::new(0) }
+        Self { mailbox, regions: RefCell::default(), last: Cell::new(0), offers: RefCell::default() }
     }
 
     /// The rank's addresses `there` are mapped at `here`.
@@ -58,8 +67,21 @@ impl Neighbour {
         }
     }
 
-    /// Forgets the region that starts at `start`, and says where it was mapped.
+    /// The rank shares its addresses `there` by `token`.
+    pub fn offer(&self, there: Range<u64>, token: u64) {
+        self.offers.borrow_mut().push(Offer { there, token });
+    }
+
+    /// Takes what is offered and has this address, if there is anything.
+    fn accept(&self, address: u64) -> Option<Offer> {
+        let mut offers = self.offers.borrow_mut();
+        let at = offers.iter().position(|offer| offer.there.contains(&address))?;
+        Some(offers.swap_remove(at))
+    }
+
+    /// Forgets the region that starts at `start`, and says where it was mapped, if it was.
     pub fn remove(&self, start: u64) -> Option<NonNull<u8>> {
+        self.offers.borrow_mut().retain(|offer| offer.there.start != start);
         let mut regions = self.regions.borrow_mut();
         let at = regions.iter().position(|region| region.there.start == start)?;
         Some(regions.remove(at).here)
@@ -91,7 +113,19 @@ pub(crate) struct Visit<'a> {
     armci: &'a Armci,
     neighbour: &'a Neighbour,
     /// None for a rank without a proxy, whom nobody stops.
-    _pass: Option<Pass<'static>>,
+    pass: Option<Pass<'static>>,
+}
+
+impl Drop for Visit<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.pass = None;
+        if let Some(link) = &self.armci.link
+            && link.gate().is_closing(self.armci.epoch.get())
+        {
+            link.port().left();
+        }
+    }
 }
 
 impl Armci {
@@ -102,10 +136,26 @@ impl Armci {
         let neighbour = self.neighbours.get(rank as usize)?.as_ref()?;
         let pass = match &self.link {
             None => None,
-            Some(link) if link.is_quiet() => Some(link.gate().enter(self.epoch.get())?),
+            Some(link) if self.epoch.get() != CLOSED && link.is_quiet() => Some(link.gate().enter(self.epoch.get())?),
             Some(_) => return None,
         };
-        Some(Visit { armci: self, neighbour, _pass: pass })
+        Some(Visit { armci: self, neighbour, pass })
+    }
+}
+
+impl Armci {
+    /// Maps what `rank` shares at `address` and nobody has used from here yet. False if there is no such thing.
+    #[cold]
+    pub(crate) fn map_on_demand(&self, rank: u32, address: u64) -> bool {
+        let neighbour = self.neighbours.get(rank as usize).and_then(Option::as_ref);
+        let (Some(neighbour), Some(port), true) = (neighbour, self.port(), self.epoch.get() != CLOSED) else {
+            return false;
+        };
+        let Some(Offer { there, token }) = neighbour.accept(address) else { return false };
+        let len = ((there.end - there.start) as usize).next_multiple_of(port.page().unwrap_or(1));
+        // What can not be mapped is reached by the proxy.
+        let here = port.map(rank as usize, len, token);
+        here.map(|here| neighbour.add(there, here)).is_some()
     }
 }
 
@@ -155,20 +205,25 @@ impl<'a> Visit<'a> {
             if link.gate().is_closing(self.armci.epoch.get()) {
                 return None;
             }
-            // Nobody rings when a lock is free, so this never blocks: it looks again from the start.
-            looks = if link.port().pause(looks, Awaited::Rank) { looks + 1 } else { 0 };
+            // Nobody rings when a lock is free, so this never blocks.
+            looks = look_again(link.port(), looks);
         }
     }
 
-    /// Wakes the neighbour if it sleeps, after something that it may be waiting for. True if only the proxy can do it.
+    /// Wakes the neighbour if it sleeps, after something that it may be waiting for. True if the proxy must do it.
     #[inline]
     pub fn wake(&self, rank: u32) -> bool {
+        let Some(link) = &self.armci.link else { return false };
         // SAFETY: mapped as long as the visit lasts; an atomic may be shared.
-        let asleep = unsafe { &(*self.neighbour.mailbox.as_ptr()).asleep.0 };
-        match &self.armci.link {
-            Some(link) if Bell(asleep).take() => !link.port().ring(rank as usize),
-            _ => false,
+        let bell = Bell(unsafe { &(*self.neighbour.mailbox.as_ptr()).asleep.0 });
+        if !bell.is_armed() {
+            return false;
         }
+        // What this rank takes, the proxy would not find any more.
+        if link.port().rings() && bell.take() {
+            link.port().ring(rank as usize);
+        }
+        !link.port().rings()
     }
 
     /// Counts an operation for the user's statistics.
@@ -187,6 +242,16 @@ impl<'a> Visit<'a> {
     pub fn store(&self, space: Space, remote: u64, word: u64) -> Option<()> {
         self.word(space, remote).map(|place| place.store(word, Ordering::Release))
     }
+}
+
+/// A pause between two looks at something that nobody rings for; returns the number of the next look.
+pub(crate) fn look_again(port: &dyn Port, looks: u32) -> u32 {
+    if port.pause(looks, Awaited::Rank) {
+        return looks + 1;
+    }
+    // Whoever it is about may be waiting for this processor.
+    port.yield_now();
+    looks
 }
 
 #[cfg(test)]

@@ -43,12 +43,13 @@ impl<'a> Gate<'a> {
         self.epoch.load(Ordering::Relaxed) != known
     }
 
-    /// For the proxy: from now on nobody gets in. Who is inside may still be at work: see [`is_empty`](Self::is_empty).
-    pub fn close(&self) {
-        self.epoch.swap(CLOSED, Ordering::SeqCst);
+    /// For the proxy, or for a rank that loses its mappings: from now on nobody gets in. Who is inside may still be at work: see
+    /// [`is_empty`](Self::is_empty). Whether it was open.
+    pub fn close(&self) -> bool {
+        self.epoch.swap(CLOSED, Ordering::SeqCst) != CLOSED
     }
 
-    /// For the proxy, after [`close`](Self::close): whether the rank is out, so that all that it did is to be seen.
+    /// After [`close`](Self::close): whether the rank is out, so that all that it did is to be seen.
     pub fn is_empty(&self) -> bool {
         in_one_order();
         self.inside.load(Ordering::SeqCst) == 0

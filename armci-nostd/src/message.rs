@@ -17,9 +17,8 @@ use std::prelude::v1::*;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::armci::{Armci, Error};
-use crate::direct::Space;
+use crate::direct::{self, Space};
 use crate::element::Element;
-use crate::port::Awaited;
 use crate::transfer::{Operation, Row};
 use crate::wire::area::{LETTER_BYTES, LETTERS, Letter};
 use crate::wire::{Mailbox, RmwKind};
@@ -169,8 +168,9 @@ impl Armci {
         let drawn = offset_of!(Mailbox, drawn) as u64;
         let number = self.read_modify_write_in(Space::Mailbox, RmwKind::FetchAdd64, to, drawn, [1, 0])?;
         let place = (offset_of!(Mailbox, letters) + number as usize % LETTERS * size_of::<Letter>()) as u64;
+        let turn = number / LETTERS as u64 * 2;
         let mut looks = 0;
-        while self.peek(to, place + offset_of!(Letter, turn) as u64)? != number {
+        while self.peek(to, place + offset_of!(Letter, turn) as u64)? != turn {
             // Everybody's queue may be full of letters from everybody.
             self.take_letters();
             looks = self.look_again(looks)?;
@@ -180,7 +180,7 @@ impl Armci {
         let row = Row { local: bytes.as_ptr().cast_mut(), remote, len: bytes.len() };
         // SAFETY: the letter is borrowed until the put is complete.
         self.wait(unsafe { self.transfer_in(Space::Mailbox, Operation::Put, to, once(row))? })?;
-        self.tell(Space::Mailbox, to, place + offset_of!(Letter, turn) as u64, number + 1)
+        self.tell(Space::Mailbox, to, place + offset_of!(Letter, turn) as u64, turn + 1)
     }
 
     /// Reads a word of a mailbox.
@@ -205,7 +205,7 @@ impl Armci {
             return Ok(looks);
         };
         link.check_alive()?;
-        Ok(if link.port().pause(looks, Awaited::Rank) { looks + 1 } else { 0 })
+        Ok(direct::look_again(link.port(), looks))
     }
 
     /// Takes all letters out of this rank's own queue, so that there is room for more.
@@ -217,7 +217,7 @@ impl Armci {
             if let Ok(envelope) = Envelope::read_from_bytes(words.as_bytes()) {
                 self.post.unread.borrow_mut().push_back(envelope);
             }
-            letter.turn.store(number + LETTERS as u64, Ordering::Release);
+            letter.turn.store((number / LETTERS as u64 + 1) * 2, Ordering::Release);
             self.post.taken.set(number + 1);
         }
     }
@@ -228,7 +228,15 @@ impl Armci {
         // SAFETY: the mailbox lives as long as the rank; a letter is an atomic and a cell.
         let letters = unsafe { &(*self.own_mailbox().as_ptr()).letters };
         let letter = &letters[number as usize % LETTERS];
-        (letter.turn.load(Ordering::Acquire) == number + 1).then_some(letter)
+        (letter.turn.load(Ordering::Acquire) == number / LETTERS as u64 * 2 + 1).then_some(letter)
+    }
+
+    /// Whether numbers have been drawn for letters that have not been taken yet. One that its sender is still filling holds up all
+    /// behind it.
+    fn more_letters(&self) -> bool {
+        // SAFETY: the mailbox lives as long as the rank; the word is an atomic.
+        let drawn = unsafe { &(*self.own_mailbox().as_ptr()).drawn.0 };
+        drawn.load(Ordering::Acquire) != self.post.taken.get()
     }
 
     fn check_sender(&self, from: Sender) -> Result<(), Error> {
@@ -260,7 +268,7 @@ impl Armci {
                 }
             }
             drop(unread);
-            if self.size == 1 || from == Sender::Rank(self.rank()) {
+            if (self.size == 1 || from == Sender::Rank(self.rank())) && !self.more_letters() {
                 // What this rank has sent may still be on its way to it.
                 if !self.unfenced.get() {
                     return Err(Error::NobodyElse);

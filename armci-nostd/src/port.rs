@@ -76,10 +76,16 @@ pub unsafe trait Port {
         None
     }
 
-    /// Wakes `rank` without the proxy. False if that can not be done.
-    fn ring(&self, _rank: usize) -> bool {
+    /// Whether this rank can [`ring`](Self::ring) at a neighbour's. Otherwise the proxy does.
+    fn rings(&self) -> bool {
         false
     }
+
+    /// Wakes the neighbour `rank`.
+    fn ring(&self, _rank: usize) {}
+
+    /// Lets others have the processor for a moment.
+    fn yield_now(&self) {}
 
     /// Bytes of which whole ones are shared, where sharing is piece by piece.
     fn page(&self) -> Option<usize> {
@@ -107,4 +113,7 @@ pub unsafe trait Port {
     /// # Safety
     /// `mapped` must come from `map` with the same rank and length, and not be used afterwards.
     unsafe fn unmap(&self, _rank: usize, _mapped: NonNull<u8>, _len: usize) {}
+
+    /// The rank has left its neighbours' memory, and finds that the gate is being closed: whoever waited for that may go on.
+    fn left(&self) {}
 }

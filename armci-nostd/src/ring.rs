@@ -152,6 +152,13 @@ impl Bell<'_> {
         fence(Ordering::SeqCst);
     }
 
+    /// Whether the other side wants to be notified of what was published before this call, by whoever then
+    /// [takes](Self::take) it.
+    pub fn is_armed(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.0.load(Ordering::Relaxed) != 0
+    }
+
     /// Notifications are not wanted.
     pub fn disarm(&self) {
         self.0.store(0, Ordering::Relaxed);
@@ -160,8 +167,7 @@ impl Bell<'_> {
     /// Whether the other side must be notified of what was published before this call. True at most once
     /// for each [`arm`](Self::arm).
     pub fn take(&self) -> bool {
-        fence(Ordering::SeqCst);
-        self.0.load(Ordering::Relaxed) != 0 && self.0.swap(0, Ordering::Relaxed) != 0
+        self.is_armed() && self.0.swap(0, Ordering::Relaxed) != 0
     }
 }
 

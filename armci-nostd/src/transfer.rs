@@ -102,11 +102,33 @@ impl Armci {
                 return Ok(Pending::default());
             };
             drop(visit);
+            let mut rows = iter::once(left).chain(rows);
+            if self.map_on_demand(rank, left.remote) {
+                // SAFETY: by the caller.
+                return unsafe { self.transfer_rest(space, operation, rank, &mut rows) };
+            }
             // SAFETY: by the caller.
-            return unsafe { self.by_proxy(space, operation, rank, &mut iter::once(left).chain(rows)) };
+            return unsafe { self.by_proxy(space, operation, rank, &mut rows) };
         }
         // SAFETY: by the caller.
         unsafe { self.by_proxy(space, operation, rank, &mut rows) }
+    }
+
+    /// Goes on after something was mapped.
+    ///
+    /// # Safety
+    /// As for [`transfer`](Self::transfer).
+    #[cold]
+    unsafe fn transfer_rest(
+        &self,
+        space: Space,
+        operation: Operation,
+        rank: u32,
+        rows: &mut dyn Iterator<Item = Row>,
+    ) -> Result<Pending, Error> {
+        // A mapping makes less to be mapped, so this ends.
+        // SAFETY: by the caller.
+        unsafe { self.transfer_in(space, operation, rank, rows) }
     }
 
     /// `ARMCI_Wait`: waits until an operation is complete locally.
@@ -197,6 +219,9 @@ impl Armci {
             // SAFETY: mapped during the visit, aligned, and the lock is held.
             return Ok(unsafe { memory::read_modify_write(kind, word.as_ptr(), operand) });
         }
+        if space == Space::Public && self.map_on_demand(rank, remote) {
+            return self.read_modify_write_in(space, kind, rank, remote, operand);
+        }
         if !remote.is_multiple_of(kind.size() as u64) {
             return Err(Error::Refused(Fault::Misaligned { address: remote, align: kind.size() }));
         }
@@ -222,6 +247,9 @@ impl Armci {
             let by_proxy = visit.wake(rank);
             drop(visit);
             return if by_proxy { self.wake_by_proxy(rank) } else { Ok(()) };
+        }
+        if space == Space::Public && self.map_on_demand(rank, remote) {
+            return self.tell(space, rank, remote, word);
         }
         self.check_place(space, rank, remote, 8)?;
         self.unfenced.set(true);

@@ -23,6 +23,7 @@ use crate::logic::command_line::CommandLine;
 use crate::{Exit, File};
 
 use boot_info::BootInfo;
+pub(crate) use power::serve_suspension;
 pub use rank::armci;
 pub(crate) use rank::{ring_proxy, wait_for_doorbell};
 

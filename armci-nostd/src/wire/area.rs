@@ -59,6 +59,7 @@ pub struct Header {
     /// Not zero: the proxy is about to block and wants its doorbell rung.
     pub proxy_asleep: Line,
     /// Written by the proxy: the epoch in which the rank may reach its neighbours' memory by itself, or zero. See [`Gate`](crate::gate::Gate).
+    /// A rank that has lost its mappings writes zero.
     pub gate: Line,
     /// Written by the rank: not zero while it does.
     pub inside: Line,
@@ -142,13 +143,13 @@ pub const LETTER_BYTES: usize = 88;
 
 /// One place of a rank's message queue.
 ///
-/// The place that gets message number n has number n modulo [`LETTERS`]. A sender draws its number by a fetch-and-add on
-/// [`Mailbox::drawn`], waits until `turn` is that number, fills the place and sets `turn` to the number plus one. The receiver
-/// takes the messages in the order of their numbers, and sets `turn` to the number plus [`LETTERS`].
+/// Message number n gets place n modulo [`LETTERS`], in lap n divided by [`LETTERS`]. A sender draws its number by a fetch-and-add on
+/// [`Mailbox::drawn`], waits until `turn` is twice the lap, fills the place and adds one. The receiver takes the messages in the order of
+/// their numbers, and adds one more.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct Letter {
-    /// Whose turn it is.
+    /// Whose turn it is: even the sender's, odd the receiver's.
     pub turn: AtomicU64,
     /// Everything else: a [`Message`](crate::message::Envelope).
     pub envelope: UnsafeCell<[u64; 15]>,
@@ -176,18 +177,12 @@ pub struct Mailbox {
 impl Mailbox {
     /// With nothing in it.
     pub const fn new() -> Self {
-        let mut letters = [const { Letter { turn: AtomicU64::new(0), envelope: UnsafeCell::new([0; 15]) } }; LETTERS];
-        let mut n = 0;
-        while n < LETTERS {
-            letters[n].turn = AtomicU64::new(n as u64);
-            n += 1;
-        }
         Self {
             asleep: Line(AtomicU32::new(0)),
             lock: Line(AtomicU32::new(0)),
             drawn: Line64(AtomicU64::new(0)),
             reserved: [0; 512 - 3 * 8],
-            letters,
+            letters: [const { Letter { turn: AtomicU64::new(0), envelope: UnsafeCell::new([0; 15]) } }; LETTERS],
             team: TeamArea::new(),
         }
     }
@@ -199,7 +194,7 @@ impl Default for Mailbox {
     }
 }
 
-/// All that a rank shares with its proxy for talking. Lies in the rank's window, so it is part of the rank's
+/// All that a rank shares with its proxy for talking. All zeros but for magic and version make a fresh one. Lies in the rank's window, so it is part of the rank's
 /// memory when that is saved: entries not yet taken are not lost.
 #[derive(Debug)]
 #[repr(C, align(4096))]

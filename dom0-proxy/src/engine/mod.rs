@@ -224,12 +224,13 @@ impl Worker {
         let mut server = Server::new(fleet, traffic);
         let mut patience = Patience::new(self.pause);
         let mut events = [const { std::mem::MaybeUninit::<epoll::Event>::uninit() }; 64];
+        let mut gates = Gates { fleet, closed: Vec::new() };
         let mut closing: Option<Closing> = None;
         while !self.stopping.load(Ordering::Acquire) {
             if self.ordered.swap(false, Ordering::AcqRel) {
-                self.take_orders(fleet, &mut closing);
+                self.take_orders(&mut gates, &mut closing);
             }
-            closing.take_if(|closing| closing.has_ended(fleet));
+            closing.take_if(|closing| closing.has_ended(&mut gates));
             match server.round() {
                 Err(violation) => return Ok(Some(violation)),
                 Ok(true) => {
@@ -257,16 +258,16 @@ impl Worker {
         Ok(None)
     }
 
-    fn take_orders(&self, fleet: &Fleet, closing: &mut Option<Closing>) {
+    fn take_orders(&self, gates: &mut Gates<'_>, closing: &mut Option<Closing>) {
         while let Ok(order) = self.incoming.try_recv() {
             match order {
                 // All ranks are attached; dropping it detaches whoever that is.
                 Order::Attach(..) => {}
                 Order::CloseGates(reply) => {
-                    fleet.lines().iter().for_each(|line| line.gate().close());
+                    gates.close();
                     *closing = Some(Closing { reply, since: Instant::now() });
                 }
-                Order::OpenGates => open_gates(fleet),
+                Order::OpenGates => gates.open(),
             }
         }
     }
@@ -282,8 +283,23 @@ impl Worker {
     }
 }
 
-fn open_gates(fleet: &Fleet) {
-    fleet.lines().iter().for_each(|line| line.gate().open(FIRST_EPOCH));
+/// The gates of all ranks.
+struct Gates<'a> {
+    fleet: &'a Fleet,
+    /// The ranks whose gates were closed here. A rank that had closed its own has lost its mappings.
+    closed: Vec<usize>,
+}
+
+impl Gates<'_> {
+    fn close(&mut self) {
+        let lines = self.fleet.lines().iter().enumerate();
+        self.closed.extend(lines.filter(|(_, line)| line.gate().close()).map(|(rank, _)| rank));
+    }
+
+    fn open(&mut self) {
+        let closed = self.closed.drain(..);
+        closed.filter_map(|rank| self.fleet.lines().get(rank)).for_each(|line| line.gate().open(FIRST_EPOCH));
+    }
 }
 
 /// Gates that are closed behind ranks that may still be inside.
@@ -294,11 +310,11 @@ struct Closing {
 
 impl Closing {
     /// Looks whether all ranks are out, or have had enough time, and says so to whoever waits for it.
-    fn has_ended(&self, fleet: &Fleet) -> bool {
-        let result = match fleet.lines().iter().position(|line| !line.gate().is_empty()) {
+    fn has_ended(&self, gates: &mut Gates<'_>) -> bool {
+        let result = match gates.fleet.lines().iter().position(|line| !line.gate().is_empty()) {
             None => Ok(()),
             Some(rank) if self.since.elapsed() >= LEAVE_PATIENCE => {
-                open_gates(fleet);
+                gates.open();
                 Err(GateError::Inside(rank as u32))
             }
             Some(_) => return false,

@@ -1,14 +1,18 @@
 //! What ARMCI needs of the kernel.
 
 use alloc::alloc::{alloc_zeroed, dealloc};
+use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use armci_nostd::wire::RuntimeArea;
 use armci_nostd::{Awaited, Port, ProxyGone};
 
-use super::{memory, paging};
-use crate::guest;
+use xen_hypercall::{PAGE_SIZE, sched_op};
+
+use super::{memory, paging, xen};
+use crate::guest::{self, neighbours};
+use crate::println;
 
 /// The attachment to a proxy in domain 0.
 pub(crate) struct GuestPort;
@@ -55,5 +59,54 @@ unsafe impl Port for GuestPort {
     unsafe fn dealloc(&self, memory: NonNull<u8>, layout: Layout) {
         // SAFETY: by the caller, from `alloc` with this layout.
         unsafe { dealloc(memory.as_ptr(), layout) }
+    }
+
+    fn identity(&self) -> u64 {
+        neighbours::own_domain().unwrap_or(neighbours::NO_DOMAIN).into()
+    }
+
+    fn meet(&self, identities: &[u64]) {
+        let number = |&identity: &u64| u32::try_from(identity).unwrap_or(neighbours::NO_DOMAIN);
+        let domains: Vec<u32> = identities.iter().map(number).collect();
+        if let Err(error) = neighbours::set_neighbours(&domains) {
+            println!("xenolith: neighbours cannot be let in, the proxy will do it all: {error}");
+        }
+    }
+
+    fn page(&self) -> Option<usize> {
+        Some(PAGE_SIZE)
+    }
+
+    fn share(&self, memory: NonNull<u8>, len: usize) -> Option<u64> {
+        // Without it the proxy does it all.
+        neighbours::share(memory, len).ok()
+    }
+
+    fn unshare(&self, memory: NonNull<u8>, len: usize, token: u64) -> bool {
+        let result = neighbours::unshare(memory, len, token);
+        if let Err(error) = &result {
+            println!("xenolith: {len} bytes are lost: {error}");
+        }
+        result.is_ok()
+    }
+
+    fn map(&self, rank: usize, len: usize, token: u64) -> Option<NonNull<u8>> {
+        neighbours::map(u32::try_from(rank).ok()?, token, len).ok()
+    }
+
+    unsafe fn unmap(&self, _rank: usize, mapped: NonNull<u8>, len: usize) {
+        match neighbours::unmap(mapped, len) {
+            // A suspension has taken it away before.
+            Ok(()) | Err(neighbours::MapError::NotMapped) => {}
+            Err(error) => println!("xenolith: memory of a neighbour could not be unmapped: {error}"),
+        }
+    }
+
+    fn yield_now(&self) {
+        sched_op::yield_now(&xen::xen());
+    }
+
+    fn left(&self) {
+        guest::serve_suspension();
     }
 }

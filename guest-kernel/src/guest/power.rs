@@ -15,7 +15,7 @@ use xen_hypercall::io::xenstore::MessageType;
 use xen_hypercall::sched_op::{self, ShutdownReason};
 
 use super::part::{self, Part, PartError, Resume};
-use super::{console, events, xenstore};
+use super::{console, events, rank, xenstore};
 use crate::arch::lock::IrqLock;
 use crate::arch::{cpu, xen};
 use crate::logic::xenstore_client::{CallId, WatchId};
@@ -64,6 +64,13 @@ enum Step {
 static CONTROL_STATE: IrqLock<Control> =
     IrqLock::new(Control { watch: None, seen: 0, step: Step::Idle, publication: None });
 
+/// Serves a suspension that was put off because the rank was in its neighbours' memory.
+pub(crate) fn serve_suspension() {
+    if REQUESTED.load(Ordering::Relaxed) == Request::Suspend as u8 {
+        super::serve_now();
+    }
+}
+
 /// Holds suspensions off until [`release`] has been called as often. For short: the toolstack waits.
 ///
 /// What a suspension takes away, such as mappings of other domains' memory, stays while it is held off. It costs no more
@@ -79,15 +86,17 @@ pub fn release() {
     compiler_fence(Ordering::SeqCst);
     let left = HELD.load(Ordering::Relaxed).saturating_sub(1);
     HELD.store(left, Ordering::Relaxed);
-    if left == 0 && REQUESTED.load(Ordering::Relaxed) == Request::Suspend as u8 {
-        super::serve_now();
+    if left == 0 {
+        serve_suspension();
     }
 }
 
 /// Does what was asked for in this upcall.
 pub(super) fn serve() {
     let request = REQUESTED.load(Ordering::Relaxed);
-    if request == Request::Suspend as u8 && HELD.load(Ordering::Relaxed) > 0 {
+    // A suspension takes the neighbours' memory away, so it waits until nobody is there: then `release` or
+    // `serve_suspension` calls.
+    if request == Request::Suspend as u8 && (HELD.load(Ordering::Relaxed) > 0 || !rank::leave_neighbours()) {
         return;
     }
     REQUESTED.store(0, Ordering::Relaxed);

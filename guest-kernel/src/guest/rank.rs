@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 
 use armci_nostd::Armci;
+use armci_nostd::gate::Gate;
 use armci_nostd::wire::control::XenAttach;
 use xen_hypercall::DomainId;
 use xen_hypercall::event_channel_op::{self, Port};
@@ -127,6 +128,15 @@ pub(crate) fn wait_for_doorbell() {
     if !RUNG.load(Ordering::Relaxed) {
         ring_proxy();
     }
+}
+
+/// Closes the gate to the neighbours' memory, which is about to be taken away. False if the rank is there now: it will leave soon, and
+/// call [`power::serve_suspension`](super::power::serve_suspension).
+pub(super) fn leave_neighbours() -> bool {
+    let header = &memory::runtime_area().header;
+    let gate = Gate { epoch: &header.gate.0, inside: &header.inside.0 };
+    gate.close();
+    gate.is_empty()
 }
 
 /// A rank that has been successful waits for the others, which may still need its memory.
