@@ -9,6 +9,7 @@ use std::prelude::v1::*;
 
 use crate::armci::{Armci, Error};
 use crate::global::Global;
+use crate::group::Group;
 
 /// Mutexes that a rank can hold or wait for at a time.
 const MOST_HELD: usize = 256;
@@ -29,17 +30,33 @@ pub struct Mutexes {
 impl Mutexes {
     /// `ARMCI_Create_mutexes`, collective: `count` mutexes on this rank, reachable by all. Ranks may ask for different numbers, zero included.
     pub fn create(armci: &Armci, count: usize) -> Result<Self, Error> {
-        let tails = armci.malloc(count)?;
-        let all: usize = (0..armci.size()).map(|rank| tails.len_at(rank)).sum();
-        let most = all.min(MOST_HELD);
-        let places = armci.malloc(most * WORDS)?;
+        Self::create_in(armci, armci.world(), count)
+    }
+
+    /// The same for the members of a group, collective in it. Members are meant by their ranks in the job.
+    pub fn create_in(armci: &Armci, group: &Group, count: usize) -> Result<Self, Error> {
+        let tails = armci.malloc_in(group, count)?;
+        let all: u64 = tails.segment.parts().iter().map(|part| part.len / size_of::<u64>() as u64).sum();
+        let most = all.min(MOST_HELD as u64) as usize;
+        let places = match armci.malloc_in(group, most * WORDS) {
+            Ok(places) => places,
+            Err(error) => {
+                armci.free_in(group, tails)?;
+                return Err(error);
+            }
+        };
         Ok(Self { tails, places, held: RefCell::new(vec![None; most]) })
     }
 
     /// `ARMCI_Destroy_mutexes`, collective.
     pub fn destroy(self, armci: &Armci) -> Result<(), Error> {
-        armci.free(self.places)?;
-        armci.free(self.tails)
+        self.destroy_in(armci, armci.world())
+    }
+
+    /// The same, collective in the group for which they were created.
+    pub fn destroy_in(self, armci: &Armci, group: &Group) -> Result<(), Error> {
+        armci.free_in(group, self.places)?;
+        armci.free_in(group, self.tails)
     }
 
     /// How many there are on a rank.
