@@ -61,7 +61,8 @@ pub enum AttachError {
     Armci(#[from] Error),
 }
 
-/// Becomes the rank that the environment says, or the only rank of a job of one where it says nothing.
+/// Becomes the rank that the environment says, or the only rank of a job of one where it says nothing. With `XENOLITH_DIRECT=0` all
+/// goes through the proxy, as if no other rank were on this host, with `mixed` that of the odd ranks: to try and to measure.
 pub fn attach() -> Result<Armci, AttachError> {
     let Some(socket) = env::var_os("XENOLITH_SOCKET") else { return Ok(Armci::alone()) };
     let rank = number("XENOLITH_RANK")?;
@@ -75,7 +76,13 @@ pub fn attach() -> Result<Armci, AttachError> {
         None => DEFAULT_WINDOW,
     };
     let port = HostedPort::connect(Path::new(&socket), job, rank, size, window)?;
-    Ok(Armci::attach(rank, size, Box::new(port))?)
+    let armci = Armci::attach(rank, size, Box::new(port))?;
+    match env::var("XENOLITH_DIRECT").as_deref() {
+        Ok("0") => armci.reach_directly(false),
+        Ok("mixed") => armci.reach_directly(rank % 2 == 0),
+        _ => {}
+    }
+    Ok(armci)
 }
 
 fn number(name: &'static str) -> Result<usize, AttachError> {

@@ -27,6 +27,8 @@ mod sync;
 mod allocation;
 #[cfg(not(loom))]
 mod armci;
+#[cfg(all(feature = "capi", not(loom)))]
+pub mod capi;
 #[cfg(not(loom))]
 mod collective;
 #[cfg(not(loom))]

@@ -1,0 +1,316 @@
+//! Messages from rank to rank, broadcasts, barriers, and who is who: `armci_msg_*`.
+
+use core::ffi::{c_char, c_double, c_int, c_void};
+
+use super::{Refusal, Runtime, bytes, bytes_mut, length, or_die, weak_aliases};
+use crate::group::Group;
+use crate::message::{Received, Sender};
+
+/// Context of messages with which this layer makes collectives.
+const INTERNAL: u32 = 2;
+
+/// Who takes part in a collective.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// `SCOPE_ALL`, and `SCOPE_MASTERS`: since every rank is a domain, every rank is its domain's first.
+    All,
+    /// `SCOPE_NODE`: the rank itself.
+    Node,
+}
+
+impl Scope {
+    pub(super) fn new(scope: c_int) -> Result<Self, Refusal> {
+        match scope {
+            333 | 339 => Ok(Self::All),
+            337 => Ok(Self::Node),
+            _ => Err(Refusal::Operation),
+        }
+    }
+}
+
+impl Runtime {
+    /// Copies bytes of a rank of the world to all members of a group.
+    unsafe fn broadcast(
+        &self,
+        scope: c_int,
+        group: &Group,
+        buffer: *mut c_void,
+        len: c_int,
+        root: c_int,
+    ) -> Result<(), Refusal> {
+        let member = group.member(self.rank(root)?).ok_or(Refusal::Rank(root))?;
+        // SAFETY: by the caller.
+        let data = unsafe { bytes_mut(buffer, length(len)?)? };
+        match Scope::new(scope)? {
+            Scope::All => Ok(group.broadcast(self.armci, member, data)?),
+            Scope::Node => Ok(()),
+        }
+    }
+}
+
+const SCOPE_ALL: c_int = 333;
+
+/// `armci_msg_init`.
+#[unsafe(no_mangle)]
+pub extern "C" fn armci_msg_init(_argc: *mut c_int, _argv: *mut *mut *mut c_char) {
+    Runtime::attached();
+}
+
+/// `armci_msg_init_comm`.
+#[unsafe(no_mangle)]
+pub extern "C" fn armci_msg_init_comm(_comm: c_int) {
+    Runtime::attached();
+}
+
+/// `armci_msg_initialized`.
+#[unsafe(no_mangle)]
+pub extern "C" fn armci_msg_initialized() -> c_int {
+    Runtime::get().is_some().into()
+}
+
+/// `armci_msg_finalize`.
+#[unsafe(no_mangle)]
+pub extern "C" fn armci_msg_finalize() {
+    let finalize = || Ok(Runtime::attached().armci.finalize()?);
+    or_die("armci_msg_finalize", finalize());
+}
+
+/// `armci_msg_abort`.
+#[unsafe(no_mangle)]
+pub extern "C" fn armci_msg_abort(code: c_int) {
+    Runtime::attached().end(super::start::status(code), format_args!("aborted with code {code}"))
+}
+
+/// `armci_msg_me`.
+#[unsafe(no_mangle)]
+pub extern "C" fn armci_msg_me() -> c_int {
+    Runtime::attached().armci.rank() as c_int
+}
+
+/// `armci_msg_nproc`.
+#[unsafe(no_mangle)]
+pub extern "C" fn armci_msg_nproc() -> c_int {
+    Runtime::attached().armci.size() as c_int
+}
+
+/// `armci_timer`.
+#[unsafe(no_mangle)]
+pub extern "C" fn armci_timer() -> c_double {
+    (Runtime::attached().host.seconds)()
+}
+
+/// `armci_msg_snd`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn armci_msg_snd(tag: c_int, buffer: *mut c_void, len: c_int, to: c_int) {
+    let send = || {
+        let runtime = Runtime::attached();
+        // SAFETY: by the caller.
+        let data = unsafe { bytes(buffer, length(len)?)? };
+        Ok(runtime.armci.send(runtime.rank(to)?, tag, data)?)
+    };
+    or_die("armci_msg_snd", send());
+}
+
+unsafe fn receive(
+    function: &str,
+    tag: c_int,
+    buffer: *mut c_void,
+    buflen: c_int,
+    msglen: *mut c_int,
+    from: Option<c_int>,
+) -> Received {
+    let receive = || {
+        let runtime = Runtime::attached();
+        // SAFETY: by the caller.
+        let data = unsafe { bytes_mut(buffer, length(buflen)?)? };
+        let from = from.map_or(Ok(Sender::Any), |from| runtime.rank(from).map(Sender::Rank))?;
+        Ok(runtime.armci.receive(from, Some(tag), data)?)
+    };
+    let received = or_die(function, receive());
+    // SAFETY: by the caller.
+    if let Some(msglen) = unsafe { msglen.as_mut() } {
+        *msglen = received.bytes as c_int;
+    }
+    received
+}
+
+/// `armci_msg_rcv`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn armci_msg_rcv(
+    tag: c_int,
+    buffer: *mut c_void,
+    buflen: c_int,
+    msglen: *mut c_int,
+    from: c_int,
+) {
+    // SAFETY: by the caller.
+    unsafe { receive("armci_msg_rcv", tag, buffer, buflen, msglen, Some(from)) };
+}
+
+/// `armci_msg_rcvany`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn armci_msg_rcvany(tag: c_int, buffer: *mut c_void, buflen: c_int, msglen: *mut c_int) -> c_int {
+    // SAFETY: by the caller.
+    unsafe { receive("armci_msg_rcvany", tag, buffer, buflen, msglen, None).from as c_int }
+}
+
+/// `armci_msg_barrier`.
+#[unsafe(no_mangle)]
+pub extern "C" fn parmci_msg_barrier() {
+    let barrier = || Ok(Runtime::attached().armci.barrier()?);
+    or_die("armci_msg_barrier", barrier());
+}
+
+/// `armci_msg_group_barrier`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn parmci_msg_group_barrier(group: *mut c_int) {
+    let barrier = || {
+        let runtime = Runtime::attached();
+        // SAFETY: by the caller.
+        Ok(unsafe { runtime.group_or_world(group)? }.barrier(runtime.armci)?)
+    };
+    or_die("armci_msg_group_barrier", barrier());
+}
+
+/// `armci_msg_bcast_scope`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn armci_msg_bcast_scope(scope: c_int, buffer: *mut c_void, len: c_int, root: c_int) {
+    let runtime = Runtime::attached();
+    // SAFETY: by the caller.
+    let outcome = unsafe { runtime.broadcast(scope, runtime.armci.world(), buffer, len, root) };
+    or_die("armci_msg_bcast_scope", outcome);
+}
+
+/// `armci_msg_bcast`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn armci_msg_bcast(buffer: *mut c_void, len: c_int, root: c_int) {
+    let runtime = Runtime::attached();
+    // SAFETY: by the caller.
+    let outcome = unsafe { runtime.broadcast(SCOPE_ALL, runtime.armci.world(), buffer, len, root) };
+    or_die("armci_msg_bcast", outcome);
+}
+
+/// `armci_msg_brdcst`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn armci_msg_brdcst(buffer: *mut c_void, len: c_int, root: c_int) {
+    let runtime = Runtime::attached();
+    // SAFETY: by the caller.
+    let outcome = unsafe { runtime.broadcast(SCOPE_ALL, runtime.armci.world(), buffer, len, root) };
+    or_die("armci_msg_brdcst", outcome);
+}
+
+/// `armci_msg_clus_brdcst`: to the ranks that share memory with this one, of which there are none.
+#[unsafe(no_mangle)]
+pub extern "C" fn armci_msg_clus_brdcst(_buf: *mut c_void, _len: c_int) {}
+
+/// `armci_msg_group_bcast_scope`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn armci_msg_group_bcast_scope(
+    scope: c_int,
+    buf: *mut c_void,
+    len: c_int,
+    root: c_int,
+    group: *mut c_int,
+) {
+    let runtime = Runtime::attached();
+    let broadcast = || {
+        // SAFETY: by the caller.
+        unsafe {
+            let group = runtime.group_or_world(group)?;
+            runtime.broadcast(scope, &group, buf, len, root)
+        }
+    };
+    or_die("armci_msg_group_bcast_scope", broadcast());
+}
+
+/// `armci_grp_clus_brdcst`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn armci_grp_clus_brdcst(
+    buf: *mut c_void,
+    len: c_int,
+    grp_master: c_int,
+    grp_clus_nproc: c_int,
+    mastergroup: *mut c_int,
+) {
+    let runtime = Runtime::attached();
+    let broadcast = || {
+        let (root, count) = (runtime.rank(grp_master)?, length(grp_clus_nproc)?);
+        // SAFETY: by the caller.
+        let (group, data) = unsafe { (runtime.group_or_world(mastergroup)?, bytes_mut(buf, length(len)?)?) };
+        if group.rank() >= count {
+            return Ok(());
+        }
+        if root != runtime.armci.rank() {
+            runtime.armci.receive_in(INTERNAL, Sender::Rank(root), None, data)?;
+            return Ok(());
+        }
+        for member in 0..count.min(group.size()) {
+            let rank = group.absolute(member)?;
+            if rank != root {
+                runtime.armci.send_in(INTERNAL, rank, 0, data)?;
+            }
+        }
+        Ok(())
+    };
+    or_die("armci_grp_clus_brdcst", broadcast());
+}
+
+/// Writes the places of this rank in a binary tree of a scope of a group.
+unsafe fn tree(scope: c_int, group: &Group, out: [*mut c_int; 4]) -> Result<(), Refusal> {
+    let own = group.absolute(group.rank())? as c_int;
+    let (rank, size) = (group.rank(), group.size());
+    let absolute = |member: usize| group.absolute(member).map_or(-1, |rank| rank as c_int);
+    let values = match Scope::new(scope)? {
+        Scope::Node => [own, -1, -1, -1],
+        Scope::All => [
+            absolute(0),
+            rank.checked_sub(1).map_or(-1, |below| absolute(below / 2)),
+            Some(2 * rank + 1).filter(|&left| left < size).map_or(-1, absolute),
+            Some(2 * rank + 2).filter(|&right| right < size).map_or(-1, absolute),
+        ],
+    };
+    for (out, value) in out.into_iter().zip(values) {
+        if out.is_null() {
+            return Err(Refusal::Local);
+        }
+        // SAFETY: by the caller.
+        unsafe { out.write(value) };
+    }
+    Ok(())
+}
+
+/// `armci_msg_bintree`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn armci_msg_bintree(
+    scope: c_int,
+    root: *mut c_int,
+    up: *mut c_int,
+    left: *mut c_int,
+    right: *mut c_int,
+) {
+    // SAFETY: by the caller.
+    let outcome = unsafe { tree(scope, Runtime::attached().armci.world(), [root, up, left, right]) };
+    or_die("armci_msg_bintree", outcome);
+}
+
+/// `armci_msg_group_bintree`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn armci_msg_group_bintree(
+    scope: c_int,
+    root: *mut c_int,
+    up: *mut c_int,
+    left: *mut c_int,
+    right: *mut c_int,
+    group: *mut c_int,
+) {
+    // SAFETY: by the caller.
+    let outcome = unsafe {
+        Runtime::attached().group_or_world(group).and_then(|group| tree(scope, &group, [root, up, left, right]))
+    };
+    or_die("armci_msg_group_bintree", outcome);
+}
+
+weak_aliases! {
+    armci_msg_barrier => parmci_msg_barrier;
+    armci_msg_group_barrier => parmci_msg_group_barrier;
+}
