@@ -6,6 +6,7 @@
 //! - [`xl_config`]: the configuration with which plain `xl create` boots an image.
 //! - [`build`]: all of the above in one step.
 //! - [`explain`]: addresses of a backtrace, told as functions and lines.
+//! - [`install`]: ARMCI for C programs that run as Linux processes.
 //!
 //! # An application outside the project's workspace
 //! It needs a dependency and four lines; see this crate's README.
@@ -16,6 +17,7 @@ pub mod build;
 pub mod compile;
 pub mod explain;
 pub mod image;
+pub mod install;
 pub mod memory;
 mod note;
 pub mod strip;

@@ -11,6 +11,7 @@ use image_builder::build::{BuildOptions, build};
 use image_builder::compile::{Application, Targets};
 use image_builder::explain::{Meaning, Symbols};
 use image_builder::image;
+use image_builder::install::InstallC;
 use image_builder::memory::Mebibytes;
 
 /// Builds, checks and explains Xenolith unikernel images.
@@ -32,6 +33,8 @@ enum Verb {
     },
     /// Tell function and line for the addresses of a backtrace
     Explain(ExplainArgs),
+    /// Build ARMCI for C programs that run as Linux processes: PREFIX/bin/armcicc compiles them
+    InstallC(InstallCArgs),
 }
 
 #[derive(Args)]
@@ -79,11 +82,22 @@ struct ExplainArgs {
     exact: bool,
 }
 
+#[derive(Args)]
+struct InstallCArgs {
+    /// The folder that gets bin, include and lib
+    #[arg(long, value_name = "DIR")]
+    prefix: PathBuf,
+    /// The Cargo.toml of Xenolith [default: found from the current folder]
+    #[arg(long, value_name = "FILE")]
+    manifest_path: Option<PathBuf>,
+}
+
 fn main() {
     let outcome = match Cli::parse().verb {
         Verb::Build(args) => build_images(args),
         Verb::Check { image } => check(&image),
         Verb::Explain(args) => explain(&args),
+        Verb::InstallC(args) => install_c(args),
     };
     if let Err(error) = outcome {
         eprintln!("image-builder: {error:#}");
@@ -151,6 +165,13 @@ fn explain(args: &ExplainArgs) -> Result<()> {
     if known == 0 {
         bail!("no address of {} in standard input", args.elf.display());
     }
+    Ok(())
+}
+
+fn install_c(args: InstallCArgs) -> Result<()> {
+    let InstallCArgs { prefix, manifest_path } = args;
+    let compiler = InstallC { prefix, manifest_path, target_dir: None }.install()?;
+    println!("{0}: compile by `{0} prog.c -o prog`, run by `pgas run --hosted -n 4 ./prog`", compiler.display());
     Ok(())
 }
 

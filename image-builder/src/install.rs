@@ -1,0 +1,215 @@
+//! Installing ARMCI for C programs that run as Linux processes: library, headers, and a compiler driver that knows both.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use cargo_metadata::{Message, MetadataCommand};
+
+/// The package with ARMCI, and its headers beside its manifest.
+const PACKAGE: &str = "armci-nostd";
+const HEADERS: &str = "include";
+
+/// What a program needs besides the library.
+const SYSTEM_LIBRARIES: &str = "-lpthread -ldl -lm";
+
+/// What to install where.
+#[derive(Clone, Debug, Default)]
+pub struct InstallC {
+    /// The folder that gets `bin`, `include` and `lib`.
+    pub prefix: PathBuf,
+    /// The `Cargo.toml` of Xenolith; none: found from the current folder.
+    pub manifest_path: Option<PathBuf>,
+    /// Where cargo builds; none: where it always does.
+    pub target_dir: Option<PathBuf>,
+}
+
+/// Why nothing, or not all, was installed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InstallError {
+    /// `cargo metadata` did not work.
+    #[error("cannot read the package: {0}")]
+    Metadata(#[from] cargo_metadata::Error),
+    /// The workspace is another one.
+    #[error("no package `{PACKAGE}` here; give --manifest-path the Cargo.toml of Xenolith")]
+    NoPackage,
+    /// Cargo could not be started or read.
+    #[error("cannot run cargo: {0}")]
+    Cargo(#[source] io::Error),
+    /// Cargo has already said why.
+    #[error("cargo could not build the library (see above)")]
+    Failed,
+    /// A file could not be written.
+    #[error("cannot write {}: {error}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+impl InstallC {
+    /// Builds the library and writes all files. Returns the path of the compiler driver.
+    ///
+    /// # Errors
+    /// [`InstallError`].
+    pub fn install(&self) -> Result<PathBuf, InstallError> {
+        let mut metadata = MetadataCommand::new();
+        metadata.no_deps();
+        if let Some(path) = &self.manifest_path {
+            metadata.manifest_path(path);
+        }
+        let metadata = metadata.exec()?;
+        let package = metadata.packages.iter().find(|package| package.name.as_str() == PACKAGE);
+        let package = package.ok_or(InstallError::NoPackage)?;
+        let library = self.build(package.manifest_path.as_std_path())?;
+
+        copy(&library, &self.prefix.join("lib/libarmci.a"))?;
+        let headers = package.manifest_path.with_file_name(HEADERS);
+        copy_headers(headers.as_std_path(), &self.prefix.join("include"))?;
+        let version = package.version.to_string();
+        write(&self.prefix.join("lib/pkgconfig/armci.pc"), &pkg_config(&version))?;
+        let compiler = self.prefix.join("bin/armcicc");
+        write(&compiler, &compiler_driver())?;
+        fs::set_permissions(&compiler, fs::Permissions::from_mode(0o755)).map_err(failed(&compiler))?;
+        Ok(compiler)
+    }
+
+    /// Has cargo make a static library of the package, whose own type stays what it is.
+    fn build(&self, manifest: &Path) -> Result<PathBuf, InstallError> {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+        command.args(["rustc", "--release", "--lib", "--features", "hosted,capi", "--crate-type", "staticlib"]);
+        command.args(["--message-format=json-render-diagnostics", "--package", PACKAGE, "--manifest-path"]);
+        command.arg(manifest).stdin(Stdio::null()).stdout(Stdio::piped());
+        if let Some(directory) = &self.target_dir {
+            command.arg("--target-dir").arg(directory);
+        }
+        let mut child = command.spawn().map_err(InstallError::Cargo)?;
+        let output = child.stdout.take().ok_or(InstallError::Failed)?;
+        let mut library = None;
+        for message in Message::parse_stream(BufReader::new(output)) {
+            if let Message::CompilerArtifact(artifact) = message.map_err(InstallError::Cargo)?
+                && artifact.manifest_path.as_std_path() == manifest
+            {
+                let made = artifact.filenames.into_iter().find(|file| file.extension() == Some("a"));
+                library = made.map(PathBuf::from).or(library);
+            }
+        }
+        if !child.wait().map_err(InstallError::Cargo)?.success() {
+            return Err(InstallError::Failed);
+        }
+        library.ok_or(InstallError::Failed)
+    }
+}
+
+/// Names the file in an error.
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> InstallError {
+    let path = path.to_owned();
+    move |error| InstallError::Write { path, error }
+}
+
+fn make_folder_of(path: &Path) -> Result<(), InstallError> {
+    path.parent().map_or(Ok(()), |folder| fs::create_dir_all(folder).map_err(failed(folder)))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), InstallError> {
+    make_folder_of(to)?;
+    fs::copy(from, to).map(drop).map_err(failed(to))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), InstallError> {
+    make_folder_of(path)?;
+    fs::write(path, text).map_err(failed(path))
+}
+
+fn copy_headers(from: &Path, to: &Path) -> Result<(), InstallError> {
+    for entry in fs::read_dir(from).map_err(failed(from))? {
+        let path = entry.map_err(failed(from))?.path();
+        let Some(name) = path.file_name() else { continue };
+        if path.is_dir() {
+            copy_headers(&path, &to.join(name))?;
+        } else {
+            copy(&path, &to.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// For pkg-config. Works wherever the folder is moved.
+fn pkg_config(version: &str) -> String {
+    format!(
+        "prefix=${{pcfiledir}}/../..\n\n\
+         Name: armci\n\
+         Description: ARMCI 1.x on Xenolith\n\
+         Version: {version}\n\
+         Cflags: -I${{prefix}}/include\n\
+         Libs: -L${{prefix}}/lib -larmci {SYSTEM_LIBRARIES}\n"
+    )
+}
+
+/// A script around the C compiler. Works wherever the folder is moved.
+fn compiler_driver() -> String {
+    format!(
+        r#"#!/bin/sh
+# Compiles and links C programs for ARMCI on Xenolith.
+#
+#     armcicc [-mpi] OPTIONS AND FILES OF THE C COMPILER
+#
+# -mpi: #include <mpi.h> finds the one that comes with ARMCI, which has what ARMCI programs use of MPI.
+# The compiler is $CC, or cc. Run the result by `pgas run --hosted -n RANKS PROGRAM`.
+prefix=$(dirname -- "$(dirname -- "$(readlink -f -- "$0")")")
+if [ $# -eq 0 ]; then
+    echo "armcicc: no files; usage: armcicc [-mpi] prog.c -o prog" >&2
+    exit 1
+fi
+mpi= link=yes
+for argument in "$@"; do
+    shift
+    case $argument in
+    -mpi) mpi=yes ;;
+    -c | -S | -E | -M | -MM | -fsyntax-only) link= && set -- "$@" "$argument" ;;
+    *) set -- "$@" "$argument" ;;
+    esac
+done
+[ -z "$mpi" ] || set -- "-I$prefix/include/mpi" "$@"
+[ -z "$link" ] || set -- "$@" "-L$prefix/lib" -larmci {SYSTEM_LIBRARIES}
+exec ${{CC:-cc}} "-I$prefix/include" "$@"
+"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The driver with a compiler that only prints its arguments.
+    fn arguments(folder: &Path, given: &[&str]) -> Vec<String> {
+        let driver = folder.join("bin/armcicc");
+        write(&driver, &compiler_driver()).unwrap();
+        let compiler = folder.join("print");
+        write(&compiler, "#!/bin/sh\nprintf '%s\\n' \"$@\"\n").unwrap();
+        fs::set_permissions(&compiler, fs::Permissions::from_mode(0o755)).unwrap();
+        let output = Command::new("sh").arg(&driver).args(given).env("CC", &compiler).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_driver_adds_what_is_needed_and_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        let include = format!("-I{}/include", folder.display());
+        let lib = format!("-L{}/lib", folder.display());
+        let mut linked = vec![include.as_str(), "a b.c", "-o", "x", &lib, "-larmci"];
+        linked.extend(SYSTEM_LIBRARIES.split(' '));
+        assert_eq!(arguments(&folder, &["a b.c", "-o", "x"]), linked);
+        assert_eq!(arguments(&folder, &["-c", "a.c"]), [include.as_str(), "-c", "a.c"]);
+        let mpi = format!("{include}/mpi");
+        assert_eq!(arguments(&folder, &["-mpi", "-E", "a.c"]), [include.as_str(), &mpi, "-E", "a.c"]);
+    }
+}
