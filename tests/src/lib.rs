@@ -29,14 +29,19 @@ pub fn programs() -> Result<&'static Path> {
     }
 }
 
-fn build() -> Result<PathBuf> {
+/// Where cargo builds.
+pub fn target_directory() -> Result<PathBuf> {
     let own = std::env::current_exe().context("find the test program")?;
     // TARGET/PROFILE/deps/NAME
-    let target = own.ancestors().nth(3).context("the test program is not in a target directory")?;
+    Ok(own.ancestors().nth(3).context("the test program is not in a target directory")?.to_owned())
+}
+
+fn build() -> Result<PathBuf> {
+    let target = target_directory()?;
     let status = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--release", "--package", "dom0-proxy", "--package", "guest-kernel"])
         .args(["--bins", "--examples", "--target-dir"])
-        .arg(target)
+        .arg(&target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()
         .context("run cargo")?;
@@ -82,8 +87,13 @@ impl Host {
 
     /// The command that runs an example on so many hosted ranks.
     pub fn job(&self, ranks: usize, example: &str, arguments: &[&str]) -> Result<Command> {
+        self.job_of(ranks, &programs()?.join("examples").join(example), arguments)
+    }
+
+    /// The same for any program.
+    pub fn job_of(&self, ranks: usize, program: &Path, arguments: &[&str]) -> Result<Command> {
         let mut command = self.pgas(["run", "--hosted", "--timeout", "300", "-n", &ranks.to_string()])?;
-        command.arg(programs()?.join("examples").join(example)).arg("--").args(arguments);
+        command.arg(program).arg("--").args(arguments);
         Ok(command)
     }
 
