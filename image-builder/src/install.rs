@@ -160,7 +160,7 @@ fn compiler_driver() -> String {
 #
 #     armcicc [-mpi] OPTIONS AND FILES OF THE C COMPILER
 #
-# -mpi: #include <mpi.h> finds the one that comes with ARMCI, which has what ARMCI programs use of MPI.
+# -mpi: armci.h includes the mpi.h that comes with ARMCI, which has what ARMCI programs use of MPI.
 # The compiler is $CC, or cc. Run the result by `pgas run --hosted -n RANKS PROGRAM`.
 prefix=$(dirname -- "$(dirname -- "$(readlink -f -- "$0")")")
 if [ $# -eq 0 ]; then
@@ -176,7 +176,7 @@ for argument in "$@"; do
     *) set -- "$@" "$argument" ;;
     esac
 done
-[ -z "$mpi" ] || set -- "-I$prefix/include/mpi" "$@"
+[ -z "$mpi" ] || set -- "-I$prefix/include/mpi" -DMSG_COMMS_MPI "$@"
 [ -z "$link" ] || set -- "$@" "-L$prefix/lib" -larmci {SYSTEM_LIBRARIES}
 exec ${{CC:-cc}} "-I$prefix/include" "$@"
 "#
@@ -210,6 +210,6 @@ mod tests {
         assert_eq!(arguments(&folder, &["a b.c", "-o", "x"]), linked);
         assert_eq!(arguments(&folder, &["-c", "a.c"]), [include.as_str(), "-c", "a.c"]);
         let mpi = format!("{include}/mpi");
-        assert_eq!(arguments(&folder, &["-mpi", "-E", "a.c"]), [include.as_str(), &mpi, "-E", "a.c"]);
+        assert_eq!(arguments(&folder, &["-mpi", "-E", "a.c"]), [include.as_str(), &mpi, "-DMSG_COMMS_MPI", "-E", "a.c"]);
     }
 }

@@ -78,6 +78,10 @@ int main(int argc, char **argv)
     MPI_Allgather(&number, 1, MPI_INT, gathered, 1, MPI_INT, MPI_COMM_WORLD);
     for (int i = 0; i < size; i++)
         CHECK(gathered[i] == 3 * i);
+    number = 5 * rank;
+    MPI_Gather(&number, 1, MPI_INT, rank == 0 ? gathered : NULL, 1, MPI_INT, 0, MPI_COMM_WORLD);
+    for (int i = 0; rank == 0 && i < size; i++)
+        CHECK(gathered[i] == 5 * i);
     free(gathered);
 
     MPI_Status status;

@@ -310,4 +310,20 @@ static inline int MPI_Allgather(const void *from, int count, MPI_Datatype type, 
     return MPI_SUCCESS;
 }
 
+/* Each rank's elements at `root`, in the order of the ranks. */
+static inline int MPI_Gather(const void *from, int count, MPI_Datatype type, void *to, int to_count, MPI_Datatype to_type,
+                             int root, MPI_Comm comm)
+{
+    size_t bytes = (size_t)count * (size_t)(type & 0xff);
+    void *all;
+    if (comm == MPI_COMM_SELF || armci_msg_me() == root)
+        return MPI_Allgather(from, count, type, to, to_count, to_type, comm);
+    all = malloc(bytes * (size_t)armci_msg_nproc() + 1);
+    if (!all)
+        return MPI_ERR_OTHER;
+    MPI_Allgather(from, count, type, all, count, type, comm);
+    free(all);
+    return MPI_SUCCESS;
+}
+
 #endif
