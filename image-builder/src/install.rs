@@ -210,6 +210,9 @@ mod tests {
         assert_eq!(arguments(&folder, &["a b.c", "-o", "x"]), linked);
         assert_eq!(arguments(&folder, &["-c", "a.c"]), [include.as_str(), "-c", "a.c"]);
         let mpi = format!("{include}/mpi");
-        assert_eq!(arguments(&folder, &["-mpi", "-E", "a.c"]), [include.as_str(), &mpi, "-DMSG_COMMS_MPI", "-E", "a.c"]);
+        assert_eq!(
+            arguments(&folder, &["-mpi", "-E", "a.c"]),
+            [include.as_str(), &mpi, "-DMSG_COMMS_MPI", "-E", "a.c"]
+        );
     }
 }

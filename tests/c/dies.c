@@ -11,6 +11,7 @@ int main(int argc, char **argv)
     ARMCI_Init_args(&argc, &argv);
     int rank = armci_msg_me(), size = armci_msg_nproc(), culprit = size > 1, number = 1;
     const char *what = argc > 1 ? argv[1] : "";
+    printf("ready\n");
     ARMCI_Create_mutexes(1);
     ARMCI_Barrier();
     if (rank == culprit) {

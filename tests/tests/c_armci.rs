@@ -147,6 +147,7 @@ fn what_can_not_return_an_error_ends_the_job_with_one_line() -> Result<()> {
         ensure!(ended.status == status, "{case}: {ended:#?}");
         ensure!(ended.stderr.contains(&format!("[1] {line}")), "{case}: {ended:#?}");
         ensure!(ended.stderr.lines().count() == 2, "{case}: {ended:#?}");
+        ensure!(ended.stdout.contains("[0] ready\n"), "what others had printed is lost; {case}: {ended:#?}");
     }
     Ok(())
 }

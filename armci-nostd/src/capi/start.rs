@@ -29,6 +29,9 @@ pub(super) fn attach() -> &'static Runtime {
     }
     match crate::hosted::attach() {
         Ok(armci) => {
+            if armci.port().is_some() {
+                show_lines_at_once();
+            }
             let host =
                 Host { say: |line| std::eprintln!("{line}"), end: |status| std::process::exit(status.into()), seconds };
             install(Box::leak(Box::new(armci)), host);
@@ -42,6 +45,21 @@ pub(super) fn attach() -> &'static Runtime {
         Some(runtime) => runtime,
         None => unreachable!("it has just been installed"),
     }
+}
+
+/// Output goes through a pipe to the user, for which C would collect it until the end; then the last words of a rank that is
+/// ended with its job would be lost.
+#[cfg(feature = "hosted")]
+fn show_lines_at_once() {
+    /// Linux's `_IOLBF`.
+    const LINES: c_int = 1;
+    unsafe extern "C" {
+        #[allow(non_upper_case_globals, reason = "the C library's name")]
+        static stdout: *mut c_void;
+        fn setvbuf(stream: *mut c_void, buffer: *mut c_char, mode: c_int, size: usize) -> c_int;
+    }
+    // SAFETY: as the C library declares them; it locks the stream while it changes it.
+    unsafe { setvbuf(stdout, core::ptr::null_mut(), LINES, 0) };
 }
 
 /// The kernel has not done what it must.
