@@ -11,8 +11,8 @@
  *   Functions without a return value end the job with one line that says what was wrong.
  * - Blocking put and accumulate: the local buffer may be reused on return; ARMCI_Fence tells when the data are there.
  *   Operations of one process on one target keep their order. Get: the data are here on return.
- * - Local buffers may lie anywhere (stack, heap, ARMCI memory) and at any alignment. Remote addresses of accumulates and
- *   read-modify-writes must be aligned for their type.
+ * - Local buffers may lie anywhere (stack, heap, ARMCI memory). Any alignment will do, here and there, but for the words of
+ *   read-modify-writes and the flags of puts.
  * - If the job has failed elsewhere, functions that can not go on end the process.
  */
 #ifndef XENOLITH_ARMCI_H

@@ -281,9 +281,8 @@ pub fn execute(origin: usize, request: &Request, windows: &[Window]) -> Result<O
             let source = own.own(request.local, len)?;
             let destination = target.target(request, flags, len)?;
             if len != 0 {
-                check_align(destination, request.remote, kind.align())?;
                 let Some(_held) = target.lock().try_lock(PROXY) else { return Ok(Outcome::Busy) };
-                // SAFETY: both have been checked, the destination for alignment too.
+                // SAFETY: both have been checked.
                 unsafe { accumulate(kind, &request.operand, source.as_ptr(), destination.as_ptr(), len as usize) };
             }
             effect.bytes = len;
@@ -364,10 +363,10 @@ pub(crate) unsafe fn read_modify_write(kind: RmwKind, word: *mut u8, operand: [u
     old
 }
 
-/// `destination[i] += scale * source[i]` for the `len` bytes of elements.
+/// `destination[i] += scale * source[i]` for the `len` bytes of elements, at any alignment. Atomic among holders of the target's lock.
 ///
 /// # Safety
-/// Both must be valid for `len` bytes, a multiple of the kind's size; `destination` must be aligned for it.
+/// Both must be valid for `len` bytes, a multiple of the kind's size.
 pub(crate) unsafe fn accumulate(kind: AccKind, scale: &[u64; 2], source: *const u8, destination: *mut u8, len: usize) {
     use core::num::Wrapping;
     let (low, high) = (scale[0] as u32, (scale[0] >> 32) as u32);
@@ -400,10 +399,10 @@ unsafe fn add_scaled<T: Copy + Add<Output = T> + Mul<Output = T>>(
 ) {
     let (source, destination) = (source.cast::<T>(), destination.cast::<T>());
     for i in 0..len / size_of::<T>() {
-        // SAFETY: in bounds and aligned by the caller; the source may lie anywhere.
+        // SAFETY: in bounds by the caller.
         unsafe {
-            let sum = destination.add(i).read() + scale * source.add(i).read_unaligned();
-            destination.add(i).write(sum);
+            let sum = destination.add(i).read_unaligned() + scale * source.add(i).read_unaligned();
+            destination.add(i).write_unaligned(sum);
         }
     }
 }
@@ -577,11 +576,11 @@ mod tests {
         #[test]
         fn integers_accumulate_wrapping(values in proptest::collection::vec(any::<(i64, i64)>(), 1..32), scale in any::<i64>(), shift in 0u64..8) {
             let (memories, windows) = ranks();
-            let (source, target) = (LEN - PAGE + shift as usize, PUBLIC);
+            let (source, target) = (LEN - PAGE + shift as usize, PUBLIC + 7 * shift as usize);
             for (i, (old, add)) in values.iter().enumerate() {
-                // SAFETY: in bounds; the source may be unaligned.
+                // SAFETY: in bounds; both may be unaligned.
                 unsafe {
-                    memories[1].bytes.add(target).cast::<i64>().add(i).write(*old);
+                    memories[1].bytes.add(target).cast::<i64>().add(i).write_unaligned(*old);
                     memories[0].bytes.add(source).cast::<i64>().add(i).write_unaligned(*add);
                 }
             }

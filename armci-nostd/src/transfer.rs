@@ -66,7 +66,7 @@ impl Armci {
     /// memory of puts and accumulates must not change, and that of gets not be used.
     ///
     /// # Errors
-    /// [`Error::NoRank`], [`Error::Refused`] for a row that is not in the target's public memory, or not made of whole aligned
+    /// [`Error::NoRank`], [`Error::Refused`] for a row that is not in the target's public memory, or not made of whole
     /// elements (what rows before it did is done). Otherwise what [`put`](Self::put) says.
     ///
     /// # Safety
@@ -386,16 +386,10 @@ impl Armci {
     fn check_row(&self, space: Space, operation: Operation, rank: u32, row: Row) -> Result<(), Error> {
         self.check_place(space, rank, row.remote, row.len)?;
         if let Operation::Accumulate { kind, .. } = operation
-            && row.len != 0
+            && !row.len.is_multiple_of(kind.size())
         {
-            if !row.len.is_multiple_of(kind.size()) {
-                let fault = Fault::Length { len: row.len as u64, opcode: Opcode::Accumulate };
-                return Err(Error::Refused(fault));
-            }
-            if !row.remote.is_multiple_of(kind.align() as u64) {
-                let fault = Fault::Misaligned { address: row.remote, align: kind.align() };
-                return Err(Error::Refused(fault));
-            }
+            let fault = Fault::Length { len: row.len as u64, opcode: Opcode::Accumulate };
+            return Err(Error::Refused(fault));
         }
         Ok(())
     }
@@ -514,9 +508,7 @@ unsafe fn accumulate(
     let mut held = None;
     let mut budget = LOCKED_BYTES;
     for mut row in rows {
-        let reached = visit
-            .reach(space, row.remote, row.len)
-            .filter(|place| place.addr().get().is_multiple_of(kind.align()) && row.len.is_multiple_of(kind.size()));
+        let reached = visit.reach(space, row.remote, row.len).filter(|_| row.len.is_multiple_of(kind.size()));
         let Some(mut target) = reached else {
             if row.len == 0 {
                 continue;
@@ -531,7 +523,7 @@ unsafe fn accumulate(
             }
             // Whole elements: the budget is a multiple of their sizes, at the start and after each row.
             let len = row.len.min(budget);
-            // SAFETY: within the row, whose local side is valid by the caller and whose remote side has been reached; aligned.
+            // SAFETY: within the row, whose local side is valid by the caller and whose remote side has been reached.
             unsafe {
                 memory::accumulate(kind, scale, row.local, target.as_ptr(), len);
                 row.local = row.local.add(len);

@@ -45,17 +45,12 @@ impl Task {
         if self.operation == Operation::Get { (target, source) } else { (source, target) }
     }
 
-    /// Checks what an accumulate needs and others do not.
-    fn check_elements(&self, remote: u64, len: usize) -> Result<(), Refusal> {
-        if let Operation::Accumulate { kind, .. } = self.operation {
-            if !len.is_multiple_of(kind.size()) {
-                return Err(Refusal::Length);
-            }
-            if !remote.is_multiple_of(kind.align() as u64) {
-                return Err(Refusal::Misaligned(kind.align()));
-            }
+    /// An accumulate needs whole elements.
+    fn check_elements(&self, len: usize) -> Result<(), Refusal> {
+        match self.operation {
+            Operation::Accumulate { kind, .. } if !len.is_multiple_of(kind.size()) => Err(Refusal::Length),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -111,7 +106,7 @@ impl Runtime {
         if place == Place::Private {
             for row in rows {
                 let remote = core::ptr::with_exposed_provenance_mut(row.remote as usize);
-                // SAFETY: both by the caller, aligned for an accumulate by the check before.
+                // SAFETY: both by the caller.
                 unsafe { privately(task.operation, row, remote) };
             }
             return Ok(());
@@ -141,7 +136,7 @@ impl Runtime {
         }
         let remote = remote.expose_provenance() as u64;
         let place = self.place(rank, remote..remote.checked_add(len as u64).ok_or(Refusal::Remote)?)?;
-        task.check_elements(remote, len)?;
+        task.check_elements(len)?;
         // SAFETY: by the caller.
         unsafe { self.row(task, rank, place, Row { local: local.cast(), remote, len }) }
     }
@@ -166,10 +161,7 @@ impl Runtime {
         }
         let remote = remote.expose_provenance() as u64;
         let place = self.place(rank, shape.extent(remote).ok_or(Refusal::Remote)?)?;
-        task.check_elements(remote, shape.row)?;
-        for level in shape.levels().iter().filter(|level| level.count > 1) {
-            task.check_elements(level.remote.unsigned_abs() as u64, 0)?;
-        }
+        task.check_elements(shape.row)?;
         let rows = Rows::new(local.cast(), remote, shape.row, shape.levels())?;
         // SAFETY: by the caller.
         unsafe { self.rows(task, rank, place, rows) }
@@ -192,7 +184,7 @@ impl Runtime {
             if pieces != 0 && bytes != 0 && (set.sources.is_null() || set.targets.is_null()) {
                 return Err(Refusal::Shape);
             }
-            task.check_elements(0, bytes)?;
+            task.check_elements(bytes)?;
             // SAFETY: by the caller.
             for row in unsafe { set.rows(task) } {
                 if row.local.is_null() {
@@ -200,7 +192,6 @@ impl Runtime {
                 }
                 let end = row.remote.checked_add(row.len as u64).ok_or(Refusal::Remote)?;
                 all_shared &= self.place(rank, row.remote..end)? == Place::Shared;
-                task.check_elements(row.remote, 0)?;
             }
         }
         // SAFETY: by the caller.
@@ -244,7 +235,7 @@ impl Runtime {
 /// Does a row on memory of this rank that no other can reach.
 ///
 /// # Safety
-/// Both sides must be valid for the row's length; the remote one aligned for an accumulate.
+/// Both sides must be valid for the row's length.
 unsafe fn privately(operation: Operation, row: Row, remote: *mut u8) {
     // SAFETY: by the caller.
     unsafe {

@@ -129,14 +129,6 @@ impl AccKind {
             Self::DoubleComplex => 16,
         }
     }
-
-    /// Bytes that an element's address must be a multiple of.
-    pub fn align(self) -> usize {
-        match self {
-            Self::Int | Self::Float | Self::Complex => 4,
-            Self::Long | Self::Double | Self::DoubleComplex => 8,
-        }
-    }
 }
 
 wire_enum! {
@@ -199,7 +191,6 @@ mod tests {
         }
         for &kind in AccKind::ALL {
             assert_eq!(AccKind::from_wire(kind as u8), Some(kind));
-            assert_eq!(kind.size() % kind.align(), 0);
         }
         assert_eq!(Opcode::from_wire(0), None, "a zeroed entry must not be an operation");
         assert_eq!(Opcode::from_wire(6), None);

@@ -184,18 +184,27 @@ static void own_stack(void)
         CHECK(target[i] == 12 * (i + 1), "element %d: %f", i, target[i]);
 }
 
-static void unaligned_source(void)
+static void unaligned(void)
 {
-    void **parts = shared(80);
+    void **parts = shared(400);
     char bytes[88];
-    double values[10], one = 1;
+    double values[10], found[10], one = 1;
+    int near[] = {8}, far[] = {31}, count[] = {8, 10};
     for (int i = 0; i < 10; i++)
         values[i] = i + rank;
     memcpy(bytes + 3, values, sizeof values);
-    CHECK(ARMCI_Acc(ARMCI_ACC_DBL, &one, bytes + 3, parts[NEXT], 80, NEXT) == 0, "any alignment here");
+    /* All ranks to rank 0. */
+    for (int time = 0; time < 100; time++) {
+        CHECK(ARMCI_Acc(ARMCI_ACC_DBL, &one, bytes + 3, at(parts, 0, 5), 80, 0) == 0, "any alignment");
+        CHECK(ARMCI_AccS(ARMCI_ACC_DBL, &one, values, near, at(parts, 0, 100), far, count, 1, 0) == 0, "odd strides");
+    }
     ARMCI_Barrier();
-    for (int i = 0; i < 10; i++)
-        CHECK(((double *)parts[rank])[i] == i + PREVIOUS, "element %d", i);
+    memcpy(found, at(parts, rank, 5), sizeof found);
+    for (int i = 0; i < 10 && rank == 0; i++) {
+        double expected = 100.0 * (size * i + size * (size - 1) / 2), strided;
+        memcpy(&strided, at(parts, 0, 100 + 31L * i), sizeof strided);
+        CHECK(found[i] == expected && strided == expected, "element %d: %f, %f", i, found[i], strided);
+    }
     release(parts);
 }
 
@@ -210,7 +219,6 @@ static void wrong_arguments(void)
     CHECK(ARMCI_Acc(ARMCI_ACC_DBL, &one, &value, NULL, 8, NEXT) != 0, "no target");
     CHECK(ARMCI_Acc(ARMCI_ACC_DBL, &one, &value, next, 7, NEXT) != 0, "not a whole element");
     CHECK(ARMCI_Acc(ARMCI_ACC_DBL, &one, &value, next, -8, NEXT) != 0, "negative length");
-    CHECK(ARMCI_Acc(ARMCI_ACC_DBL, &one, &value, next + 4, 8, NEXT) != 0, "target not aligned");
     CHECK(ARMCI_Acc(ARMCI_ACC_DBL, &one, &value, next, 8, size) != 0, "no such rank");
     CHECK(ARMCI_NbAcc(ARMCI_ACC_DBL, &one, &value, next, 7, NEXT, NULL) != 0, "not a whole element");
     CHECK(ARMCI_Acc(ARMCI_ACC_DBL, &one, &value, next, 0, NEXT) == 0, "nothing");
@@ -232,7 +240,7 @@ const test_case accumulate_cases[] = {
     {"accumulate: atomic with the owner and rmw", atomic_with_the_owner_and_rmw},
     {"accumulate: long ones", long_ones},
     {"accumulate: to own stack", own_stack},
-    {"accumulate: unaligned source", unaligned_source},
+    {"accumulate: unaligned", unaligned},
     {"accumulate: wrong arguments", wrong_arguments},
     {0},
 };
