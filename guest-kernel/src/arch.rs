@@ -11,6 +11,8 @@
 
 pub(crate) mod armci_port;
 mod boot;
+#[cfg(feature = "c")]
+pub(crate) mod c_program;
 pub(crate) mod cpu;
 mod descriptors;
 pub(crate) mod foreign;
@@ -21,6 +23,8 @@ pub(crate) mod memory;
 mod memory_functions;
 pub(crate) mod paging;
 pub(crate) mod stack;
+#[cfg(feature = "c")]
+pub(crate) mod system_call;
 pub(crate) mod trap;
 mod unwind;
 pub(crate) mod xen;

@@ -1,6 +1,8 @@
 //! The kernel proper, in safe Rust: what happens in which order from boot to exit.
 
 pub(crate) mod boot_info;
+#[cfg(feature = "c")]
+mod c_program;
 pub mod clock;
 pub(crate) mod console;
 mod events;
@@ -9,6 +11,8 @@ mod files;
 mod grants;
 mod idle;
 pub mod neighbours;
+#[cfg(feature = "c")]
+pub(crate) mod linux;
 mod part;
 mod power;
 mod rank;
@@ -24,6 +28,8 @@ use crate::{Exit, File};
 
 use boot_info::BootInfo;
 pub(crate) use power::serve_suspension;
+#[cfg(feature = "c")]
+pub use c_program::run_c_program;
 pub use rank::armci;
 pub(crate) use rank::{ring_proxy, wait_for_doorbell};
 

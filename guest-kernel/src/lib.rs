@@ -31,6 +31,16 @@
 //! | the kernel | `guest` | console, events, clock, xenstore, grants, neighbours, power, the rank's attachment; safe Rust |
 //! | what needs no machine | `logic` | parsers, ring arithmetic, decisions: compiled in both builds, so tested as any Rust is |
 //!
+//! ## C programs
+//!
+//! With the feature `c` (of the package `xenolith-c`, which `image-builder build-c` links C programs with) the kernel also
+//! stands in for Linux, as far as a C library needs it: musl's static `libc.a`, as it is, makes Linux's system calls by the
+//! instruction `syscall`, and `arch::system_call` takes them to `guest::linux`. One privileged process of one thread:
+//! memory by the page from the heap, the console as a terminal that is written to, boot modules as files, clocks, the
+//! exit status. There are no signals (raising one that kills ends the domain as crashed), threads, other
+//! processes, files to write. Each system call that is not there is told once, as `xenolith: there is no system call N
+//! here`. Images without C have none of this.
+//!
 //! ## Memory
 //!
 //! Virtual addresses are guest-physical addresses, so an address can be given to Xen, to the proxy and to other ranks
@@ -123,6 +133,8 @@ pub use file::{File, file};
 #[cfg(xenolith_guest)]
 #[doc(hidden)]
 pub use guest::neighbours;
+#[cfg(all(xenolith_guest, feature = "c"))]
+pub use guest::run_c_program;
 #[cfg(xenolith_guest)]
 pub use guest::{args, armci, clock, exit, files, xenstore};
 #[cfg(not(xenolith_guest))]

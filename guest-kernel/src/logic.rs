@@ -7,8 +7,14 @@ pub(crate) mod byte_ring;
 pub(crate) mod command_line;
 pub(crate) mod cpio;
 pub(crate) mod fault;
+#[cfg(any(feature = "c", test))]
+pub(crate) mod linux;
+#[cfg(any(feature = "c", test))]
+pub(crate) mod mappings;
 pub(crate) mod memory_map;
 pub(crate) mod neighbours;
+#[cfg(any(feature = "c", test))]
+pub(crate) mod open_files;
 pub(crate) mod pvclock;
 pub(crate) mod runs;
 pub(crate) mod xenstore_client;

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::c::{CError, CProgram};
 use crate::compile::{Application, CompileError, Executable, Project};
 use crate::image::{self, ImageError, ImageInfo};
 use crate::memory::Mebibytes;
@@ -13,7 +14,7 @@ use crate::xl_config::XlConfig;
 /// What to build and where to put it.
 #[derive(Clone, Debug)]
 pub struct BuildOptions {
-    /// What to compile.
+    /// What to compile; for a C program, its kernel: see [`Application::for_c`].
     pub application: Application,
     /// The folder for the results; none: `images` in cargo's target folder.
     pub out: Option<PathBuf>,
@@ -49,6 +50,9 @@ pub enum BuildError {
     /// The application could not be compiled.
     #[error(transparent)]
     Compile(#[from] CompileError),
+    /// The C program could not be compiled or linked.
+    #[error(transparent)]
+    C(#[from] CError),
     /// What the linker made is not a proper image.
     #[error("{name}: {error}")]
     Image {
@@ -83,10 +87,27 @@ pub enum BuildError {
 /// When the application does not compile, is not an image, or the results cannot be written.
 pub fn build(options: &BuildOptions) -> Result<Vec<BuiltImage>, BuildError> {
     let project = Project::locate(options.application.clone())?;
-    let out = options.out.clone().unwrap_or_else(|| project.target_directory().join("images"));
-    let executables = project.compile()?;
-    fs::create_dir_all(&out).map_err(|error| BuildError::File { path: out.clone(), error })?;
-    executables.iter().map(|executable| package(executable, options, &out)).collect()
+    let out = options.folder(&project)?;
+    project.compile()?.iter().map(|executable| package(executable, options, &out)).collect()
+}
+
+/// Compiles the C program and writes `NAME.elf`, `NAME.img` and `NAME.cfg`.
+///
+/// # Errors
+/// As for [`build`], and when there is no compiler or C library.
+pub fn build_c(program: &CProgram, options: &BuildOptions) -> Result<BuiltImage, BuildError> {
+    let project = Project::locate(options.application.clone())?;
+    let out = options.folder(&project)?;
+    package(&program.compile(&project)?, options, &out)
+}
+
+impl BuildOptions {
+    /// The folder for the results, which is there afterwards.
+    fn folder(&self, project: &Project) -> Result<PathBuf, BuildError> {
+        let out = self.out.clone().unwrap_or_else(|| project.target_directory().join("images"));
+        fs::create_dir_all(&out).map_err(|error| BuildError::File { path: out.clone(), error })?;
+        Ok(out)
+    }
 }
 
 fn package(executable: &Executable, options: &BuildOptions, out: &Path) -> Result<BuiltImage, BuildError> {

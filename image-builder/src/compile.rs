@@ -5,7 +5,8 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use cargo_metadata::{Message, Metadata, MetadataCommand, Package};
+use cargo_metadata::camino::Utf8PathBuf;
+use cargo_metadata::{Artifact, Message, Metadata, MetadataCommand, Package};
 
 /// The target is the host's own, so that nothing but a stable toolchain is needed.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -13,6 +14,15 @@ const PROFILE: &str = "guest";
 /// The package whose linker script lays out every image.
 const KERNEL_PACKAGE: &str = "guest-kernel";
 const LINKER_SCRIPT: &str = "link.ld";
+/// What it takes besides for a C program.
+const C_LINKER_SCRIPT: &str = "c.ld";
+/// The package that is the kernel for C programs, a static library.
+const C_KERNEL_PACKAGE: &str = "xenolith-c";
+/// The package with ARMCI, and the folder in it for C headers.
+const ARMCI_PACKAGE: &str = "armci-nostd";
+const HEADERS: &str = "include";
+/// Where this project was when image-builder was compiled.
+const OWN_FOLDER: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Which executables of a package to build.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,6 +58,21 @@ pub struct Application {
     pub features: Vec<String>,
     /// `-C target-cpu`; none: any x86-64.
     pub target_cpu: Option<String>,
+}
+
+impl Application {
+    /// The kernel for C programs, from this manifest's workspace; none: from the one that image-builder is part of, so
+    /// that it works in any folder.
+    #[must_use]
+    pub fn for_c(manifest_path: Option<PathBuf>, target_cpu: Option<String>) -> Self {
+        let own = || Path::new(OWN_FOLDER).with_file_name(KERNEL_PACKAGE).join("Cargo.toml");
+        Self {
+            manifest_path: Some(manifest_path.unwrap_or_else(own)),
+            package: Some(C_KERNEL_PACKAGE.into()),
+            target_cpu,
+            ..Self::default()
+        }
+    }
 }
 
 /// An executable as it came from the linker.
@@ -115,23 +140,56 @@ impl Project {
     /// # Errors
     /// When the application is not one for guest-kernel, or cargo fails.
     pub fn compile(&self) -> Result<Vec<Executable>, CompileError> {
-        let mut child = self.cargo()?.spawn()?;
-        let output = child.stdout.take().ok_or(CompileError::Failed)?;
         let mut executables = Vec::new();
-        for message in Message::parse_stream(BufReader::new(output)) {
-            if let Message::CompilerArtifact(artifact) = message?
-                && let Some(path) = artifact.executable
-            {
+        self.run_cargo(&self.application.targets.to_args(), |artifact| {
+            if let Some(path) = artifact.executable {
                 executables.push(Executable { name: artifact.target.name, path: path.into() });
             }
-        }
-        if !child.wait()?.success() {
-            return Err(CompileError::Failed);
-        }
+        })?;
         if executables.is_empty() { Err(CompileError::NoExecutable) } else { Ok(executables) }
     }
 
-    fn cargo(&self) -> Result<Command, CompileError> {
+    /// Compiles the package's library, a static one.
+    ///
+    /// # Errors
+    /// As for [`compile`](Self::compile).
+    pub fn compile_library(&self) -> Result<PathBuf, CompileError> {
+        let mut library = None;
+        self.run_cargo(&["--lib".to_owned()], |artifact| {
+            let is_static = |path: &Utf8PathBuf| path.extension() == Some("a");
+            library = artifact.filenames.into_iter().find(is_static).or(library.take());
+        })?;
+        library.map(Into::into).ok_or(CompileError::NoExecutable)
+    }
+
+    /// The linker scripts for a C program; one that inserts has to come before the one that it inserts into.
+    ///
+    /// # Errors
+    /// When there is no kernel.
+    pub fn c_linker_scripts(&self) -> Result<[PathBuf; 2], CompileError> {
+        let manifest = &self.kernel()?.manifest_path;
+        Ok([C_LINKER_SCRIPT, LINKER_SCRIPT].map(|script| manifest.with_file_name(script).into()))
+    }
+
+    /// The folder with ARMCI's headers for C, if there is one.
+    #[must_use]
+    pub fn armci_headers(&self) -> Option<PathBuf> {
+        let headers = self.find(ARMCI_PACKAGE)?.manifest_path.with_file_name(HEADERS);
+        headers.is_dir().then(|| headers.into())
+    }
+
+    fn run_cargo(&self, targets: &[String], mut made: impl FnMut(Artifact)) -> Result<(), CompileError> {
+        let mut child = self.cargo(targets)?.spawn()?;
+        let output = child.stdout.take().ok_or(CompileError::Failed)?;
+        for message in Message::parse_stream(BufReader::new(output)) {
+            if let Message::CompilerArtifact(artifact) = message? {
+                made(artifact);
+            }
+        }
+        if child.wait()?.success() { Ok(()) } else { Err(CompileError::Failed) }
+    }
+
+    fn cargo(&self, targets: &[String]) -> Result<Command, CompileError> {
         let package = self.package()?;
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
         command.args(["build", "--message-format=json-render-diagnostics", "--target", TARGET, "--profile", PROFILE]);
@@ -147,7 +205,7 @@ impl Project {
             command.arg("--config").arg(format!("profile.{PROFILE}.{setting}"));
         }
         command.arg("--manifest-path").arg(&package.manifest_path).args(["--package", &package.name]);
-        command.args(self.application.targets.to_args());
+        command.args(targets);
         if !self.application.features.is_empty() {
             command.args(["--features", &self.application.features.join(",")]);
         }
@@ -157,13 +215,7 @@ impl Project {
     }
 
     fn rustflags(&self) -> Result<Vec<String>, CompileError> {
-        let kernel = self
-            .metadata
-            .packages
-            .iter()
-            .find(|package| package.name.as_str() == KERNEL_PACKAGE)
-            .ok_or(CompileError::NoKernel)?;
-        let script = kernel.manifest_path.with_file_name(LINKER_SCRIPT);
+        let script = self.kernel()?.manifest_path.with_file_name(LINKER_SCRIPT);
         let mut flags: Vec<String> =
             ["--cfg", "xenolith_guest", "--check-cfg", "cfg(xenolith_guest)"].map(str::to_owned).into();
         let mut codegen = |option: String| flags.extend(["-C".to_owned(), option]);
@@ -186,6 +238,14 @@ impl Project {
             codegen(format!("link-arg={argument}"));
         }
         Ok(flags)
+    }
+
+    fn kernel(&self) -> Result<&Package, CompileError> {
+        self.find(KERNEL_PACKAGE).ok_or(CompileError::NoKernel)
+    }
+
+    fn find(&self, name: &str) -> Option<&Package> {
+        self.metadata.packages.iter().find(|package| package.name.as_str() == name)
     }
 
     fn package(&self) -> Result<&Package, CompileError> {

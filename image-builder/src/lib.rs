@@ -2,6 +2,7 @@
 //!
 //! - [`image`]: seal an image, verify one, read what it says about itself. dom0-proxy uses it to refuse a corrupt image.
 //! - [`compile`]: cargo, driven so that an ordinary package comes out as a bare PVH executable.
+//! - [`c`]: the same for a C program, by gcc.
 //! - [`strip`]: the part of an executable that Xen loads, and nothing else.
 //! - [`xl_config`]: the configuration with which plain `xl create` boots an image.
 //! - [`build`]: all of the above in one step.
@@ -14,8 +15,10 @@
 #![forbid(unsafe_code)]
 
 pub mod build;
+pub mod c;
 pub mod compile;
 pub mod explain;
+mod halts;
 pub mod image;
 pub mod install;
 pub mod memory;

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, Parser, Subcommand};
-use image_builder::build::{BuildOptions, build};
+use image_builder::build::{BuildOptions, BuiltImage, build, build_c};
+use image_builder::c::CProgram;
 use image_builder::compile::{Application, Targets};
 use image_builder::explain::{Meaning, Symbols};
 use image_builder::image;
@@ -26,6 +27,8 @@ struct Cli {
 enum Verb {
     /// Compile an application and write NAME.elf (symbols), NAME.img (sealed) and NAME.cfg (for xl create)
     Build(BuildArgs),
+    /// The same for a program in C, whose main gets the arguments: compile it and link it with musl and the kernel
+    BuildC(BuildCArgs),
     /// Accept an image only when it is exactly what was sealed, and say what it needs
     Check {
         /// The image
@@ -57,6 +60,42 @@ struct BuildArgs {
     /// The processor to compile for, as in rustc's -C target-cpu [default: any x86-64]
     #[arg(long, value_name = "CPU")]
     target_cpu: Option<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Args)]
+struct BuildCArgs {
+    /// The C sources; objects (.o) and libraries (.a) are linked as they are
+    #[arg(required = true, value_name = "FILE")]
+    sources: Vec<PathBuf>,
+    /// The image's name [default: that of the first source]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// A folder for #include; may be given several times
+    #[arg(short = 'I', value_name = "DIR")]
+    include_dirs: Vec<PathBuf>,
+    /// A macro to define; may be given several times
+    #[arg(short = 'D', value_name = "NAME[=VALUE]")]
+    defines: Vec<String>,
+    /// The level of optimization, as gcc's
+    #[arg(short = 'O', value_name = "LEVEL", default_value = "2")]
+    optimization: String,
+    /// One more argument for gcc, such as -std=c99; may be given several times
+    #[arg(long = "cc-arg", value_name = "ARG", allow_hyphen_values = true)]
+    compiler_args: Vec<String>,
+    /// A Cargo.toml of the workspace with the kernel [default: the one that image-builder was built from]
+    #[arg(long, value_name = "FILE")]
+    manifest_path: Option<PathBuf>,
+    /// The processor to compile the kernel for, as in rustc's -C target-cpu [default: any x86-64]
+    #[arg(long, value_name = "CPU")]
+    target_cpu: Option<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Args)]
+struct OutputArgs {
     /// The guest's memory in NAME.cfg
     #[arg(long, default_value = "16M", value_name = "SIZE")]
     mem: Mebibytes,
@@ -69,6 +108,13 @@ struct BuildArgs {
     /// The application's arguments in NAME.cfg
     #[arg(last = true, value_name = "ARGS")]
     args: Vec<String>,
+}
+
+impl OutputArgs {
+    fn of(self, application: Application) -> BuildOptions {
+        let Self { mem, out, install_dir, args } = self;
+        BuildOptions { application, out, memory: mem, install_dir, args }
+    }
 }
 
 #[derive(Args)]
@@ -95,6 +141,7 @@ struct InstallCArgs {
 fn main() {
     let outcome = match Cli::parse().verb {
         Verb::Build(args) => build_images(args),
+        Verb::BuildC(args) => build_c_image(args),
         Verb::Check { image } => check(&image),
         Verb::Explain(args) => explain(&args),
         Verb::InstallC(args) => install_c(args),
@@ -106,24 +153,34 @@ fn main() {
 }
 
 fn build_images(args: BuildArgs) -> Result<()> {
-    let options = BuildOptions {
-        application: Application {
-            manifest_path: args.manifest_path,
-            package: args.package,
-            targets: Targets { examples: args.examples, bins: args.bins },
-            features: args.features,
-            target_cpu: args.target_cpu,
-        },
-        out: args.out,
-        memory: args.mem,
-        install_dir: args.install_dir,
-        args: args.args,
+    let application = Application {
+        manifest_path: args.manifest_path,
+        package: args.package,
+        targets: Targets { examples: args.examples, bins: args.bins },
+        features: args.features,
+        target_cpu: args.target_cpu,
     };
-    for built in build(&options)? {
-        let needed = Mebibytes::covering(built.info.minimum_memory);
-        println!("{}: {} KiB, needs {needed} at least", built.img.display(), built.size.div_ceil(1024));
-    }
+    build(&args.output.of(application))?.iter().for_each(tell);
     Ok(())
+}
+
+fn build_c_image(args: BuildCArgs) -> Result<()> {
+    let program = CProgram {
+        name: args.name,
+        sources: args.sources,
+        include_dirs: args.include_dirs,
+        defines: args.defines,
+        optimization: args.optimization,
+        compiler_args: args.compiler_args,
+    };
+    let kernel = Application::for_c(args.manifest_path, args.target_cpu);
+    tell(&build_c(&program, &args.output.of(kernel))?);
+    Ok(())
+}
+
+fn tell(built: &BuiltImage) {
+    let needed = Mebibytes::covering(built.info.minimum_memory);
+    println!("{}: {} KiB, needs {needed} at least", built.img.display(), built.size.div_ceil(1024));
 }
 
 fn check(path: &Path) -> Result<()> {

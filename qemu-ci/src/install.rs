@@ -23,7 +23,8 @@ struct Need {
     why: &'static str,
 }
 
-const NEEDS: &[Need] = &[
+/// For hosts.
+const HOSTS: &[Need] = &[
     Need { what: "qemu-system-x86_64", package: "qemu-system-x86", why: "runs the Xen hosts" },
     Need { what: "mmdebstrap", package: "mmdebstrap", why: "fetches dom0's packages" },
     Need {
@@ -35,12 +36,27 @@ const NEEDS: &[Need] = &[
     Need { what: "xz", package: "xz-utils", why: "unpacks dom0's kernel" },
 ];
 
+/// For compiling what runs in them.
+const PROGRAMS: &[Need] = &[
+    Need { what: "gcc", package: "gcc", why: "compiles C programs" },
+    Need { what: "/usr/lib/x86_64-linux-musl/libc.a", package: "musl-dev", why: "is the C library of C programs" },
+];
+
 /// Package lists older than this are fetched anew before anything is installed.
 const LISTS_STALE_AFTER: Duration = Duration::from_secs(24 * 3600);
 
-/// Makes sure that all needs are met.
-pub fn ensure() -> Result<()> {
-    let missing: Vec<&Need> = NEEDS.iter().filter(|need| find(need.what).is_none()).collect();
+/// Makes sure that hosts can be made and booted.
+pub fn ensure_for_hosts() -> Result<()> {
+    ensure(HOSTS)
+}
+
+/// Makes sure that programs and images can be built.
+pub fn ensure_for_programs() -> Result<()> {
+    ensure(PROGRAMS)
+}
+
+fn ensure(needs: &[Need]) -> Result<()> {
+    let missing: Vec<&Need> = needs.iter().filter(|need| find(need.what).is_none()).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -1,4 +1,5 @@
-//! Builds what runs in dom0: the project's programs, its applications as Linux programs, and the same as images.
+//! Builds what runs in dom0: the project's programs, its applications as Linux programs, the same as images, and images
+//! of C programs.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -11,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use cargo_metadata::{Message, TargetKind};
 use rustix::process::Signal;
 
+use crate::install;
 use crate::overlay::{IMAGES, Overlay, PROGRAMS};
 use crate::progress::Phase;
 use crate::tied::tie;
@@ -35,6 +37,7 @@ pub struct Programs {
 impl Programs {
     /// Builds what is not up to date.
     pub fn build(workspace: &Workspace) -> Result<Self> {
+        install::ensure_for_programs()?;
         let built = compile(workspace)?;
         let applications: Vec<String> = names(&built, TargetKind::Example, APPLICATIONS);
         for (program, package) in PROGRAM_TABLE {
@@ -44,7 +47,8 @@ impl Programs {
             );
         }
         ensure!(!applications.is_empty(), "package {APPLICATIONS} has no examples: there is no application to run");
-        let images = build_images(workspace, &applications)?;
+        let mut images = build_images(workspace, &applications)?;
+        images.extend(build_c_images(workspace)?);
         let wanted = |program: &Built| match program.kind {
             TargetKind::Bin => PROGRAM_TABLE.contains(&(&program.name, &program.package)),
             _ => program.package == APPLICATIONS,
@@ -129,6 +133,23 @@ fn build_images(workspace: &Workspace, applications: &[String]) -> Result<Vec<Pa
             ensure!(path.is_file(), "{IMAGE_BUILDER} made no {}", path.display());
             images.push(path);
         }
+    }
+    Ok(images)
+}
+
+/// Images of the C programs for tests, one for each source.
+fn build_c_images(workspace: &Workspace) -> Result<Vec<PathBuf>> {
+    let out = target_directory(workspace)?.join("images");
+    let mut images = Vec::new();
+    for source in workspace.c_programs()? {
+        let name = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let mut command = Command::new(Workspace::cargo());
+        command
+            .args(["run", "--release", "--package", IMAGE_BUILDER, "--", "build-c", "--install-dir", IMAGES])
+            .args(["--cc-arg=-Wall", "--cc-arg=-Wextra", "--cc-arg=-Werror", "--out"])
+            .args([&out, &source]);
+        run_quietly(workspace, &format!("Building the C program {name}"), &mut command)?;
+        images.extend(["img", "cfg"].map(|extension| out.join(format!("{name}.{extension}"))));
     }
     Ok(images)
 }

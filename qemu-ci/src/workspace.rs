@@ -37,6 +37,21 @@ impl Workspace {
         self.root.join("tests/xen")
     }
 
+    /// The C programs that the tests run, each of one source: paths from the root, which their messages show.
+    pub fn c_programs(&self) -> Result<Vec<PathBuf>> {
+        let dir = Path::new("tests/c");
+        let entries = fs::read_dir(self.root.join(dir)).with_context(|| format!("cannot list {}", dir.display()))?;
+        let mut sources = Vec::new();
+        for entry in entries {
+            let path = dir.join(entry.with_context(|| format!("cannot list {}", dir.display()))?.file_name());
+            if path.extension().is_some_and(|extension| extension == "c") {
+                sources.push(path);
+            }
+        }
+        sources.sort();
+        Ok(sources)
+    }
+
     /// Where qemu-ci keeps its images, its logs and what it has learned about this machine.
     pub fn cache(&self) -> Result<PathBuf> {
         let dir = self.root.join("target/qemu-ci");

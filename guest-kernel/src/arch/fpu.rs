@@ -14,6 +14,9 @@ use super::paging;
 pub(super) static mut SAVE_AREA: u64 = 0;
 /// Whether it saves by XSAVE (1) or FXSAVE (0).
 pub(super) static mut USE_XSAVE: u8 = 0;
+/// How many bytes the state takes; for system calls, which save it on the stack.
+#[cfg(feature = "c")]
+pub(super) static mut SAVE_SIZE: u64 = 0;
 
 /// Finds room for saving the state that the entry code has turned on.
 pub(super) fn set_up() {
@@ -26,5 +29,7 @@ pub(super) fn set_up() {
     unsafe {
         SAVE_AREA = area;
         USE_XSAVE = u8::from(has_xsave);
+        #[cfg(feature = "c")]
+        (SAVE_SIZE = size as u64);
     }
 }

@@ -36,6 +36,15 @@ fn nanoseconds() -> u64 {
     })
 }
 
+/// The time of day, as time since 1970: Xen's, which dom0 sets.
+#[cfg(feature = "c")]
+pub(super) fn time_of_day() -> Duration {
+    cpu::without_interrupts(|| {
+        let began = events::shared_info().map_or(Duration::ZERO, pvclock::wall_clock);
+        began.saturating_add(Duration::from_nanos(system_time()))
+    })
+}
+
 /// Xen's system time in nanoseconds; 0 before there is a clock.
 pub(super) fn system_time() -> u64 {
     events::shared_info().map_or(0, |info| pvclock::system_time(&info.vcpu_info[0].time, cpu::time_stamp_counter))

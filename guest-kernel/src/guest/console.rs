@@ -41,6 +41,16 @@ pub fn print(text: fmt::Arguments<'_>) {
     lines.flush();
 }
 
+/// Writes these pieces of a text, as one as far as may be.
+#[cfg(feature = "c")]
+pub(crate) fn write_pieces<'a>(pieces: impl Iterator<Item = &'a [u8]>) {
+    let mut lines = Buffered { bytes: [0; 256], len: 0 };
+    for piece in pieces {
+        lines.push(piece);
+    }
+    lines.flush();
+}
+
 /// Begins a new line unless the last one has ended.
 pub(crate) fn begin_line() {
     if !AT_LINE_START.load(Ordering::Relaxed) {
@@ -59,11 +69,8 @@ impl Buffered {
         write(&self.bytes[..self.len]);
         self.len = 0;
     }
-}
 
-impl fmt::Write for Buffered {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut rest = text.as_bytes();
+    fn push(&mut self, mut rest: &[u8]) {
         while !rest.is_empty() {
             if self.len == self.bytes.len() {
                 self.flush();
@@ -73,6 +80,12 @@ impl fmt::Write for Buffered {
             self.len += count;
             rest = &rest[count..];
         }
+    }
+}
+
+impl fmt::Write for Buffered {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.push(text.as_bytes());
         Ok(())
     }
 }

@@ -63,6 +63,8 @@ pub fn exception_name(vector: u64) -> &'static str {
         0 => "division by zero or overflow",
         1 => "debug exception",
         2 => "non-maskable interrupt",
+        // image-builder puts breakpoints where a C library gives up by an instruction that only privileged code may use.
+        3 if cfg!(feature = "c") => "a check in the C library failed: damaged heap, double free or the like",
         3 => "breakpoint",
         4 => "overflow",
         5 => "bound exceeded",

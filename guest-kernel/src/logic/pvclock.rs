@@ -1,7 +1,11 @@
 //! Xen's system time from the time-stamp counter.
 
 use core::sync::atomic::{Ordering, fence};
+#[cfg(any(feature = "c", test))]
+use core::time::Duration;
 
+#[cfg(any(feature = "c", test))]
+use xen_hypercall::shared_info::SharedInfo;
 use xen_hypercall::shared_info::VcpuTimeInfo;
 
 /// The system time in nanoseconds. `tsc` reads the time-stamp counter.
@@ -17,6 +21,25 @@ pub fn system_time(info: &VcpuTimeInfo, tsc: impl Fn() -> u64) -> u64 {
             fence(Ordering::Acquire);
             if info.version.load(Ordering::Relaxed) == version {
                 return base.wrapping_add(nanoseconds(ticks, multiplier, shift));
+            }
+        }
+        core::hint::spin_loop();
+    }
+}
+
+/// The time since 1970 at which the system time was zero.
+#[cfg(any(feature = "c", test))]
+pub fn wall_clock(info: &SharedInfo) -> Duration {
+    loop {
+        let version = info.wc_version.load(Ordering::Acquire);
+        if version & 1 == 0 {
+            let seconds = info.wc_sec.load(Ordering::Relaxed);
+            let upper = info.wc_sec_hi.load(Ordering::Relaxed);
+            let nanoseconds = info.wc_nsec.load(Ordering::Relaxed);
+            fence(Ordering::Acquire);
+            if info.wc_version.load(Ordering::Relaxed) == version {
+                return Duration::from_secs(u64::from(upper) << 32 | u64::from(seconds))
+                    .saturating_add(Duration::from_nanos(nanoseconds.into()));
             }
         }
         core::hint::spin_loop();

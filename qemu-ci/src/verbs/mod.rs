@@ -32,7 +32,7 @@ struct Ground {
 impl Ground {
     fn prepare() -> Result<Self> {
         let workspace = Workspace::find()?;
-        install::ensure()?;
+        install::ensure_for_hosts()?;
         let image = Dom0Image::ensure(&workspace)?;
         Ok(Self { workspace, image })
     }

@@ -1,0 +1,57 @@
+//! Running a C program: the beginning that Linux would make for it.
+
+use alloc::boxed::Box;
+use alloc::ffi::CString;
+use alloc::format;
+use alloc::string::String;
+use core::ffi::CStr;
+
+use xen_hypercall::PAGE_SIZE;
+
+use super::{clock, fatal, rank};
+use crate::Exit;
+use crate::arch::{c_program, cpu, system_call};
+use crate::logic::linux::{ProgramHeader, auxiliary, beginning};
+
+/// Runs the C program that image-builder has linked into this image: its `main` gets the application's
+/// [arguments](crate::args) behind the program's name, and in the environment `XENOLITH_RANK` and `XENOLITH_SIZE`.
+///
+/// The program ends by returning from `main` or by C's `exit`, both of which end the domain.
+pub fn run_c_program() -> Exit {
+    system_call::set_up();
+    let arguments = core::iter::once(c_program::name().into()).chain(crate::args().iter().map(text));
+    let arguments: Box<[&CStr]> = arguments.map(kept).collect();
+    let environment = [format!("XENOLITH_RANK={}", rank::rank()), format!("XENOLITH_SIZE={}", rank::size())];
+    let environment = environment.iter().map(text).map(kept);
+    let header: &ProgramHeader = Box::leak(Box::new(c_program::thread_local()));
+    let random: &[u64; 2] = Box::leak(Box::new(seed()));
+    let auxiliary = [
+        (auxiliary::PAGE_SIZE, PAGE_SIZE as u64),
+        (auxiliary::PROGRAM_HEADERS, core::ptr::from_ref(header) as u64),
+        (auxiliary::PROGRAM_HEADER_SIZE, size_of::<ProgramHeader>() as u64),
+        (auxiliary::PROGRAM_HEADER_COUNT, 1),
+        (auxiliary::RANDOM, core::ptr::from_ref(random) as u64),
+    ];
+    let words = beginning(arguments.iter().map(|text| address(text)), environment.map(address), &auxiliary);
+    c_program::run(words.leak())
+}
+
+fn text(text: &String) -> CString {
+    CString::new(text.as_str()).unwrap_or_else(|_| fatal::die(format_args!("a zero in an argument: {text:?}")))
+}
+
+/// A text that stays for ever: a program may keep pointers to its arguments, and write to them.
+fn kept(text: CString) -> &'static CStr {
+    Box::leak(text.into_boxed_c_str())
+}
+
+fn address(text: &CStr) -> u64 {
+    text.as_ptr() as u64
+}
+
+/// Numbers that differ from start to start, for the C library's checks of its heap and of stacks. No secrets.
+fn seed() -> [u64; 2] {
+    let mix = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29) ^ number;
+    let [time, ticks] = [clock::time_of_day().as_nanos() as u64, cpu::time_stamp_counter()];
+    [mix(time ^ mix(ticks)), mix(ticks.wrapping_add(mix(time)))]
+}

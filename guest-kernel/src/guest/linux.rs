@@ -1,0 +1,195 @@
+//! What a C library asks of Linux, answered by this kernel.
+//!
+//! One process of one thread: no signals, no other processes, no files but those that the domain was started with.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+
+use super::{clock, console, exit, fatal, rank};
+use crate::arch::c_program;
+use crate::arch::lock::IrqLock;
+use crate::arch::system_call::Request;
+use crate::logic::linux::{self, ClockId, Errno, Kind, call};
+use crate::logic::open_files::OpenFiles;
+use crate::{Exit, println};
+
+/// The program's process and thread.
+const PROCESS: u64 = 1;
+/// Numbers of system calls for which it is remembered that they were told to be missing.
+const TOLD: usize = 512;
+
+static FILES: IrqLock<OpenFiles> = IrqLock::new(OpenFiles::new());
+
+/// Does what the program asks for. Gives what the system call returns.
+pub(crate) fn serve(request: &Request) -> Result<u64, Errno> {
+    let [a, b, c, d, ..] = request.arguments();
+    match request.number() {
+        call::READ => read(request, a, [(b, c)].into_iter()),
+        call::READV => read(request, a, linux::pieces(list(request, b, c)?)),
+        call::WRITE => write(request, a, [(b, c)].into_iter()),
+        call::WRITEV => write(request, a, linux::pieces(list(request, b, c)?)),
+        call::OPEN => open(request, a, b),
+        call::OPENAT => open(request, b, c),
+        call::CLOSE => FILES.with(|files| files.close(a)).map(|()| 0),
+        call::LSEEK => FILES.with(|files| files.seek(a, b as i64, c)),
+        call::FSTAT => tell(request, b, FILES.with(|files| files.kind(a))?),
+        call::STAT | call::LSTAT => tell(request, b, Kind::File(find(request, a)?.len() as u64)),
+        call::NEWFSTATAT => match (find(request, b), request.text(b)?) {
+            (_, []) => tell(request, c, FILES.with(|files| files.kind(a))?),
+            (found, _) => tell(request, c, Kind::File(found?.len() as u64)),
+        },
+        call::ACCESS if b & linux::W_OK != 0 => find(request, a).and(Err(Errno::READ_ONLY)),
+        call::ACCESS => find(request, a).map(|_| 0),
+        call::FCNTL => control(a, b),
+        // The console is a terminal of unknown size; so C libraries write to it line by line.
+        call::IOCTL if b == linux::TIOCGWINSZ && FILES.with(|files| files.kind(a))? == Kind::Console => {
+            request.put(c, &[0; 8]).map(|()| 0)
+        }
+        call::IOCTL => Err(Errno::NO_TERMINAL),
+
+        call::MMAP if c & linux::PROT_EXEC != 0 => Err(Errno::NO_ACCESS),
+        call::MMAP if d & linux::MAP_FIXED != 0 => Err(Errno::INVALID),
+        call::MMAP if d & linux::MAP_ANONYMOUS == 0 => Err(Errno::NO_DEVICE),
+        call::MMAP => c_program::map(b),
+        call::MUNMAP => c_program::unmap(a, b).map(|()| 0),
+        call::MREMAP => c_program::remap(a, b, c, d & linux::MREMAP_MAYMOVE != 0),
+        // All memory can be written to and not executed already; there are no other rights.
+        call::MPROTECT if c & (linux::PROT_WRITE | linux::PROT_EXEC) == linux::PROT_WRITE => Ok(0),
+        call::MPROTECT => Err(Errno::NO_ACCESS),
+        call::MADVISE if c == linux::MADV_DONTNEED => Err(Errno::INVALID),
+        call::MADVISE => Ok(0),
+        // The break never moves: C libraries then map.
+        call::BRK => Ok(0),
+
+        call::CLOCK_GETTIME => request.put(b, &linux::timespec(time(ClockId::new(a)?))).map(|()| 0),
+        call::CLOCK_GETRES => {
+            ClockId::new(a)?;
+            put_if_wanted(request, b, &linux::timespec(Duration::from_nanos(1)))
+        }
+        call::GETTIMEOFDAY => put_if_wanted(request, a, &linux::timeval(clock::time_of_day())),
+        call::TIME => {
+            let seconds = clock::time_of_day().as_secs();
+            put_if_wanted(request, a, &seconds.to_le_bytes()).map(|_| seconds)
+        }
+        call::NANOSLEEP => sleep(linux::duration(request.array(a)?)?),
+        call::CLOCK_NANOSLEEP => {
+            let wanted = linux::duration(request.array(c)?)?;
+            let until = b & linux::TIMER_ABSTIME != 0;
+            let now = time(ClockId::new(a)?);
+            sleep(if until { wanted.saturating_sub(now) } else { wanted })
+        }
+        call::SCHED_YIELD => Ok(0),
+
+        call::EXIT | call::EXIT_GROUP => exit(Exit::from((a & 0xff) as i32)),
+        call::KILL | call::TKILL => raise(b),
+        call::TGKILL => raise(c),
+        call::RT_SIGACTION | call::RT_SIGPROCMASK => Ok(0),
+        call::ARCH_PRCTL if a == linux::ARCH_SET_FS => request.set_thread_pointer(b).map(|()| 0),
+        call::SET_TID_ADDRESS | call::GETTID | call::GETPID => Ok(PROCESS),
+        call::GETUID | call::GETEUID | call::GETGID | call::GETEGID | call::GETPPID => Ok(0),
+        call::UNAME => request.put(a, &linux::uname(&alloc::format!("rank-{}", rank::rank()))).map(|()| 0),
+        number => {
+            tell_once(number);
+            Err(Errno::NO_SYSTEM_CALL)
+        }
+    }
+}
+
+fn list(request: &Request, address: u64, count: u64) -> Result<&[u8], Errno> {
+    if count > linux::PIECES { Err(Errno::INVALID) } else { request.bytes(address, count * linux::IOVEC) }
+}
+
+fn read(request: &Request, file: u64, pieces: impl Iterator<Item = (u64, u64)>) -> Result<u64, Errno> {
+    let mut total = 0;
+    for (address, len) in pieces {
+        let bytes = FILES.with(|files| files.read(file, len))?;
+        request.put(address, bytes)?;
+        total += bytes.len() as u64;
+        if (bytes.len() as u64) < len {
+            break;
+        }
+    }
+    Ok(total)
+}
+
+fn write(request: &Request, file: u64, pieces: impl Iterator<Item = (u64, u64)> + Clone) -> Result<u64, Errno> {
+    match FILES.with(|files| files.kind(file))? {
+        Kind::Console => (),
+        Kind::File(_) => return Err(Errno::BAD_FILE),
+    }
+    let mut total = 0;
+    for (address, len) in pieces.clone() {
+        total += request.bytes(address, len)?.len() as u64;
+    }
+    console::write_pieces(pieces.filter_map(|(address, len)| request.bytes(address, len).ok()));
+    Ok(total)
+}
+
+fn open(request: &Request, name: u64, flags: u64) -> Result<u64, Errno> {
+    if flags & linux::OPEN_TO_WRITE != 0 {
+        return Err(Errno::READ_ONLY);
+    }
+    let content = find(request, name)?;
+    FILES.with(|files| files.open(content))
+}
+
+/// The file of this name, which may begin with `/` or `./`.
+fn find(request: &Request, name: u64) -> Result<&'static [u8], Errno> {
+    let name = core::str::from_utf8(request.text(name)?).map_err(|_| Errno::NO_ENTRY)?;
+    let name = name.strip_prefix("./").unwrap_or(name).trim_start_matches('/');
+    crate::file(name).ok_or(Errno::NO_ENTRY)
+}
+
+fn tell(request: &Request, address: u64, kind: Kind) -> Result<u64, Errno> {
+    request.put(address, &linux::stat(kind)).map(|()| 0)
+}
+
+/// `fcntl`, of which nothing matters here.
+fn control(file: u64, command: u64) -> Result<u64, Errno> {
+    const GET_DESCRIPTOR_FLAGS: u64 = 1;
+    const SET_DESCRIPTOR_FLAGS: u64 = 2;
+    const GET_FLAGS: u64 = 3;
+    const READ_AND_WRITE: u64 = 2;
+    match (command, FILES.with(|files| files.kind(file))?) {
+        (GET_FLAGS, Kind::Console) => Ok(READ_AND_WRITE),
+        (GET_DESCRIPTOR_FLAGS | SET_DESCRIPTOR_FLAGS | GET_FLAGS, _) => Ok(0),
+        _ => Err(Errno::INVALID),
+    }
+}
+
+fn put_if_wanted(request: &Request, address: u64, bytes: &[u8]) -> Result<u64, Errno> {
+    if address != 0 {
+        request.put(address, bytes)?;
+    }
+    Ok(0)
+}
+
+fn time(clock: ClockId) -> Duration {
+    match clock {
+        ClockId::Real => clock::time_of_day(),
+        ClockId::Monotonic => clock::now(),
+    }
+}
+
+fn sleep(time: Duration) -> Result<u64, Errno> {
+    clock::sleep(time);
+    Ok(0)
+}
+
+fn raise(signal: u64) -> Result<u64, Errno> {
+    match linux::death(signal) {
+        None => Ok(0),
+        Some(cause) => fatal::die(format_args!("{cause}, signal {signal}")),
+    }
+}
+
+/// Says that a system call is missing, but not again and again.
+fn tell_once(number: u64) {
+    static MISSING: [AtomicU64; TOLD / 64] = [const { AtomicU64::new(0) }; TOLD / 64];
+    let bit = 1 << (number % 64);
+    let word = usize::try_from(number / 64).ok().and_then(|index| MISSING.get(index));
+    if word.is_none_or(|word| word.fetch_or(bit, Ordering::Relaxed) & bit == 0) {
+        console::begin_line();
+        println!("xenolith: there is no system call {number} here");
+    }
+}

@@ -1,0 +1,90 @@
+//! A C program becomes a sealed image with the project's own kernel; what cannot is refused in one line.
+
+use std::fs;
+use std::path::Path;
+
+use image_builder::build::{BuildError, BuildOptions, BuiltImage, build_c};
+use image_builder::c::{CError, CProgram};
+use image_builder::compile::Application;
+use image_builder::explain::{Meaning, Symbols};
+use image_builder::image;
+use image_builder::memory::Mebibytes;
+
+const PROGRAM: &str = "
+#include <stdio.h>
+#include <stdlib.h>
+#include <value.h>
+int main(void) {
+    char *text = malloc(20);
+    snprintf(text, 20, \"%d\", VALUE + NUMBER);
+    puts(text);
+    free(text);
+    return 0;
+}
+";
+
+/// Each with a name of its own, by which its objects are kept.
+fn program(name: &str, folder: &Path, source: &str) -> CProgram {
+    fs::create_dir_all(folder.join("headers")).expect("a folder for headers");
+    fs::write(folder.join("headers/value.h"), "#define VALUE 3\n").expect("a header");
+    fs::write(folder.join("program.c"), source).expect("a source");
+    CProgram {
+        name: Some(name.into()),
+        sources: vec![folder.join("program.c")],
+        include_dirs: vec![folder.join("headers")],
+        defines: vec!["NUMBER=4".into()],
+        optimization: "2".into(),
+        compiler_args: vec!["-Werror".into()],
+    }
+}
+
+fn options(folder: &Path) -> BuildOptions {
+    BuildOptions {
+        application: Application::for_c(None, None),
+        out: Some(folder.join("out")),
+        memory: Mebibytes::covering(8 << 20),
+        install_dir: None,
+        args: Vec::new(),
+    }
+}
+
+/// None where there is nothing to compile C with, which a machine need not have.
+fn built(program: &CProgram, folder: &Path) -> Option<Result<BuiltImage, BuildError>> {
+    match build_c(program, &options(folder)) {
+        Err(BuildError::C(error @ (CError::NoMusl | CError::NoProgram { .. }))) => {
+            eprintln!("not tested: {error}");
+            None
+        }
+        result => Some(result),
+    }
+}
+
+#[test]
+fn a_c_program_becomes_an_image() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    // A space and a comma, since the path ends up on a compiler's command line.
+    let folder = folder.path().join("some, where");
+    let Some(built) = built(&program("test-image", &folder, PROGRAM), &folder) else { return };
+    let built = built.expect("the program builds");
+    let bytes = fs::read(&built.img).expect("the image is there");
+    image::verify(&bytes).expect("and good");
+    assert!(bytes.len() <= 512 * 1024, "the image has {} bytes", bytes.len());
+    let symbols = Symbols::open(&built.elf).expect("it has symbols");
+    let entry = symbols.explain(u64::from(built.info.entry), Meaning::Instruction);
+    assert!(entry.to_string().contains("xenolith_entry"), "{entry}");
+}
+
+#[test]
+fn mistakes_are_told_apart() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut no_header = program("test-mistakes", folder.path(), PROGRAM);
+    no_header.include_dirs.clear();
+    let Some(error) = built(&no_header, folder.path()) else { return };
+    let error = error.expect_err("a header is missing");
+    assert!(matches!(error, BuildError::C(CError::Compile(_))), "{error}");
+
+    let mut no_source = no_header;
+    no_source.sources.push("missing.c".into());
+    let error = build_c(&no_source, &options(folder.path())).expect_err("a source is missing");
+    assert_eq!(error.to_string(), "no file missing.c");
+}
