@@ -382,7 +382,8 @@ impl Watcher {
                 return Ok(());
             }
         };
-        for (&rank, known) in self.known.iter_mut().filter(|(_, known)| !known.ended) {
+        let mut ended = Vec::new();
+        for (&rank, known) in self.known.iter().filter(|(_, known)| !known.ended) {
             let domain = domains.iter().find(|domain| domain.id == known.id && !domain.dying);
             let end = match domain.map(|domain| domain.shutdown) {
                 Some(None) => continue,
@@ -394,7 +395,15 @@ impl Watcher {
                 }
                 None => End::Vanished,
             };
-            known.ended = true;
+            ended.push((rank, end));
+        }
+        for (rank, end) in ended {
+            // A rank that was quick may have ended while the domains were listed, before its console was seen: what it
+            // wrote is still to be read, and a rank without a console has nothing to say.
+            self.open_console(rank)?;
+            if let Some(known) = self.known.get_mut(&rank) {
+                known.ended = true;
+            }
             let _ = self.events.send(Event::Ended { rank, end });
         }
         Ok(())
