@@ -10,9 +10,9 @@ pub(crate) mod fatal;
 mod files;
 mod grants;
 mod idle;
-pub mod neighbours;
 #[cfg(feature = "c")]
 pub(crate) mod linux;
+pub mod neighbours;
 mod part;
 mod power;
 mod rank;
@@ -27,9 +27,9 @@ use crate::logic::command_line::CommandLine;
 use crate::{Exit, File};
 
 use boot_info::BootInfo;
-pub(crate) use power::serve_suspension;
 #[cfg(feature = "c")]
 pub use c_program::run_c_program;
+pub(crate) use power::serve_suspension;
 pub use rank::armci;
 pub(crate) use rank::{ring_proxy, wait_for_doorbell};
 

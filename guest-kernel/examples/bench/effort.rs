@@ -19,6 +19,19 @@ pub struct Effort {
     pub row: Duration,
 }
 
+/// What to measure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// How much.
+    pub effort: Effort,
+    /// Everything by the proxy, also what could be done directly.
+    pub by_proxy: bool,
+    /// Only the barrier.
+    pub only_barrier: bool,
+    /// No operations of more bytes; none: as many as there are rows for.
+    pub longest: Option<usize>,
+}
+
 /// The time of one operation, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
@@ -34,26 +47,37 @@ impl Default for Effort {
     }
 }
 
-impl Effort {
+impl Options {
     /// From the application's arguments.
     pub fn parse(args: &[String]) -> Result<Self, String> {
-        let mut effort = Self::default();
+        let mut options = Self::default();
         for option in args.chunks(2) {
+            let word = option.get(1).map_or("", String::as_str);
             let number = |most: u64| {
-                let value = option.get(1).and_then(|value| value.parse::<u64>().ok());
-                let value = value.filter(|value| (1..=most).contains(value));
+                let value = word.parse::<u64>().ok().filter(|value| (1..=most).contains(value));
                 value.ok_or_else(|| format!("{} needs a number from 1 to {most}", option[0]))
             };
-            match option[0].as_str() {
-                "--batch-us" => effort.batch = Duration::from_micros(number(10_000_000)?),
-                "--batches" => effort.batches = number(10_000)? as usize,
-                "--row-ms" => effort.row = Duration::from_millis(number(600_000)?),
-                _ => return Err("usage: bench [--batch-us N] [--batches N] [--row-ms N]".to_string()),
+            match (option[0].as_str(), word) {
+                ("--batch-us", _) => options.effort.batch = Duration::from_micros(number(10_000_000)?),
+                ("--batches", _) => options.effort.batches = number(10_000)? as usize,
+                ("--row-ms", _) => options.effort.row = Duration::from_millis(number(600_000)?),
+                ("--longest", _) => options.longest = Some(number(1 << 30)? as usize),
+                ("--way", "direct") => options.by_proxy = false,
+                ("--way", "proxy") => options.by_proxy = true,
+                ("--rows", "all") => options.only_barrier = false,
+                ("--rows", "barrier") => options.only_barrier = true,
+                _ => {
+                    return Err("usage: bench [--batch-us N] [--batches N] [--row-ms N] [--longest BYTES] \
+                        [--way direct|proxy] [--rows all|barrier]"
+                        .to_string());
+                }
             }
         }
-        Ok(effort)
+        Ok(options)
     }
+}
 
+impl Effort {
     /// Measures `batch`, which does so many operations and returns how long they took.
     pub fn measure<E>(
         &self,
@@ -164,13 +188,13 @@ mod tests {
 
     #[test]
     fn options_are_read_or_refused() {
-        let parse = |text: &str| Effort::parse(&text.split_whitespace().map(String::from).collect::<Vec<_>>());
-        assert_eq!(parse(""), Ok(Effort::default()));
-        assert_eq!(
-            parse("--row-ms 7 --batches 3 --batch-us 50"),
-            Ok(Effort { batch: Duration::from_micros(50), batches: 3, row: Duration::from_millis(7) })
-        );
-        for bad in ["--row-ms", "--row-ms 0", "--batches x", "--size 3", "12"] {
+        let parse = |text: &str| Options::parse(&text.split_whitespace().map(String::from).collect::<Vec<_>>());
+        assert_eq!(parse(""), Ok(Options::default()));
+        let effort = Effort { batch: Duration::from_micros(50), batches: 3, row: Duration::from_millis(7) };
+        assert_eq!(parse("--row-ms 7 --batches 3 --batch-us 50"), Ok(Options { effort, ..Options::default() }));
+        let proxy = Options { by_proxy: true, only_barrier: true, longest: Some(99), ..Options::default() };
+        assert_eq!(parse("--way proxy --rows barrier --longest 99"), Ok(proxy));
+        for bad in ["--row-ms", "--row-ms 0", "--batches x", "--size 3", "12", "--way", "--way there", "--longest 0"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

@@ -1,13 +1,15 @@
 //! The cost of one-sided operations: rank 0 works on the memory of rank 1, all other ranks wait in a barrier.
 //!
-//! `bench [--batch-us 2000] [--batches 15] [--row-ms 400]`: prints a table that machines read,
-//! `bench,op,bytes,median_ns,min_ns`, a line an operation and size. A *batch* is as many operations as take about
+//! `bench [--batch-us 2000] [--batches 15] [--row-ms 400] [--longest BYTES] [--way direct|proxy] [--rows all|barrier]`: prints a table that
+//! machines read, `bench,op,bytes,median_ns,min_ns`, a line an operation and size. A *batch* is as many operations as take about
 //! `--batch-us`; the median and the minimum are those of the batches, for one operation. A row ends after `--row-ms` even
 //! if there have been fewer batches, so that the table is also complete where everything is slow.
 //!
 //! Rows: `memcpy` (between two pieces of rank 0's own window, the yardstick), `put`, `get`, `acc` (accumulate of f64), `nbput`
-//! (non-blocking puts, [`BURST`] under way), `fetch-add`, and `barrier` (of all ranks). A batch of puts or accumulates
-//! ends with a fence, whose cost is shared by its operations. What was moved is checked after every row.
+//! (non-blocking puts, [`BURST`] under way), `strided` (a put of 4 KiB in rows of 64 bytes, to rows at distances of 128),
+//! `fetch-add`, `fetch-add-busy` (each followed by a look at the clock, while the target computes), `lock` (and unlock, of a mutex on rank 1), and `barrier` (of all
+//! ranks; `barrier-N` where there are N, not two). A batch of puts or accumulates ends with a fence, whose cost is shared by its
+//! operations. What was moved is checked after every row.
 
 #![cfg_attr(xenolith_guest, no_std, no_main)]
 
@@ -17,23 +19,29 @@ extern crate std;
 
 mod effort;
 
+use alloc::format;
 use alloc::string::String;
 use core::hint::black_box;
 use core::time::Duration;
 
-use guest_kernel::armci::{Armci, Error, Global};
+use guest_kernel::armci::{Armci, Error, Global, Mutexes, Strides};
 use guest_kernel::{Exit, clock, println};
 
-use effort::{Effort, Sample};
+use effort::{Effort, Options, Sample};
 
 /// Bytes of an operation. All are multiples of 8, for accumulates.
-const SIZES: [usize; 9] = [8, 64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20];
-/// Elements of the longest operation.
-const LONGEST: usize = SIZES[SIZES.len() - 1] / size_of::<f64>();
+const SIZES: [usize; 10] = [8, 64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20];
 /// Non-blocking operations under way.
 const BURST: u64 = 64;
 /// Longer non-blocking puts say nothing that blocking ones do not.
 const BURST_LONGEST: usize = 4 << 10;
+/// Elements of a row of a strided put, and from one row to the next at the target.
+const ROW: usize = 8;
+const PITCH: usize = 16;
+/// How long the target of `fetch-add-busy` computes.
+const BUSY: Duration = Duration::from_millis(200);
+/// Bytes of a strided put.
+const STRIDED: usize = 4 << 10;
 
 guest_kernel::main!(run);
 
@@ -48,9 +56,9 @@ enum Failure {
 
 fn run() -> Exit {
     let armci = guest_kernel::armci();
-    let reason = match Effort::parse(guest_kernel::args()) {
+    let reason = match Options::parse(guest_kernel::args()) {
         Ok(_) if armci.size() < 2 => String::from("needs two ranks: start it with `pgas run -n 2`"),
-        Ok(effort) => match benchmark(armci, &effort) {
+        Ok(options) => match benchmark(armci, &options) {
             Ok(()) => return Exit::SUCCESS,
             Err(failure) => {
                 println!("bench: rank {}: {failure}", armci.rank());
@@ -65,27 +73,70 @@ fn run() -> Exit {
     Exit::from(2)
 }
 
-fn benchmark(armci: &Armci, effort: &Effort) -> Result<(), Failure> {
-    // In front what is worked on, behind it what rank 0 works with; the proxy reaches both.
-    let target = armci.malloc::<f64>(LONGEST)?;
-    let buffers = armci.malloc::<f64>(2 * LONGEST)?;
-    let counter = armci.malloc::<i64>(1)?;
+fn benchmark(armci: &Armci, options: &Options) -> Result<(), Failure> {
+    let effort = &options.effort;
+    armci.reach_directly(!options.by_proxy);
     if armci.rank() == 0 {
         println!("bench,op,bytes,median_ns,min_ns");
+    }
+    if !options.only_barrier {
+        operations(armci, options)?;
+    }
+    barriers(armci, effort)?;
+    Ok(())
+}
+
+/// All rows in which rank 0 works on rank 1.
+fn operations(armci: &Armci, options: &Options) -> Result<(), Failure> {
+    let effort = &options.effort;
+    let sizes = || SIZES.into_iter().filter(|bytes| options.longest.is_none_or(|longest| *bytes <= longest));
+    let longest = sizes().max().unwrap_or(0).max(STRIDED / ROW * PITCH) / size_of::<f64>();
+    // In front what is worked on, behind it what rank 0 works with; the proxy reaches both.
+    let target = armci.malloc::<f64>(longest)?;
+    let buffers = armci.malloc::<f64>(2 * longest)?;
+    let counter = armci.malloc::<i64>(1)?;
+    let mutexes = Mutexes::create(armci, 1)?;
+    if armci.rank() == 0 {
         // SAFETY: no pointer to this rank's part is ever given away; only the operations below touch it.
-        let (source, destination) = unsafe { buffers.as_mut_slice() }.split_at_mut(LONGEST);
+        let (source, destination) = unsafe { buffers.as_mut_slice() }.split_at_mut(longest);
         let mut pair = Pair { armci, effort, target: &target, counter: &counter, source, destination };
-        for bytes in SIZES {
+        for bytes in sizes() {
             pair.rows(bytes)?;
         }
+        pair.strided()?;
         pair.fetch_add()?;
+        let sample = effort.measure(clock::now, |count| {
+            timed(|| {
+                (0..count).try_for_each(|_| {
+                    mutexes.lock(armci, 0, 1)?;
+                    mutexes.unlock(armci, 0, 1)
+                })
+            })
+        })?;
+        print_row("lock", 0, sample);
+        armci.barrier()?;
+        pair.fetch_add_while_busy()?;
+    } else {
+        armci.barrier()?;
+        compute_for(BUSY);
     }
     armci.barrier()?;
-    barriers(armci, effort)?;
+    mutexes.destroy(armci)?;
     armci.free(counter)?;
     armci.free(buffers)?;
     armci.free(target)?;
     Ok(())
+}
+
+/// Does nothing for ARMCI for so long.
+fn compute_for(time: Duration) {
+    let start = clock::now();
+    let mut number = 1.0;
+    while clock::now().saturating_sub(start) < time {
+        for _ in 0..10_000 {
+            number = black_box(number * 1.000_000_1 + 1e-9);
+        }
+    }
 }
 
 fn print_row(op: &str, bytes: usize, sample: Sample) {
@@ -186,6 +237,21 @@ impl Pair<'_> {
         self.finish_row("acc", bytes, sample)
     }
 
+    fn strided(&mut self) -> Result<(), Failure> {
+        let (len, rows) = (elements(STRIDED), elements(STRIDED) / ROW);
+        self.mark_source("strided", STRIDED);
+        let shape = Strides { counts: &[ROW, rows], local: &[ROW], remote: &[PITCH] };
+        let source = &self.source[..len];
+        let sample = self.effort.measure(clock::now, |count| {
+            timed(|| {
+                (0..count).try_for_each(|_| self.armci.put_strided(source, self.target.at(1, 0), &shape))?;
+                self.armci.fence(1)
+            })
+        })?;
+        self.armci.get_strided(&mut self.destination[..len], self.target.at(1, 0), &shape)?;
+        self.finish_row("strided", STRIDED, sample)
+    }
+
     fn fetch_add(&mut self) -> Result<(), Failure> {
         let mut done = 0;
         let sample = self.effort.measure(clock::now, |count| {
@@ -196,6 +262,22 @@ impl Pair<'_> {
             return Err(Failure::WrongData { op: "fetch-add", bytes: 8 });
         }
         print_row("fetch-add", 8, sample);
+        Ok(())
+    }
+
+    /// As many as can be done while the target computes, or one if it takes until the target does something else.
+    fn fetch_add_while_busy(&mut self) -> Result<(), Failure> {
+        let (start, mut done) = (clock::now(), 0u32);
+        let took = loop {
+            self.armci.fetch_add(self.counter.at(1, 0), 1)?;
+            done += 1;
+            let took = clock::now().saturating_sub(start);
+            if took >= BUSY * 9 / 10 {
+                break took;
+            }
+        };
+        let each = took.as_nanos() as f64 / f64::from(done);
+        print_row("fetch-add-busy", 8, Sample { median_ns: each, min_ns: each });
         Ok(())
     }
 
@@ -229,7 +311,10 @@ fn barriers(armci: &Armci, effort: &Effort) -> Result<(), Error> {
     };
     if armci.rank() == 0 {
         let sample = effort.measure(clock::now, |count| batch(count).map(|(_, time)| time))?;
-        print_row("barrier", 0, sample);
+        match armci.size() {
+            2 => print_row("barrier", 0, sample),
+            size => print_row(&format!("barrier-{size}"), 0, sample),
+        }
         batch(0)?;
     } else {
         while batch(0)?.0 > 0 {}

@@ -16,24 +16,34 @@ pub fn compare(rounds: u32, with_peers: bool) -> Result<()> {
     let peers: &'static [Peer] = if with_peers { &PEERS } else { &[] };
     let programs = peers.iter().map(|peer| peer.build(&results)).collect::<Result<Vec<_>>>()?;
     let host = Host::new()?;
-    let mut ours = Rows::default();
+    let (mut ours, mut proxy) = (Rows::default(), Rows::default());
+    // How many ranks, and what to measure on them.
+    let barrier: (&[&str], &[&str]) = (&["--rows", "barrier"], &["barrier"]);
+    let runs: [(usize, &[&str], &[&str]); 4] =
+        [(2, &[], &[]), (3, barrier.0, barrier.1), (4, barrier.0, barrier.1), (8, barrier.0, barrier.1)];
     let mut theirs: Vec<Rows> = programs.iter().map(|_| Rows::default()).collect();
     // In turns, so that a busy minute of the machine hits all alike.
     for round in 1..=rounds {
         eprintln!("round {round} of {rounds}");
-        let ended = host.run(2, "bench", &[])?;
-        ensure!(ended.status == 0, "bench failed: {}{}", ended.stdout, ended.stderr);
-        ours.add_round(&ended.stdout)?;
-        for (program, rows) in programs.iter().zip(&mut theirs) {
-            rows.add_round(&program.run()?).with_context(|| format!("the peer on {}", program.name()))?;
+        for (ranks, own_arguments, arguments) in runs {
+            let ended = host.run(ranks, "bench", own_arguments)?;
+            ensure!(ended.status == 0, "bench failed: {}{}", ended.stdout, ended.stderr);
+            ours.add_round(&ended.stdout)?;
+            for (program, rows) in programs.iter().zip(&mut theirs) {
+                let output = program.run(ranks, arguments)?;
+                rows.add_round(&output).with_context(|| format!("the peer on {}", program.name()))?;
+            }
         }
+        let ended = host.run(2, "bench", &["--way", "proxy"])?;
+        ensure!(ended.status == 0, "bench failed: {}{}", ended.stdout, ended.stderr);
+        proxy.add_round(&ended.stdout)?;
     }
     let named: Vec<(&str, Rows)> = programs.iter().map(|program| program.name()).zip(theirs).collect();
 
     print_machine()?;
-    print_table(&ours, &named);
+    print_table(&ours, &proxy, &named);
     named.iter().for_each(|(name, theirs)| print_verdict(&ours, name, theirs));
-    let mut csv = format!("{HEADER}\n{}", ours.csv("xenolith"));
+    let mut csv = format!("{HEADER}\n{}{}", ours.csv("xenolith"), proxy.csv("xenolith-by-proxy"));
     named.iter().for_each(|(name, rows)| csv.push_str(&rows.csv(name)));
     let file = results.join("hosted.csv");
     fs::write(&file, csv).with_context(|| format!("write {}", file.display()))?;
@@ -59,8 +69,8 @@ fn print_machine() -> Result<()> {
     Ok(())
 }
 
-fn print_table(ours: &Rows, peers: &[(&str, Rows)]) {
-    let mut columns = vec!["operation".to_owned(), "size".into(), "xenolith".into(), "memcpy".into()];
+fn print_table(ours: &Rows, proxy: &Rows, peers: &[(&str, Rows)]) {
+    let mut columns = ["operation", "size", "xenolith", "by proxy", "memcpy"].map(String::from).to_vec();
     columns.extend(peers.iter().map(|(name, _)| (*name).to_owned()));
     columns.push("/ memcpy".into());
     columns.extend(peers.iter().map(|(name, _)| format!("/ {name}")));
@@ -71,7 +81,8 @@ fn print_table(ours: &Rows, peers: &[(&str, Rows)]) {
         let costs: Vec<Option<f64>> = peers.iter().map(|(_, rows)| rows.cost(key).map(|cost| cost.median)).collect();
         let time = |cost: &Option<f64>| cost.map_or("-".into(), microseconds);
         let times = |cost: &Option<f64>| cost.map_or("-".into(), |cost| ratio(own.median, cost));
-        let mut row = vec![key.0.clone(), bytes(key.1), microseconds(own.median), time(&memcpy)];
+        let by_proxy = proxy.cost(key).map(|cost| cost.median);
+        let mut row = vec![key.0.clone(), bytes(key.1), microseconds(own.median), time(&by_proxy), time(&memcpy)];
         row.extend(costs.iter().map(time));
         row.push(times(&memcpy));
         row.extend(costs.iter().map(times));
@@ -83,7 +94,7 @@ fn print_table(ours: &Rows, peers: &[(&str, Rows)]) {
 /// The yardstick of a row; operations that move no data have none.
 pub fn memcpy(rows: &Rows, key: &Key) -> Option<f64> {
     match key.0.as_str() {
-        "barrier" | "fetch-add" => None,
+        op if op.starts_with("barrier") || op.starts_with("fetch-add") || op == "lock" => None,
         _ => rows.cost(&("memcpy".into(), key.1)).map(|cost| cost.median),
     }
 }
@@ -96,7 +107,8 @@ fn print_verdict(ours: &Rows, name: &str, theirs: &Rows) {
         .filter_map(|key| Some((key, ours.cost(key)?.median / theirs.cost(key)?.median)))
         .collect();
     let lost = compared.iter().filter(|(_, ratio)| *ratio > 1.0).count();
-    print!("\nSlower than {name} in {lost} of {} rows", compared.len());
+    let ahead = compared.iter().filter(|(_, ratio)| *ratio <= 1.0 / 3.0).count();
+    print!("\nThree times as quick as {name} or more in {ahead} of {} rows; slower in {lost}", compared.len());
     match compared.iter().max_by(|a, b| a.1.total_cmp(&b.1)) {
         Some(((op, size), worst)) if *worst > 1.0 => println!(", by {worst:.1} at worst ({op} {}).", bytes(*size)),
         _ => println!("."),

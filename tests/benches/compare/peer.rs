@@ -26,14 +26,14 @@ pub const PEERS: [Peer; 2] = [
         library: "-larmci-openmpi",
         packages: &["libarmci-mpi-dev", "libopenmpi-dev", "openmpi-bin"],
         // Open MPI refuses to run for root unless told, and counts cores as slots.
-        launcher: &["mpirun.openmpi", "--allow-run-as-root", "--oversubscribe", "-n", "2"],
+        launcher: &["mpirun.openmpi", "--allow-run-as-root", "--oversubscribe", "-n"],
     },
     Peer {
         name: "mpich",
         compiler: "mpicc.mpich",
         library: "-larmci-mpich",
         packages: &["libarmci-mpi-dev", "libmpich-dev", "mpich"],
-        launcher: &["mpirun.mpich", "-n", "2"],
+        launcher: &["mpirun.mpich", "-n"],
     },
 ];
 
@@ -61,12 +61,14 @@ impl Peer {
 }
 
 impl Program {
-    /// Measures once, two processes on this machine, and returns what was printed.
-    pub fn run(&self) -> Result<String> {
+    /// Measures once, so many processes on this machine, and returns what was printed.
+    pub fn run(&self, processes: usize, arguments: &[&str]) -> Result<String> {
         let launcher = self.peer.launcher;
         let output = Command::new(launcher[0])
             .args(&launcher[1..])
+            .arg(processes.to_string())
             .arg(&self.path)
+            .args(arguments)
             .stdin(Stdio::null())
             .stderr(Stdio::inherit())
             .output()

@@ -2,7 +2,7 @@
  * The rows of Xenolith's application `bench`, through any other implementation of ARMCI 1.x on MPI:
  * process 0 works on the memory of process 1, all others wait in a barrier.
  *
- * mpicc -O2 -DPEER_NAME='"name"' armci_bench.c -larmci-... && mpirun -n 2 ./a.out
+ * mpicc -O2 -DPEER_NAME='"name"' armci_bench.c -larmci-... && mpirun -n 2 ./a.out [barrier]
  *
  * Method, sizes and output are those of guest-kernel/examples/bench, so that both can be read side by side.
  */
@@ -23,11 +23,15 @@
 #define PEER_NAME "armci"
 #endif
 
-static const size_t SIZES[] = {8, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576};
-enum { SIZE_COUNT = sizeof SIZES / sizeof SIZES[0], LONGEST = 1048576, BURST = 64, BURST_LONGEST = 4096, PAGE = 4096 };
+static const size_t SIZES[] = {8, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304};
+enum { SIZE_COUNT = sizeof SIZES / sizeof SIZES[0], LONGEST = 4194304, BURST = 64, BURST_LONGEST = 4096, PAGE = 4096 };
+/* Strided puts: bytes of a row, from one row to the next at the target, and in all. */
+enum { ROW = 64, PITCH = 128, STRIDED = 4096 };
 
 /* What one row may cost; see effort.rs. */
 static const double BATCH_NS = 2e6, ROW_NS = 400e6;
+/* How long the target of fetch-add-busy computes. */
+static const double BUSY_NS = 200e6;
 enum { BATCHES = 15 };
 
 /* What the operations work on: on process 1 through ARMCI, and here. */
@@ -101,6 +105,23 @@ static void fetch_add_batch(size_t bytes, uint64_t count)
     for (uint64_t i = 0; i < count; i++)
         require(ARMCI_Rmw(ARMCI_FETCH_AND_ADD_LONG, &before, counter, 1, 1) == 0, "fetch-add", bytes, "failed");
     done += count;
+}
+
+static void strided_batch(size_t bytes, uint64_t count)
+{
+    int here[] = {ROW}, there[] = {PITCH}, counts[] = {ROW, (int)(bytes / ROW)};
+    for (uint64_t i = 0; i < count; i++)
+        require(ARMCI_PutS(source, here, target, there, counts, 1, 1) == 0, "strided", bytes, "failed");
+    ARMCI_Fence(1);
+}
+
+static void lock_batch(size_t bytes, uint64_t count)
+{
+    (void)bytes;
+    for (uint64_t i = 0; i < count; i++) {
+        ARMCI_Lock(0, 1);
+        ARMCI_Unlock(0, 1);
+    }
 }
 
 static void barrier_batch(size_t bytes, uint64_t count)
@@ -184,6 +205,80 @@ static void rows_of_size(size_t bytes, double mark)
     }
 }
 
+static void strided_row(void)
+{
+    int here[] = {ROW}, there[] = {PITCH}, counts[] = {ROW, STRIDED / ROW};
+    fill_source(STRIDED, 77, 1);
+    row("strided", STRIDED, strided_batch, false);
+    require(ARMCI_GetS(target, there, destination, here, counts, 1, 1) == 0, "strided", STRIDED, "get failed");
+    require(memcmp(source, destination, STRIDED) == 0, "strided", STRIDED, "wrong data");
+}
+
+static void fetch_add_row(void)
+{
+    long zero = 0, found;
+    ARMCI_Put(&zero, counter, sizeof zero, 1);
+    ARMCI_Fence(1);
+    done = 0;
+    row("fetch-add", sizeof zero, fetch_add_batch, false);
+    ARMCI_Get(counter, &found, sizeof found, 1);
+    require(found == (long)done, "fetch-add", sizeof found, "wrong count");
+}
+
+/* As many as can be done while the target computes, or one if it takes until the target does something else. */
+static void fetch_add_busy_row(void)
+{
+    double start = now_ns(), took = 0;
+    for (done = 0; took < BUSY_NS * 9 / 10; took = now_ns() - start)
+        fetch_add_batch(sizeof(long), 1);
+    printf("%s,fetch-add-busy,%zu,%.1f,%.1f\n", PEER_NAME, sizeof(long), took / (double)done, took / (double)done);
+    fflush(stdout);
+}
+
+/* Does nothing for ARMCI for so long. */
+static void compute_for(double ns)
+{
+    volatile double number = 1;
+    for (double start = now_ns(); now_ns() - start < ns;)
+        for (int i = 0; i < 10000; i++)
+            number = number * 1.0000001 + 1e-9;
+}
+
+static double *local_buffer(void);
+
+/* All rows in which process 0 works on process 1. */
+static void operations(int rank, int size)
+{
+    void **targets = calloc((size_t)size, sizeof *targets), **counters = calloc((size_t)size, sizeof *counters);
+    require(targets && counters && ARMCI_Malloc(targets, LONGEST) == 0 && ARMCI_Malloc(counters, 64) == 0 &&
+                ARMCI_Create_mutexes(rank == 1) == 0,
+            "malloc", LONGEST, "failed");
+    target = targets[1];
+    counter = counters[1];
+    memset(counters[rank], 0, 64);
+    source = local_buffer();
+    destination = local_buffer();
+    ARMCI_Barrier();
+    if (rank == 0) {
+        for (int i = 0; i < SIZE_COUNT; i++)
+            rows_of_size(SIZES[i], 1000003.0 * (i + 1));
+        strided_row();
+        fetch_add_row();
+        row("lock", 0, lock_batch, false);
+        ARMCI_Barrier();
+        fetch_add_busy_row();
+    } else {
+        ARMCI_Barrier();
+        compute_for(BUSY_NS);
+    }
+    ARMCI_Barrier();
+    ARMCI_Destroy_mutexes();
+    ARMCI_Free(counters[rank]);
+    ARMCI_Free(targets[rank]);
+    free(counters);
+    free(targets);
+}
+
 /*
  * Local memory half a page from where collective memory begins: some processors (AMD's Zen 4) copy ten times slower to an
  * address that is just behind the source's within a page, which would measure the allocator's luck.
@@ -204,28 +299,17 @@ int main(int argc, char **argv)
     MPI_Comm_size(MPI_COMM_WORLD, &size);
     require(size >= 2, "start", 0, "needs two processes");
 
-    void **targets = calloc((size_t)size, sizeof *targets), **counters = calloc((size_t)size, sizeof *counters);
-    require(targets && counters && ARMCI_Malloc(targets, LONGEST) == 0 && ARMCI_Malloc(counters, 64) == 0, "malloc",
-            LONGEST, "failed");
-    target = targets[1];
-    counter = counters[1];
-    source = local_buffer();
-    destination = local_buffer();
-    if (rank == 0) {
+    bool only_barrier = argc > 1 && strcmp(argv[1], "barrier") == 0;
+    if (rank == 0)
         printf("bench,op,bytes,median_ns,min_ns\n");
-        for (int i = 0; i < SIZE_COUNT; i++)
-            rows_of_size(SIZES[i], 1000003.0 * (i + 1));
-        long zero = 0, found;
-        ARMCI_Put(&zero, counter, sizeof zero, 1);
-        ARMCI_Fence(1);
-        done = 0;
-        row("fetch-add", sizeof zero, fetch_add_batch, false);
-        ARMCI_Get(counter, &found, sizeof found, 1);
-        require(found == (long)done, "fetch-add", sizeof zero, "wrong count");
-    }
+    if (!only_barrier)
+        operations(rank, size);
     ARMCI_Barrier();
     if (rank == 0) {
-        row("barrier", 0, barrier_batch, true);
+        char op[32] = "barrier";
+        if (size != 2)
+            snprintf(op, sizeof op, "barrier-%d", size);
+        row(op, 0, barrier_batch, true);
         timed(barrier_batch, 0, 0, true);
     } else {
         uint64_t count = 1;
@@ -235,10 +319,6 @@ int main(int argc, char **argv)
         }
     }
 
-    ARMCI_Free(counters[rank]);
-    ARMCI_Free(targets[rank]);
-    free(counters);
-    free(targets);
     ARMCI_Finalize();
     MPI_Finalize();
     return 0;
