@@ -116,6 +116,8 @@ pub struct Armci {
     pub(crate) public: Vec<Range<u64>>,
     /// By rank: its host, numbered by the first rank on it.
     pub(crate) hosts: Vec<u32>,
+    /// Whether all ranks are on one host with fewer processors.
+    pub(crate) crowded: bool,
     /// All ranks.
     pub(crate) world: Group,
     pub(crate) post: Post,
@@ -175,6 +177,7 @@ impl Armci {
             neighbours: Vec::new(),
             public: Vec::new(),
             hosts: Vec::new(),
+            crowded: false,
             world: Group::world(rank, size),
             post: Post::default(),
             unfenced: Cell::new(false),
@@ -192,8 +195,8 @@ impl Armci {
         let epoch = header.gate.0.load(core::sync::atomic::Ordering::Acquire);
         let port = self.link()?.port();
         let public = port.public();
-        let mut known = vec![[0u64; 4]; size];
-        known[rank] = [public.start, public.end, host.into(), port.identity()];
+        let mut known = vec![[0u64; 5]; size];
+        known[rank] = [public.start, public.end, host.into(), port.identity(), port.processors() as u64];
         self.world.gather(self, known.as_mut_bytes())?;
 
         let port = self.link()?.port();
@@ -231,6 +234,9 @@ impl Armci {
             .iter()
             .map(|one| known.iter().position(|other| other[2] == one[2]).unwrap_or_default() as u32)
             .collect();
+        let one_host = (0..size).all(same_host);
+        let processors = known.iter().map(|known| known[4]).min().unwrap_or_default();
+        self.crowded = one_host && (size as u64) > processors;
         self.public = known.iter().map(|known| known[0]..known[1]).collect();
         self.neighbours = neighbours;
         self.mapped_in = epoch;

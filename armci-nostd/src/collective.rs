@@ -3,7 +3,8 @@
 //! All of their state is in the members' memory and none in the proxy: counters that only grow, each with one
 //! writer. So they need no reset, and a rank that is saved in the middle goes on where it was.
 //!
-//! The barrier is a dissemination barrier: in round k every member tells the one 2^k above it. Everything else goes along one binomial tree
+//! The barrier is a dissemination barrier: in round k every member tells the one 2^k above it (where members are more than
+//! processors of their one host, they meet at a counter instead). Everything else goes along one binomial tree
 //! with member 0 at its root, chunk by chunk, up and down again:
 //!
 //! ```text
@@ -28,8 +29,8 @@ use crate::armci::{Armci, Error};
 use crate::element::{Element, Reduce};
 use crate::group::Group;
 use crate::transfer::{Operation, Row};
-use crate::wire::TeamArea;
 use crate::wire::area::{CHUNK, Line64, ROUNDS};
+use crate::wire::{RmwKind, TeamArea};
 
 /// How [`Armci::reduce`] combines: the operators of `armci_msg_gop`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +80,9 @@ impl Group {
         let own = self.own_area(armci);
         let count = self.barriers.get() + 1;
         self.barriers.set(count);
+        if self.is_crowded(armci) {
+            return self.gather_at_one_place(armci, own, count);
+        }
         for (round, reached) in own.barrier.iter().enumerate() {
             let distance = 1 << round;
             if distance >= self.size() {
@@ -87,6 +91,23 @@ impl Group {
             let peer = (self.rank() + distance) % self.size();
             self.tell(armci, peer, offset_of!(TeamArea, barrier) + size_of::<Line64>() * round, count)?;
             wait_for(armci, reached, count)?;
+        }
+        Ok(())
+    }
+
+    /// The barrier for members that have to take turns on few processors: each arrives at a counter of member 0, and the last one tells all
+    /// others. So each has to run once, and not once a round.
+    fn gather_at_one_place(&self, armci: &Armci, own: &TeamArea, count: u64) -> Result<(), Error> {
+        let (space, area) = self.area_of(0);
+        let arrived = area + offset_of!(TeamArea, arrived) as u64;
+        let before = armci.read_modify_write_in(space, RmwKind::FetchAdd64, self.world_rank(0), arrived, [1, 0])?;
+        if before + 1 != count * self.size() as u64 {
+            return wait_for(armci, &own.released, count);
+        }
+        // From the one behind, so that nobody is always the first.
+        let others = (1..self.size()).map(|distance| (self.rank() + distance) % self.size());
+        for member in others {
+            self.tell(armci, member, offset_of!(TeamArea, released), count)?;
         }
         Ok(())
     }

@@ -75,7 +75,7 @@ impl Armci {
         }
         let row = Row { local: (&raw const value).cast_mut().cast(), remote, len: 4 };
         // SAFETY: the value lives until the put is complete; the remote place is good by the caller.
-        unsafe { self.transfer_row(Operation::Put, rank, row)? };
+        unsafe { self.move_row(Operation::Put, rank, row)? };
         self.wake(self.check_rank(rank)?)
     }
 

@@ -175,6 +175,12 @@ impl Group {
         }
     }
 
+    /// Whether all members are on one host, where ranks are more than processors. All members find the same.
+    #[inline]
+    pub(crate) fn is_crowded(&self, armci: &Armci) -> bool {
+        armci.crowded && self.size > 2
+    }
+
     /// The rank in the job of a member that there is.
     #[inline]
     pub(crate) fn world_rank(&self, member: usize) -> u32 {

@@ -31,10 +31,10 @@ const DEFAULT_WINDOW: usize = 256 << 20;
 
 /// Looks for an answer of the proxy between which a waiting rank only spins.
 const SPINS: u32 = 10;
-/// The same for something that another rank does, where every rank can have a processor.
-const SPINS_FOR_RANK: u32 = 4000;
+/// The same for something that another rank does, where every rank can have a processor: about a microsecond.
+const SPINS_FOR_RANK: u32 = 100;
 /// Looks with a yield in between, before it blocks.
-const YIELDS: u32 = 90;
+const YIELDS: u32 = 200;
 
 /// Why a process could not become a rank.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +108,7 @@ struct HostedPort {
     socket: UnixStream,
     /// By rank; none for this one.
     neighbours: Vec<Option<Mapped>>,
+    processors: usize,
     /// Looks without a yield while waiting for another rank.
     spins_for_rank: u32,
 }
@@ -192,7 +193,7 @@ impl HostedPort {
         let processors = thread::available_parallelism().map_or(1, |count| count.get());
         let spins_for_rank = if size <= processors { SPINS_FOR_RANK } else { SPINS };
         let heap = RefCell::new(heap);
-        Ok(Self { area, window, heap, proxy_bell, rank_bell, socket: stream, neighbours, spins_for_rank })
+        Ok(Self { area, window, heap, proxy_bell, rank_bell, socket: stream, neighbours, processors, spins_for_rank })
     }
 }
 
@@ -312,6 +313,10 @@ unsafe impl Port for HostedPort {
             // It fails only when the counter is full, and then the rank is being woken anyway.
             let _ = rustix::io::write(&mapped.bell, &1u64.to_ne_bytes());
         }
+    }
+
+    fn processors(&self) -> usize {
+        self.processors
     }
 
     fn yield_now(&self) {

@@ -368,6 +368,37 @@ pub(crate) unsafe fn read_modify_write(kind: RmwKind, word: *mut u8, operand: [u
 /// # Safety
 /// Both must be valid for `len` bytes, a multiple of the kind's size.
 pub(crate) unsafe fn accumulate(kind: AccKind, scale: &[u64; 2], source: *const u8, destination: *mut u8, len: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if len >= WIDE_FROM && wide::get() {
+        // SAFETY: by the caller; the processor has what it takes.
+        return unsafe { accumulate_wide(kind, scale, source, destination, len) };
+    }
+    // SAFETY: by the caller.
+    unsafe { accumulate_anywhere(kind, scale, source, destination, len) }
+}
+
+#[cfg(target_arch = "x86_64")]
+cpufeatures::new!(wide, "avx2");
+
+/// Bytes for which wide instructions are worth a call.
+#[cfg(target_arch = "x86_64")]
+const WIDE_FROM: usize = 128;
+
+/// The same with instructions on 32 bytes. It computes the same, to the bit: no multiplications are fused with additions.
+///
+/// # Safety
+/// As for [`accumulate`].
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+unsafe fn accumulate_wide(kind: AccKind, scale: &[u64; 2], source: *const u8, destination: *mut u8, len: usize) {
+    // SAFETY: by the caller.
+    unsafe { accumulate_anywhere(kind, scale, source, destination, len) }
+}
+
+/// # Safety
+/// As for [`accumulate`].
+#[inline(always)]
+unsafe fn accumulate_anywhere(kind: AccKind, scale: &[u64; 2], source: *const u8, destination: *mut u8, len: usize) {
     use core::num::Wrapping;
     let (low, high) = (scale[0] as u32, (scale[0] >> 32) as u32);
     // SAFETY: by the caller; any bits are a value of these types.
@@ -391,6 +422,7 @@ pub(crate) unsafe fn accumulate(kind: AccKind, scale: &[u64; 2], source: *const 
 
 /// # Safety
 /// As for [`accumulate`], with any bits being a value of `T`.
+#[inline(always)]
 unsafe fn add_scaled<T: Copy + Add<Output = T> + Mul<Output = T>>(
     scale: T,
     source: *const u8,

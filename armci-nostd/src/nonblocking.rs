@@ -66,7 +66,7 @@ impl<'scope, 'env> Nonblocking<'scope, 'env> {
         let len = size_of_val(destination);
         let row = Row { local: destination.as_mut_ptr().cast(), remote: source.address, len };
         // SAFETY: as for `put`; any bits are a `T`.
-        self.note(unsafe { self.armci.transfer(Operation::Get, source.rank(), core::iter::once(row))? })
+        self.note(unsafe { self.armci.transfer_row(Operation::Get, source.rank(), row)? })
     }
 
     /// `ARMCI_NbAcc`.

@@ -28,7 +28,7 @@ impl Armci {
     pub fn put<T: Element>(&self, source: &[T], target: GlobalPtr<'_, T>) -> Result<(), Error> {
         target.check(source.len())?;
         // SAFETY: the slice is borrowed until the operation is complete, and a put only reads it.
-        unsafe { self.transfer_row(Operation::Put, target.rank(), row(source, target)) }
+        unsafe { self.move_row(Operation::Put, target.rank(), row(source, target)) }
     }
 
     /// `ARMCI_Get`: copies from `source` into `destination`.
@@ -37,7 +37,7 @@ impl Armci {
         source.check(destination.len())?;
         let row = Row { local: destination.as_mut_ptr().cast(), ..row(destination, source) };
         // SAFETY: the slice is borrowed until the operation is complete; any bits are a `T`.
-        unsafe { self.transfer_row(Operation::Get, source.rank(), row) }
+        unsafe { self.move_row(Operation::Get, source.rank(), row) }
     }
 
     /// `ARMCI_Acc`: `target[i] += scale * source[i]`, atomically for each element.
@@ -45,7 +45,7 @@ impl Armci {
     pub fn accumulate<T: Accumulate>(&self, scale: T, source: &[T], target: GlobalPtr<'_, T>) -> Result<(), Error> {
         target.check(source.len())?;
         // SAFETY: the slice is borrowed until the operation is complete, and an accumulate only reads it.
-        unsafe { self.transfer_row(accumulate_with(scale), target.rank(), row(source, target)) }
+        unsafe { self.move_row(accumulate_with(scale), target.rank(), row(source, target)) }
     }
 
     /// Starts a put or an accumulate.
@@ -61,7 +61,7 @@ impl Armci {
     ) -> Result<Pending, Error> {
         target.check(source.len())?;
         // SAFETY: by the caller; neither a put nor an accumulate writes to it.
-        unsafe { self.transfer(operation, target.rank(), core::iter::once(row(source, target))) }
+        unsafe { self.transfer_row(operation, target.rank(), row(source, target)) }
     }
 
     /// `ARMCI_PutS`: a put of a strided section, see [`Strides`].

@@ -84,6 +84,11 @@ pub unsafe trait Port {
     /// Wakes the neighbour `rank`.
     fn ring(&self, _rank: usize) {}
 
+    /// Processors that the ranks of this host share; as many as can be where that is not known.
+    fn processors(&self) -> usize {
+        usize::MAX
+    }
+
     /// Lets others have the processor for a moment.
     fn yield_now(&self) {}
 

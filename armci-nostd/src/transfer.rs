@@ -149,6 +149,50 @@ impl Armci {
         Ok(true)
     }
 
+    /// The same for one row.
+    ///
+    /// # Errors
+    /// As for [`transfer`](Self::transfer).
+    ///
+    /// # Safety
+    /// As for [`transfer`](Self::transfer).
+    #[inline]
+    pub unsafe fn transfer_row(&self, operation: Operation, rank: usize, row: Row) -> Result<Pending, Error> {
+        // What most operations are: one row that is reached directly.
+        if let Ok(to) = u32::try_from(rank)
+            && let Some(visit) = self.visit(to)
+            && let Some(target) = visit.reach(Space::Public, row.remote, row.len)
+        {
+            // SAFETY: the local side by the caller, the remote one as long as the visit lasts.
+            unsafe {
+                match operation {
+                    Operation::Put => {
+                        memory::put(row.local, target.as_ptr(), row.len);
+                        visit.count(|tally| &tally.put, row.len);
+                        return Ok(Pending::default());
+                    }
+                    Operation::Get => {
+                        memory::put(target.as_ptr(), row.local, row.len);
+                        visit.count(|tally| &tally.get, row.len);
+                        return Ok(Pending::default());
+                    }
+                    Operation::Accumulate { kind, scale }
+                        if row.len <= LOCKED_BYTES && row.len.is_multiple_of(kind.size()) =>
+                    {
+                        if let Some(_held) = visit.lock() {
+                            memory::accumulate(kind, &scale, row.local, target.as_ptr(), row.len);
+                            visit.count(|tally| &tally.accumulate, row.len);
+                            return Ok(Pending::default());
+                        }
+                    }
+                    Operation::Accumulate { .. } => {}
+                }
+            }
+        }
+        // SAFETY: by the caller.
+        unsafe { self.transfer(operation, rank, iter::once(row)) }
+    }
+
     /// The same for one row, and waits until it is complete locally.
     ///
     /// # Errors
@@ -157,25 +201,9 @@ impl Armci {
     /// # Safety
     /// As for [`transfer`](Self::transfer).
     #[inline]
-    pub unsafe fn transfer_row(&self, operation: Operation, rank: usize, row: Row) -> Result<(), Error> {
-        if let (Ok(to), false) = (u32::try_from(rank), matches!(operation, Operation::Accumulate { .. }))
-            && let Some(visit) = self.visit(to)
-            && let Some(target) = visit.reach(Space::Public, row.remote, row.len)
-        {
-            // SAFETY: the local side by the caller, the remote one as long as the visit lasts.
-            unsafe {
-                if operation == Operation::Put {
-                    memory::put(row.local, target.as_ptr(), row.len);
-                    visit.count(|tally| &tally.put, row.len);
-                } else {
-                    memory::put(target.as_ptr(), row.local, row.len);
-                    visit.count(|tally| &tally.get, row.len);
-                }
-            }
-            return Ok(());
-        }
+    pub unsafe fn move_row(&self, operation: Operation, rank: usize, row: Row) -> Result<(), Error> {
         // SAFETY: by the caller.
-        let pending = unsafe { self.transfer(operation, rank, iter::once(row))? };
+        let pending = unsafe { self.transfer_row(operation, rank, row)? };
         if pending.is_complete() { Ok(()) } else { self.wait(pending) }
     }
 

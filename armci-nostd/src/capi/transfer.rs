@@ -86,7 +86,7 @@ impl Runtime {
     unsafe fn row(&self, task: Task, rank: usize, place: Place, row: Row) -> Result<(), Refusal> {
         match (place, task.when) {
             // SAFETY: by the caller.
-            (Place::Shared, When::Now) => unsafe { Ok(self.armci.transfer_row(task.operation, rank, row)?) },
+            (Place::Shared, When::Now) => unsafe { Ok(self.armci.move_row(task.operation, rank, row)?) },
             // SAFETY: by the caller.
             _ => unsafe { self.rows(task, rank, place, once(row)) },
         }

@@ -97,7 +97,7 @@ pub const ROUNDS: usize = 16;
 pub const CHUNK: usize = 8192;
 
 /// What the collectives of one team of ranks keep in each of them. Members write each other's counters and read each other's
-/// `outbox`; all counters only grow, and each has a single writer.
+/// `outbox`. All counters only grow; but for `arrived` and `released` each has a single writer.
 #[derive(Debug)]
 #[repr(C, align(4096))]
 pub struct TeamArea {
@@ -107,8 +107,12 @@ pub struct TeamArea {
     pub up: [Line64; ROUNDS],
     /// Chunks that the parent has laid out in its outbox.
     pub down: Line64,
+    /// Of member 0: arrivals of members at all barriers so far, where ranks are more than processors. Changed by fetch-and-adds.
+    pub arrived: Line64,
+    /// Barriers that the last to arrive has declared complete.
+    pub released: Line64,
     /// Fills the page.
-    reserved: [u64; 512 - 8 * (2 * ROUNDS + 1)],
+    reserved: [u64; 512 - 8 * (2 * ROUNDS + 3)],
     /// This member's part of a chunk, for parent and children to get.
     pub outbox: UnsafeCell<[u64; CHUNK / 8]>,
     /// Where this member's own gets land.
@@ -122,7 +126,9 @@ impl TeamArea {
             barrier: [const { Line64(AtomicU64::new(0)) }; ROUNDS],
             up: [const { Line64(AtomicU64::new(0)) }; ROUNDS],
             down: Line64(AtomicU64::new(0)),
-            reserved: [0; 512 - 8 * (2 * ROUNDS + 1)],
+            arrived: Line64(AtomicU64::new(0)),
+            released: Line64(AtomicU64::new(0)),
+            reserved: [0; 512 - 8 * (2 * ROUNDS + 3)],
             outbox: UnsafeCell::new([0; CHUNK / 8]),
             inbox: UnsafeCell::new([0; CHUNK / 8]),
         }
@@ -233,6 +239,8 @@ const _: () = {
     assert!(size_of::<Letter>() == 128);
     assert!(offset_of!(TeamArea, up) == 1024);
     assert!(offset_of!(TeamArea, down) == 2048);
+    assert!(offset_of!(TeamArea, arrived) == 2112);
+    assert!(offset_of!(TeamArea, released) == 2176);
     assert!(offset_of!(TeamArea, outbox) == 4096);
     assert!(offset_of!(TeamArea, inbox) == 12288);
     assert!(size_of::<TeamArea>() == 20480);
