@@ -8,7 +8,7 @@ use std::io::{IoSlice, IoSliceMut, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::prelude::v1::*;
 use std::{env, io, ptr, thread};
 
@@ -75,14 +75,34 @@ pub fn attach() -> Result<Armci, AttachError> {
         Some(_) => number("XENOLITH_MEM")?,
         None => DEFAULT_WINDOW,
     };
-    let port = HostedPort::connect(Path::new(&socket), job, rank, size, window)?;
-    let armci = Armci::attach(rank, size, Box::new(port))?;
+    let armci = attach_as(&Seat { socket: socket.into(), job, rank, size, window })?;
     match env::var("XENOLITH_DIRECT").as_deref() {
         Ok("0") => armci.reach_directly(false),
         Ok("mixed") => armci.reach_directly(rank % 2 == 0),
         _ => {}
     }
     Ok(armci)
+}
+
+/// Which rank of which job to become.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seat {
+    /// The proxy's socket for ranks.
+    pub socket: PathBuf,
+    /// The job.
+    pub job: String,
+    /// The rank, below `size`.
+    pub rank: usize,
+    /// Ranks of the job.
+    pub size: usize,
+    /// Bytes of the rank's window.
+    pub window: usize,
+}
+
+/// Becomes this rank. Waits until all others of the job are attached.
+pub fn attach_as(seat: &Seat) -> Result<Armci, AttachError> {
+    let port = HostedPort::connect(&seat.socket, seat.job.clone(), seat.rank, seat.size, seat.window)?;
+    Ok(Armci::attach(seat.rank, seat.size, Box::new(port))?)
 }
 
 fn number(name: &'static str) -> Result<usize, AttachError> {
