@@ -1,39 +1,16 @@
 //! Gates closed and opened under ranks at work, which are threads of this process and otherwise as any hosted rank.
 
-use std::os::unix::net::UnixListener;
-use std::path::Path;
+#[path = "support/thread_ranks.rs"]
+mod thread_ranks;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use armci_nostd::Armci;
-use armci_nostd::hosted::{Seat, attach_as};
-use armci_nostd::wire::control::AttachReply;
-use dom0_proxy::engine::{Engine, Notice, Pause};
-use dom0_proxy::ports::hosted;
+use armci_nostd::{Armci, ReduceOp};
+use thread_ranks::Job;
 
 const RANKS: usize = 3;
-
-/// Takes ranks in as the daemon does.
-fn serve(listener: &UnixListener) -> Engine {
-    let (tell, notices) = channel();
-    let engine = Engine::start("gates", RANKS as u32, Pause::Yield, move |notice| drop(tell.send(notice))).unwrap();
-    for _ in 0..RANKS {
-        let (stream, _) = listener.accept().unwrap();
-        let asking = hosted::receive(&stream).unwrap();
-        let rank = asking.attach.rank;
-        let attachment = asking.accept(stream.try_clone().unwrap()).unwrap();
-        hosted::answer(&stream, &AttachReply::Accepted);
-        engine.attach(rank, attachment);
-    }
-    assert_eq!(notices.recv_timeout(Duration::from_secs(20)), Ok(Notice::Open));
-    engine
-}
-
-fn seat(socket: &Path, rank: usize) -> Seat {
-    Seat { socket: socket.to_owned(), job: "gates".into(), rank, size: RANKS, window: 4 << 20 }
-}
 
 /// What a rank has done directly, as it says itself.
 fn done_directly(armci: &Armci) -> u64 {
@@ -64,7 +41,7 @@ fn work(armci: &Armci, stop: &AtomicBool, direct: &AtomicU64, all: &AtomicU64) {
         all.store(rounds as u64, Ordering::Relaxed);
     }
     let mut sum = [rounds];
-    armci.reduce(armci_nostd::ReduceOp::Sum, &mut sum).unwrap();
+    armci.reduce(ReduceOp::Sum, &mut sum).unwrap();
     let mut counts = [0; 64];
     armci.get(&mut counts, shared.at(0, 0)).unwrap();
     let mut expected = [sum[0]; 64];
@@ -76,19 +53,17 @@ fn work(armci: &Armci, stop: &AtomicBool, direct: &AtomicU64, all: &AtomicU64) {
 
 #[test]
 fn behind_closed_gates_nothing_is_done_directly_and_nothing_is_lost() {
-    let directory = tempfile::tempdir().unwrap();
-    let socket = directory.path().join("ranks.sock");
-    let listener = UnixListener::bind(&socket).unwrap();
+    let job = Job::new(RANKS, 4 << 20);
     let stop = AtomicBool::new(false);
     let direct: [AtomicU64; RANKS] = Default::default();
     let all: [AtomicU64; RANKS] = Default::default();
     thread::scope(|scope| {
         let mut ranks = Vec::new();
         for rank in 0..RANKS {
-            let (seat, stop, direct, all) = (seat(&socket, rank), &stop, &direct[rank], &all[rank]);
-            ranks.push(scope.spawn(move || work(&attach_as(&seat).unwrap(), stop, direct, all)));
+            let (job, stop, direct, all) = (&job, &stop, &direct[rank], &all[rank]);
+            ranks.push(scope.spawn(move || work(&job.rank(rank), stop, direct, all)));
         }
-        let engine = serve(&listener);
+        let engine = job.serve();
         let rounds = || all.iter().map(|rounds| rounds.load(Ordering::Relaxed)).collect::<Vec<_>>();
         // Until every rank has got on by as many rounds.
         let get_on = |by: u64| {

@@ -49,8 +49,8 @@
 //! ```text
 //!          0  page 0                not mapped: a null pointer faults
 //!     0x1000  page tables, runtime area (rings to the proxy), FPU state     rw-
-//!    0x25000  guard page            not mapped: a stack overflow faults
-//!    0x26000  main stack, grows down from 1 MiB (872 KiB)                   rw-
+//!    0x29000  guard page            not mapped: a stack overflow faults
+//!    0x2a000  main stack, grows down from 1 MiB (856 KiB)                   rw-
 //!   0x100000  the image: constants and notes                                r--
 //!             code and the hypercall page                                   r-x
 //!             data, zeroed data, interrupt stacks with guard pages          rw-

@@ -1,0 +1,53 @@
+//! Ranks that are threads of the test, and attach to an engine as processes do to the daemon.
+
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use armci_nostd::Armci;
+use armci_nostd::hosted::{Seat, attach_as};
+use armci_nostd::wire::control::AttachReply;
+use dom0_proxy::engine::{Engine, Notice, Pause};
+use dom0_proxy::ports::hosted;
+use tempfile::TempDir;
+
+/// A job of so many ranks with windows of so many bytes.
+pub struct Job {
+    ranks: usize,
+    window: usize,
+    listener: UnixListener,
+    socket: PathBuf,
+    _directory: TempDir,
+}
+
+impl Job {
+    pub fn new(ranks: usize, window: usize) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("ranks.sock");
+        Self { ranks, window, listener: UnixListener::bind(&socket).unwrap(), socket, _directory: directory }
+    }
+
+    /// Becomes a rank, in a thread of its own.
+    pub fn rank(&self, rank: usize) -> Armci {
+        let (socket, size, window) = (self.socket.clone(), self.ranks, self.window);
+        attach_as(&Seat { socket, job: "threads".into(), rank, size, window }).unwrap()
+    }
+
+    /// Takes the ranks in, as the daemon does.
+    pub fn serve(&self) -> Engine {
+        let (tell, notices) = channel();
+        let tell = move |notice| drop(tell.send(notice));
+        let engine = Engine::start("threads", self.ranks as u32, Pause::Yield, tell).unwrap();
+        for _ in 0..self.ranks {
+            let (stream, _) = self.listener.accept().unwrap();
+            let asking = hosted::receive(&stream).unwrap();
+            let rank = asking.attach.rank;
+            let attachment = asking.accept(stream.try_clone().unwrap()).unwrap();
+            hosted::answer(&stream, &AttachReply::Accepted);
+            engine.attach(rank, attachment);
+        }
+        assert_eq!(notices.recv_timeout(Duration::from_secs(20)), Ok(Notice::Open));
+        engine
+    }
+}
