@@ -116,8 +116,10 @@ host_cost() {
 }
 
 for ((round = 0; round < rounds; round++)); do
-    echo "round"
-    pgas run -n 2 --mem 16M --timeout 300 "$images/bench.img"
+    for way in direct proxy; do
+        echo "round $way"
+        pgas run -n 2 --mem 16M --timeout 300 "$images/bench.img" -- --longest 1048576 --way "$way"
+    done
 done
 
 echo "guests"

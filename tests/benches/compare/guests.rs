@@ -16,13 +16,18 @@ pub fn compare(rounds: u32) -> Result<()> {
     let output = run_script(rounds)?;
     let (tables, guests) = output.split_once("guests\n").context("the script printed nothing about guests")?;
     let guests = Guests::parse(guests)?;
-    let mut rows = Rows::default();
+    let (mut direct, mut proxy) = (Rows::default(), Rows::default());
     // Before the first there is nothing.
-    tables.split("round\n").skip(1).try_for_each(|table| rows.add_round(table))?;
-    print_ratios(&rows);
+    for table in tables.split("round ").skip(1) {
+        let (way, table) = table.split_once('\n').context("the script printed a round without a table")?;
+        if way == "direct" { direct.add_round(table)? } else { proxy.add_round(table)? }
+    }
+    print_ratios("directly", &direct);
+    print_ratios("through the proxy", &proxy);
+    println!();
     guests.print_table();
     let file = results_directory()?.join("xen.csv");
-    fs::write(&file, format!("{HEADER}\n{}", rows.csv("xenolith")))
+    fs::write(&file, format!("{HEADER}\n{}{}", direct.csv("xenolith"), proxy.csv("xenolith-by-proxy")))
         .with_context(|| format!("write {}", file.display()))?;
     eprintln!("rows: {}", file.display());
     Ok(())
@@ -129,18 +134,19 @@ fn median(boots: &[[u64; 2]], time: impl Fn([u64; 2]) -> u64) -> f64 {
 }
 
 /// Every row as a multiple of a copy of as many bytes in the guest; what copies nothing, of a copy of 8 bytes.
-fn print_ratios(rows: &Rows) {
+fn print_ratios(way: &str, rows: &Rows) {
     let keys = rows.keys();
     let mut ops: Vec<&str> = keys.iter().map(|(op, _)| op.as_str()).filter(|op| *op != "memcpy").collect();
     ops.dedup();
     let mut sizes: Vec<u64> = keys.iter().map(|(_, bytes)| *bytes).filter(|bytes| *bytes > 0).collect();
     sizes.sort_unstable();
     sizes.dedup();
-    println!("\nTwo guests through the proxy: time of an operation, as a multiple of memcpy in the guest.\n");
+    println!("\nTwo guests {way}: time of an operation, as a multiple of memcpy in the guest.\n");
     let mut table = Table::new(std::iter::once("size").chain(ops.iter().copied()));
     for size in sizes {
         let cells = ops.iter().map(|op| {
-            let cost = rows.cost(&((*op).into(), if *op == "barrier" && size == 8 { 0 } else { size }));
+            let without_size = matches!(*op, "barrier" | "lock") && size == 8;
+            let cost = rows.cost(&((*op).into(), if without_size { 0 } else { size }));
             let yardstick = memcpy(rows, &("memcpy".into(), size));
             cost.zip(yardstick).map_or("-".into(), |(cost, memcpy)| ratio(cost.median, memcpy))
         });
