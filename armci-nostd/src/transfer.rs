@@ -158,39 +158,13 @@ impl Armci {
     /// As for [`transfer`](Self::transfer).
     #[inline]
     pub unsafe fn transfer_row(&self, operation: Operation, rank: usize, row: Row) -> Result<Pending, Error> {
-        // What most operations are: one row that is reached directly.
-        if let Ok(to) = u32::try_from(rank)
-            && let Some(visit) = self.visit(to)
-            && let Some(target) = visit.reach(Space::Public, row.remote, row.len)
-        {
-            // SAFETY: the local side by the caller, the remote one as long as the visit lasts.
-            unsafe {
-                match operation {
-                    Operation::Put => {
-                        memory::put(row.local, target.as_ptr(), row.len);
-                        visit.count(|tally| &tally.put, row.len);
-                        return Ok(Pending::default());
-                    }
-                    Operation::Get => {
-                        memory::put(target.as_ptr(), row.local, row.len);
-                        visit.count(|tally| &tally.get, row.len);
-                        return Ok(Pending::default());
-                    }
-                    Operation::Accumulate { kind, scale }
-                        if row.len <= LOCKED_BYTES && row.len.is_multiple_of(kind.size()) =>
-                    {
-                        if let Some(_held) = visit.lock() {
-                            memory::accumulate(kind, &scale, row.local, target.as_ptr(), row.len);
-                            visit.count(|tally| &tally.accumulate, row.len);
-                            return Ok(Pending::default());
-                        }
-                    }
-                    Operation::Accumulate { .. } => {}
-                }
+        // SAFETY: by the caller.
+        unsafe {
+            match self.directly_done(operation, rank, row) {
+                true => Ok(Pending::default()),
+                false => self.transfer(operation, rank, iter::once(row)),
             }
         }
-        // SAFETY: by the caller.
-        unsafe { self.transfer(operation, rank, iter::once(row)) }
     }
 
     /// The same for one row, and waits until it is complete locally.
@@ -203,8 +177,45 @@ impl Armci {
     #[inline]
     pub unsafe fn move_row(&self, operation: Operation, rank: usize, row: Row) -> Result<(), Error> {
         // SAFETY: by the caller.
-        let pending = unsafe { self.transfer_row(operation, rank, row)? };
-        if pending.is_complete() { Ok(()) } else { self.wait(pending) }
+        unsafe {
+            match self.directly_done(operation, rank, row) {
+                true => Ok(()),
+                false => self.wait(self.transfer(operation, rank, iter::once(row))?),
+            }
+        }
+    }
+
+    /// Does what most operations are: one row that is reached directly. False if it is not one, with nothing done.
+    ///
+    /// # Safety
+    /// As for [`transfer`](Self::transfer).
+    #[inline]
+    unsafe fn directly_done(&self, operation: Operation, rank: usize, row: Row) -> bool {
+        let Ok(rank) = u32::try_from(rank) else { return false };
+        let Some(visit) = self.visit(rank) else { return false };
+        let Some(target) = visit.reach(Space::Public, row.remote, row.len) else { return false };
+        // SAFETY: the local side by the caller, the remote one as long as the visit lasts.
+        unsafe {
+            match operation {
+                Operation::Put => {
+                    memory::put(row.local, target.as_ptr(), row.len);
+                    visit.count(|tally| &tally.put, row.len);
+                }
+                Operation::Get => {
+                    memory::put(target.as_ptr(), row.local, row.len);
+                    visit.count(|tally| &tally.get, row.len);
+                }
+                Operation::Accumulate { kind, scale } => {
+                    if row.len > LOCKED_BYTES || !row.len.is_multiple_of(kind.size()) {
+                        return false;
+                    }
+                    let Some(_held) = visit.lock() else { return false };
+                    memory::accumulate(kind, &scale, row.local, target.as_ptr(), row.len);
+                    visit.count(|tally| &tally.accumulate, row.len);
+                }
+            }
+        }
+        true
     }
 
     /// `ARMCI_Rmw` and more: changes one word of `rank` and returns what was there.
