@@ -25,6 +25,10 @@ const MUSL: [(&str, &str); 3] = [
 /// The dynamic linker, by which a system whose own C library is musl is known.
 const MUSL_SYSTEM: &str = "/lib/ld-musl-x86_64.so.1";
 
+/// The folder among ARMCI's headers with `mpi.h`, and the macro by which `armci.h` includes it: as armcicc's `-mpi` does.
+const MPI_HEADERS: &str = "mpi";
+const MPI_MACRO: &str = "MSG_COMMS_MPI";
+
 /// For every source. Frame pointers make backtraces; nothing unwinds.
 const COMPILER_OPTIONS: &[&str] = &[
     "-c",
@@ -61,6 +65,8 @@ pub struct CProgram {
     pub sources: Vec<PathBuf>,
     /// Folders for `#include`.
     pub include_dirs: Vec<PathBuf>,
+    /// Whether `mpi.h` is found: the one that comes with ARMCI.
+    pub mpi: bool,
     /// Macros, as `NAME` or `NAME=VALUE`.
     pub defines: Vec<String>,
     /// The level of optimization, as after gcc's `-O`.
@@ -128,7 +134,7 @@ impl CProgram {
         fs::create_dir_all(&dir).map_err(|error| CError::File { path: dir.clone(), error })?;
 
         // The program first: its mistakes are quick to find.
-        let include_dirs: Vec<PathBuf> = self.include_dirs.iter().cloned().chain(project.armci_headers()).collect();
+        let include_dirs = self.all_include_dirs(project.armci_headers());
         let mut objects = vec![tools.name_object(&name, &dir)?];
         for (index, source) in sources.iter().enumerate() {
             objects.push(if is_object(source) {
@@ -148,6 +154,11 @@ impl CProgram {
         }
         tools.make_halts_trap(&name, &path)?;
         Ok(Executable { name, path })
+    }
+
+    fn all_include_dirs(&self, armci: Option<PathBuf>) -> Vec<PathBuf> {
+        let mpi = armci.as_ref().filter(|_| self.mpi).map(|armci| armci.join(MPI_HEADERS));
+        self.include_dirs.iter().cloned().chain(armci).chain(mpi).collect()
     }
 
     fn name(&self) -> Result<String, CError> {
@@ -234,6 +245,9 @@ impl Tools {
         for dir in [&self.musl_headers, &self.compiler_headers] {
             command.arg("-isystem").arg(dir);
         }
+        if program.mpi {
+            command.arg("-D").arg(MPI_MACRO);
+        }
         for define in &program.defines {
             command.arg("-D").arg(define);
         }
@@ -304,6 +318,15 @@ mod tests {
             assert!(matches!(name(Some(bad), "x.c"), Err(CError::BadName(_))), "{bad}");
         }
         assert!(matches!(CProgram::default().name(), Err(CError::NoSource)));
+    }
+
+    #[test]
+    fn headers_of_armci_come_last_and_mpi_only_if_asked_for() {
+        let dirs = |mpi| CProgram { mpi, include_dirs: vec!["own".into()], ..CProgram::default() };
+        let armci = || Some(PathBuf::from("armci"));
+        assert_eq!(dirs(false).all_include_dirs(armci()), ["own", "armci"].map(PathBuf::from));
+        assert_eq!(dirs(true).all_include_dirs(armci()), ["own", "armci", "armci/mpi"].map(PathBuf::from));
+        assert_eq!(dirs(true).all_include_dirs(None), [PathBuf::from("own")]);
     }
 
     #[test]

@@ -75,6 +75,9 @@ struct BuildCArgs {
     /// A folder for #include; may be given several times
     #[arg(short = 'I', value_name = "DIR")]
     include_dirs: Vec<PathBuf>,
+    /// Find the mpi.h that comes with ARMCI, which has what ARMCI programs use of MPI, as armcicc -mpi does
+    #[arg(long)]
+    mpi: bool,
     /// A macro to define; may be given several times
     #[arg(short = 'D', value_name = "NAME[=VALUE]")]
     defines: Vec<String>,
@@ -169,6 +172,7 @@ fn build_c_image(args: BuildCArgs) -> Result<()> {
         name: args.name,
         sources: args.sources,
         include_dirs: args.include_dirs,
+        mpi: args.mpi,
         defines: args.defines,
         optimization: args.optimization,
         compiler_args: args.compiler_args,

@@ -32,6 +32,7 @@ fn program(name: &str, folder: &Path, source: &str) -> CProgram {
         name: Some(name.into()),
         sources: vec![folder.join("program.c")],
         include_dirs: vec![folder.join("headers")],
+        mpi: false,
         defines: vec!["NUMBER=4".into()],
         optimization: "2".into(),
         compiler_args: vec!["-Werror".into()],
@@ -72,6 +73,21 @@ fn a_c_program_becomes_an_image() {
     let symbols = Symbols::open(&built.elf).expect("it has symbols");
     let entry = symbols.explain(u64::from(built.info.entry), Meaning::Instruction);
     assert!(entry.to_string().contains("xenolith_entry"), "{entry}");
+}
+
+#[test]
+fn a_c_program_finds_armci_and_mpi_if_asked_for() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let source = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/c/mpi.c")).expect("it is there");
+    let mut program = program("test-armci", folder.path(), &source);
+    program.mpi = true;
+    let Some(built) = built(&program, folder.path()) else { return };
+    let image = fs::read(built.expect("the program builds").img).expect("the image is there");
+    image::verify(&image).expect("and good");
+
+    program.mpi = false;
+    let error = build_c(&program, &options(folder.path())).expect_err("nobody has asked for mpi.h");
+    assert!(matches!(error, BuildError::C(CError::Compile(_))), "{error}");
 }
 
 #[test]

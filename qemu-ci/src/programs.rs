@@ -137,17 +137,21 @@ fn build_images(workspace: &Workspace, applications: &[String]) -> Result<Vec<Pa
     Ok(images)
 }
 
-/// Images of the C programs for tests, one for each source.
+/// Images of the C programs for tests.
 fn build_c_images(workspace: &Workspace) -> Result<Vec<PathBuf>> {
     let out = target_directory(workspace)?.join("images");
     let mut images = Vec::new();
-    for source in workspace.c_programs()? {
-        let name = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    for program in workspace.c_programs()? {
+        let name = &program.name;
         let mut command = Command::new(Workspace::cargo());
         command
             .args(["run", "--release", "--package", IMAGE_BUILDER, "--", "build-c", "--install-dir", IMAGES])
-            .args(["--cc-arg=-Wall", "--cc-arg=-Wextra", "--cc-arg=-Werror", "--out"])
-            .args([&out, &source]);
+            .args(["--cc-arg=-Wall", "--cc-arg=-Wextra", "--cc-arg=-Werror", "--name", name, "--out"])
+            .arg(&out);
+        if program.uses_mpi(workspace)? {
+            command.arg("--mpi");
+        }
+        command.args(&program.sources);
         run_quietly(workspace, &format!("Building the C program {name}"), &mut command)?;
         images.extend(["img", "cfg"].map(|extension| out.join(format!("{name}.{extension}"))));
     }

@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -12,6 +13,32 @@ use rustix::fs::FlockOperation;
 #[derive(Debug, Clone)]
 pub struct Workspace {
     root: PathBuf,
+}
+
+/// A C program that the tests run.
+#[derive(Debug, Clone)]
+pub struct CProgram {
+    /// Its image's name: `c_` and its own, since applications in Rust have names like theirs.
+    pub name: String,
+    /// Paths from the root, which messages of the program show.
+    pub sources: Vec<PathBuf>,
+}
+
+fn is_c(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "c")
+}
+
+impl CProgram {
+    /// Whether it is one for `mpi.h`.
+    pub fn uses_mpi(&self, workspace: &Workspace) -> Result<bool> {
+        for path in &self.sources {
+            let source = fs::read_to_string(workspace.root.join(path));
+            if source.with_context(|| format!("cannot read {}", path.display()))?.contains("#include <mpi.h>") {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
 }
 
 impl Workspace {
@@ -37,19 +64,32 @@ impl Workspace {
         self.root.join("tests/xen")
     }
 
-    /// The C programs that the tests run, each of one source: paths from the root, which their messages show.
-    pub fn c_programs(&self) -> Result<Vec<PathBuf>> {
+    /// The C programs that the tests run: in `tests/c` each source, and each folder as one.
+    pub fn c_programs(&self) -> Result<Vec<CProgram>> {
         let dir = Path::new("tests/c");
-        let entries = fs::read_dir(self.root.join(dir)).with_context(|| format!("cannot list {}", dir.display()))?;
-        let mut sources = Vec::new();
-        for entry in entries {
-            let path = dir.join(entry.with_context(|| format!("cannot list {}", dir.display()))?.file_name());
-            if path.extension().is_some_and(|extension| extension == "c") {
-                sources.push(path);
+        let mut programs = Vec::new();
+        for path in self.list(dir)? {
+            let name = path.file_stem().unwrap_or_default().display();
+            let name = format!("c_{name}");
+            if self.root.join(&path).is_dir() {
+                let sources = self.list(&path)?.into_iter().filter(|path| is_c(path)).collect();
+                programs.push(CProgram { name, sources });
+            } else if is_c(&path) {
+                programs.push(CProgram { name, sources: vec![path] });
             }
         }
-        sources.sort();
-        Ok(sources)
+        Ok(programs)
+    }
+
+    /// What is in a folder, sorted; paths from the root.
+    fn list(&self, dir: &Path) -> Result<Vec<PathBuf>> {
+        let list = || {
+            let entries = fs::read_dir(self.root.join(dir))?;
+            entries.map(|entry| Ok(dir.join(entry?.file_name()))).collect::<io::Result<Vec<PathBuf>>>()
+        };
+        let mut paths = list().with_context(|| format!("cannot list {}", dir.display()))?;
+        paths.sort();
+        Ok(paths)
     }
 
     /// Where qemu-ci keeps its images, its logs and what it has learned about this machine.

@@ -1,16 +1,16 @@
 #!/bin/bash
 # xenolith: timeout=400
-# C programs: their library's functions, arguments, files, exit status, and what goes wrong.
+# C programs without ARMCI: their library's functions, arguments, files, exit status, and what goes wrong.
 . ./expect.bash
 
-run pgas run -n 2 c_hello.img
+run pgas run -n 2 c_smallest.img
 expect_status 0
 for rank in 0 1; do
     expect "[$rank] hello from $rank of 2"
 done
-size=$(stat -c %s "$XENOLITH_IMAGES/c_hello.img")
-echo "c_hello.img has $size bytes"
-[ "$size" -le $((512 * 1024)) ] || fail "c_hello.img is larger than 512 KiB"
+size=$(stat -c %s "$XENOLITH_IMAGES/c_smallest.img")
+echo "c_smallest.img has $size bytes"
+[ "$size" -le $((512 * 1024)) ] || fail "c_smallest.img is larger than 512 KiB"
 
 printf 'first line\nand then, at the end, the\nlast\n' >/tmp/ramdisk
 run pgas run -n 2 --file /tmp/ramdisk c_library.img -- check two "three words"

@@ -6,7 +6,8 @@
 //!
 //! The functions proper have ARMCI's profiling names, `PARMCI_x`; each `ARMCI_x` is a weak alias, so that a tool can take its place.
 //!
-//! With the feature `hosted` the first call attaches the process to its job. Elsewhere the kernel hands the rank over by [`install`].
+//! The first call that needs the rank attaches it to its job: with the feature `hosted` as a Linux process, elsewhere by the [`Host`]
+//! that the kernel exports as `xenolith_armci_host`. The kernel refers to none of this, so that programs without ARMCI are linked without it.
 //!
 //! # Safety
 //! As in C: every pointer must be null or valid for what the headers say is done with it, strings end with a zero, and calls come from one
@@ -36,24 +37,17 @@ mod transfer;
 
 pub use {group::*, handle::*, memory::*, message::*, mutex::*, order::*, reduce::*, start::*, transfer::*};
 
-/// What the C functions need besides ARMCI.
+/// What the C functions need of the system they are on.
 #[derive(Clone, Copy, Debug)]
 pub struct Host {
+    /// This rank of its job, attached if it is not yet; ends the rank if it can not be.
+    pub rank: fn() -> &'static Armci,
     /// Shows the user a line about an error.
     pub say: fn(&str),
     /// Ends this rank with an exit status.
     pub end: fn(u8) -> !,
     /// Seconds since some time in the past.
     pub seconds: fn() -> f64,
-}
-
-/// Gives the C functions their rank. Only the first call counts.
-pub fn install(armci: &'static Armci, host: Host) {
-    let runtime = Box::into_raw(Box::new(Runtime::new(armci, host)));
-    if RUNTIME.compare_exchange(null_mut(), runtime, Ordering::AcqRel, Ordering::Acquire).is_err() {
-        // SAFETY: just made, and nobody else has it.
-        drop(unsafe { Box::from_raw(runtime) });
-    }
 }
 
 /// Null, or a [`Runtime`] that lives for ever.
@@ -72,7 +66,8 @@ struct Runtime {
 }
 
 impl Runtime {
-    fn new(armci: &'static Armci, host: Host) -> Self {
+    fn new(host: Host) -> Self {
+        let armci = (host.rank)();
         Self {
             armci,
             host,
@@ -87,7 +82,7 @@ impl Runtime {
 
     /// The runtime, if this process is a rank.
     fn get() -> Option<&'static Self> {
-        // SAFETY: null, or from `install`, which never frees what it has stored. One thread at a time calls, as the module says.
+        // SAFETY: null, or from `attach`, which never frees what it has stored. One thread at a time calls, as the module says.
         unsafe { RUNTIME.load(Ordering::Acquire).as_ref() }
     }
 
@@ -95,8 +90,14 @@ impl Runtime {
     fn attached() -> &'static Self {
         match Self::get() {
             Some(runtime) => runtime,
-            None => start::attach(),
+            None => Self::attach(),
         }
+    }
+
+    fn attach() -> &'static Self {
+        let runtime = Box::leak(Box::new(Self::new(start::HOST)));
+        RUNTIME.store(runtime, Ordering::Release);
+        runtime
     }
 
     /// The runtime, between `ARMCI_Init` and `ARMCI_Finalize`.

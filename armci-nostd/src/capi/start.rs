@@ -3,7 +3,12 @@
 use core::cell::Cell;
 use core::ffi::{c_char, c_int, c_ulong, c_void};
 
-use super::{Refusal, Runtime, code, or_die, text, weak_aliases};
+#[cfg(feature = "hosted")]
+use std::{prelude::v1::*, sync::OnceLock, time::Instant};
+
+use super::{Host, Refusal, Runtime, code, or_die, text, weak_aliases};
+#[cfg(feature = "hosted")]
+use crate::armci::Armci;
 
 /// Whether ARMCI is in use.
 #[derive(Default)]
@@ -15,35 +20,43 @@ impl Started {
     }
 }
 
-/// Attaches this process to its job.
+/// Linux.
 #[cfg(feature = "hosted")]
-pub(super) fn attach() -> &'static Runtime {
-    use super::{Host, install};
-    use std::prelude::v1::*;
-    use std::sync::OnceLock;
-    use std::time::Instant;
-
-    fn seconds() -> f64 {
+pub(super) static HOST: Host = Host {
+    rank: attach,
+    say: |line| std::eprintln!("{line}"),
+    end: |status| std::process::exit(status.into()),
+    seconds: || {
         static START: OnceLock<Instant> = OnceLock::new();
         START.get_or_init(Instant::now).elapsed().as_secs_f64()
-    }
+    },
+};
+
+#[cfg(all(not(feature = "hosted"), not(test)))]
+unsafe extern "Rust" {
+    /// The kernel.
+    #[link_name = "xenolith_armci_host"]
+    pub(super) safe static HOST: Host;
+}
+
+/// No system at all, for tests of other things.
+#[cfg(all(not(feature = "hosted"), test))]
+pub(super) static HOST: Host = Host { rank: || unreachable!(), say: |_| (), end: |_| unreachable!(), seconds: || 0.0 };
+
+/// Attaches this process to its job.
+#[cfg(feature = "hosted")]
+fn attach() -> &'static Armci {
     match crate::hosted::attach() {
         Ok(armci) => {
             if armci.port().is_some() {
                 show_lines_at_once();
             }
-            let host =
-                Host { say: |line| std::eprintln!("{line}"), end: |status| std::process::exit(status.into()), seconds };
-            install(Box::leak(Box::new(armci)), host);
+            Box::leak(Box::new(armci))
         }
         Err(error) => {
             std::eprintln!("ARMCI: {error}");
-            std::process::exit(1);
+            std::process::exit(1)
         }
-    }
-    match Runtime::get() {
-        Some(runtime) => runtime,
-        None => unreachable!("it has just been installed"),
     }
 }
 
@@ -60,12 +73,6 @@ fn show_lines_at_once() {
     }
     // SAFETY: as the C library declares them; it locks the stream while it changes it.
     unsafe { setvbuf(stdout, core::ptr::null_mut(), LINES, 0) };
-}
-
-/// The kernel has not done what it must.
-#[cfg(not(feature = "hosted"))]
-pub(super) fn attach() -> &'static Runtime {
-    panic!("the kernel has not installed the rank for C");
 }
 
 fn initialise() -> c_int {

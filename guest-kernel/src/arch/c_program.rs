@@ -19,6 +19,8 @@ unsafe extern "C" {
     fn main(count: c_int, arguments: *const *const c_char, environment: *const *const c_char) -> c_int;
     /// Of the C library: sets it up, runs constructors, then the program, then exits.
     fn __libc_start_main(main: Main, count: c_int, arguments: *const u64, ...) -> c_int;
+    /// Of the C library: runs destructors, writes what was printed, and ends the program.
+    safe fn exit(status: c_int) -> !;
     /// The program's name, a text; from image-builder.
     safe static xenolith_program_name: c_char;
     // Thread-local variables: see c.ld.
@@ -49,6 +51,11 @@ pub(crate) fn run(words: &'static [u64]) -> ! {
     // is the main stack.
     unsafe { __libc_start_main(main, *count as c_int, arguments.as_ptr()) };
     unreachable!("the C library came back")
+}
+
+/// Ends the program as itself would: what it has printed is not lost.
+pub(crate) fn end(status: u8) -> ! {
+    exit(status.into())
 }
 
 /// Memory that the program has by the page.

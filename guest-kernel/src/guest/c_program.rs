@@ -6,15 +6,33 @@ use alloc::format;
 use alloc::string::String;
 use core::ffi::CStr;
 
+use armci_nostd::capi::Host;
 use xen_hypercall::PAGE_SIZE;
 
-use super::{clock, fatal, rank};
-use crate::Exit;
+use super::{clock, console, fatal, rank};
 use crate::arch::{c_program, cpu, system_call};
 use crate::logic::linux::{ProgramHeader, auxiliary, beginning};
+use crate::{Exit, println};
+
+/// What ARMCI's C functions find here. The first of them that is called attaches the rank; the domain's end leaves the job.
+#[allow(unsafe_code, reason = "found by its name: only programs with ARMCI are linked with it")]
+// SAFETY: nothing else has this name.
+#[unsafe(no_mangle)]
+#[allow(non_upper_case_globals, reason = "a symbol's name")]
+static xenolith_armci_host: Host = Host {
+    rank: rank::armci,
+    say: |line| {
+        console::begin_line();
+        println!("{line}");
+    },
+    end: c_program::end,
+    seconds: || clock::now().as_secs_f64(),
+};
 
 /// Runs the C program that image-builder has linked into this image: its `main` gets the application's
 /// [arguments](crate::args) behind the program's name, and in the environment `XENOLITH_RANK` and `XENOLITH_SIZE`.
+///
+/// ARMCI's C functions are there too; a program that calls none of them runs alone.
 ///
 /// The program ends by returning from `main` or by C's `exit`, both of which end the domain.
 pub fn run_c_program() -> Exit {

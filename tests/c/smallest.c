@@ -1,4 +1,4 @@
-/* The smallest C program: says which rank of how many it is. */
+/* The smallest C program in an image, without ARMCI: says which rank of how many it is. */
 
 #include <stdio.h>
 #include <stdlib.h>

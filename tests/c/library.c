@@ -1,10 +1,10 @@
 /*
  * What a C program may expect of its library, and of the kernel behind it.
  *
- * c_library                 everything that can be checked; the status is the number of failed checks
- * c_library ticks N         counts to N, a line a second, and keeps what a thread has of its own
- * c_library exit N          ends with this status
- * c_library abort | assert | null | rodata | text | overflow | doublefree | divide
+ * library                   everything that can be checked; the status is the number of failed checks
+ * library ticks N           counts to N, a line a second, and keeps what a thread has of its own
+ * library exit N            ends with this status
+ * library abort | assert | null | rodata | text | overflow | doublefree | divide
  *                           goes wrong in this way
  */
 
