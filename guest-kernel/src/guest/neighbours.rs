@@ -185,6 +185,8 @@ pub fn heap_used() -> usize {
 }
 
 fn take_all_away() {
+    // ARMCI's too, which finds the gate closed from then on. Nobody is inside: suspensions wait for that.
+    rank::leave_neighbours();
     GENERATION.store(GENERATION.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     for mapping in MAPPED.with(core::mem::take) {
         // Xen refuses only what is not mapped, and then nothing is left to be done; the addresses are not used again.
