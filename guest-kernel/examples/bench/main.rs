@@ -7,7 +7,7 @@
 //!
 //! Rows: `memcpy` (between two pieces of rank 0's own window, the yardstick), `put`, `get`, `acc` (accumulate of f64), `nbput`
 //! (non-blocking puts, [`BURST`] under way), `strided` (a put of 4 KiB in rows of 64 bytes, to rows at distances of 128),
-//! `fetch-add`, `fetch-add-busy` (each followed by a look at the clock, while the target computes), `lock` (and unlock, of a mutex on rank 1), and `barrier` (of all
+//! `fetch-add`, `fetch-add-busy` (while the target computes), `lock` (and unlock, of a mutex on rank 1), and `barrier` (of all
 //! ranks; `barrier-N` where there are N, not two). A batch of puts or accumulates ends with a fence, whose cost is shared by its
 //! operations. What was moved is checked after every row.
 
@@ -40,6 +40,8 @@ const ROW: usize = 8;
 const PITCH: usize = 16;
 /// How long the target of `fetch-add-busy` computes.
 const BUSY: Duration = Duration::from_millis(200);
+/// Most of its operations between two looks at the clock.
+const BUSY_BATCH: u64 = 1024;
 /// Bytes of a strided put.
 const STRIDED: usize = 4 << 10;
 
@@ -267,16 +269,20 @@ impl Pair<'_> {
 
     /// As many as can be done while the target computes, or one if it takes until the target does something else.
     fn fetch_add_while_busy(&mut self) -> Result<(), Failure> {
-        let (start, mut done) = (clock::now(), 0u32);
+        let (start, mut done, mut batch) = (clock::now(), 0u64, 1);
         let took = loop {
-            self.armci.fetch_add(self.counter.at(1, 0), 1)?;
-            done += 1;
+            // More and more between two looks at the clock, whose cost is to be nobody's.
+            for _ in 0..batch {
+                self.armci.fetch_add(self.counter.at(1, 0), 1)?;
+            }
+            done += batch;
+            batch = (2 * batch).min(BUSY_BATCH);
             let took = clock::now().saturating_sub(start);
             if took >= BUSY * 9 / 10 {
                 break took;
             }
         };
-        let each = took.as_nanos() as f64 / f64::from(done);
+        let each = took.as_nanos() as f64 / done as f64;
         print_row("fetch-add-busy", 8, Sample { median_ns: each, min_ns: each });
         Ok(())
     }
