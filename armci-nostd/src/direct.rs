@@ -141,9 +141,7 @@ impl Armci {
         };
         Some(Visit { armci: self, neighbour, pass })
     }
-}
 
-impl Armci {
     /// Maps what `rank` shares at `address` and nobody has used from here yet. False if there is no such thing.
     #[cold]
     pub(crate) fn map_on_demand(&self, rank: u32, address: u64) -> bool {

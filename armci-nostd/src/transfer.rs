@@ -149,7 +149,7 @@ impl Armci {
         Ok(true)
     }
 
-    /// The same for one row.
+    /// [`transfer`](Self::transfer) of one row.
     ///
     /// # Errors
     /// As for [`transfer`](Self::transfer).
@@ -167,7 +167,7 @@ impl Armci {
         }
     }
 
-    /// The same for one row, and waits until it is complete locally.
+    /// [`transfer`](Self::transfer) of one row, waited for.
     ///
     /// # Errors
     /// As for [`transfer`](Self::transfer).
@@ -363,7 +363,7 @@ impl Armci {
                 let piece = Row { local: inside, remote: row.remote + done as u64, len };
                 // SAFETY: the piece is in the bounce buffer, which is not used again before it is complete.
                 unsafe { self.start_row(space, operation, rank, piece, &mut pending)? };
-                // The next piece's elements must be aligned in the buffer as little as anywhere, but the buffer must be filled whole.
+                // In steps of the longest element, so that a row is cut between elements wherever the buffer ends.
                 bounced.bytes += len.next_multiple_of(16).min(BOUNCE - bounced.bytes);
                 done += len;
             }

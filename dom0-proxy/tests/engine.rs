@@ -190,6 +190,37 @@ fn a_locked_target_makes_only_those_wait_who_need_its_lock() {
     bench.engine.stop();
 }
 
+/// Takes as long as the engine's patience: 10 s.
+#[test]
+fn gates_that_a_rank_does_not_leave_are_opened_again() {
+    let bench = Bench::new(2);
+    let [a, b] = &bench.ranks[..] else { unreachable!() };
+    let _inside = b.gate().enter(1).expect("the gates are open from the start");
+    assert_eq!(bench.engine.close_gates(), Err(GateError::Inside(1)));
+    assert!(a.gate().enter(1).is_some(), "nobody is kept out for a rank that does not leave");
+    a.run(put(1, PUBLIC, PUBLIC, 8));
+    bench.engine.stop();
+}
+
+/// Takes as long as the engine's patience: 20 s.
+#[test]
+fn a_lock_that_is_never_let_go_fails_the_job() {
+    let bench = Bench::new(2);
+    let [a, b] = &bench.ranks[..] else { unreachable!() };
+    let _held = TargetLock(&a.mailbox().lock.0).try_lock(1).unwrap();
+    b.submit(&[Request {
+        opcode: Opcode::ReadModifyWrite as u8,
+        kind: RmwKind::FetchAdd64 as u8,
+        ..put(0, PUBLIC, 0, 8)
+    }]);
+    let notice = bench.notices.recv_timeout(3 * PATIENCE).expect("the engine says something");
+    let Notice::Violation { rank: 1, cause } = notice else { panic!("{notice:?}") };
+    assert!(cause.contains("the memory of rank 0 was locked"), "{cause}");
+    wait_until("failure", || a.state() == JobState::Failed && b.state() == JobState::Failed);
+    assert!(a.gate().enter(1).is_none(), "the gates of a failed job are closed");
+    bench.engine.stop();
+}
+
 #[test]
 fn full_rings_are_served_in_order() {
     let bench = Bench::new(2);

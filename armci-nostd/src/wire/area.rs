@@ -157,7 +157,7 @@ pub const LETTER_BYTES: usize = 88;
 pub struct Letter {
     /// Whose turn it is: even the sender's, odd the receiver's.
     pub turn: AtomicU64,
-    /// Everything else: a [`Message`](crate::message::Envelope).
+    /// Everything else: sender, tag, length and data, see `message.rs`.
     pub envelope: UnsafeCell<[u64; 15]>,
 }
 

@@ -275,7 +275,7 @@ impl Worker {
     /// Keeps the ranks' memory until the job has heard of its failure.
     fn wait_for_stop(&self) {
         while !self.stopping.load(Ordering::Acquire) {
-            let patience = std::time::Duration::from_secs(1);
+            let patience = Duration::from_secs(1);
             if let Err(RecvTimeoutError::Disconnected) = self.incoming.recv_timeout(patience) {
                 return;
             }
