@@ -15,7 +15,8 @@ use crate::group::Group;
 
 /// A collective allocation of bytes: `ARMCI_Malloc`'s. Each member of a group holds a part.
 ///
-/// Dropping it leaves the memory allocated, since other ranks may still use it: see [`Armci::free_bytes`].
+/// Dropping it leaves the memory allocated, since other ranks may still use it: see
+/// [`Armci::free_bytes`].
 #[derive(Debug)]
 pub struct Segment {
     /// This rank's part. Dangling if it has no bytes.
@@ -51,21 +52,24 @@ impl Segment {
 }
 
 impl Armci {
-    /// `ARMCI_Malloc`, collective: zeroed memory for `len` elements on this rank, reachable by all. Ranks may
-    /// ask for different lengths, zero included.
+    /// `ARMCI_Malloc`, collective: zeroed memory for `len` elements on this rank, reachable by all.
+    /// Ranks may ask for different lengths, zero included.
     ///
     /// # Errors
-    /// If any rank has not enough memory, all get [`Error::OutOfMemory`] and nothing stays allocated.
+    /// If any rank has not enough memory, all get [`Error::OutOfMemory`] and nothing stays
+    /// allocated.
     pub fn malloc<T: Element>(&self, len: usize) -> Result<Global<T>, Error> {
         self.malloc_in(&self.world, len)
     }
 
-    /// `ARMCI_Malloc_group`, collective in `group`: the same, reachable by its members, who are meant by their ranks in the job.
+    /// `ARMCI_Malloc_group`, collective in `group`: the same, reachable by its members, who are
+    /// meant by their ranks in the job.
     pub fn malloc_in<T: Element>(&self, group: &Group, len: usize) -> Result<Global<T>, Error> {
         const { assert!(size_of::<T>() > 0, "elements must have a size") };
         let bytes = len.checked_mul(size_of::<T>());
         let segment = self.malloc_aligned(group, bytes.unwrap_or(usize::MAX), align_of::<T>())?;
-        let segment = segment.ok_or(Error::OutOfMemory { bytes: len.saturating_mul(size_of::<T>()) })?;
+        let segment =
+            segment.ok_or(Error::OutOfMemory { bytes: len.saturating_mul(size_of::<T>()) })?;
         Ok(Global { segment, rank: self.rank, element: PhantomData })
     }
 
@@ -88,18 +92,30 @@ impl Armci {
     }
 
     /// None if a member has not enough memory.
-    fn malloc_aligned(&self, group: &Group, bytes: usize, align: usize) -> Result<Option<Segment>, Error> {
-        // A cache line of its own, so that flags of different allocations do not share one; whole pages where they are shared.
+    fn malloc_aligned(
+        &self,
+        group: &Group,
+        bytes: usize,
+        align: usize,
+    ) -> Result<Option<Segment>, Error> {
+        // A cache line of its own, so that flags of different allocations do not share one; whole
+        // pages where they are shared.
         let page = self.port().and_then(|port| port.page());
-        let own = Layout::from_size_align(bytes, align.max(64).max(page.unwrap_or(1))).ok().and_then(|layout| {
-            // `pad_to_align` may not overflow: the largest layout of this alignment is a multiple of it.
-            let layout = layout.pad_to_align();
-            if layout.size() == 0 {
-                // Dangling, and aligned for any element.
-                return Some((NonNull::without_provenance(NonZero::new(layout.align())?), layout));
-            }
-            Some((self.alloc(layout)?, layout))
-        });
+        let own = Layout::from_size_align(bytes, align.max(64).max(page.unwrap_or(1)))
+            .ok()
+            .and_then(|layout| {
+                // `pad_to_align` may not overflow: the largest layout of this alignment is a
+                // multiple of it.
+                let layout = layout.pad_to_align();
+                if layout.size() == 0 {
+                    // Dangling, and aligned for any element.
+                    return Some((
+                        NonNull::without_provenance(NonZero::new(layout.align())?),
+                        layout,
+                    ));
+                }
+                Some((self.alloc(layout)?, layout))
+            });
         let share = |(local, layout): (NonNull<u8>, Layout)| {
             let port = self.port().filter(|_| page.is_some() && layout.size() != 0)?;
             port.share(local, layout.size())
@@ -108,7 +124,9 @@ impl Armci {
         let mut parts = vec![[0u64; 3]; group.size()];
         parts[group.rank()] = match own {
             Some((_, layout)) if layout.size() == 0 => [0, 0, 0],
-            Some((local, _)) => [local.addr().get() as u64, bytes as u64, token.map_or(0, |token| token + 1)],
+            Some((local, _)) => {
+                [local.addr().get() as u64, bytes as u64, token.map_or(0, |token| token + 1)]
+            }
             None => [0, u64::MAX, 0],
         };
         let gathered = group.gather(self, parts.as_mut_bytes());
@@ -122,8 +140,11 @@ impl Armci {
         if page.is_some() {
             self.offer_parts(group, &parts);
         }
-        let part =
-            |(member, &[address, len, _]): (usize, &[u64; 3])| Part { rank: group.world_rank(member), address, len };
+        let part = |(member, &[address, len, _]): (usize, &[u64; 3])| Part {
+            rank: group.world_rank(member),
+            address,
+            len,
+        };
         let parts = parts.iter().enumerate().map(part).collect();
         Ok(Some(Segment { local, layout, token, parts }))
     }
@@ -133,7 +154,9 @@ impl Armci {
         for (member, &[address, len, token]) in parts.iter().enumerate() {
             let rank = group.world_rank(member);
             let neighbour = self.neighbours.get(rank as usize).and_then(Option::as_ref);
-            if let (Some(neighbour), Some(token), true) = (neighbour, token.checked_sub(1), rank != self.rank) {
+            if let (Some(neighbour), Some(token), true) =
+                (neighbour, token.checked_sub(1), rank != self.rank)
+            {
                 neighbour.offer(address..address + len, token);
             }
         }
@@ -143,11 +166,15 @@ impl Armci {
     pub fn free_bytes(&self, group: &Group, segment: Segment) -> Result<(), Error> {
         group.barrier(self)?;
         if let Some(port) = self.port().filter(|port| port.page().is_some()) {
-            for part in segment.parts.iter().filter(|part| part.rank != self.rank && part.len != 0) {
+            for part in segment.parts.iter().filter(|part| part.rank != self.rank && part.len != 0)
+            {
                 let neighbour = self.neighbours.get(part.rank as usize).and_then(Option::as_ref);
                 if let Some(here) = neighbour.and_then(|neighbour| neighbour.remove(part.address)) {
-                    // SAFETY: mapped on demand with this rank and length; no region leads there any more.
-                    unsafe { port.unmap(part.rank as usize, here, whole_pages(port.page(), part.len)) };
+                    // SAFETY: mapped on demand with this rank and length; no region leads there any
+                    // more.
+                    unsafe {
+                        port.unmap(part.rank as usize, here, whole_pages(port.page(), part.len))
+                    };
                 }
             }
             group.barrier(self)?;
@@ -164,14 +191,16 @@ impl Armci {
             // Somebody could still write there: rather lose it.
             return;
         }
-        // SAFETY: allocated with this layout by `malloc_aligned`; all ranks have given up their pointers to it, which borrow
-        // their `Global`, and their operations are complete.
+        // SAFETY: allocated with this layout by `malloc_aligned`; all ranks have given up their
+        // pointers to it, which borrow their `Global`, and their operations are complete.
         unsafe { self.dealloc(local, layout) };
     }
 
-    /// `ARMCI_Malloc_local`: memory of this rank alone, to and from which the proxy moves data without a copy in between.
+    /// `ARMCI_Malloc_local`: memory of this rank alone, to and from which the proxy moves data
+    /// without a copy in between.
     pub fn malloc_local(&self, bytes: usize) -> Result<Local<'_>, Error> {
-        let layout = Layout::from_size_align(bytes.max(1), 64).map_err(|_| Error::OutOfMemory { bytes })?;
+        let layout =
+            Layout::from_size_align(bytes.max(1), 64).map_err(|_| Error::OutOfMemory { bytes })?;
         let memory = self.alloc(layout).ok_or(Error::OutOfMemory { bytes })?;
         Ok(Local { armci: self, memory, layout, bytes })
     }
@@ -193,9 +222,20 @@ pub struct Local<'a> {
 impl Local<'_> {
     /// The bytes as elements, at a multiple of 64; a rest that is not a whole one is left out.
     pub fn elements<T: Element>(&mut self) -> &mut [T] {
-        const { assert!(size_of::<T>() > 0 && align_of::<T>() <= 64, "elements must have a size and fit the alignment") };
-        // SAFETY: valid for that many elements, aligned, initialized; any bits are a `T`; exclusive by `&mut self`.
-        unsafe { core::slice::from_raw_parts_mut(self.memory.as_ptr().cast(), self.bytes / size_of::<T>()) }
+        const {
+            assert!(
+                size_of::<T>() > 0 && align_of::<T>() <= 64,
+                "elements must have a size and fit the alignment"
+            )
+        };
+        // SAFETY: valid for that many elements, aligned, initialized; any bits are a `T`; exclusive
+        // by `&mut self`.
+        unsafe {
+            core::slice::from_raw_parts_mut(
+                self.memory.as_ptr().cast(),
+                self.bytes / size_of::<T>(),
+            )
+        }
     }
 
     /// Gives the memory to the caller, who must give it back by [`Armci::free_local`].
@@ -217,7 +257,8 @@ impl Armci {
     /// `ARMCI_Free_local`.
     ///
     /// # Safety
-    /// `memory` must come from [`Local::into_raw`] of a `malloc_local` of `bytes` bytes, and not be used afterwards.
+    /// `memory` must come from [`Local::into_raw`] of a `malloc_local` of `bytes` bytes, and not be
+    /// used afterwards.
     pub unsafe fn free_local(&self, memory: NonNull<u8>, bytes: usize) {
         if let Ok(layout) = Layout::from_size_align(bytes.max(1), 64) {
             // SAFETY: by the caller; the layout of `malloc_local`.

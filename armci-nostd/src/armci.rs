@@ -46,7 +46,9 @@ pub enum Error {
     #[error("{0}")]
     Shape(&'static str),
     /// A rank could not allocate its part.
-    #[error("no room for a collective allocation: {bytes} bytes asked for by this rank; give ranks more memory")]
+    #[error(
+        "no room for a collective allocation: {bytes} bytes asked for by this rank; give ranks more memory"
+    )]
     OutOfMemory {
         /// What this rank asked for.
         bytes: usize,
@@ -96,11 +98,11 @@ pub enum Error {
 
 /// A rank of a job: what `ARMCI_Init` makes.
 ///
-/// It belongs to one thread. Collective calls (`malloc`, `free`, `barrier`, `broadcast`, `reduce`, `create_mutexes`, `finalize`) must
-/// be made by all ranks in the same order.
+/// It belongs to one thread. Collective calls (`malloc`, `free`, `barrier`, `broadcast`, `reduce`,
+/// `create_mutexes`, `finalize`) must be made by all ranks in the same order.
 ///
-/// Memory of ranks on the same host is reached directly, by copies and atomics; other memory, and all memory while the
-/// proxy has closed the [gate](crate::gate), by the proxy.
+/// Memory of ranks on the same host is reached directly, by copies and atomics; other memory, and
+/// all memory while the proxy has closed the [gate](crate::gate), by the proxy.
 pub struct Armci {
     pub(crate) rank: u32,
     pub(crate) size: u32,
@@ -155,7 +157,8 @@ impl Armci {
         let mailbox = Box::new(Mailbox::new());
         let mut armci = Self::new(0, 1, None, Some(mailbox));
         let own = Neighbour::new(armci.own_mailbox());
-        // Only places that the rank has allocated itself may be asked for; nothing is checked but that they are not null.
+        // Only places that the rank has allocated itself may be asked for; nothing is checked but
+        // that they are not null.
         let everything = 1..u64::MAX;
         own.add(everything.clone(), NonNull::without_provenance(core::num::NonZero::<usize>::MIN));
         armci.neighbours = vec![Some(own)];
@@ -166,7 +169,12 @@ impl Armci {
         armci
     }
 
-    fn new(rank: usize, size: usize, link: Option<Link>, own_mailbox: Option<Box<Mailbox>>) -> Self {
+    fn new(
+        rank: usize,
+        size: usize,
+        link: Option<Link>,
+        own_mailbox: Option<Box<Mailbox>>,
+    ) -> Self {
         assert!(rank < size, "rank {rank} in a job of {size}");
         Self {
             rank: rank as u32,
@@ -187,7 +195,8 @@ impl Armci {
         }
     }
 
-    /// Exchanges with all ranks what each must know of the others. Up to here everything goes through the proxy.
+    /// Exchanges with all ranks what each must know of the others. Up to here everything goes
+    /// through the proxy.
     fn get_to_know(&mut self) -> Result<(), Error> {
         let (rank, size) = (self.rank(), self.size());
         let header = &self.link()?.area().header;
@@ -196,7 +205,8 @@ impl Armci {
         let port = self.link()?.port();
         let public = port.public();
         let mut known = vec![[0u64; 5]; size];
-        known[rank] = [public.start, public.end, host.into(), port.identity(), port.processors() as u64];
+        known[rank] =
+            [public.start, public.end, host.into(), port.identity(), port.processors() as u64];
         self.world.gather(self, known.as_mut_bytes())?;
 
         let port = self.link()?.port();
@@ -206,7 +216,8 @@ impl Armci {
         let own = self.own_mailbox();
         let mut tokens = vec![0u64; size];
         if port.page().is_some() {
-            tokens[rank] = port.share(own.cast(), size_of::<Mailbox>()).map_or(0, |token| token + 1);
+            tokens[rank] =
+                port.share(own.cast(), size_of::<Mailbox>()).map_or(0, |token| token + 1);
             self.world.gather(self, tokens.as_mut_bytes())?;
         }
         let port = self.link()?.port();
@@ -215,10 +226,13 @@ impl Armci {
                 return Some(View { mailbox: own, public: NonNull::new(public.start as *mut u8) });
             }
             let by_token = || {
-                let mailbox = port.map(other, size_of::<Mailbox>(), tokens[other].checked_sub(1)?)?.cast();
+                let mailbox =
+                    port.map(other, size_of::<Mailbox>(), tokens[other].checked_sub(1)?)?.cast();
                 Some(View { mailbox, public: None })
             };
-            Some(other).filter(|_| same_host(other)).and_then(|_| port.view(other).or_else(by_token))
+            Some(other)
+                .filter(|_| same_host(other))
+                .and_then(|_| port.view(other).or_else(by_token))
         };
         let neighbours = (0..size)
             .map(|other| {
@@ -260,8 +274,8 @@ impl Armci {
         &self.world
     }
 
-    /// The host of a rank: the number of the first rank on it. Ranks of one host make a *domain* of ARMCI, within which memory is
-    /// reached directly.
+    /// The host of a rank: the number of the first rank on it. Ranks of one host make a *domain* of
+    /// ARMCI, within which memory is reached directly.
     ///
     /// # Errors
     /// [`Error::NoRank`].
@@ -269,23 +283,27 @@ impl Armci {
         self.check_rank(rank).map(|_| self.hosts[rank] as usize)
     }
 
-    /// Whether the memory of `rank` is mapped here, so that it is reached without the proxy while the gate is open.
+    /// Whether the memory of `rank` is mapped here, so that it is reached without the proxy while
+    /// the gate is open.
     pub fn reaches(&self, rank: usize) -> bool {
         self.neighbours.get(rank).is_some_and(Option::is_some)
     }
 
-    /// The way to the proxy, if there is one: for programs that speak the ring themselves, to try it.
+    /// The way to the proxy, if there is one: for programs that speak the ring themselves, to try
+    /// it.
     pub fn port(&self) -> Option<&dyn Port> {
         self.link.as_ref().map(Link::port)
     }
 
-    /// Whether this rank reaches the memory of its neighbours directly, as it does from the start. Without that everything goes through the
-    /// proxy, as if each rank were on a host of its own: to try and to measure that way.
+    /// Whether this rank reaches the memory of its neighbours directly, as it does from the start.
+    /// Without that everything goes through the proxy, as if each rank were on a host of its own:
+    /// to try and to measure that way.
     pub fn reach_directly(&self, directly: bool) {
         self.epoch.set(if directly { self.mapped_in } else { CLOSED });
     }
 
-    /// Leaves the job: waits until all ranks are here, so that none ends while others still need its memory.
+    /// Leaves the job: waits until all ranks are here, so that none ends while others still need
+    /// its memory.
     pub fn finalize(&self) -> Result<(), Error> {
         self.barrier()
     }
@@ -307,15 +325,19 @@ impl Armci {
     }
 
     fn fence_by_proxy(&self, rank: u32) -> Result<(), Error> {
-        let ticket = self.link()?.start(Request { opcode: Opcode::Fence as u8, rank, ..Request::default() })?;
+        let ticket = self.link()?.start(Request {
+            opcode: Opcode::Fence as u8,
+            rank,
+            ..Request::default()
+        })?;
         self.link()?.finish(ticket).map(drop)
     }
 
-    /// Non-blocking operations: `work` starts them on the [`Nonblocking`] that it is given, and all of them are complete
-    /// locally when this returns.
+    /// Non-blocking operations: `work` starts them on the [`Nonblocking`] that it is given, and all
+    /// of them are complete locally when this returns.
     ///
-    /// Buffers are borrowed for the whole scope, so that the compiler knows that nobody reads or frees them
-    /// while the proxy is at work.
+    /// Buffers are borrowed for the whole scope, so that the compiler knows that nobody reads or
+    /// frees them while the proxy is at work.
     ///
     /// ```
     /// # let armci = armci_nostd::Armci::alone();
@@ -348,7 +370,8 @@ impl Armci {
     }
 
     /// # Safety
-    /// `memory` must come from `alloc` with this layout, or be dangling with a size of zero, and not be used afterwards.
+    /// `memory` must come from `alloc` with this layout, or be dangling with a size of zero, and
+    /// not be used afterwards.
     pub(crate) unsafe fn dealloc(&self, memory: NonNull<u8>, layout: Layout) {
         if layout.size() == 0 {
             return;
@@ -362,7 +385,8 @@ impl Armci {
         }
     }
 
-    /// The way to the proxy. Without one whatever needs it can not be done: all that this rank may touch is reached directly.
+    /// The way to the proxy. Without one whatever needs it can not be done: all that this rank may
+    /// touch is reached directly.
     pub(crate) fn link(&self) -> Result<&Link, Error> {
         self.link.as_ref().ok_or(Error::NobodyElse)
     }

@@ -1,6 +1,7 @@
 //! Memory of ranks on the same host, which a rank reaches by itself: no ring, no proxy.
 //!
-//! A [`Visit`] is a rank's time inside the [gate](crate::gate): all that it reaches, it reaches through one.
+//! A [`Visit`] is a rank's time inside the [gate](crate::gate): all that it reaches, it reaches
+//! through one.
 
 use core::cell::{Cell, RefCell};
 use core::ops::Range;
@@ -55,7 +56,12 @@ pub(crate) enum Space {
 impl Neighbour {
     /// A rank whose mailbox is mapped here, which must stay so as [`Port`](crate::Port) says.
     pub fn new(mailbox: NonNull<Mailbox>) -> Self {
-        Self { mailbox, regions: RefCell::default(), last: Cell::new(0), offers: RefCell::default() }
+        Self {
+            mailbox,
+            regions: RefCell::default(),
+            last: Cell::new(0),
+            offers: RefCell::default(),
+        }
     }
 
     /// The rank's addresses `there` are mapped at `here`.
@@ -95,7 +101,8 @@ impl Neighbour {
             let offset = address.wrapping_sub(region.there.start);
             let room = region.there.end - region.there.start;
             // SAFETY: within the region, which is mapped whole.
-            (offset <= room && len as u64 <= room - offset).then(|| unsafe { region.here.add(offset as usize) })
+            (offset <= room && len as u64 <= room - offset)
+                .then(|| unsafe { region.here.add(offset as usize) })
         };
         if let Some(found) = regions.get(self.last.get()).and_then(inside) {
             return Some(found);
@@ -107,7 +114,8 @@ impl Neighbour {
     }
 }
 
-/// A rank inside the gate, on a visit to a neighbour. It should be short: the proxy may be waiting for its end.
+/// A rank inside the gate, on a visit to a neighbour. It should be short: the proxy may be waiting
+/// for its end.
 #[derive(Debug)]
 pub(crate) struct Visit<'a> {
     armci: &'a Armci,
@@ -129,24 +137,29 @@ impl Drop for Visit<'_> {
 }
 
 impl Armci {
-    /// Goes to the memory of `rank`, if that can be reached now: it is a neighbour, the gate is open, and nothing that the proxy
-    /// was asked before is still to be done.
+    /// Goes to the memory of `rank`, if that can be reached now: it is a neighbour, the gate is
+    /// open, and nothing that the proxy was asked before is still to be done.
     #[inline]
     pub(crate) fn visit(&self, rank: u32) -> Option<Visit<'_>> {
         let neighbour = self.neighbours.get(rank as usize)?.as_ref()?;
         let pass = match &self.link {
             None => None,
-            Some(link) if self.epoch.get() != CLOSED && link.is_quiet() => Some(link.gate().enter(self.epoch.get())?),
+            Some(link) if self.epoch.get() != CLOSED && link.is_quiet() => {
+                Some(link.gate().enter(self.epoch.get())?)
+            }
             Some(_) => return None,
         };
         Some(Visit { armci: self, neighbour, pass })
     }
 
-    /// Maps what `rank` shares at `address` and nobody has used from here yet. False if there is no such thing.
+    /// Maps what `rank` shares at `address` and nobody has used from here yet. False if there is no
+    /// such thing.
     #[cold]
     pub(crate) fn map_on_demand(&self, rank: u32, address: u64) -> bool {
         let neighbour = self.neighbours.get(rank as usize).and_then(Option::as_ref);
-        let (Some(neighbour), Some(port), true) = (neighbour, self.port(), self.epoch.get() != CLOSED) else {
+        let (Some(neighbour), Some(port), true) =
+            (neighbour, self.port(), self.epoch.get() != CLOSED)
+        else {
             return false;
         };
         let Some(Offer { there, token }) = neighbour.accept(address) else { return false };
@@ -181,7 +194,8 @@ impl<'a> Visit<'a> {
         place.is_aligned().then(|| unsafe { AtomicU64::from_ptr(place.as_ptr()) })
     }
 
-    /// Waits for the neighbour's lock. `None` when the rank must leave first, because the proxy wants to close the gate.
+    /// Waits for the neighbour's lock. `None` when the rank must leave first, because the proxy
+    /// wants to close the gate.
     #[inline]
     pub fn lock(&self) -> Option<Held<'_>> {
         // SAFETY: mapped as long as the visit lasts; an atomic may be shared.
@@ -208,7 +222,8 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// Wakes the neighbour if it sleeps, after something that it may be waiting for. True if the proxy must do it.
+    /// Wakes the neighbour if it sleeps, after something that it may be waiting for. True if the
+    /// proxy must do it.
     #[inline]
     pub fn wake(&self, rank: u32) -> bool {
         let Some(link) = &self.armci.link else { return false };
@@ -242,7 +257,8 @@ impl<'a> Visit<'a> {
     }
 }
 
-/// A pause between two looks at something that nobody rings for; returns the number of the next look.
+/// A pause between two looks at something that nobody rings for; returns the number of the next
+/// look.
 pub(crate) fn look_again(port: &dyn Port, looks: u32) -> u32 {
     if port.pause(looks, Awaited::Rank) {
         return looks + 1;

@@ -7,7 +7,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 use crate::collective::ReduceOp;
 use crate::wire::{AccKind, RmwKind};
 
-/// A type whose values are plain bytes: any bits are a value, and it holds no pointers and no padding.
+/// A type whose values are plain bytes: any bits are a value, and it holds no pointers and no
+/// padding.
 pub trait Element: Copy + FromBytes + IntoBytes + Immutable + 'static {}
 
 impl<T: Copy + FromBytes + IntoBytes + Immutable + 'static> Element for T {}
@@ -32,7 +33,10 @@ impl<T: Add<Output = T>> Add for Complex<T> {
 impl<T: Copy + Mul<Output = T> + Add<Output = T> + core::ops::Sub<Output = T>> Mul for Complex<T> {
     type Output = Self;
     fn mul(self, other: Self) -> Self {
-        Self { re: self.re * other.re - self.im * other.im, im: self.re * other.im + self.im * other.re }
+        Self {
+            re: self.re * other.re - self.im * other.im,
+            im: self.re * other.im + self.im * other.re,
+        }
     }
 }
 

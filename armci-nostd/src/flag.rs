@@ -23,11 +23,12 @@ pub(crate) struct Notices {
 }
 
 impl Armci {
-    /// `ARMCI_Put_flag`: puts `source` to `target`, then writes `value` to `flag` on the same rank, where
-    /// [`wait_flag`](Self::wait_flag) waits for it. Who sees the flag sees the data.
+    /// `ARMCI_Put_flag`: puts `source` to `target`, then writes `value` to `flag` on the same rank,
+    /// where [`wait_flag`](Self::wait_flag) waits for it. Who sees the flag sees the data.
     ///
     /// # Errors
-    /// [`Error::Shape`] if `target` and `flag` are on different ranks, between which there is no order.
+    /// [`Error::Shape`] if `target` and `flag` are on different ranks, between which there is no
+    /// order.
     pub fn put_flag<T: Element>(
         &self,
         source: &[T],
@@ -58,14 +59,19 @@ impl Armci {
         self.wait(pending)
     }
 
-    fn check_flag<T: Element>(&self, target: GlobalPtr<'_, T>, flag: GlobalPtr<'_, u64>) -> Result<(), Error> {
+    fn check_flag<T: Element>(
+        &self,
+        target: GlobalPtr<'_, T>,
+        flag: GlobalPtr<'_, u64>,
+    ) -> Result<(), Error> {
         if target.rank != flag.rank {
             return Err(Error::Shape("data and flag of a put with a flag must be on one rank"));
         }
         flag.check(1)
     }
 
-    /// Writes a flag of 32 bits (C's `int`) after all earlier puts to that rank, and wakes it if it waits.
+    /// Writes a flag of 32 bits (C's `int`) after all earlier puts to that rank, and wakes it if it
+    /// waits.
     ///
     /// # Safety
     /// `remote` must be in memory that ranks allocated for each other.
@@ -74,24 +80,36 @@ impl Armci {
             return Err(Error::Shape("a flag must be aligned"));
         }
         let row = Row { local: (&raw const value).cast_mut().cast(), remote, len: 4 };
-        // SAFETY: the value lives until the put is complete; the remote place is good by the caller.
+        // SAFETY: the value lives until the put is complete; the remote place is good by the
+        // caller.
         unsafe { self.move_row(Operation::Put, rank, row)? };
         self.wake(self.check_rank(rank)?)
     }
 
-    /// Waits until the aligned word of 32 bits at `flag`, in this rank's own memory, is accepted by `ready`.
+    /// Waits until the aligned word of 32 bits at `flag`, in this rank's own memory, is accepted by
+    /// `ready`.
     ///
     /// # Safety
     /// `flag` must be valid and aligned as long as this waits.
-    pub unsafe fn wait_flag_32(&self, flag: *mut u32, ready: impl Fn(u32) -> bool) -> Result<(), Error> {
+    pub unsafe fn wait_flag_32(
+        &self,
+        flag: *mut u32,
+        ready: impl Fn(u32) -> bool,
+    ) -> Result<(), Error> {
         // SAFETY: by the caller; other ranks write it whole.
         let flag = unsafe { AtomicU32::from_ptr(flag) };
         self.wait_for_rank(|| ready(flag.load(Ordering::Acquire)))
     }
 
-    /// Waits until `ready` accepts element `index` of this rank's own part of `flags`, and returns it. Another rank must
-    /// write it by [`put_flag`](Self::put_flag) or [`set_flag`](Self::set_flag).
-    pub fn wait_flag(&self, flags: &Global<u64>, index: usize, ready: impl Fn(u64) -> bool) -> Result<u64, Error> {
+    /// Waits until `ready` accepts element `index` of this rank's own part of `flags`, and returns
+    /// it. Another rank must write it by [`put_flag`](Self::put_flag) or
+    /// [`set_flag`](Self::set_flag).
+    pub fn wait_flag(
+        &self,
+        flags: &Global<u64>,
+        index: usize,
+        ready: impl Fn(u64) -> bool,
+    ) -> Result<u64, Error> {
         let mut value = flags.load(index)?;
         if self.link.is_none() {
             // Nobody else can change it.
@@ -117,7 +135,8 @@ impl Armci {
         Ok(())
     }
 
-    /// `armci_notify`: tells `rank` that all earlier puts of this rank to it are there. Returns how many notifications that makes.
+    /// `armci_notify`: tells `rank` that all earlier puts of this rank to it are there. Returns how
+    /// many notifications that makes.
     ///
     /// # Errors
     /// [`Error::NoRank`].
@@ -131,10 +150,12 @@ impl Armci {
         Ok(count)
     }
 
-    /// `armci_notify_wait`: waits for the next notification from `rank`. Returns how many have come from it.
+    /// `armci_notify_wait`: waits for the next notification from `rank`. Returns how many have come
+    /// from it.
     ///
     /// # Errors
-    /// [`Error::NoRank`], [`Error::NobodyElse`] for a rank that is alone and has not notified itself.
+    /// [`Error::NoRank`], [`Error::NobodyElse`] for a rank that is alone and has not notified
+    /// itself.
     pub fn wait_notify(&self, rank: usize) -> Result<u64, Error> {
         self.check_rank(rank)?;
         let notices = self.notices.borrow();

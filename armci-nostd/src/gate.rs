@@ -1,9 +1,10 @@
 //! The gate between a rank and the memory of its neighbours.
 //!
-//! A rank passes it for every piece of work on memory that is not its own. The proxy can close it: then no rank is in
-//! its neighbours' memory, and none gets in, until it is opened again. So there is a moment at which the memory of all
-//! ranks stands still, a *recovery line*, although no operation has to ask the proxy. A rank that finds the gate
-//! closed asks the proxy instead, through the ring.
+//! A rank passes it for every piece of work on memory that is not its own. The proxy can close it:
+//! then no rank is in its neighbours' memory, and none gets in, until it is opened again. So there
+//! is a moment at which the memory of all ranks stands still, a *recovery line*, although no
+//! operation has to ask the proxy. A rank that finds the gate closed asks the proxy instead,
+//! through the ring.
 //!
 //! What it costs is one exchange on a word of the rank's own.
 
@@ -14,8 +15,8 @@ pub const CLOSED: u32 = 0;
 
 /// One rank's gate: two words that rank and proxy share.
 ///
-/// The rank says that it is inside, then looks whether the gate is open; the proxy closes the gate, then looks whether the
-/// rank is inside. One of the two sees the other.
+/// The rank says that it is inside, then looks whether the gate is open; the proxy closes the gate,
+/// then looks whether the rank is inside. One of the two sees the other.
 #[derive(Clone, Copy, Debug)]
 pub struct Gate<'a> {
     /// Written by the proxy: the epoch in which it is open, or [`CLOSED`].
@@ -29,7 +30,8 @@ pub struct Gate<'a> {
 pub struct Pass<'a>(&'a AtomicU32);
 
 impl<'a> Gate<'a> {
-    /// For the rank: goes in, if the gate is open in the epoch `known`, in which the rank's mappings were made.
+    /// For the rank: goes in, if the gate is open in the epoch `known`, in which the rank's
+    /// mappings were made.
     #[inline]
     pub fn enter(&self, known: u32) -> Option<Pass<'a>> {
         self.inside.swap(1, Ordering::SeqCst);
@@ -43,13 +45,14 @@ impl<'a> Gate<'a> {
         self.epoch.load(Ordering::Relaxed) != known
     }
 
-    /// For the proxy, or for a rank that loses its mappings: from now on nobody gets in. Who is inside may still be at work: see
-    /// [`is_empty`](Self::is_empty). Whether it was open.
+    /// For the proxy, or for a rank that loses its mappings: from now on nobody gets in. Who is
+    /// inside may still be at work: see [`is_empty`](Self::is_empty). Whether it was open.
     pub fn close(&self) -> bool {
         self.epoch.swap(CLOSED, Ordering::SeqCst) != CLOSED
     }
 
-    /// After [`close`](Self::close): whether the rank is out, so that all that it did is to be seen.
+    /// After [`close`](Self::close): whether the rank is out, so that all that it did is to be
+    /// seen.
     pub fn is_empty(&self) -> bool {
         in_one_order();
         self.inside.load(Ordering::SeqCst) == 0
@@ -74,7 +77,8 @@ mod models {
     use loom::cell::UnsafeCell;
     use loom::sync::Arc;
 
-    /// Whatever the order: when the proxy has found the gate closed and empty, the rank is not at work, and all its work is to be seen.
+    /// Whatever the order: when the proxy has found the gate closed and empty, the rank is not at
+    /// work, and all its work is to be seen.
     #[test]
     fn nobody_is_at_work_behind_a_closed_gate() {
         loom::model(|| {

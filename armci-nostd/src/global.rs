@@ -47,7 +47,8 @@ impl<T: Element> Global<T> {
         self.part_of(rank).address
     }
 
-    /// The part of a rank, if it has one: the group in which this was allocated may not have all ranks.
+    /// The part of a rank, if it has one: the group in which this was allocated may not have all
+    /// ranks.
     pub(crate) fn part(&self, rank: usize) -> Option<Part> {
         let parts = &self.segment.parts;
         // In most groups member n is rank n.
@@ -81,7 +82,8 @@ impl<T: Element> Global<T> {
     /// Copies elements of this rank's own part, from `start` on, into `destination`.
     pub fn read(&self, start: usize, destination: &mut [T]) -> Result<(), Error> {
         let source = self.own(start..start.saturating_add(destination.len()))?;
-        // SAFETY: in bounds by `own`. Another rank may be writing, which is why no reference is made to it; any bits are a `T`.
+        // SAFETY: in bounds by `own`. Another rank may be writing, which is why no reference is
+        // made to it; any bits are a `T`.
         unsafe { core::ptr::copy(source, destination.as_mut_ptr(), destination.len()) };
         Ok(())
     }
@@ -97,11 +99,12 @@ impl<T: Element> Global<T> {
     /// This rank's own part, in place.
     ///
     /// # Safety
-    /// As long as the slice lives no rank may touch the part in any other way: no put, accumulate or read-modify-write to it,
-    /// no other slice of it.
+    /// As long as the slice lives no rank may touch the part in any other way: no put, accumulate
+    /// or read-modify-write to it, no other slice of it.
     #[allow(clippy::mut_from_ref)]
     pub unsafe fn as_mut_slice(&self) -> &mut [T] {
-        // SAFETY: aligned and valid for the part's length by its allocation, exclusive by the caller.
+        // SAFETY: aligned and valid for the part's length by its allocation, exclusive by the
+        // caller.
         unsafe { core::slice::from_raw_parts_mut(self.segment.local.as_ptr().cast(), self.len()) }
     }
 
@@ -137,11 +140,12 @@ impl<T> Clone for GlobalPtr<'_, T> {
 impl<T> Copy for GlobalPtr<'_, T> {}
 
 impl Global<u64> {
-    /// Element `index` of this rank's own part, read atomically: who finds the value of a flag finds the data
-    /// that were put before it.
+    /// Element `index` of this rank's own part, read atomically: who finds the value of a flag
+    /// finds the data that were put before it.
     pub fn load(&self, index: usize) -> Result<u64, Error> {
         let word = self.own(index..index.saturating_add(1))?;
-        // SAFETY: in bounds and aligned; other ranks write it by operations that are atomic for words.
+        // SAFETY: in bounds and aligned; other ranks write it by operations that are atomic for
+        // words.
         Ok(unsafe { AtomicU64::from_ptr(word) }.load(Ordering::Acquire))
     }
 }

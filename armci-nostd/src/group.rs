@@ -14,7 +14,8 @@ use crate::direct::Space;
 use crate::message::{CREATE_GROUP, Sender};
 use crate::wire::{Mailbox, TeamArea};
 
-/// Some ranks of the job, in an order of their own: `ARMCI_Group`. A member's place in that order is its number in the group.
+/// Some ranks of the job, in an order of their own: `ARMCI_Group`. A member's place in that order
+/// is its number in the group.
 ///
 /// Collective calls must be made by all members in the same order.
 #[derive(Debug)]
@@ -51,8 +52,8 @@ impl Group {
         Self { members, rank, size, areas, barriers: Cell::new(0), chunks: Cell::new(0) }
     }
 
-    /// `ARMCI_Group_create`: makes a group of the ranks that `members` names, which all must call this with the same list. Other ranks need
-    /// not; those that do get `None`.
+    /// `ARMCI_Group_create`: makes a group of the ranks that `members` names, which all must call
+    /// this with the same list. Other ranks need not; those that do get `None`.
     ///
     /// # Errors
     /// [`Error::Group`] for an empty list or one that names a rank twice, [`Error::NoRank`].
@@ -75,14 +76,20 @@ impl Group {
             // SAFETY: just allocated with this layout.
             unsafe { own.write(TeamArea::new()) };
         }
-        // Member 0 collects the addresses and tells all of them to all. There is nothing yet but messages to do it by.
+        // Member 0 collects the addresses and tells all of them to all. There is nothing yet but
+        // messages to do it by.
         let mut addresses = vec![0u64; ranks.len()];
         addresses[rank] = own.map_or(0, |own| own.addr().get() as u64);
         let root = ranks[0] as usize;
         if rank == 0 {
             for (member, &other) in ranks.iter().enumerate().skip(1) {
                 let from = Sender::Rank(other as usize);
-                armci.receive_in(CREATE_GROUP, from, None, addresses[member..=member].as_mut_bytes())?;
+                armci.receive_in(
+                    CREATE_GROUP,
+                    from,
+                    None,
+                    addresses[member..=member].as_mut_bytes(),
+                )?;
             }
             for &other in &ranks[1..] {
                 armci.send_in(CREATE_GROUP, other as usize, 0, addresses.as_bytes())?;
@@ -92,9 +99,12 @@ impl Group {
             armci.receive_in(CREATE_GROUP, Sender::Rank(root), None, addresses.as_mut_bytes())?;
         }
         match own {
-            Some(own) if !addresses.contains(&0) => {
-                Ok(Some(Self::new(Some(ranks), rank, members.len(), Areas::Allocated { own, addresses })))
-            }
+            Some(own) if !addresses.contains(&0) => Ok(Some(Self::new(
+                Some(ranks),
+                rank,
+                members.len(),
+                Areas::Allocated { own, addresses },
+            ))),
             own => {
                 if let Some(own) = own {
                     // SAFETY: allocated above with this layout; nobody has used it.
@@ -114,8 +124,8 @@ impl Group {
         Self::create(armci, &ranks)
     }
 
-    /// `ARMCI_Group_split`, collective in this group: one new group for each `color`, its members ordered by `key`, then by their
-    /// numbers in this group. A negative color: no group.
+    /// `ARMCI_Group_split`, collective in this group: one new group for each `color`, its members
+    /// ordered by `key`, then by their numbers in this group. A negative color: no group.
     pub fn split(&self, armci: &Armci, color: i32, key: i32) -> Result<Option<Self>, Error> {
         let mut wishes = vec![[0i32; 2]; self.size()];
         wishes[self.rank()] = [color, key];
@@ -123,7 +133,8 @@ impl Group {
         if color < 0 {
             return Ok(None);
         }
-        let mut members: Vec<_> = (0..self.size()).filter(|&member| wishes[member][0] == color).collect();
+        let mut members: Vec<_> =
+            (0..self.size()).filter(|&member| wishes[member][0] == color).collect();
         members.sort_by_key(|&member| wishes[member][1]);
         self.create_child(armci, &members)
     }
@@ -138,9 +149,9 @@ impl Group {
     pub fn free(self, armci: &Armci) -> Result<(), Error> {
         self.barrier(armci)?;
         if let Areas::Allocated { own, .. } = self.areas {
-            // A member may still be in its last wait for one that has told it already; what it tells others it has told. So
-            // nobody writes here any more.
-            // SAFETY: allocated by `create` with this layout.
+            // A member may still be in its last wait for one that has told it already; what it
+            // tells others it has told. So nobody writes here any more. SAFETY: allocated by
+            // `create` with this layout.
             unsafe { armci.dealloc(own.cast(), Layout::new::<TeamArea>()) };
         }
         Ok(())
@@ -175,7 +186,8 @@ impl Group {
         }
     }
 
-    /// Whether all members are on one host, where ranks are more than processors. All members find the same.
+    /// Whether all members are on one host, where ranks are more than processors. All members find
+    /// the same.
     #[inline]
     pub(crate) fn is_crowded(&self, armci: &Armci) -> bool {
         armci.crowded && self.size > 2
@@ -201,7 +213,8 @@ impl Group {
         match &self.areas {
             // SAFETY: the mailbox lives as long as the rank; all of it is atomics and cells.
             Areas::Mailboxes => unsafe { &(*armci.own_mailbox().as_ptr()).team },
-            // SAFETY: allocated by `create` and freed by `free`, which takes the group; all of it is atomics and cells.
+            // SAFETY: allocated by `create` and freed by `free`, which takes the group; all of it
+            // is atomics and cells.
             Areas::Allocated { own, .. } => unsafe { own.as_ref() },
         }
     }

@@ -1,4 +1,5 @@
-//! A rank as a Linux process: the same ring on a memfd, doorbells by eventfd, attached through a Unix socket.
+//! A rank as a Linux process: the same ring on a memfd, doorbells by eventfd, attached through a
+//! Unix socket.
 
 use core::alloc::Layout as AllocLayout;
 use core::cell::RefCell;
@@ -17,8 +18,8 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
 use crate::armci::{Armci, Error};
@@ -26,12 +27,14 @@ use crate::port::{Awaited, Port, ProxyGone, View};
 use crate::wire::control::{self, Attach, AttachReply, ControlError, Introduction, Layout};
 use crate::wire::{PROTOCOL_VERSION, RuntimeArea};
 
-/// Bytes of a rank's window where `$XENOLITH_MEM` does not say. They cost nothing until they are used.
+/// Bytes of a rank's window where `$XENOLITH_MEM` does not say. They cost nothing until they are
+/// used.
 const DEFAULT_WINDOW: usize = 256 << 20;
 
 /// Looks for an answer of the proxy between which a waiting rank only spins.
 const SPINS: u32 = 10;
-/// The same for something that another rank does, where every rank can have a processor: about a microsecond.
+/// The same for something that another rank does, where every rank can have a processor: about a
+/// microsecond.
 const SPINS_FOR_RANK: u32 = 100;
 /// Looks with a yield in between, before it blocks.
 const YIELDS: u32 = 200;
@@ -61,8 +64,9 @@ pub enum AttachError {
     Armci(#[from] Error),
 }
 
-/// Becomes the rank that the environment says, or the only rank of a job of one where it says nothing. With `XENOLITH_DIRECT=0` all
-/// goes through the proxy, as if no other rank were on this host, with `mixed` that of the odd ranks: to try and to measure.
+/// Becomes the rank that the environment says, or the only rank of a job of one where it says
+/// nothing. With `XENOLITH_DIRECT=0` all goes through the proxy, as if no other rank were on this
+/// host, with `mixed` that of the odd ranks: to try and to measure.
 pub fn attach() -> Result<Armci, AttachError> {
     let Some(socket) = env::var_os("XENOLITH_SOCKET") else { return Ok(Armci::alone()) };
     let rank = number("XENOLITH_RANK")?;
@@ -101,7 +105,8 @@ pub struct Seat {
 
 /// Becomes this rank. Waits until all others of the job are attached.
 pub fn attach_as(seat: &Seat) -> Result<Armci, AttachError> {
-    let port = HostedPort::connect(&seat.socket, seat.job.clone(), seat.rank, seat.size, seat.window)?;
+    let port =
+        HostedPort::connect(&seat.socket, seat.job.clone(), seat.rank, seat.size, seat.window)?;
     Ok(Armci::attach(seat.rank, seat.size, Box::new(port))?)
 }
 
@@ -140,16 +145,30 @@ struct Mapped {
 }
 
 impl Mapped {
-    fn new(introduction: &Introduction, window: &OwnedFd, bell: OwnedFd) -> Result<Self, AttachError> {
+    fn new(
+        introduction: &Introduction,
+        window: &OwnedFd,
+        bell: OwnedFd,
+    ) -> Result<Self, AttachError> {
         let layout = &introduction.layout;
-        let len = usize::try_from(layout.len).map_err(|_| AttachError::Control(ControlError::Malformed))?;
+        let len = usize::try_from(layout.len)
+            .map_err(|_| AttachError::Control(ControlError::Malformed))?;
         // The proxy has checked the layout, and that the memory can not shrink.
         // SAFETY: a fresh mapping, which stays for as long as the process lives.
-        let start =
-            unsafe { mmap(ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, window, 0) }
-                .map_err(system("map another rank's window"))?
-                .cast::<u8>();
-        let place = |address: u64| NonNull::new(start.wrapping_add((address - layout.window) as usize));
+        let start = unsafe {
+            mmap(
+                ptr::null_mut(),
+                len,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::SHARED,
+                window,
+                0,
+            )
+        }
+        .map_err(system("map another rank's window"))?
+        .cast::<u8>();
+        let place =
+            |address: u64| NonNull::new(start.wrapping_add((address - layout.window) as usize));
         let mailbox = place(layout.runtime + core::mem::offset_of!(RuntimeArea, mailbox) as u64);
         let mailbox = mailbox.ok_or(AttachError::Control(ControlError::Malformed))?.cast();
         Ok(Self { view: View { mailbox, public: place(layout.public_start) }, bell })
@@ -157,27 +176,47 @@ impl Mapped {
 }
 
 impl HostedPort {
-    fn connect(socket: &Path, job: String, rank: usize, size: usize, len: usize) -> Result<Self, AttachError> {
+    fn connect(
+        socket: &Path,
+        job: String,
+        rank: usize,
+        size: usize,
+        len: usize,
+    ) -> Result<Self, AttachError> {
         let len = len.max(2 * size_of::<RuntimeArea>()).next_multiple_of(4096);
-        let memory = memfd_create("xenolith-window", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
-            .map_err(system("create the rank's window"))?;
+        let memory =
+            memfd_create("xenolith-window", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
+                .map_err(system("create the rank's window"))?;
         ftruncate(&memory, len as u64).map_err(system("size the rank's window"))?;
         fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)
             .map_err(system("seal the rank's window"))?;
         // SAFETY: a fresh mapping, which stays for as long as the process lives.
-        let start =
-            unsafe { mmap(ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, &memory, 0) }
-                .map_err(system("map the rank's window"))?
-                .cast::<u8>();
-        // SAFETY: the start of the mapping is page-aligned, long enough and ours; it is never unmapped.
+        let start = unsafe {
+            mmap(
+                ptr::null_mut(),
+                len,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::SHARED,
+                &memory,
+                0,
+            )
+        }
+        .map_err(system("map the rank's window"))?
+        .cast::<u8>();
+        // SAFETY: the start of the mapping is page-aligned, long enough and ours; it is never
+        // unmapped.
         let area: &'static RuntimeArea = unsafe {
             start.cast::<RuntimeArea>().write(RuntimeArea::new());
             &*start.cast::<RuntimeArea>()
         };
         let public = size_of::<RuntimeArea>();
-        // SAFETY: the rest of the mapping is ours and stays; other ranks change only what was allocated from it.
+        // SAFETY: the rest of the mapping is ours and stays; other ranks change only what was
+        // allocated from it.
         let heap = unsafe { Heap::new(start.add(public), len - public) };
-        let bell = || eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(system("create a doorbell"));
+        let bell = || {
+            eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+                .map_err(system("create a doorbell"))
+        };
         let (proxy_bell, rank_bell) = (bell()?, bell()?);
         let base = start.expose_provenance() as u64;
         let attach = Attach {
@@ -192,7 +231,8 @@ impl HostedPort {
                 public_end: base + len as u64,
             },
         };
-        let stream = UnixStream::connect(socket).map_err(system("reach the proxy (is dom0-proxy running?)"))?;
+        let stream = UnixStream::connect(socket)
+            .map_err(system("reach the proxy (is dom0-proxy running?)"))?;
         send_with_fds(&stream, &control::encode(&attach)?, [&memory, &proxy_bell, &rank_bell])
             .map_err(system("attach to the proxy"))?;
         let (reply, _) = receive(&stream)?;
@@ -203,8 +243,8 @@ impl HostedPort {
         for _ in 1..size {
             let (introduction, fds) = receive(&stream)?;
             let introduction: Introduction = control::decode(&introduction)?;
-            let [window, bell] =
-                <[OwnedFd; 2]>::try_from(fds).map_err(|_| AttachError::Control(ControlError::Malformed))?;
+            let [window, bell] = <[OwnedFd; 2]>::try_from(fds)
+                .map_err(|_| AttachError::Control(ControlError::Malformed))?;
             let slot = neighbours.get_mut(introduction.rank as usize);
             *slot.ok_or(AttachError::Control(ControlError::Malformed))? =
                 Some(Mapped::new(&introduction, &window, bell)?);
@@ -213,7 +253,17 @@ impl HostedPort {
         let processors = thread::available_parallelism().map_or(1, |count| count.get());
         let spins_for_rank = if size <= processors { SPINS_FOR_RANK } else { SPINS };
         let heap = RefCell::new(heap);
-        Ok(Self { area, window, heap, proxy_bell, rank_bell, socket: stream, neighbours, processors, spins_for_rank })
+        Ok(Self {
+            area,
+            window,
+            heap,
+            proxy_bell,
+            rank_bell,
+            socket: stream,
+            neighbours,
+            processors,
+            spins_for_rank,
+        })
     }
 }
 
@@ -251,8 +301,8 @@ fn send_with_fds(socket: &UnixStream, bytes: &[u8], fds: [&OwnedFd; 3]) -> io::R
     io::Write::write_all(&mut &*socket, &bytes[sent..])
 }
 
-/// Writes zeros. Whole pages of much memory are given back to the system instead, which has zeros for whoever comes back to them: so
-/// memory that nobody uses costs nothing.
+/// Writes zeros. Whole pages of much memory are given back to the system instead, which has zeros
+/// for whoever comes back to them: so memory that nobody uses costs nothing.
 ///
 /// # Safety
 /// The memory must be valid for writes, lie in a mapping of a memfd, and be nobody else's.
@@ -275,7 +325,8 @@ unsafe fn zero(memory: NonNull<u8>, len: usize) {
     unsafe { start.write_bytes(0, len) };
 }
 
-// SAFETY: `area` is always the same, and the heap hands out memory that is its own until it is given back.
+// SAFETY: `area` is always the same, and the heap hands out memory that is its own until it is
+// given back.
 unsafe impl Port for HostedPort {
     fn area(&self) -> &'static RuntimeArea {
         self.area
@@ -287,7 +338,8 @@ unsafe impl Port for HostedPort {
     }
 
     fn wait(&self) -> Result<(), ProxyGone> {
-        let mut fds = [PollFd::new(&self.rank_bell, PollFlags::IN), PollFd::new(&self.socket, PollFlags::IN)];
+        let mut fds =
+            [PollFd::new(&self.rank_bell, PollFlags::IN), PollFd::new(&self.socket, PollFlags::IN)];
         // An interrupted call is an early return, which is allowed.
         let _ = poll(&mut fds, None);
         // The proxy says nothing more on the socket: whatever happens there is its end.
@@ -300,8 +352,9 @@ unsafe impl Port for HostedPort {
     }
 
     fn pause(&self, looks: u32, awaited: Awaited) -> bool {
-        // Rank and proxy often share a processor, however many there are: the kernel likes to wake where it is.
-        // There a rank that spins keeps the proxy from doing what it spins for. Ranks that compute are spread.
+        // Rank and proxy often share a processor, however many there are: the kernel likes to wake
+        // where it is. There a rank that spins keeps the proxy from doing what it spins for. Ranks
+        // that compute are spread.
         let spins = match awaited {
             Awaited::Proxy => SPINS,
             Awaited::Rank => self.spins_for_rank,
@@ -344,7 +397,8 @@ unsafe impl Port for HostedPort {
     }
 
     fn contains(&self, address: usize, len: usize) -> bool {
-        address >= self.window.start && address.checked_add(len).is_some_and(|end| end <= self.window.end)
+        address >= self.window.start
+            && address.checked_add(len).is_some_and(|end| end <= self.window.end)
     }
 
     fn alloc(&self, layout: AllocLayout) -> Option<NonNull<u8>> {

@@ -1,19 +1,21 @@
-//! ARMCI for ranks of a PGAS job: one-sided operations on the memory of other ranks, with or without an
-//! operating system.
+//! ARMCI for ranks of a PGAS job: one-sided operations on the memory of other ranks, with or
+//! without an operating system.
 //!
-//! A rank ([`Armci`]) asks its proxy for operations through a ring in shared memory and owns no network
-//! hardware. The layers, from the top:
+//! A rank ([`Armci`]) asks its proxy for operations through a ring in shared memory and owns no
+//! network hardware. The layers, from the top:
 //!
-//! - [`Armci`], [`Global`] and [`Nonblocking`]: what applications use; slices and `Result`, no raw pointers;
+//! - [`Armci`], [`Global`] and [`Nonblocking`]: what applications use; slices and `Result`, no raw
+//!   pointers;
 //! - [`wire`] and [`ring`]: what rank and proxy say to each other, and how;
 //! - [`memory`]: what the proxy does for one request, with every check before any access;
 //! - [`Port`]: how a rank reaches its proxy, implemented by `guest-kernel` for a Xen guest and by
 //!   [`hosted`] for a Linux process.
 //!
-//! The names and semantics are ARMCI's (J. Nieplocha, B. Carpenter, "ARMCI: A Portable Remote Memory Copy
-//! Library for Distributed Array Libraries and Compiler Run-time Systems", 1999, and its user's manual):
-//! a blocking put is complete locally when it returns, a fence completes it at the target, operations of one rank on one target
-//! are ordered, and accumulates and read-modify-writes are atomic.
+//! The names and semantics are ARMCI's (J. Nieplocha, B. Carpenter, "ARMCI: A Portable Remote
+//! Memory Copy Library for Distributed Array Libraries and Compiler Run-time Systems", 1999, and
+//! its user's manual): a blocking put is complete locally when it returns, a fence completes it at
+//! the target, operations of one rank on one target are ordered, and accumulates and
+//! read-modify-writes are atomic.
 
 #![no_std]
 extern crate no_std_compat as std;

@@ -32,8 +32,8 @@ pub(crate) struct Ticket {
     generation: u32,
 }
 
-/// Which tags are in use. A tag is free again as soon as its operation has ended, whether or not anybody
-/// waits for it: a [`Ticket`] of an earlier generation has ended.
+/// Which tags are in use. A tag is free again as soon as its operation has ended, whether or not
+/// anybody waits for it: a [`Ticket`] of an earlier generation has ended.
 struct Tags {
     free: Cell<u128>,
     /// Of those in use, the ones whose operations touch memory.
@@ -96,8 +96,16 @@ impl Link {
         };
         let link = Self {
             rings: RefCell::new(Rings {
-                submissions: Producer::new(submissions, &header.submission_tail.0, &header.submission_head.0),
-                completions: Consumer::new(completions, &header.completion_tail.0, &header.completion_head.0),
+                submissions: Producer::new(
+                    submissions,
+                    &header.submission_tail.0,
+                    &header.submission_head.0,
+                ),
+                completions: Consumer::new(
+                    completions,
+                    &header.completion_tail.0,
+                    &header.completion_head.0,
+                ),
             }),
             area,
             port,
@@ -121,7 +129,8 @@ impl Link {
         Gate { epoch: &header.gate.0, inside: &header.inside.0 }
     }
 
-    /// Whether the proxy is done with all that it was asked to do to memory, so that what is done now comes after it.
+    /// Whether the proxy is done with all that it was asked to do to memory, so that what is done
+    /// now comes after it.
     #[inline]
     pub fn is_quiet(&self) -> bool {
         if self.tags.busy.get() == 0 {
@@ -206,9 +215,13 @@ impl Link {
         }
     }
 
-    /// Waits until `ready`, noting completions meanwhile. `ready` must depend on completions, or on memory
-    /// whose writer rings this rank's doorbell afterwards; `awaited` says on whom.
-    pub fn wait_until(&self, awaited: Awaited, mut ready: impl FnMut() -> bool) -> Result<(), Error> {
+    /// Waits until `ready`, noting completions meanwhile. `ready` must depend on completions, or on
+    /// memory whose writer rings this rank's doorbell afterwards; `awaited` says on whom.
+    pub fn wait_until(
+        &self,
+        awaited: Awaited,
+        mut ready: impl FnMut() -> bool,
+    ) -> Result<(), Error> {
         let bell = Bell(&self.area.mailbox.asleep.0);
         let mut looks = 0;
         loop {
@@ -222,7 +235,9 @@ impl Link {
                 continue;
             }
             bell.arm();
-            let idle = !self.rings.borrow().completions.has_entries() && !ready() && self.check_alive().is_ok();
+            let idle = !self.rings.borrow().completions.has_entries()
+                && !ready()
+                && self.check_alive().is_ok();
             let result = if idle { self.port.wait() } else { Ok(()) };
             bell.disarm();
             result?;

@@ -1,16 +1,17 @@
-//! The lock that makes accumulates and read-modify-writes on one rank's memory atomic, whoever does them: a neighbour
-//! or a proxy.
+//! The lock that makes accumulates and read-modify-writes on one rank's memory atomic, whoever does
+//! them: a neighbour or a proxy.
 //!
-//! It is held for a few microseconds at most, never while waiting for anything, and inside the [`Gate`](crate::gate::Gate) only. A
-//! rank of the same job can hold it for ever by malice; so nobody but a rank of that job ever waits for it:
-//! the proxy tries, and comes back later.
+//! It is held for a few microseconds at most, never while waiting for anything, and inside the
+//! [`Gate`](crate::gate::Gate) only. A rank of the same job can hold it for ever by malice; so
+//! nobody but a rank of that job ever waits for it: the proxy tries, and comes back later.
 
 use crate::sync::{AtomicU32, Ordering};
 
 /// What the proxy writes into the lock that it holds.
 pub const PROXY: u32 = u32::MAX;
 
-/// A lock in shared memory: zero when free, else who holds it (a rank's number plus one, or [`PROXY`]), for those who debug.
+/// A lock in shared memory: zero when free, else who holds it (a rank's number plus one, or
+/// [`PROXY`]), for those who debug.
 #[derive(Clone, Copy, Debug)]
 pub struct TargetLock<'a>(pub &'a AtomicU32);
 

@@ -1,9 +1,10 @@
 //! What one request does to the memory of ranks: checked first, then done.
 //!
-//! The proxy calls [`execute`] for every entry that it takes from a ring; a rank without a proxy calls it on
-//! its own memory. Requests are hostile until checked: nothing is touched before rank, range and alignment
-//! are known to be right. The memory itself is shared with running ranks, so it is reached by raw pointers
-//! only, and nothing that is read from it decides where something is written.
+//! The proxy calls [`execute`] for every entry that it takes from a ring; a rank without a proxy
+//! calls it on its own memory. Requests are hostile until checked: nothing is touched before rank,
+//! range and alignment are known to be right. The memory itself is shared with running ranks, so it
+//! is reached by raw pointers only, and nothing that is read from it decides where something is
+//! written.
 
 use core::ops::{Add, Mul, Range};
 use core::ptr::{self, NonNull};
@@ -52,11 +53,14 @@ impl Window {
     /// The memory described by `layout`, mapped at `base`.
     ///
     /// # Safety
-    /// `base` must be page-aligned and valid for reads and writes of `layout.len` bytes as long as the value lives. The memory
-    /// may change at any time, but no Rust reference to it may exist.
+    /// `base` must be page-aligned and valid for reads and writes of `layout.len` bytes as long as
+    /// the value lives. The memory may change at any time, but no Rust reference to it may exist.
     pub unsafe fn new(base: NonNull<u8>, layout: &Layout) -> Result<Self, LayoutError> {
         let end = layout.window.checked_add(layout.len).ok_or(LayoutError::Wraps)?;
-        let runtime_end = layout.runtime.checked_add(size_of::<RuntimeArea>() as u64).ok_or(LayoutError::Wraps)?;
+        let runtime_end = layout
+            .runtime
+            .checked_add(size_of::<RuntimeArea>() as u64)
+            .ok_or(LayoutError::Wraps)?;
         let public = layout.public_start..layout.public_end;
         if public.start < layout.window || public.end > end || public.start > public.end {
             return Err(LayoutError::PublicOutside);
@@ -73,7 +77,12 @@ impl Window {
             return Err(LayoutError::Overlap);
         }
         let mailbox = layout.runtime + core::mem::offset_of!(RuntimeArea, mailbox) as u64;
-        Ok(Self { base, window: layout.window..end, public, mailbox: mailbox..mailbox + size_of::<Mailbox>() as u64 })
+        Ok(Self {
+            base,
+            window: layout.window..end,
+            public,
+            mailbox: mailbox..mailbox + size_of::<Mailbox>() as u64,
+        })
     }
 
     /// Where the runtime area is mapped.
@@ -84,14 +93,16 @@ impl Window {
 
     /// The rank's lock for accumulates and read-modify-writes.
     fn lock(&self) -> TargetLock<'_> {
-        // SAFETY: the area is mapped, whole and aligned, as long as the window lives; an atomic may be shared.
+        // SAFETY: the area is mapped, whole and aligned, as long as the window lives; an atomic may
+        // be shared.
         TargetLock(unsafe { &(*self.area().as_ptr()).mailbox.lock.0 })
     }
 
     /// Where the rank's `address`, which lies in the window or at its end, is mapped here.
     fn mapped(&self, address: u64) -> NonNull<u8> {
         debug_assert!(self.window.contains(&address) || address == self.window.end);
-        // SAFETY: every caller has checked that the address lies in the window, which is mapped whole.
+        // SAFETY: every caller has checked that the address lies in the window, which is mapped
+        // whole.
         unsafe { self.base.add((address - self.window.start) as usize) }
     }
 
@@ -109,7 +120,13 @@ impl Window {
         self.checked(address.unwrap_or(u64::MAX), len, &self.mailbox, Side::Remote)
     }
 
-    fn checked(&self, address: u64, len: u64, range: &Range<u64>, side: Side) -> Result<NonNull<u8>, Fault> {
+    fn checked(
+        &self,
+        address: u64,
+        len: u64,
+        range: &Range<u64>,
+        side: Side,
+    ) -> Result<NonNull<u8>, Fault> {
         // Nothing is touched at length zero, so any address will do, null included.
         if len == 0 {
             return Ok(self.base);
@@ -224,7 +241,8 @@ pub enum Outcome {
     Busy,
 }
 
-/// Checks a request of rank `origin` and does it. `windows` holds the memory of every rank of the job.
+/// Checks a request of rank `origin` and does it. `windows` holds the memory of every rank of the
+/// job.
 ///
 /// # Errors
 /// A [`Fault`], with no memory touched.
@@ -246,16 +264,22 @@ pub fn execute(origin: usize, request: &Request, windows: &[Window]) -> Result<O
         return Ok(Outcome::Done(Effect::default()));
     }
     let own = &windows[origin];
-    let target = windows.get(request.rank as usize).ok_or(Fault::Rank { rank: request.rank, size: windows.len() })?;
+    let target = windows
+        .get(request.rank as usize)
+        .ok_or(Fault::Rank { rank: request.rank, size: windows.len() })?;
     let len = request.len;
-    let mut effect = Effect { notify: flags.contains(Flags::NOTIFY).then_some(request.rank), ..Effect::default() };
+    let mut effect = Effect {
+        notify: flags.contains(Flags::NOTIFY).then_some(request.rank),
+        ..Effect::default()
+    };
     match opcode {
         Opcode::Put if flags.contains(Flags::INLINE) => {
             if len > INLINE_BYTES as u64 {
                 return Err(Fault::Length { len, opcode });
             }
             let destination = target.target(request, flags, len)?;
-            // SAFETY: `target` has checked the destination; the source is the entry's own copy, long enough.
+            // SAFETY: `target` has checked the destination; the source is the entry's own copy,
+            // long enough.
             unsafe { put(request.operand.as_ptr().cast(), destination.as_ptr(), len as usize) };
             effect.bytes = len;
         }
@@ -274,7 +298,8 @@ pub fn execute(origin: usize, request: &Request, windows: &[Window]) -> Result<O
             effect.bytes = len;
         }
         Opcode::Accumulate => {
-            let kind = AccKind::from_wire(request.kind).ok_or(Fault::Kind { kind: request.kind, opcode })?;
+            let kind = AccKind::from_wire(request.kind)
+                .ok_or(Fault::Kind { kind: request.kind, opcode })?;
             if !len.is_multiple_of(kind.size() as u64) {
                 return Err(Fault::Length { len, opcode });
             }
@@ -283,12 +308,21 @@ pub fn execute(origin: usize, request: &Request, windows: &[Window]) -> Result<O
             if len != 0 {
                 let Some(_held) = target.lock().try_lock(PROXY) else { return Ok(Outcome::Busy) };
                 // SAFETY: both have been checked.
-                unsafe { accumulate(kind, &request.operand, source.as_ptr(), destination.as_ptr(), len as usize) };
+                unsafe {
+                    accumulate(
+                        kind,
+                        &request.operand,
+                        source.as_ptr(),
+                        destination.as_ptr(),
+                        len as usize,
+                    )
+                };
             }
             effect.bytes = len;
         }
         Opcode::ReadModifyWrite => {
-            let kind = RmwKind::from_wire(request.kind).ok_or(Fault::Kind { kind: request.kind, opcode })?;
+            let kind = RmwKind::from_wire(request.kind)
+                .ok_or(Fault::Kind { kind: request.kind, opcode })?;
             if len != kind.size() as u64 {
                 return Err(Fault::Length { len, opcode });
             }
@@ -312,8 +346,8 @@ fn check_align(mapped: NonNull<u8>, address: u64, align: usize) -> Result<(), Fa
     }
 }
 
-/// Copies `len` bytes. An aligned word of 4 or 8 is written whole and after all earlier writes, so that a rank that waits for
-/// it finds what was put before it.
+/// Copies `len` bytes. An aligned word of 4 or 8 is written whole and after all earlier writes, so
+/// that a rank that waits for it finds what was put before it.
 ///
 /// # Safety
 /// Both must be valid for `len` bytes.
@@ -335,18 +369,23 @@ pub(crate) unsafe fn put(source: *const u8, destination: *mut u8, len: usize) {
     }
 }
 
-/// Does `kind` on the word and returns what was there. Atomic among holders of the target's lock, which the caller must be;
-/// whoever only reads or writes the word sees it change at once.
+/// Does `kind` on the word and returns what was there. Atomic among holders of the target's lock,
+/// which the caller must be; whoever only reads or writes the word sees it change at once.
 ///
 /// # Safety
 /// `word` must be valid and aligned for the kind's size.
 #[inline]
 pub(crate) unsafe fn read_modify_write(kind: RmwKind, word: *mut u8, operand: [u64; 2]) -> u64 {
     if kind.size() == 4 {
-        // SAFETY: by the caller. The word is shared with a running rank, which uses it atomically or not at all.
+        // SAFETY: by the caller. The word is shared with a running rank, which uses it atomically
+        // or not at all.
         let word = unsafe { AtomicU32::from_ptr(word.cast()) };
         let old = word.load(Ordering::Relaxed);
-        let new = if kind == RmwKind::FetchAdd32 { old.wrapping_add(operand[0] as u32) } else { operand[0] as u32 };
+        let new = if kind == RmwKind::FetchAdd32 {
+            old.wrapping_add(operand[0] as u32)
+        } else {
+            operand[0] as u32
+        };
         word.store(new, Ordering::Release);
         return old.into();
     }
@@ -363,11 +402,18 @@ pub(crate) unsafe fn read_modify_write(kind: RmwKind, word: *mut u8, operand: [u
     old
 }
 
-/// `destination[i] += scale * source[i]` for the `len` bytes of elements, at any alignment. Atomic among holders of the target's lock.
+/// `destination[i] += scale * source[i]` for the `len` bytes of elements, at any alignment. Atomic
+/// among holders of the target's lock.
 ///
 /// # Safety
 /// Both must be valid for `len` bytes, a multiple of the kind's size.
-pub(crate) unsafe fn accumulate(kind: AccKind, scale: &[u64; 2], source: *const u8, destination: *mut u8, len: usize) {
+pub(crate) unsafe fn accumulate(
+    kind: AccKind,
+    scale: &[u64; 2],
+    source: *const u8,
+    destination: *mut u8,
+    len: usize,
+) {
     #[cfg(target_arch = "x86_64")]
     if len >= WIDE_FROM && wide::get() {
         // SAFETY: by the caller; the processor has what it takes.
@@ -384,13 +430,20 @@ cpufeatures::new!(wide, "avx2");
 #[cfg(target_arch = "x86_64")]
 const WIDE_FROM: usize = 128;
 
-/// The same with instructions on 32 bytes. It computes the same, to the bit: no multiplications are fused with additions.
+/// The same with instructions on 32 bytes. It computes the same, to the bit: no multiplications are
+/// fused with additions.
 ///
 /// # Safety
 /// As for [`accumulate`].
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-unsafe fn accumulate_wide(kind: AccKind, scale: &[u64; 2], source: *const u8, destination: *mut u8, len: usize) {
+unsafe fn accumulate_wide(
+    kind: AccKind,
+    scale: &[u64; 2],
+    source: *const u8,
+    destination: *mut u8,
+    len: usize,
+) {
     // SAFETY: by the caller.
     unsafe { accumulate_anywhere(kind, scale, source, destination, len) }
 }
@@ -398,7 +451,13 @@ unsafe fn accumulate_wide(kind: AccKind, scale: &[u64; 2], source: *const u8, de
 /// # Safety
 /// As for [`accumulate`].
 #[inline(always)]
-unsafe fn accumulate_anywhere(kind: AccKind, scale: &[u64; 2], source: *const u8, destination: *mut u8, len: usize) {
+unsafe fn accumulate_anywhere(
+    kind: AccKind,
+    scale: &[u64; 2],
+    source: *const u8,
+    destination: *mut u8,
+    len: usize,
+) {
     use core::num::Wrapping;
     let (low, high) = (scale[0] as u32, (scale[0] >> 32) as u32);
     // SAFETY: by the caller; any bits are a value of these types.
@@ -481,7 +540,8 @@ mod tests {
                 // SAFETY: in bounds.
                 unsafe { self.bytes.add(i).write((i as u8).wrapping_mul(31).wrapping_add(seed)) };
             }
-            let lock = core::mem::offset_of!(RuntimeArea, mailbox) + core::mem::offset_of!(Mailbox, lock);
+            let lock =
+                core::mem::offset_of!(RuntimeArea, mailbox) + core::mem::offset_of!(Mailbox, lock);
             // SAFETY: in bounds and aligned.
             unsafe { self.bytes.add(lock).cast::<u32>().write(0) };
         }
@@ -538,26 +598,29 @@ mod tests {
     }
 
     fn any_request() -> impl Strategy<Value = Request> {
-        let shape = (0u8..8, 0u8..16, 0u8..8, prop_oneof![0u32..3, any::<u32>()], any::<[u64; 2]>());
+        let shape =
+            (0u8..8, 0u8..16, 0u8..8, prop_oneof![0u32..3, any::<u32>()], any::<[u64; 2]>());
         let len = prop_oneof![0u64..64, near()];
-        (shape, near(), near(), len).prop_map(|((opcode, flags, kind, rank, operand), remote, local, len)| Request {
-            opcode,
-            flags,
-            kind,
-            rank,
-            remote,
-            local,
-            len,
-            operand,
-            ..Request::default()
-        })
+        (shape, near(), near(), len).prop_map(
+            |((opcode, flags, kind, rank, operand), remote, local, len)| Request {
+                opcode,
+                flags,
+                kind,
+                rank,
+                remote,
+                local,
+                len,
+                operand,
+                ..Request::default()
+            },
+        )
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(1000))]
 
-        /// Whatever a rank asks for: only public bytes and the mailbox of the target change, or bytes of its own that it named; a
-        /// refused request changes nothing.
+        /// Whatever a rank asks for: only public bytes and the mailbox of the target change, or
+        /// bytes of its own that it named; a refused request changes nothing.
         #[test]
         fn nothing_else_is_touched(request in any_request()) {
             let (memories, windows) = ranks();
@@ -638,7 +701,8 @@ mod tests {
     #[test]
     fn complex_numbers_multiply_as_such() {
         let (memories, windows) = ranks();
-        let (own, target) = (memories[0].address + (LEN - PAGE) as u64, memories[1].address + PUBLIC as u64);
+        let (own, target) =
+            (memories[0].address + (LEN - PAGE) as u64, memories[1].address + PUBLIC as u64);
         // SAFETY: in bounds and aligned.
         unsafe {
             memories[0].bytes.add(LEN - PAGE).cast::<[f64; 2]>().write([2.0, 3.0]);
@@ -656,7 +720,10 @@ mod tests {
         };
         done(0, &request, &windows).unwrap();
         // SAFETY: in bounds and aligned.
-        assert_eq!(unsafe { memories[1].bytes.add(PUBLIC).cast::<[f64; 2]>().read() }, [10.0 - 3.0, 20.0 + 2.0]);
+        assert_eq!(
+            unsafe { memories[1].bytes.add(PUBLIC).cast::<[f64; 2]>().read() },
+            [10.0 - 3.0, 20.0 + 2.0]
+        );
     }
 
     #[test]
@@ -676,7 +743,11 @@ mod tests {
             done(0, &request, &windows).map(|effect| effect.value)
         };
         assert_eq!(rmw(RmwKind::FetchAdd64, remote, u64::MAX), Ok(0));
-        assert_eq!(rmw(RmwKind::FetchAdd32, remote, 1), Ok(u32::MAX as u64), "the upper half must not leak in");
+        assert_eq!(
+            rmw(RmwKind::FetchAdd32, remote, 1),
+            Ok(u32::MAX as u64),
+            "the upper half must not leak in"
+        );
         assert_eq!(rmw(RmwKind::Swap64, remote, 7), Ok(u64::MAX << 32), "nor the carry leak out");
         assert_eq!(rmw(RmwKind::Swap32, remote, 8), Ok(7));
         let compare_swap = |expected, new| {
@@ -694,7 +765,10 @@ mod tests {
         assert_eq!(compare_swap(1, 2), Ok(0), "not what was expected: nothing changes");
         assert_eq!(compare_swap(0, 2), Ok(0));
         assert_eq!(compare_swap(0, 3), Ok(2));
-        assert_eq!(rmw(RmwKind::Swap64, remote + 4, 8), Err(Fault::Misaligned { address: remote + 4, align: 8 }));
+        assert_eq!(
+            rmw(RmwKind::Swap64, remote + 4, 8),
+            Err(Fault::Misaligned { address: remote + 4, align: 8 })
+        );
     }
 
     #[test]
@@ -745,7 +819,10 @@ mod tests {
             refused(Layout { runtime: good.window + good.len - 4096, ..good }),
             Some(LayoutError::RuntimeOutside)
         );
-        assert_eq!(refused(Layout { public_start: good.window, ..good }), Some(LayoutError::Overlap));
+        assert_eq!(
+            refused(Layout { public_start: good.window, ..good }),
+            Some(LayoutError::Overlap)
+        );
         let _ = &memory.window;
     }
 
@@ -753,7 +830,14 @@ mod tests {
     fn each_wrong_request_is_refused_with_its_reason() {
         let (memories, windows) = ranks();
         let remote = memories[1].address + PUBLIC as u64;
-        let good = Request { opcode: 1, rank: 1, remote, local: memories[0].address, len: 64, ..Request::default() };
+        let good = Request {
+            opcode: 1,
+            rank: 1,
+            remote,
+            local: memories[0].address,
+            len: 64,
+            ..Request::default()
+        };
         let fault = |request: Request| done(0, &request, &windows).unwrap_err().to_string();
         assert!(done(0, &good, &windows).is_ok());
         assert_eq!(fault(Request { opcode: 99, ..good }), "unknown opcode 99");
@@ -761,7 +845,10 @@ mod tests {
         assert_eq!(fault(Request { rank: 2, ..good }), "no rank 2 in a job of 2");
         assert_eq!(fault(Request { reserved2: 1, ..good }), "a reserved field is not zero");
         assert_eq!(fault(Request { opcode: 3, kind: 9, ..good }), "unknown kind 9 for Accumulate");
-        assert_eq!(fault(Request { opcode: 3, kind: 2, len: 12, ..good }), "12 bytes do not go with Accumulate");
+        assert_eq!(
+            fault(Request { opcode: 3, kind: 2, len: 12, ..good }),
+            "12 bytes do not go with Accumulate"
+        );
         assert_eq!(
             fault(Request { len: PAGE as u64 + 1, ..good }),
             "4097 bytes at 0x7000b000 are outside of the target's public range 0x7000b000..0x7000c000"

@@ -1,8 +1,9 @@
 //! Messages from rank to rank, with tags: `armci_msg_snd` and `armci_msg_rcv`.
 //!
-//! Each rank has a queue of [`Letter`]s in its mailbox. A short message travels in its letter; a longer one waits in memory of
-//! the sender, from where the receiver gets it, and says that it has. So a send never waits for the receive, as long as
-//! there is memory and the receiver takes its letters out now and then: it does so in every receive and every send.
+//! Each rank has a queue of [`Letter`]s in its mailbox. A short message travels in its letter; a
+//! longer one waits in memory of the sender, from where the receiver gets it, and says that it has.
+//! So a send never waits for the receive, as long as there is memory and the receiver takes its
+//! letters out now and then: it does so in every receive and every send.
 
 use core::alloc::Layout;
 use core::cell::{Cell, RefCell};
@@ -41,13 +42,15 @@ struct Envelope {
     reserved: u32,
     /// Bytes of the message.
     len: u64,
-    /// Not zero: where the message waits, in the sender's memory, behind a word that says whether it still does.
+    /// Not zero: where the message waits, in the sender's memory, behind a word that says whether
+    /// it still does.
     address: u64,
     /// The message itself if it is short.
     data: [u8; LETTER_BYTES],
 }
 
-const _: () = assert!(size_of::<Envelope>() == 120 && size_of::<Letter>() == 8 + size_of::<Envelope>());
+const _: () =
+    assert!(size_of::<Envelope>() == 120 && size_of::<Letter>() == 8 + size_of::<Envelope>());
 
 /// Bytes of the word before a message that waits at its sender.
 const WAITS: usize = 64;
@@ -84,7 +87,8 @@ pub(crate) struct Post {
 }
 
 impl Armci {
-    /// `armci_msg_snd`: sends `data` to `rank`, which may be this one. On return `data` may be changed.
+    /// `armci_msg_snd`: sends `data` to `rank`, which may be this one. On return `data` may be
+    /// changed.
     ///
     /// # Errors
     /// [`Error::NoRank`], [`Error::OutOfMemory`] if it is long and there is no memory left for it.
@@ -92,12 +96,19 @@ impl Armci {
         self.send_in(APPLICATION, rank, tag, data.as_bytes())
     }
 
-    /// `armci_msg_rcv`, `armci_msg_rcvany`: waits for a message with this tag (any, if none), and copies it to the start of `data`.
-    /// Messages from one rank with one tag are received in the order in which they were sent.
+    /// `armci_msg_rcv`, `armci_msg_rcvany`: waits for a message with this tag (any, if none), and
+    /// copies it to the start of `data`. Messages from one rank with one tag are received in the
+    /// order in which they were sent.
     ///
     /// # Errors
-    /// [`Error::NoRank`], [`Error::MessageTooLong`], [`Error::NobodyElse`] if it could only come from this rank itself, which has not sent it.
-    pub fn receive<T: Element>(&self, from: Sender, tag: Option<i32>, data: &mut [T]) -> Result<Received, Error> {
+    /// [`Error::NoRank`], [`Error::MessageTooLong`], [`Error::NobodyElse`] if it could only come
+    /// from this rank itself, which has not sent it.
+    pub fn receive<T: Element>(
+        &self,
+        from: Sender,
+        tag: Option<i32>,
+        data: &mut [T],
+    ) -> Result<Received, Error> {
         self.receive_in(APPLICATION, from, tag, data.as_mut_bytes())
     }
 
@@ -106,10 +117,19 @@ impl Armci {
         self.check_sender(from)?;
         self.take_letters();
         let unread = self.post.unread.borrow();
-        Ok(unread.iter().find(|letter| letter.matches(APPLICATION, from, tag)).map(Envelope::received))
+        Ok(unread
+            .iter()
+            .find(|letter| letter.matches(APPLICATION, from, tag))
+            .map(Envelope::received))
     }
 
-    pub(crate) fn send_in(&self, context: u32, rank: usize, tag: i32, data: &[u8]) -> Result<(), Error> {
+    pub(crate) fn send_in(
+        &self,
+        context: u32,
+        rank: usize,
+        tag: i32,
+        data: &[u8],
+    ) -> Result<(), Error> {
         let to = self.check_rank(rank)?;
         let mut letter = Envelope {
             from: self.rank,
@@ -130,7 +150,8 @@ impl Armci {
     /// Keeps a message until its receiver has got it.
     fn keep(&self, data: &[u8]) -> Result<u64, Error> {
         let no_memory = || Error::OutOfMemory { bytes: data.len() };
-        let layout = Layout::from_size_align(data.len().saturating_add(WAITS), 64).map_err(|_| no_memory())?;
+        let layout = Layout::from_size_align(data.len().saturating_add(WAITS), 64)
+            .map_err(|_| no_memory())?;
         let mut looks = 0;
         let memory = loop {
             self.clear_out();
@@ -144,7 +165,8 @@ impl Armci {
             self.take_letters();
             looks = self.look_again(looks)?;
         };
-        // SAFETY: just allocated, long enough; the first word is zero and becomes another one when the receiver has the rest.
+        // SAFETY: just allocated, long enough; the first word is zero and becomes another one when
+        // the receiver has the rest.
         unsafe { memory.add(WAITS).as_ptr().copy_from_nonoverlapping(data.as_ptr(), data.len()) };
         self.post.waiting.borrow_mut().push((memory, layout));
         Ok(memory.addr().get() as u64)
@@ -154,9 +176,11 @@ impl Armci {
     fn clear_out(&self) {
         self.post.waiting.borrow_mut().retain(|&(memory, layout)| {
             // SAFETY: allocated and zeroed; receivers write the word whole.
-            let waits = unsafe { AtomicU64::from_ptr(memory.as_ptr().cast()) }.load(Ordering::Acquire) == 0;
+            let waits =
+                unsafe { AtomicU64::from_ptr(memory.as_ptr().cast()) }.load(Ordering::Acquire) == 0;
             if !waits {
-                // SAFETY: allocated with this layout; the receiver has said that it is done with it.
+                // SAFETY: allocated with this layout; the receiver has said that it is done with
+                // it.
                 unsafe { self.dealloc(memory, layout) };
             }
             waits
@@ -166,8 +190,10 @@ impl Armci {
     /// Puts a letter into the queue of `to`, when it has room.
     fn post_letter(&self, to: u32, letter: &Envelope) -> Result<(), Error> {
         let drawn = offset_of!(Mailbox, drawn) as u64;
-        let number = self.read_modify_write_in(Space::Mailbox, RmwKind::FetchAdd64, to, drawn, [1, 0])?;
-        let place = (offset_of!(Mailbox, letters) + number as usize % LETTERS * size_of::<Letter>()) as u64;
+        let number =
+            self.read_modify_write_in(Space::Mailbox, RmwKind::FetchAdd64, to, drawn, [1, 0])?;
+        let place =
+            (offset_of!(Mailbox, letters) + number as usize % LETTERS * size_of::<Letter>()) as u64;
         let turn = number / LETTERS as u64 * 2;
         let mut looks = 0;
         while self.peek(to, place + offset_of!(Letter, turn) as u64)? != turn {
@@ -212,7 +238,8 @@ impl Armci {
     fn take_letters(&self) {
         while let Some(letter) = self.next_letter() {
             let number = self.post.taken.get();
-            // SAFETY: the sender is done with it, says its turn, and nobody writes it before the turn changes.
+            // SAFETY: the sender is done with it, says its turn, and nobody writes it before the
+            // turn changes.
             let words = unsafe { letter.envelope.get().read() };
             if let Ok(envelope) = Envelope::read_from_bytes(words.as_bytes()) {
                 self.post.unread.borrow_mut().push_back(envelope);
@@ -231,8 +258,8 @@ impl Armci {
         (letter.turn.load(Ordering::Acquire) == number / LETTERS as u64 * 2 + 1).then_some(letter)
     }
 
-    /// Whether numbers have been drawn for letters that have not been taken yet. One that its sender is still filling holds up all
-    /// behind it.
+    /// Whether numbers have been drawn for letters that have not been taken yet. One that its
+    /// sender is still filling holds up all behind it.
     fn more_letters(&self) -> bool {
         // SAFETY: the mailbox lives as long as the rank; the word is an atomic.
         let drawn = unsafe { &(*self.own_mailbox().as_ptr()).drawn.0 };
@@ -282,11 +309,18 @@ impl Armci {
         if letter.address == 0 {
             match letter.data.get(..data.len()) {
                 Some(inside) => data.copy_from_slice(inside),
-                None => return Err(Error::Shape("a message without a place is longer than its letter")),
+                None => {
+                    return Err(Error::Shape(
+                        "a message without a place is longer than its letter",
+                    ));
+                }
             }
         } else {
-            let row =
-                Row { local: data.as_mut_ptr(), remote: letter.address.wrapping_add(WAITS as u64), len: data.len() };
+            let row = Row {
+                local: data.as_mut_ptr(),
+                remote: letter.address.wrapping_add(WAITS as u64),
+                len: data.len(),
+            };
             // SAFETY: the slice is borrowed until the get is complete.
             self.wait(unsafe { self.transfer(Operation::Get, letter.from as usize, once(row))? })?;
             let from = self.check_rank(letter.from as usize)?;

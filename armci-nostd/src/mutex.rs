@@ -1,8 +1,9 @@
 //! Mutexes: `ARMCI_Create_mutexes`, `ARMCI_Lock`, `ARMCI_Unlock`.
 //!
-//! A queue lock (J. Mellor-Crummey, M. Scott, "Algorithms for Scalable Synchronization on Shared-Memory Multiprocessors",
-//! 1991): a mutex is one word, the last in its queue; who comes puts itself there by a swap and waits on a word of
-//! its own until the one before it hands the mutex on. So mutexes are fair, and waiting makes no traffic.
+//! A queue lock (J. Mellor-Crummey, M. Scott, "Algorithms for Scalable Synchronization on
+//! Shared-Memory Multiprocessors", 1991): a mutex is one word, the last in its queue; who comes
+//! puts itself there by a swap and waits on a word of its own until the one before it hands the
+//! mutex on. So mutexes are fair, and waiting makes no traffic.
 
 use core::cell::RefCell;
 use std::prelude::v1::*;
@@ -28,15 +29,18 @@ pub struct Mutexes {
 }
 
 impl Mutexes {
-    /// `ARMCI_Create_mutexes`, collective: `count` mutexes on this rank, reachable by all. Ranks may ask for different numbers, zero included.
+    /// `ARMCI_Create_mutexes`, collective: `count` mutexes on this rank, reachable by all. Ranks
+    /// may ask for different numbers, zero included.
     pub fn create(armci: &Armci, count: usize) -> Result<Self, Error> {
         Self::create_in(armci, armci.world(), count)
     }
 
-    /// The same for the members of a group, collective in it. Members are meant by their ranks in the job.
+    /// The same for the members of a group, collective in it. Members are meant by their ranks in
+    /// the job.
     pub fn create_in(armci: &Armci, group: &Group, count: usize) -> Result<Self, Error> {
         let tails = armci.malloc_in(group, count)?;
-        let all: u64 = tails.segment.parts().iter().map(|part| part.len / size_of::<u64>() as u64).sum();
+        let all: u64 =
+            tails.segment.parts().iter().map(|part| part.len / size_of::<u64>() as u64).sum();
         let most = all.min(MOST_HELD as u64) as usize;
         let places = match armci.malloc_in(group, most * WORDS) {
             Ok(places) => places,
@@ -64,7 +68,8 @@ impl Mutexes {
         self.tails.place(rank, 0).map(|place| place.room)
     }
 
-    /// `ARMCI_Lock`: waits until this rank holds mutex `mutex` of `rank`. Those who wait get it in the order in which they came.
+    /// `ARMCI_Lock`: waits until this rank holds mutex `mutex` of `rank`. Those who wait get it in
+    /// the order in which they came.
     ///
     /// # Errors
     /// [`Error::Mutex`] if there is no such mutex, this rank holds it already, or holds 256 others.
@@ -99,7 +104,8 @@ impl Mutexes {
     /// [`Error::Mutex`] if this rank does not hold it.
     pub fn unlock(&self, armci: &Armci, mutex: usize, rank: usize) -> Result<(), Error> {
         let place = self.held.borrow().iter().position(|held| *held == Some((mutex, rank)));
-        let place = place.ok_or(Error::Mutex { mutex, rank, problem: "is not held by this rank" })?;
+        let place =
+            place.ok_or(Error::Mutex { mutex, rank, problem: "is not held by this rank" })?;
         armci.all_fence()?;
         let next_at = place * WORDS + 1;
         let mut next = self.places.load(next_at)?;
@@ -118,7 +124,12 @@ impl Mutexes {
     }
 
     /// The rank that came last of those that hold the mutex or wait for it, if there is one.
-    pub fn last_in_queue(&self, armci: &Armci, mutex: usize, rank: usize) -> Result<Option<usize>, Error> {
+    pub fn last_in_queue(
+        &self,
+        armci: &Armci,
+        mutex: usize,
+        rank: usize,
+    ) -> Result<Option<usize>, Error> {
         let tail = armci.get_value(self.tails.place(rank, mutex)?)?;
         Ok((tail != 0).then(|| from_wire(tail).0))
     }
@@ -133,8 +144,10 @@ impl Mutexes {
         if held.contains(&Some((mutex, rank))) {
             return Err(wrong("is already held by this rank"));
         }
-        let place =
-            held.iter().position(Option::is_none).ok_or(wrong("is one more than the 256 that a rank can hold"))?;
+        let place = held
+            .iter()
+            .position(Option::is_none)
+            .ok_or(wrong("is one more than the 256 that a rank can hold"))?;
         self.places.write(place * WORDS, &[0; WORDS])?;
         held[place] = Some((mutex, rank));
         Ok((place, to_wire(armci.rank(), place)))

@@ -16,7 +16,8 @@ pub struct Nonblocking<'scope, 'env: 'scope> {
     armci: &'scope Armci,
     /// By handle; empty when it has been waited for.
     under_way: RefCell<Vec<Pending>>,
-    /// Invariant in both, as `std::thread::Scope` is, so that a buffer can not be borrowed for less.
+    /// Invariant in both, as `std::thread::Scope` is, so that a buffer can not be borrowed for
+    /// less.
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
 }
@@ -35,12 +36,17 @@ impl<'scope, 'env> Nonblocking<'scope, 'env> {
         struct WaitAtEnd<'a, 'b>(&'a Nonblocking<'a, 'b>);
         impl Drop for WaitAtEnd<'_, '_> {
             fn drop(&mut self) {
-                // After an error the proxy takes nothing more for this job, so the buffers are left alone.
+                // After an error the proxy takes nothing more for this job, so the buffers are left
+                // alone.
                 let _ = self.0.wait_all();
             }
         }
-        let nonblocking =
-            Nonblocking { armci, under_way: RefCell::new(Vec::new()), scope: PhantomData, env: PhantomData };
+        let nonblocking = Nonblocking {
+            armci,
+            under_way: RefCell::new(Vec::new()),
+            scope: PhantomData,
+            env: PhantomData,
+        };
         let guard = WaitAtEnd(&nonblocking);
         let result = work(guard.0);
         let waited = guard.0.wait_all();
@@ -51,7 +57,11 @@ impl<'scope, 'env> Nonblocking<'scope, 'env> {
     }
 
     /// `ARMCI_NbPut`.
-    pub fn put<T: Element>(&'scope self, source: &'env [T], target: GlobalPtr<'_, T>) -> Result<Handle, Error> {
+    pub fn put<T: Element>(
+        &'scope self,
+        source: &'env [T],
+        target: GlobalPtr<'_, T>,
+    ) -> Result<Handle, Error> {
         // SAFETY: the slice is borrowed until the end of the scope, when the operation is complete.
         self.note(unsafe { self.armci.start_row_of(Operation::Put, source, target)? })
     }
@@ -112,19 +122,25 @@ impl<'scope, 'env> Nonblocking<'scope, 'env> {
         shape: &Strides<'_>,
     ) -> Result<Handle, Error> {
         // SAFETY: as for `put`.
-        self.note(unsafe { self.armci.start_strided(accumulate_with(scale), source, target, shape)? })
+        self.note(unsafe {
+            self.armci.start_strided(accumulate_with(scale), source, target, shape)?
+        })
     }
 
     /// `ARMCI_Wait`: waits until the operation is complete locally.
     pub fn wait(&self, handle: Handle) -> Result<(), Error> {
-        let pending = handle.0.and_then(|at| self.under_way.borrow_mut().get_mut(at).map(core::mem::take));
+        let pending =
+            handle.0.and_then(|at| self.under_way.borrow_mut().get_mut(at).map(core::mem::take));
         pending.map_or(Ok(()), |pending| self.armci.wait(pending))
     }
 
     /// `ARMCI_Test`: whether the operation is complete locally.
     pub fn test(&self, handle: &Handle) -> Result<bool, Error> {
         let under_way = self.under_way.borrow();
-        handle.0.and_then(|at| under_way.get(at)).map_or(Ok(true), |pending| self.armci.test(pending))
+        handle
+            .0
+            .and_then(|at| under_way.get(at))
+            .map_or(Ok(true), |pending| self.armci.test(pending))
     }
 
     /// `ARMCI_WaitAll`: waits until all operations of this scope are complete locally.

@@ -1,4 +1,5 @@
-//! Put, get, accumulate and read-modify-write on typed memory. All shapes end in [`transfer`](crate::transfer).
+//! Put, get, accumulate and read-modify-write on typed memory. All shapes end in
+//! [`transfer`](crate::transfer).
 
 use crate::armci::{Armci, Error};
 use crate::element::{Accumulate, Element, RmwWord};
@@ -22,8 +23,8 @@ fn row<T>(local: &[T], remote: GlobalPtr<'_, T>) -> Row {
 }
 
 impl Armci {
-    /// `ARMCI_Put`: copies `source` to `target`. On return `source` may be changed; [`fence`](Self::fence)
-    /// tells when the data are there.
+    /// `ARMCI_Put`: copies `source` to `target`. On return `source` may be changed;
+    /// [`fence`](Self::fence) tells when the data are there.
     #[inline]
     pub fn put<T: Element>(&self, source: &[T], target: GlobalPtr<'_, T>) -> Result<(), Error> {
         target.check(source.len())?;
@@ -33,7 +34,11 @@ impl Armci {
 
     /// `ARMCI_Get`: copies from `source` into `destination`.
     #[inline]
-    pub fn get<T: Element>(&self, destination: &mut [T], source: GlobalPtr<'_, T>) -> Result<(), Error> {
+    pub fn get<T: Element>(
+        &self,
+        destination: &mut [T],
+        source: GlobalPtr<'_, T>,
+    ) -> Result<(), Error> {
         source.check(destination.len())?;
         let row = Row { local: destination.as_mut_ptr().cast(), ..row(destination, source) };
         // SAFETY: the slice is borrowed until the operation is complete; any bits are a `T`.
@@ -42,9 +47,15 @@ impl Armci {
 
     /// `ARMCI_Acc`: `target[i] += scale * source[i]`, atomically for each element.
     #[inline]
-    pub fn accumulate<T: Accumulate>(&self, scale: T, source: &[T], target: GlobalPtr<'_, T>) -> Result<(), Error> {
+    pub fn accumulate<T: Accumulate>(
+        &self,
+        scale: T,
+        source: &[T],
+        target: GlobalPtr<'_, T>,
+    ) -> Result<(), Error> {
         target.check(source.len())?;
-        // SAFETY: the slice is borrowed until the operation is complete, and an accumulate only reads it.
+        // SAFETY: the slice is borrowed until the operation is complete, and an accumulate only
+        // reads it.
         unsafe { self.move_row(accumulate_with(scale), target.rank(), row(source, target)) }
     }
 
@@ -67,7 +78,8 @@ impl Armci {
     /// `ARMCI_PutS`: a put of a strided section, see [`Strides`].
     ///
     /// # Errors
-    /// [`Error::Shape`] if the section does not fit into `source`, [`Error::OutOfBounds`] if not into the target's part.
+    /// [`Error::Shape`] if the section does not fit into `source`, [`Error::OutOfBounds`] if not
+    /// into the target's part.
     pub fn put_strided<T: Element>(
         &self,
         source: &[T],
@@ -90,7 +102,8 @@ impl Armci {
     ) -> Result<(), Error> {
         let local = destination.as_mut_ptr().cast();
         let rows = shape.rows_of(destination.len(), local, source)?;
-        // SAFETY: the slice is borrowed until the operation is complete, and `rows_of` has checked that all rows are in it.
+        // SAFETY: the slice is borrowed until the operation is complete, and `rows_of` has checked
+        // that all rows are in it.
         self.wait(unsafe { self.transfer(Operation::Get, source.rank(), rows)? })
     }
 
@@ -119,7 +132,8 @@ impl Armci {
         shape: &Strides<'_>,
     ) -> Result<Pending, Error> {
         let rows = shape.rows_of(source.len(), source.as_ptr().cast_mut().cast(), target)?;
-        // SAFETY: by the caller; `rows_of` has checked that all rows are in the slice, which is only read.
+        // SAFETY: by the caller; `rows_of` has checked that all rows are in the slice, which is
+        // only read.
         unsafe { self.transfer(operation, target.rank(), rows) }
     }
 
@@ -135,11 +149,19 @@ impl Armci {
     ///
     /// # Errors
     /// As for [`put_vector`](Self::put_vector).
-    pub fn accumulate_vector<T: Accumulate>(&self, scale: T, pieces: &[Piece<'_, '_, T>]) -> Result<(), Error> {
+    pub fn accumulate_vector<T: Accumulate>(
+        &self,
+        scale: T,
+        pieces: &[Piece<'_, '_, T>],
+    ) -> Result<(), Error> {
         self.out_vector(accumulate_with(scale), pieces)
     }
 
-    fn out_vector<T: Element>(&self, operation: Operation, pieces: &[Piece<'_, '_, T>]) -> Result<(), Error> {
+    fn out_vector<T: Element>(
+        &self,
+        operation: Operation,
+        pieces: &[Piece<'_, '_, T>],
+    ) -> Result<(), Error> {
         let places = pieces.iter().map(|(local, remote)| (local.len(), *remote));
         let Some(rank) = one_rank(places)? else { return Ok(()) };
         let rows = pieces.iter().map(|(local, remote)| row(local, *remote));
@@ -154,8 +176,9 @@ impl Armci {
     pub fn get_vector<T: Element>(&self, pieces: &mut [PieceMut<'_, '_, T>]) -> Result<(), Error> {
         let places = pieces.iter().map(|(local, remote)| (local.len(), *remote));
         let Some(rank) = one_rank(places)? else { return Ok(()) };
-        let rows =
-            pieces.iter_mut().map(|(local, remote)| Row { local: local.as_mut_ptr().cast(), ..row(local, *remote) });
+        let rows = pieces
+            .iter_mut()
+            .map(|(local, remote)| Row { local: local.as_mut_ptr().cast(), ..row(local, *remote) });
         // SAFETY: the slices are borrowed until the operation is complete; any bits are a `T`.
         self.wait(unsafe { self.transfer(Operation::Get, rank, rows)? })
     }
@@ -174,33 +197,48 @@ impl Armci {
         Ok(value[0])
     }
 
-    /// `ARMCI_Rmw` with `ARMCI_FETCH_AND_ADD` or its `_LONG` form: adds `value` and returns what was there.
+    /// `ARMCI_Rmw` with `ARMCI_FETCH_AND_ADD` or its `_LONG` form: adds `value` and returns what
+    /// was there.
     #[inline]
     pub fn fetch_add<T: RmwWord>(&self, target: GlobalPtr<'_, T>, value: T) -> Result<T, Error> {
         self.change(T::FETCH_ADD, target, [value.to_wire(), 0])
     }
 
-    /// `ARMCI_Rmw` with `ARMCI_SWAP` or its `_LONG` form: writes `value` and returns what was there.
+    /// `ARMCI_Rmw` with `ARMCI_SWAP` or its `_LONG` form: writes `value` and returns what was
+    /// there.
     #[inline]
     pub fn swap<T: RmwWord>(&self, target: GlobalPtr<'_, T>, value: T) -> Result<T, Error> {
         self.change(T::SWAP, target, [value.to_wire(), 0])
     }
 
     #[inline]
-    fn change<T: RmwWord>(&self, kind: RmwKind, target: GlobalPtr<'_, T>, operand: [u64; 2]) -> Result<T, Error> {
+    fn change<T: RmwWord>(
+        &self,
+        kind: RmwKind,
+        target: GlobalPtr<'_, T>,
+        operand: [u64; 2],
+    ) -> Result<T, Error> {
         target.check(1)?;
         // SAFETY: the place was allocated by ranks for each other.
-        unsafe { self.read_modify_write(kind, target.rank(), target.address, operand) }.map(T::from_wire)
+        unsafe { self.read_modify_write(kind, target.rank(), target.address, operand) }
+            .map(T::from_wire)
     }
 
     /// Writes `new` if `expected` is there; returns what was there.
-    pub fn compare_swap(&self, target: GlobalPtr<'_, u64>, expected: u64, new: u64) -> Result<u64, Error> {
+    pub fn compare_swap(
+        &self,
+        target: GlobalPtr<'_, u64>,
+        expected: u64,
+        new: u64,
+    ) -> Result<u64, Error> {
         self.change(RmwKind::CompareSwap64, target, [expected, new])
     }
 }
 
 /// The one rank of all pieces, none if there are none; each must fit.
-fn one_rank<'g, T: Element>(pieces: impl Iterator<Item = (usize, GlobalPtr<'g, T>)>) -> Result<Option<usize>, Error> {
+fn one_rank<'g, T: Element>(
+    pieces: impl Iterator<Item = (usize, GlobalPtr<'g, T>)>,
+) -> Result<Option<usize>, Error> {
     let mut rank = None;
     for (len, place) in pieces {
         place.check(len)?;
@@ -212,7 +250,8 @@ fn one_rank<'g, T: Element>(pieces: impl Iterator<Item = (usize, GlobalPtr<'g, T
 }
 
 impl<T: Element> Global<T> {
-    /// The part of `rank` from element `index` on; an error instead of the panic of [`at`](Global::at).
+    /// The part of `rank` from element `index` on; an error instead of the panic of
+    /// [`at`](Global::at).
     pub fn place(&self, rank: usize, index: usize) -> Result<GlobalPtr<'_, T>, Error> {
         let part = self.part(rank).ok_or(Error::NoRank { rank, size: self.segment.parts.len() })?;
         let room = part.len as usize / size_of::<T>();

@@ -24,17 +24,18 @@ pub enum Awaited {
 pub struct View {
     /// The other rank's mailbox, as it is mapped here.
     pub mailbox: NonNull<Mailbox>,
-    /// The start of the other rank's whole public memory, as it is mapped here; `None` where only what ranks
-    /// [`share`](Port::share) can be mapped, piece by piece.
+    /// The start of the other rank's whole public memory, as it is mapped here; `None` where only
+    /// what ranks [`share`](Port::share) can be mapped, piece by piece.
     pub public: Option<NonNull<u8>>,
 }
 
 /// A rank's side of an attachment.
 ///
 /// # Safety
-/// [`area`](Self::area) must return the same area each time, and `alloc` memory of its own that stays valid until it
-/// is given to `dealloc`, as [`GlobalAlloc`](core::alloc::GlobalAlloc) does. What [`view`](Self::view) and [`map`](Self::map) return must be
-/// valid for as long as the gate stays open in the epoch in which they were called, or until it is given to `unmap`.
+/// [`area`](Self::area) must return the same area each time, and `alloc` memory of its own that
+/// stays valid until it is given to `dealloc`, as [`GlobalAlloc`](core::alloc::GlobalAlloc) does.
+/// What [`view`](Self::view) and [`map`](Self::map) return must be valid for as long as the gate
+/// stays open in the epoch in which they were called, or until it is given to `unmap`.
 pub unsafe trait Port {
     /// The memory shared with the proxy.
     fn area(&self) -> &'static RuntimeArea;
@@ -45,7 +46,8 @@ pub unsafe trait Port {
     /// Blocks until the rank's own doorbell has rung since the last call. May return early.
     fn wait(&self) -> Result<(), ProxyGone>;
 
-    /// A short pause after `looks` looks that found nothing. False where it is better to block than to look again.
+    /// A short pause after `looks` looks that found nothing. False where it is better to block than
+    /// to look again.
     fn pause(&self, looks: u32, awaited: Awaited) -> bool;
 
     /// Whether the bytes at `address` lie in the window, so that the proxy can reach them.
@@ -60,10 +62,12 @@ pub unsafe trait Port {
     /// Gives memory of [`alloc`](Self::alloc) back.
     ///
     /// # Safety
-    /// `memory` must come from `alloc` of this port with the same layout, and not be used afterwards.
+    /// `memory` must come from `alloc` of this port with the same layout, and not be used
+    /// afterwards.
     unsafe fn dealloc(&self, memory: NonNull<u8>, layout: Layout);
 
-    /// How neighbours let this rank in: a number that [`meet`](Self::meet) of the others understands.
+    /// How neighbours let this rank in: a number that [`meet`](Self::meet) of the others
+    /// understands.
     fn identity(&self) -> u64 {
         0
     }
@@ -97,13 +101,14 @@ pub unsafe trait Port {
         None
     }
 
-    /// Lets neighbours map `memory`, whole pages of this rank. They need the token to do so. `None` if they can not.
+    /// Lets neighbours map `memory`, whole pages of this rank. They need the token to do so. `None`
+    /// if they can not.
     fn share(&self, _memory: NonNull<u8>, _len: usize) -> Option<u64> {
         None
     }
 
-    /// Takes back what [`share`](Self::share) gave. False if a neighbour still has it mapped: then the memory must not be
-    /// used for anything else.
+    /// Takes back what [`share`](Self::share) gave. False if a neighbour still has it mapped: then
+    /// the memory must not be used for anything else.
     fn unshare(&self, _memory: NonNull<u8>, _len: usize, _token: u64) -> bool {
         true
     }
@@ -119,6 +124,7 @@ pub unsafe trait Port {
     /// `mapped` must come from `map` with the same rank and length, and not be used afterwards.
     unsafe fn unmap(&self, _rank: usize, _mapped: NonNull<u8>, _len: usize) {}
 
-    /// The rank has left its neighbours' memory, and finds that the gate is being closed: whoever waited for that may go on.
+    /// The rank has left its neighbours' memory, and finds that the gate is being closed: whoever
+    /// waited for that may go on.
     fn left(&self) {}
 }

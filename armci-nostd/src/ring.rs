@@ -1,15 +1,15 @@
 //! Single-producer, single-consumer rings in memory shared with a side that may be hostile.
 //!
-//! The algorithms are apart from the memory they work on ([`Slots`]), so that the same code runs on a
-//! guest's pages, in unit tests and under loom. Rules that hold for both sides:
+//! The algorithms are apart from the memory they work on ([`Slots`]), so that the same code runs on
+//! a guest's pages, in unit tests and under loom. Rules that hold for both sides:
 //!
 //! - an entry is copied out of shared memory once, and only the copy is looked at;
-//! - indices come from the other side, so a distance larger than the ring is an error ([`IndexJumped`]), not
-//!   an access;
+//! - indices come from the other side, so a distance larger than the ring is an error
+//!   ([`IndexJumped`]), not an access;
 //! - what a side wrote itself it keeps in a local, and never reads back.
 //!
-//! Indices are published once a batch: [`Producer::publish`], [`Consumer::release`]. Sleeping and waking is
-//! [`Bell`]'s.
+//! Indices are published once a batch: [`Producer::publish`], [`Consumer::release`]. Sleeping and
+//! waking is [`Bell`]'s.
 
 use crate::sync::{AtomicU32, Ordering, fence};
 
@@ -59,7 +59,8 @@ impl<'a, S: Slots> Producer<'a, S> {
         Self { slots, tail, head, written, seen_head: head.load(Ordering::Acquire) }
     }
 
-    /// Adds `entry`, to be seen by the other side after [`publish`](Self::publish). False when the ring is full.
+    /// Adds `entry`, to be seen by the other side after [`publish`](Self::publish). False when the
+    /// ring is full.
     pub fn push(&mut self, entry: S::Entry) -> Result<bool, IndexJumped> {
         let capacity = self.slots.capacity();
         if self.written.wrapping_sub(self.seen_head) >= capacity {
@@ -120,7 +121,8 @@ impl<'a, S: Slots> Consumer<'a, S> {
         Ok(Some(entry))
     }
 
-    /// Undoes the last [`pop`](Self::pop), which has not been released: the next one takes that entry again.
+    /// Undoes the last [`pop`](Self::pop), which has not been released: the next one takes that
+    /// entry again.
     pub fn put_back(&mut self) {
         self.taken = self.taken.wrapping_sub(1);
     }
@@ -138,9 +140,9 @@ impl<'a, S: Slots> Consumer<'a, S> {
 
 /// A flag by which a side says that it is about to block and must be notified.
 ///
-/// The sleeper calls [`arm`](Self::arm), looks once more whether there is work, and only then blocks. The
-/// waker publishes its work, then calls [`take`](Self::take). Each does so with a full fence between its
-/// store and its load, so that one of the two sees the other: no wake-up is lost.
+/// The sleeper calls [`arm`](Self::arm), looks once more whether there is work, and only then
+/// blocks. The waker publishes its work, then calls [`take`](Self::take). Each does so with a full
+/// fence between its store and its load, so that one of the two sees the other: no wake-up is lost.
 #[derive(Clone, Copy, Debug)]
 pub struct Bell<'a>(pub &'a AtomicU32);
 
@@ -152,8 +154,8 @@ impl Bell<'_> {
         fence(Ordering::SeqCst);
     }
 
-    /// Whether the other side wants to be notified of what was published before this call, by whoever then
-    /// [takes](Self::take) it.
+    /// Whether the other side wants to be notified of what was published before this call, by
+    /// whoever then [takes](Self::take) it.
     pub fn is_armed(&self) -> bool {
         fence(Ordering::SeqCst);
         self.0.load(Ordering::Relaxed) != 0
@@ -164,8 +166,8 @@ impl Bell<'_> {
         self.0.store(0, Ordering::Relaxed);
     }
 
-    /// Whether the other side must be notified of what was published before this call. True at most once
-    /// for each [`arm`](Self::arm).
+    /// Whether the other side must be notified of what was published before this call. True at most
+    /// once for each [`arm`](Self::arm).
     pub fn take(&self) -> bool {
         self.is_armed() && self.0.swap(0, Ordering::Relaxed) != 0
     }
@@ -184,9 +186,9 @@ impl<E> SharedSlots<E> {
     /// Slots at `base`.
     ///
     /// # Safety
-    /// `base` must be aligned for `E` and valid for reads and writes of `capacity` entries as long as the value lives. The
-    /// memory may be shared with another process or domain that changes it at any time, but no Rust
-    /// reference to it may exist.
+    /// `base` must be aligned for `E` and valid for reads and writes of `capacity` entries as long
+    /// as the value lives. The memory may be shared with another process or domain that changes it
+    /// at any time, but no Rust reference to it may exist.
     ///
     /// # Panics
     /// If `capacity` is not a power of two.
@@ -210,7 +212,8 @@ impl<E: Copy + zerocopy::FromBytes> Slots for SharedSlots<E> {
 
     fn read(&self, index: u32) -> E {
         assert!(index < self.capacity);
-        // SAFETY: in bounds and valid by `new`; volatile, since the other side may be writing; any bits are an `E`.
+        // SAFETY: in bounds and valid by `new`; volatile, since the other side may be writing; any
+        // bits are an `E`.
         unsafe { self.base.add(index as usize).read_volatile() }
     }
 
@@ -317,7 +320,8 @@ mod tests {
     }
 }
 
-/// The interleavings of a short run, by loom: `RUSTFLAGS="--cfg loom" cargo test -p armci-nostd --release --lib`.
+/// The interleavings of a short run, by loom: `RUSTFLAGS="--cfg loom" cargo test -p armci-nostd
+/// --release --lib`.
 #[cfg(all(test, loom))]
 mod model {
     use super::*;
@@ -356,7 +360,8 @@ mod model {
     fn no_entry_is_torn_and_no_wake_up_is_lost() {
         const ENTRIES: u32 = 3;
         let mut model = loom::model::Builder::new();
-        // All interleavings with up to three preemptions: seconds instead of hours, and enough for every bug that this has shown.
+        // All interleavings with up to three preemptions: seconds instead of hours, and enough for
+        // every bug that this has shown.
         model.preemption_bound = Some(3);
         model.check(|| {
             let slots = Arc::new(Checked([UnsafeCell::new(0), UnsafeCell::new(0)]));

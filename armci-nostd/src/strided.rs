@@ -11,9 +11,10 @@ pub const MAX_STRIDES: usize = 8;
 
 /// The shape of a strided section.
 ///
-/// `counts[0]` elements are consecutive. There are `counts[1]` such rows at distances of `local[0]` elements here and
-/// `remote[0]` at the target, `counts[2]` such planes at distances of `local[1]` and `remote[1]`, and so on. With no strides there is one
-/// row. A count of zero is legal: nothing is done.
+/// `counts[0]` elements are consecutive. There are `counts[1]` such rows at distances of `local[0]`
+/// elements here and `remote[0]` at the target, `counts[2]` such planes at distances of `local[1]`
+/// and `remote[1]`, and so on. With no strides there is one row. A count of zero is legal: nothing
+/// is done.
 ///
 /// ```
 /// # use armci_nostd::{Armci, Strides};
@@ -36,7 +37,8 @@ pub struct Strides<'a> {
 }
 
 impl Strides<'_> {
-    /// Its rows, after a check that all lie in `len` elements at `local` and in the room at `remote`.
+    /// Its rows, after a check that all lie in `len` elements at `local` and in the room at
+    /// `remote`.
     pub(crate) fn rows_of<T: Element>(
         &self,
         len: usize,
@@ -50,12 +52,17 @@ impl Strides<'_> {
         }
         if !self.counts.contains(&0) {
             let extent = |strides: &[usize]| {
-                self.counts[1..].iter().zip(strides).try_fold(self.counts[0], |extent, (count, stride)| {
-                    extent.checked_add((count - 1).checked_mul(*stride)?)
-                })
+                self.counts[1..]
+                    .iter()
+                    .zip(strides)
+                    .try_fold(self.counts[0], |extent, (count, stride)| {
+                        extent.checked_add((count - 1).checked_mul(*stride)?)
+                    })
             };
             if extent(self.local).is_none_or(|extent| extent > len) {
-                return Err(Error::Shape("a strided section does not fit into the local memory given for it"));
+                return Err(Error::Shape(
+                    "a strided section does not fit into the local memory given for it",
+                ));
             }
             remote.check(extent(self.remote).unwrap_or(usize::MAX))?;
         }
@@ -69,7 +76,12 @@ impl Strides<'_> {
             let bytes = |stride: usize| stride.wrapping_mul(size_of::<T>()) as isize;
             *level = Level { count, local: bytes(local), remote: bytes(remote) };
         }
-        Rows::new(local, remote.address, self.counts[0] * size_of::<T>(), &levels[..self.local.len()])
+        Rows::new(
+            local,
+            remote.address,
+            self.counts[0] * size_of::<T>(),
+            &levels[..self.local.len()],
+        )
     }
 }
 
@@ -99,8 +111,14 @@ impl Rows {
     /// `row_len` bytes at `local` and `remote`, repeated as `levels` say.
     ///
     /// # Errors
-    /// [`Error::Shape`] if there are more than [`MAX_STRIDES`] levels, or more rows than can be counted.
-    pub fn new(local: *mut u8, remote: u64, row_len: usize, levels: &[Level]) -> Result<Self, Error> {
+    /// [`Error::Shape`] if there are more than [`MAX_STRIDES`] levels, or more rows than can be
+    /// counted.
+    pub fn new(
+        local: *mut u8,
+        remote: u64,
+        row_len: usize,
+        levels: &[Level],
+    ) -> Result<Self, Error> {
         let too_many = || Error::Shape("a strided section has more rows than can be counted");
         if levels.len() > MAX_STRIDES {
             return Err(Error::Shape("a strided section can have eight strides at most"));
@@ -125,7 +143,13 @@ impl Rows {
             left /= first.count;
             rest = others;
         }
-        let mut rows = Self { next, left, depth: rest.len(), levels: Default::default(), index: [0; MAX_STRIDES] };
+        let mut rows = Self {
+            next,
+            left,
+            depth: rest.len(),
+            levels: Default::default(),
+            index: [0; MAX_STRIDES],
+        };
         rows.levels[..rest.len()].copy_from_slice(rest);
         Ok(rows)
     }
@@ -171,7 +195,10 @@ mod tests {
         let mut rows = vec![(0, 0, row_len)];
         for level in levels {
             rows = (0..level.count as isize)
-                .flat_map(|i| rows.iter().map(move |(l, r, len)| (l + i * level.local, r + i * level.remote, *len)))
+                .flat_map(|i| {
+                    rows.iter()
+                        .map(move |(l, r, len)| (l + i * level.local, r + i * level.remote, *len))
+                })
                 .collect();
         }
         rows
@@ -179,7 +206,9 @@ mod tests {
 
     /// Byte by byte: from where to where.
     fn bytes(rows: impl IntoIterator<Item = (isize, isize, usize)>) -> Vec<(isize, isize)> {
-        rows.into_iter().flat_map(|(l, r, len)| (0..len as isize).map(move |i| (l + i, r + i))).collect()
+        rows.into_iter()
+            .flat_map(|(l, r, len)| (0..len as isize).map(move |i| (l + i, r + i)))
+            .collect()
     }
 
     proptest! {
@@ -195,7 +224,8 @@ mod tests {
             prop_assert_eq!(bytes(rows), bytes(by_definition(row_len, &levels)));
         }
 
-        /// A section of a local array goes to a section of a global one and back, and nothing else changes.
+        /// A section of a local array goes to a section of a global one and back, and nothing else
+        /// changes.
         #[test]
         fn sections_move_as_in_plain_memory(
             counts in proptest::collection::vec(0usize..4, 1..5),
@@ -246,8 +276,14 @@ mod tests {
             armci.put_strided(&[0; 50], there.at(0, 0), &Strides { counts, local, remote })
         };
         assert_eq!(put(&[50, 2], &[0], &[50]), Ok(()));
-        assert!(matches!(put(&[50, 2], &[1], &[50]), Err(Error::Shape(_))), "the local memory is too short");
-        assert!(matches!(put(&[50, 2], &[0], &[51]), Err(Error::OutOfBounds { len: 101, room: 100, .. })));
+        assert!(
+            matches!(put(&[50, 2], &[1], &[50]), Err(Error::Shape(_))),
+            "the local memory is too short"
+        );
+        assert!(matches!(
+            put(&[50, 2], &[0], &[51]),
+            Err(Error::OutOfBounds { len: 101, room: 100, .. })
+        ));
         assert!(matches!(put(&[1, 2], &[], &[1]), Err(Error::Shape(_))));
         assert!(matches!(put(&[], &[], &[]), Err(Error::Shape(_))));
         assert!(matches!(put(&[1; 10], &[0; 9], &[0; 9]), Err(Error::Shape(_))));
@@ -258,7 +294,8 @@ mod tests {
 
     #[test]
     fn contiguous_sections_are_one_row() {
-        let contiguous = [Level { count: 3, local: 8, remote: 8 }, Level { count: 2, local: 24, remote: 24 }];
+        let contiguous =
+            [Level { count: 3, local: 8, remote: 8 }, Level { count: 2, local: 24, remote: 24 }];
         let mut rows = Rows::new(ptr::null_mut(), 0, 8, &contiguous).unwrap();
         assert_eq!(rows.next().map(|row| row.len), Some(48));
         assert_eq!(rows.next(), None);

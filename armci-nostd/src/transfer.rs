@@ -1,7 +1,9 @@
-//! Moving and accumulating: every put, get and accumulate, of whatever shape, is a sequence of [`Row`]s.
+//! Moving and accumulating: every put, get and accumulate, of whatever shape, is a sequence of
+//! [`Row`]s.
 //!
-//! Each row is done at once where the target's memory can be [reached](crate::direct), else by the proxy. A row that must go to the proxy
-//! takes the rest of its operation with it, so rows are done in their order.
+//! Each row is done at once where the target's memory can be [reached](crate::direct), else by the
+//! proxy. A row that must go to the proxy takes the rest of its operation with it, so rows are done
+//! in their order.
 
 use core::alloc::Layout;
 use core::iter;
@@ -62,16 +64,19 @@ impl Pending {
 }
 
 impl Armci {
-    /// Starts an operation on `rank`, row by row. What is returned must be [waited](Self::wait) for; until then the
-    /// memory of puts and accumulates must not change, and that of gets not be used.
+    /// Starts an operation on `rank`, row by row. What is returned must be [waited](Self::wait)
+    /// for; until then the memory of puts and accumulates must not change, and that of gets not be
+    /// used.
     ///
     /// # Errors
-    /// [`Error::NoRank`], [`Error::Refused`] for a row that is not in the target's public memory, or not made of whole
-    /// elements (what rows before it did is done). Otherwise what [`put`](Self::put) says.
+    /// [`Error::NoRank`], [`Error::Refused`] for a row that is not in the target's public memory,
+    /// or not made of whole elements (what rows before it did is done). Otherwise what
+    /// [`put`](Self::put) says.
     ///
     /// # Safety
-    /// Every row's `local` must be valid for its length, for reads, or for writes if it is a get, until the operation is complete. Every
-    /// row's `remote` must be in memory that ranks allocated for each other: what a rank has allocated otherwise may lie beside it.
+    /// Every row's `local` must be valid for its length, for reads, or for writes if it is a get,
+    /// until the operation is complete. Every row's `remote` must be in memory that ranks allocated
+    /// for each other: what a rank has allocated otherwise may lie beside it.
     #[inline]
     pub unsafe fn transfer(
         &self,
@@ -157,7 +162,12 @@ impl Armci {
     /// # Safety
     /// As for [`transfer`](Self::transfer).
     #[inline]
-    pub unsafe fn transfer_row(&self, operation: Operation, rank: usize, row: Row) -> Result<Pending, Error> {
+    pub unsafe fn transfer_row(
+        &self,
+        operation: Operation,
+        rank: usize,
+        row: Row,
+    ) -> Result<Pending, Error> {
         // SAFETY: by the caller.
         unsafe {
             match self.directly_done(operation, rank, row) {
@@ -175,7 +185,12 @@ impl Armci {
     /// # Safety
     /// As for [`transfer`](Self::transfer).
     #[inline]
-    pub unsafe fn move_row(&self, operation: Operation, rank: usize, row: Row) -> Result<(), Error> {
+    pub unsafe fn move_row(
+        &self,
+        operation: Operation,
+        rank: usize,
+        row: Row,
+    ) -> Result<(), Error> {
         // SAFETY: by the caller.
         unsafe {
             match self.directly_done(operation, rank, row) {
@@ -185,7 +200,8 @@ impl Armci {
         }
     }
 
-    /// Does what most operations are: one row that is reached directly. False if it is not one, with nothing done.
+    /// Does what most operations are: one row that is reached directly. False if it is not one,
+    /// with nothing done.
     ///
     /// # Safety
     /// As for [`transfer`](Self::transfer).
@@ -221,10 +237,12 @@ impl Armci {
     /// `ARMCI_Rmw` and more: changes one word of `rank` and returns what was there.
     ///
     /// # Errors
-    /// [`Error::NoRank`], [`Error::Refused`] if the word is not aligned or not in the target's public memory.
+    /// [`Error::NoRank`], [`Error::Refused`] if the word is not aligned or not in the target's
+    /// public memory.
     ///
     /// # Safety
-    /// As for [`transfer`](Self::transfer): `remote` must be in memory that ranks allocated for each other.
+    /// As for [`transfer`](Self::transfer): `remote` must be in memory that ranks allocated for
+    /// each other.
     #[inline]
     pub unsafe fn read_modify_write(
         &self,
@@ -278,8 +296,15 @@ impl Armci {
         self.link()?.finish(ticket)
     }
 
-    /// Writes one aligned 64-bit word of `rank` whole and after all earlier puts, and wakes the rank if it waits.
-    pub(crate) fn tell(&self, space: Space, rank: u32, remote: u64, word: u64) -> Result<(), Error> {
+    /// Writes one aligned 64-bit word of `rank` whole and after all earlier puts, and wakes the
+    /// rank if it waits.
+    pub(crate) fn tell(
+        &self,
+        space: Space,
+        rank: u32,
+        remote: u64,
+        word: u64,
+    ) -> Result<(), Error> {
         if let Some(visit) = self.visit(rank)
             && visit.store(space, remote, word).is_some()
         {
@@ -315,7 +340,9 @@ impl Armci {
 
     fn wake_by_proxy(&self, rank: u32) -> Result<(), Error> {
         let flags = (Flags::INLINE | Flags::NOTIFY).bits();
-        self.link()?.start(Request { opcode: Opcode::Put as u8, flags, rank, ..Request::default() }).map(drop)
+        self.link()?
+            .start(Request { opcode: Opcode::Put as u8, flags, rank, ..Request::default() })
+            .map(drop)
     }
 
     /// Asks the proxy.
@@ -343,7 +370,8 @@ impl Armci {
                 unsafe { self.start_row(space, operation, rank, row, &mut pending)? };
                 continue;
             }
-            // The proxy can not reach it there: through the bounce buffer, in as many pieces as it takes.
+            // The proxy can not reach it there: through the bounce buffer, in as many pieces as it
+            // takes.
             let bounce = self.bounce()?;
             let mut done = 0;
             while done < row.len {
@@ -352,8 +380,10 @@ impl Armci {
                     bounced.land();
                 }
                 let len = (BOUNCE - bounced.bytes).min(row.len - done);
-                // SAFETY: within the row, and within the bounce buffer, behind what it holds already.
-                let (local, inside) = unsafe { (row.local.add(done), bounce.as_ptr().add(bounced.bytes)) };
+                // SAFETY: within the row, and within the bounce buffer, behind what it holds
+                // already.
+                let (local, inside) =
+                    unsafe { (row.local.add(done), bounce.as_ptr().add(bounced.bytes)) };
                 if operation == Operation::Get {
                     bounced.back.push((inside, local, len));
                 } else {
@@ -361,9 +391,11 @@ impl Armci {
                     unsafe { ptr::copy_nonoverlapping(local, inside, len) };
                 }
                 let piece = Row { local: inside, remote: row.remote + done as u64, len };
-                // SAFETY: the piece is in the bounce buffer, which is not used again before it is complete.
+                // SAFETY: the piece is in the bounce buffer, which is not used again before it is
+                // complete.
                 unsafe { self.start_row(space, operation, rank, piece, &mut pending)? };
-                // In steps of the longest element, so that a row is cut between elements wherever the buffer ends.
+                // In steps of the longest element, so that a row is cut between elements wherever
+                // the buffer ends.
                 bounced.bytes += len.next_multiple_of(16).min(BOUNCE - bounced.bytes);
                 done += len;
             }
@@ -402,7 +434,13 @@ impl Armci {
                 request.flags |= Flags::INLINE.bits();
                 request.local = 0;
                 // SAFETY: the row is readable for its length, which fits the operand.
-                unsafe { ptr::copy_nonoverlapping(row.local, request.operand.as_mut_ptr().cast(), row.len) };
+                unsafe {
+                    ptr::copy_nonoverlapping(
+                        row.local,
+                        request.operand.as_mut_ptr().cast(),
+                        row.len,
+                    )
+                };
                 // The data are in the request: complete locally as soon as that is in the ring.
                 return self.link()?.start(request).map(drop);
             }
@@ -422,7 +460,13 @@ impl Armci {
     }
 
     /// Refuses what the proxy would not do: to ask it would fail the job.
-    fn check_row(&self, space: Space, operation: Operation, rank: u32, row: Row) -> Result<(), Error> {
+    fn check_row(
+        &self,
+        space: Space,
+        operation: Operation,
+        rank: u32,
+        row: Row,
+    ) -> Result<(), Error> {
         self.check_place(space, rank, row.remote, row.len)?;
         if let Operation::Accumulate { kind, .. } = operation
             && !row.len.is_multiple_of(kind.size())
@@ -434,7 +478,9 @@ impl Armci {
     }
 
     fn check_place(&self, space: Space, rank: u32, address: u64, len: usize) -> Result<(), Error> {
-        let Some(public) = self.public.get(rank as usize).filter(|_| space == Space::Public && len != 0) else {
+        let Some(public) =
+            self.public.get(rank as usize).filter(|_| space == Space::Public && len != 0)
+        else {
             return Ok(());
         };
         match address.checked_add(len as u64) {
@@ -483,14 +529,16 @@ impl Bounced {
     /// All pieces are complete: brings home what gets left in the buffer, and empties it.
     fn land(&mut self) {
         for (from, to, len) in self.back.drain(..) {
-            // SAFETY: from the bounce buffer to the rows of the operation, both valid by `by_proxy`.
+            // SAFETY: from the bounce buffer to the rows of the operation, both valid by
+            // `by_proxy`.
             unsafe { ptr::copy_nonoverlapping(from, to, len) };
         }
         self.bytes = 0;
     }
 }
 
-/// Does rows here and now, until there are no more, or one can not be reached or is not as it must be: returns that, as far as it is not done.
+/// Does rows here and now, until there are no more, or one can not be reached or is not as it must
+/// be: returns that, as far as it is not done.
 ///
 /// # Safety
 /// The rows' local memory must be valid.
@@ -518,7 +566,9 @@ unsafe fn directly(
             false
         }),
         // SAFETY: by the caller.
-        Operation::Accumulate { kind, scale } => unsafe { accumulate(visit, space, kind, &scale, rows, &mut bytes) },
+        Operation::Accumulate { kind, scale } => unsafe {
+            accumulate(visit, space, kind, &scale, rows, &mut bytes)
+        },
     };
     if space == Space::Public {
         visit.count(
@@ -547,7 +597,8 @@ unsafe fn accumulate(
     let mut held = None;
     let mut budget = LOCKED_BYTES;
     for mut row in rows {
-        let reached = visit.reach(space, row.remote, row.len).filter(|_| row.len.is_multiple_of(kind.size()));
+        let reached =
+            visit.reach(space, row.remote, row.len).filter(|_| row.len.is_multiple_of(kind.size()));
         let Some(mut target) = reached else {
             if row.len == 0 {
                 continue;
@@ -560,9 +611,11 @@ unsafe fn accumulate(
                 held = Some(lock);
                 budget = LOCKED_BYTES;
             }
-            // Whole elements: the budget is a multiple of their sizes, at the start and after each row.
+            // Whole elements: the budget is a multiple of their sizes, at the start and after each
+            // row.
             let len = row.len.min(budget);
-            // SAFETY: within the row, whose local side is valid by the caller and whose remote side has been reached.
+            // SAFETY: within the row, whose local side is valid by the caller and whose remote side
+            // has been reached.
             unsafe {
                 memory::accumulate(kind, scale, row.local, target.as_ptr(), len);
                 row.local = row.local.add(len);

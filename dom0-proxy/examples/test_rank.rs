@@ -1,6 +1,8 @@
-//! A hosted rank for the proxy's own tests: does what its argument says, if it is the rank to do so.
+//! A hosted rank for the proxy's own tests: does what its argument says, if it is the rank to do
+//! so.
 //!
-//! `test_rank MODE [RANK]`: rank RANK (default 1) misbehaves as MODE says, the others behave: they attach and wait for all.
+//! `test_rank MODE [RANK]`: rank RANK (default 1) misbehaves as MODE says, the others behave: they
+//! attach and wait for all.
 
 #[path = "../tests/support/raw_rank.rs"]
 mod raw_rank;
@@ -14,7 +16,8 @@ use armci_nostd::wire::Request;
 use raw_rank::{END, PUBLIC, RawRank, put, send_attach};
 
 fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("${name} is not set: start this with pgas run --hosted"))
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("${name} is not set: start this with pgas run --hosted"))
 }
 
 fn main() -> ExitCode {
@@ -74,8 +77,15 @@ fn misbehave(mode: &str, number: u32) -> ExitCode {
     let number = if mode == "impostor" { 0 } else { number };
     if mode == "unsealed" {
         let [_, to_proxy, to_rank] = rank.descriptors();
-        let frame = armci_nostd::wire::control::encode(&RawRank::message(&variable("XENOLITH_JOB"), number));
-        raw_rank::send_with_descriptors(&stream, &frame.expect("a frame"), &[to_proxy, to_proxy, to_rank]);
+        let frame = armci_nostd::wire::control::encode(&RawRank::message(
+            &variable("XENOLITH_JOB"),
+            number,
+        ));
+        raw_rank::send_with_descriptors(
+            &stream,
+            &frame.expect("a frame"),
+            &[to_proxy, to_proxy, to_rank],
+        );
     } else {
         send_attach(&stream, &rank, &variable("XENOLITH_JOB"), number);
     }

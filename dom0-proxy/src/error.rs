@@ -6,14 +6,15 @@ use std::path::PathBuf;
 
 /// Exit statuses of `pgas` that are not a rank's own.
 ///
-/// A job ends with the status of the first rank that did not end with 0. These stand for everything that
-/// is not such a status; they follow the customs of shells, `env` and `timeout`.
+/// A job ends with the status of the first rank that did not end with 0. These stand for everything
+/// that is not such a status; they follow the customs of shells, `env` and `timeout`.
 pub mod status {
     /// The daemon died, or closed the connection, while the job ran.
     pub const DAEMON_LOST: u8 = 121;
     /// A rank broke the protocol: a bad ring entry, a bad attach.
     pub const PROTOCOL: u8 = 122;
-    /// The host could not do its part: no Xen, no memory for the ranks, a domain that could not be created.
+    /// The host could not do its part: no Xen, no memory for the ranks, a domain that could not be
+    /// created.
     pub const HOST: u8 = 123;
     /// The job ran longer than `--timeout`.
     pub const TIMEOUT: u8 = 124;
@@ -46,7 +47,9 @@ pub enum Error {
     #[error("Xen ranks need root: run pgas as root, or use --hosted for ranks as Linux processes")]
     NotRoot,
     /// There is no Xen below this Linux, or this is not domain 0.
-    #[error("this is not domain 0 of a Xen host ({missing}): boot Xen, use `qemu-ci shell`, or use --hosted")]
+    #[error(
+        "this is not domain 0 of a Xen host ({missing}): boot Xen, use `qemu-ci shell`, or use --hosted"
+    )]
     NoXen {
         /// What was looked for in vain.
         missing: String,
@@ -155,7 +158,9 @@ pub enum Error {
         holder: String,
     },
     /// No place for sockets.
-    #[error("no run directory: set XENOLITH_RUN_DIR to a directory of yours, or XDG_RUNTIME_DIR, or run as root")]
+    #[error(
+        "no run directory: set XENOLITH_RUN_DIR to a directory of yours, or XDG_RUNTIME_DIR, or run as root"
+    )]
     NoRunDir,
     /// No daemon listens.
     #[error("no dom0-proxy runs in {}: there are no jobs; `pgas run` starts it", run_dir.display())]
@@ -210,7 +215,10 @@ impl Error {
         match self {
             Self::ImageNotFound(_) => status::NOT_FOUND,
             Self::ImageUnusable { .. } => status::NOT_RUNNABLE,
-            Self::NoXen { .. } | Self::NotEnoughMemory { .. } | Self::Tool { .. } | Self::Store { .. } => status::HOST,
+            Self::NoXen { .. }
+            | Self::NotEnoughMemory { .. }
+            | Self::Tool { .. }
+            | Self::Store { .. } => status::HOST,
             Self::Protocol { .. } => status::PROTOCOL,
             Self::Refused { status, .. } => *status,
             _ => status::USAGE,

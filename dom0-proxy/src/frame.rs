@@ -1,5 +1,5 @@
-//! Frames on the daemon's socket: a `u32`, little-endian, with the length of what follows, then one message
-//! in postcard.
+//! Frames on the daemon's socket: a `u32`, little-endian, with the length of what follows, then one
+//! message in postcard.
 
 use std::io::{self, Read, Write};
 
@@ -14,7 +14,9 @@ pub fn send<M: Serialize>(mut stream: impl Write, message: &M) -> io::Result<()>
     let mut frame = postcard::to_extend(message, vec![0; 4]).map_err(invalid)?;
     let length = frame.len() - 4;
     if length > MAX_FRAME {
-        return Err(invalid(format!("a message of {length} bytes is longer than the {MAX_FRAME} allowed")));
+        return Err(invalid(format!(
+            "a message of {length} bytes is longer than the {MAX_FRAME} allowed"
+        )));
     }
     frame[..4].copy_from_slice(&(length as u32).to_le_bytes());
     stream.write_all(&frame)
@@ -30,13 +32,17 @@ pub fn receive<M: DeserializeOwned>(mut stream: impl Read) -> io::Result<Option<
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(count) => filled += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset && filled == 0 => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset && filled == 0 => {
+                return Ok(None);
+            }
             Err(error) => return Err(error),
         }
     }
     let length = u32::from_le_bytes(prefix) as usize;
     if length > MAX_FRAME {
-        return Err(invalid(format!("a message of {length} bytes is longer than the {MAX_FRAME} allowed")));
+        return Err(invalid(format!(
+            "a message of {length} bytes is longer than the {MAX_FRAME} allowed"
+        )));
     }
     let mut body = Vec::new();
     stream.take(length as u64).read_to_end(&mut body)?;

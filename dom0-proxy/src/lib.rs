@@ -1,8 +1,9 @@
 //! Serves the ranks of PGAS jobs, in domain 0 of a Xen host or on any Linux.
 //!
-//! A rank owns no network hardware: it asks for one-sided operations through a ring in its memory, and the proxy,
-//! which has the memory of all ranks mapped, does them. Two programs are made of this library: the daemon
-//! `dom0-proxy`, which owns jobs and serves their ranks, and the user's command `pgas`.
+//! A rank owns no network hardware: it asks for one-sided operations through a ring in its memory,
+//! and the proxy, which has the memory of all ranks mapped, does them. Two programs are made of
+//! this library: the daemon `dom0-proxy`, which owns jobs and serves their ranks, and the user's
+//! command `pgas`.
 //!
 //! - [`daemon`]: listens for `pgas` and for hosted ranks;
 //! - [`job`]: a job's life, from creating its ranks to leaving nothing behind;

@@ -34,12 +34,15 @@ impl RunDir {
     /// The directories that the environment asks for.
     pub fn from_env() -> Result<Self> {
         let is_root = rustix::process::geteuid().is_root();
-        Self::choose(is_root, |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))
+        Self::choose(is_root, |name| {
+            std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+        })
     }
 
     fn choose(is_root: bool, variable: impl Fn(&str) -> Option<PathBuf>) -> Result<Self> {
         if let Some(root) = variable("XENOLITH_RUN_DIR") {
-            let root = std::path::absolute(&root).context(|| format!("run directory {}", root.display()))?;
+            let root = std::path::absolute(&root)
+                .context(|| format!("run directory {}", root.display()))?;
             return Ok(Self { logs: root.join("log"), root });
         }
         if is_root {
@@ -178,14 +181,19 @@ mod tests {
     use super::*;
 
     fn environment<'a>(pairs: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<PathBuf> + 'a {
-        move |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| PathBuf::from(value))
+        move |name| {
+            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| PathBuf::from(value))
+        }
     }
 
     #[test]
     fn the_variable_wins_then_root_then_the_users_directory() {
         let of = |is_root, pairs: &[_]| RunDir::choose(is_root, environment(pairs)).unwrap();
         let given = of(true, &[("XENOLITH_RUN_DIR", "/x"), ("XDG_RUNTIME_DIR", "/y")]);
-        assert_eq!((given.root.as_path(), given.logs.as_path()), (Path::new("/x"), Path::new("/x/log")));
+        assert_eq!(
+            (given.root.as_path(), given.logs.as_path()),
+            (Path::new("/x"), Path::new("/x/log"))
+        );
         let root = of(true, &[("XDG_RUNTIME_DIR", "/y")]);
         assert_eq!(root.socket(), Path::new("/run/xenolith/proxy.sock"));
         assert_eq!(root.job_logs("ab"), Path::new("/var/log/xenolith/ab"));

@@ -59,17 +59,24 @@ fn the_descriptors_must_be_the_right_three() {
     assert!(outcome(&honest(), &[memfd, to_proxy]).unwrap_err().contains("2 file descriptors"));
     let many = [memfd, to_proxy, to_rank, to_rank, to_rank, to_rank];
     assert!(outcome(&honest(), &many).unwrap_err().contains("file descriptors"));
-    assert!(outcome(&honest(), &[memfd, reader.as_fd(), writer.as_fd()]).unwrap_err().contains("eventfd"));
+    assert!(
+        outcome(&honest(), &[memfd, reader.as_fd(), writer.as_fd()])
+            .unwrap_err()
+            .contains("eventfd")
+    );
     assert!(outcome(&honest(), &[to_proxy, to_proxy, to_rank]).unwrap_err().contains("memfd"));
 }
 
 #[test]
 fn the_window_must_be_real_and_sealed() {
     let rank = RawRank::new();
-    let unsealed = memfd_create("unsealed", MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC).unwrap();
+    let unsealed =
+        memfd_create("unsealed", MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC).unwrap();
     ftruncate(&unsealed, LEN).unwrap();
     let [_, to_proxy, to_rank] = rank.descriptors();
-    assert!(outcome(&honest(), &[unsealed.as_fd(), to_proxy, to_rank]).unwrap_err().contains("sealed"));
+    assert!(
+        outcome(&honest(), &[unsealed.as_fd(), to_proxy, to_rank]).unwrap_err().contains("sealed")
+    );
     let file = OwnedFd::from(tempfile::tempfile().unwrap());
     assert!(outcome(&honest(), &[file.as_fd(), to_proxy, to_rank]).unwrap_err().contains("memfd"));
     let larger = frame(|attach| attach.layout.len = LEN + 4096);
@@ -80,7 +87,8 @@ fn the_window_must_be_real_and_sealed() {
 fn the_layout_must_be_possible() {
     let rank = RawRank::new();
     let with = |change: fn(&mut Layout)| {
-        outcome(&frame(|attach| change(&mut attach.layout)), &rank.descriptors()).expect_err("a refusal")
+        outcome(&frame(|attach| change(&mut attach.layout)), &rank.descriptors())
+            .expect_err("a refusal")
     };
     with(|layout| layout.window = u64::MAX - 4096);
     with(|layout| layout.public_end = END + 1);
@@ -91,6 +99,7 @@ fn the_layout_must_be_possible() {
     with(|layout| layout.runtime = END - 4096);
     with(|layout| layout.runtime = u64::MAX - 4095);
     with(|layout| layout.len = 0);
-    let elsewhere = with(|layout| (layout.runtime, layout.public_start) = (BASE + 0x20000, BASE + 0x40000));
+    let elsewhere =
+        with(|layout| (layout.runtime, layout.public_start) = (BASE + 0x20000, BASE + 0x40000));
     assert!(elsewhere.contains("runtime area starts with"), "{elsewhere}");
 }

@@ -10,7 +10,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use armci_nostd::lock::TargetLock;
-use armci_nostd::wire::{AccKind, COMPLETIONS, Flags, JobState, Opcode, Request, RmwKind, SUBMISSIONS, Status};
+use armci_nostd::wire::{
+    AccKind, COMPLETIONS, Flags, JobState, Opcode, Request, RmwKind, SUBMISSIONS, Status,
+};
 use dom0_proxy::engine::{Engine, GateError, Notice, Pause};
 use dom0_proxy::ports::{Attachment, hosted};
 use raw_rank::{BASE, END, PUBLIC, RawRank, put, send_attach, wait_until};
@@ -33,7 +35,10 @@ fn attachment(rank: &RawRank, number: u32) -> (Attachment, UnixStream) {
 
 fn engine(size: u32) -> (Engine, Receiver<Notice>) {
     let (tell, notices) = channel();
-    (Engine::start("test", size, Pause::Yield, move |notice| drop(tell.send(notice))).unwrap(), notices)
+    (
+        Engine::start("test", size, Pause::Yield, move |notice| drop(tell.send(notice))).unwrap(),
+        notices,
+    )
 }
 
 impl Bench {
@@ -75,11 +80,21 @@ fn every_operation_is_done_answered_and_counted() {
     a.run(Request { opcode: Opcode::Get as u8, ..put(1, PUBLIC + 64, PUBLIC + 8, 8) });
     assert_eq!(a.word(PUBLIC + 8), 11);
     let long = AccKind::Long as u8;
-    a.run(Request { opcode: Opcode::Accumulate as u8, kind: long, operand: [3, 0], ..put(1, PUBLIC + 64, PUBLIC, 8) });
+    a.run(Request {
+        opcode: Opcode::Accumulate as u8,
+        kind: long,
+        operand: [3, 0],
+        ..put(1, PUBLIC + 64, PUBLIC, 8)
+    });
     assert_eq!(b.word(PUBLIC + 64), 11 + 3 * 11);
     let kind = RmwKind::FetchAdd64 as u8;
-    let add =
-        Request { opcode: Opcode::ReadModifyWrite as u8, kind, operand: [2, 0], local: 0, ..put(1, PUBLIC + 64, 0, 8) };
+    let add = Request {
+        opcode: Opcode::ReadModifyWrite as u8,
+        kind,
+        operand: [2, 0],
+        local: 0,
+        ..put(1, PUBLIC + 64, 0, 8)
+    };
     assert_eq!(a.run(add).value, 44);
     assert_eq!(b.word(PUBLIC + 64), 46);
     b.run(Request { opcode: Opcode::Fence as u8, ..put(0, 0, 0, 0) });
@@ -88,7 +103,10 @@ fn every_operation_is_done_answered_and_counted() {
     for (kind, tally) in [of_a.put, of_a.get, of_a.accumulate, of_a.rmw].iter().enumerate() {
         assert_eq!((tally.operations, tally.bytes), (1, 8), "{kind}");
     }
-    assert_eq!((of_a.total().operations, of_b.total().operations, of_b.other.operations), (4, 1, 1));
+    assert_eq!(
+        (of_a.total().operations, of_b.total().operations, of_b.other.operations),
+        (4, 1, 1)
+    );
 }
 
 #[test]
@@ -185,7 +203,10 @@ fn a_locked_target_makes_only_those_wait_who_need_its_lock() {
     c.run(put(1, PUBLIC + 8, PUBLIC, 8));
     assert_eq!(b.word(PUBLIC), 0);
     drop(held);
-    assert_eq!(a.completions(2).iter().map(|completion| completion.value).collect::<Vec<_>>(), [0, 5]);
+    assert_eq!(
+        a.completions(2).iter().map(|completion| completion.value).collect::<Vec<_>>(),
+        [0, 5]
+    );
     assert_eq!(b.word(PUBLIC), 10);
     bench.engine.stop();
 }
@@ -284,14 +305,17 @@ fn a_bad_entry_fails_its_job_and_no_other() {
 fn jumping_indices_fail_the_job() {
     type Jump = (&'static str, fn(&RawRank));
     let jumps: [Jump; 4] = [
-        ("submission", |rank| rank.header().submission_tail.0.store(SUBMISSIONS + 1, Ordering::Release)),
+        ("submission", |rank| {
+            rank.header().submission_tail.0.store(SUBMISSIONS + 1, Ordering::Release)
+        }),
         ("submission", |rank| rank.header().submission_tail.0.store(u32::MAX, Ordering::Release)),
         ("submission", |rank| rank.header().submission_tail.0.store(1 << 31, Ordering::Release)),
         ("completion", |rank| {
             rank.header().completion_head.0.store(1000, Ordering::Release);
             let nothing = [put(0, 0, 0, 0); SUBMISSIONS as usize];
             for _ in 0..3 {
-                // Whenever it is found out: a failed job's ring is served no more, and would be full the next time.
+                // Whenever it is found out: a failed job's ring is served no more, and would be
+                // full the next time.
                 if rank.state() == JobState::Failed {
                     break;
                 }
@@ -299,7 +323,8 @@ fn jumping_indices_fail_the_job() {
                 wait_until("service", || {
                     let header = rank.header();
                     let (tail, head) = (&header.submission_tail.0, &header.submission_head.0);
-                    tail.load(Ordering::Acquire) == head.load(Ordering::Acquire) || rank.state() == JobState::Failed
+                    tail.load(Ordering::Acquire) == head.load(Ordering::Acquire)
+                        || rank.state() == JobState::Failed
                 });
             }
         }),
@@ -323,7 +348,8 @@ fn a_rank_that_takes_no_completions_fails_its_job() {
         wait_until("service", || {
             let header = rank.header();
             let (tail, head) = (&header.submission_tail.0, &header.submission_head.0);
-            tail.load(Ordering::Acquire) == head.load(Ordering::Acquire) || rank.state() == JobState::Failed
+            tail.load(Ordering::Acquire) == head.load(Ordering::Acquire)
+                || rank.state() == JobState::Failed
         });
     }
     assert!(bench.violation_of_rank_1().contains("completion ring"));
@@ -335,7 +361,9 @@ fn when_it_stops_nothing_is_mapped_or_open() {
     let mappings = |rank: &RawRank| {
         let inode = rustix::fs::fstat(&rank.memfd).unwrap().st_ino;
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-        maps.lines().filter(|line| line.split_ascii_whitespace().nth(4) == Some(&inode.to_string())).count()
+        maps.lines()
+            .filter(|line| line.split_ascii_whitespace().nth(4) == Some(&inode.to_string()))
+            .count()
     };
     let mut bench = Bench::new(2);
     assert_eq!(mappings(&bench.ranks[0]), 2, "the rank's own and the proxy's");

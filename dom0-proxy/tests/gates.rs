@@ -1,4 +1,5 @@
-//! Gates closed and opened under ranks at work, which are threads of this process and otherwise as any hosted rank.
+//! Gates closed and opened under ranks at work, which are threads of this process and otherwise as
+//! any hosted rank.
 
 #[path = "support/thread_ranks.rs"]
 mod thread_ranks;
@@ -15,11 +16,14 @@ const RANKS: usize = 3;
 /// What a rank has done directly, as it says itself.
 fn done_directly(armci: &Armci) -> u64 {
     let tally = &armci.port().unwrap().area().header.tally;
-    [&tally.put, &tally.get, &tally.accumulate, &tally.rmw].iter().map(|kind| kind[0].load(Ordering::Relaxed)).sum()
+    [&tally.put, &tally.get, &tally.accumulate, &tally.rmw]
+        .iter()
+        .map(|kind| kind[0].load(Ordering::Relaxed))
+        .sum()
 }
 
-/// Puts, accumulates, gets and counts on its neighbour until it is told to stop. The order of its own operations must hold at every
-/// moment, whichever way each of them goes.
+/// Puts, accumulates, gets and counts on its neighbour until it is told to stop. The order of its
+/// own operations must hold at every moment, whichever way each of them goes.
 fn work(armci: &Armci, stop: &AtomicBool, direct: &AtomicU64, all: &AtomicU64) {
     let (rank, size) = (armci.rank(), armci.size());
     let next = (rank + 1) % size;
@@ -78,13 +82,17 @@ fn behind_closed_gates_nothing_is_done_directly_and_nothing_is_lost() {
             engine.close_gates().unwrap();
             // Their counts as of a round that began behind the gate.
             get_on(2);
-            let counts = || direct.iter().map(|count| count.load(Ordering::Relaxed)).collect::<Vec<_>>();
+            let counts =
+                || direct.iter().map(|count| count.load(Ordering::Relaxed)).collect::<Vec<_>>();
             let before = counts();
             get_on(3);
             assert_eq!(counts(), before, "something was done directly behind closed gates");
             engine.open_gates();
             get_on(2);
-            assert!(counts().iter().zip(&before).all(|(now, before)| now > before), "the gates did not open");
+            assert!(
+                counts().iter().zip(&before).all(|(now, before)| now > before),
+                "the gates did not open"
+            );
         }
         stop.store(true, Ordering::Relaxed);
         ranks.into_iter().for_each(|rank| rank.join().unwrap());

@@ -42,7 +42,8 @@ impl Host {
     /// Starts a job whose rank 1 hangs, and waits until all ranks are up.
     fn hanging_job(&self) -> Running {
         let arguments = ["run", "--hosted", "-n", "2", &test_rank(), "--", "hang"];
-        let mut pgas = self.pgas(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut pgas =
+            self.pgas(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(pgas.stdout.take().unwrap()).lines();
         for _ in 0..2 {
             let line = lines.next().unwrap().unwrap();
@@ -71,11 +72,15 @@ impl Host {
     fn processes_of(&self, job: &str) -> Vec<u32> {
         let mark = format!("XENOLITH_JOB={job}");
         let has_mark = |pid: &u32| {
-            std::fs::read(format!("/proc/{pid}/environ"))
-                .is_ok_and(|environment| environment.split(|&byte| byte == 0).any(|word| word == mark.as_bytes()))
+            std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| {
+                environment.split(|&byte| byte == 0).any(|word| word == mark.as_bytes())
+            })
         };
         let entries = std::fs::read_dir("/proc").unwrap().flatten();
-        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(has_mark).collect()
+        entries
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .filter(has_mark)
+            .collect()
     }
 
     /// Nothing of any job is left but its logs.
@@ -167,7 +172,18 @@ fn a_job_shows_its_lines_and_its_table() {
 #[test]
 fn a_machine_reads_the_same_in_json() {
     let host = Host::new();
-    let ended = host.run(&["run", "--hosted", "-n", "2", "--json", "--mem", "8M", &test_rank(), "--", "behave"]);
+    let ended = host.run(&[
+        "run",
+        "--hosted",
+        "-n",
+        "2",
+        "--json",
+        "--mem",
+        "8M",
+        &test_rank(),
+        "--",
+        "behave",
+    ]);
     let objects: Vec<serde_json::Value> =
         ended.output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let last = &objects.last().unwrap()["ended"];
@@ -184,8 +200,17 @@ fn a_rank_has_the_users_environment_directory_and_files() {
     let host = Host::new();
     let file = host.dir.path().join("data.txt");
     std::fs::write(&file, "x").unwrap();
-    let mut pgas =
-        host.pgas(&["run", "--hosted", "-n", "2", "--file", file.to_str().unwrap(), &test_rank(), "--", "environment"]);
+    let mut pgas = host.pgas(&[
+        "run",
+        "--hosted",
+        "-n",
+        "2",
+        "--file",
+        file.to_str().unwrap(),
+        &test_rank(),
+        "--",
+        "environment",
+    ]);
     let ended = Ended::from(pgas.env("MARK", "here").current_dir("/").output().unwrap());
     assert_eq!(ended.status, 0, "{ended:?}");
     assert!(ended.output.contains(r#"MARK=Ok("here") directory=Ok("/")"#), "{ended:?}");
@@ -240,7 +265,8 @@ fn failures_name_rank_and_cause() {
 #[test]
 fn a_job_that_takes_too_long_is_ended() {
     let host = Host::new();
-    let ended = host.run(&["run", "--hosted", "-n", "2", "--timeout", "0.5", &test_rank(), "--", "hang"]);
+    let ended =
+        host.run(&["run", "--hosted", "-n", "2", "--timeout", "0.5", &test_rank(), "--", "hang"]);
     assert_eq!(ended.status, 124);
     assert!(ended.errors.contains("timed out after 0.5 s"), "{ended:?}");
     host.assert_clean(&host.job_of_log());
@@ -300,11 +326,13 @@ fn a_daemon_that_is_told_to_end_ends_its_jobs() {
 fn a_client_that_does_not_read_cannot_keep_its_job_alive() {
     let host = Host::new();
     let arguments = ["run", "--hosted", "-n", "1", &test_rank(), "--", "chatter", "0"];
-    let mut pgas = host.pgas(&arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut pgas =
+        host.pgas(&arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut output = BufReader::new(pgas.stdout.take().unwrap());
     output.read_line(&mut String::new()).unwrap();
     thread::sleep(Duration::from_millis(300));
-    let jobs: serde_json::Value = serde_json::from_str(&host.run(&["ps", "--json"]).output).unwrap();
+    let jobs: serde_json::Value =
+        serde_json::from_str(&host.run(&["ps", "--json"]).output).unwrap();
     let job = jobs[0]["job"].as_str().unwrap().to_owned();
     assert_eq!(host.run(&["kill", &job]).status, 0);
     host.assert_clean(&job);
@@ -316,8 +344,10 @@ fn a_client_that_does_not_read_cannot_keep_its_job_alive() {
 fn only_one_daemon_has_a_run_directory() {
     let host = Host::new();
     assert_eq!(host.job(1, "behave").status, 0);
-    let second =
-        Command::new(env!("CARGO_BIN_EXE_dom0-proxy")).env("XENOLITH_RUN_DIR", host.dir.path()).output().unwrap();
+    let second = Command::new(env!("CARGO_BIN_EXE_dom0-proxy"))
+        .env("XENOLITH_RUN_DIR", host.dir.path())
+        .output()
+        .unwrap();
     let errors = String::from_utf8(second.stderr).unwrap();
     assert!(!second.status.success());
     assert!(errors.contains("is held by another dom0-proxy"), "{errors}");
@@ -356,6 +386,9 @@ fn wrong_calls_are_refused_in_one_line() {
             .unwrap(),
     );
     assert_eq!(found.status, 0, "{found:?}");
-    assert_eq!(host.run(&["kill", "abcdef"]).errors, "pgas: no job abcdef: `pgas ps` lists the jobs that run\n");
+    assert_eq!(
+        host.run(&["kill", "abcdef"]).errors,
+        "pgas: no job abcdef: `pgas ps` lists the jobs that run\n"
+    );
     assert_eq!(host.run(&["ps"]).output, "job  kind  ranks up  time  image\n");
 }

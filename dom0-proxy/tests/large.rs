@@ -15,7 +15,8 @@ fn on_two_ranks(work: impl Fn(&Armci) + Sync) {
     let job = Job::new(2, 6 * GIB);
     thread::scope(|scope| {
         let ranks: Vec<_> = (0..2).map(|rank| (&job, &work, rank)).collect();
-        let ranks = ranks.into_iter().map(|(job, work, rank)| scope.spawn(move || work(&job.rank(rank))));
+        let ranks =
+            ranks.into_iter().map(|(job, work, rank)| scope.spawn(move || work(&job.rank(rank))));
         let ranks: Vec<_> = ranks.collect();
         let engine = job.serve();
         ranks.into_iter().for_each(|rank| rank.join().unwrap());
@@ -72,7 +73,9 @@ fn more_than_2_gib_in_one_operation() {
 fn more_than_2_gib_in_one_piece() {
     const LEN: usize = 2 * GIB + 4096;
     let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap();
-    let available = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB"));
+    let available = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB"));
     if available.and_then(|kib| kib.parse::<usize>().ok()).is_none_or(|kib| kib < 5 << 20) {
         eprintln!("less than 5 GiB of memory are available: not tried");
         return;

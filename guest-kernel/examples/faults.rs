@@ -66,7 +66,9 @@ fn run() -> Exit {
             black_box(compute(1_000_000));
         },
         ["compute", steps] => match steps.parse::<u64>() {
-            Ok(millions) => println!("checksum {:016x}", compute(millions.saturating_mul(1_000_000)).to_bits()),
+            Ok(millions) => {
+                println!("checksum {:016x}", compute(millions.saturating_mul(1_000_000)).to_bits())
+            }
             Err(_) => return usage(),
         },
         _ => return usage(),
@@ -110,7 +112,8 @@ fn execute_data() {
 fn spurious_interrupts() {
     #[cfg(xenolith_guest)]
     for _ in 0..1000 {
-        // SAFETY: the upcall's vector; its stub leaves all registers as they are, and runs on a stack of its own.
+        // SAFETY: the upcall's vector; its stub leaves all registers as they are, and runs on a
+        // stack of its own.
         unsafe { core::arch::asm!("pushfq", "cli", "int 0x30", "popfq") };
     }
     println!("still here");
@@ -119,7 +122,9 @@ fn spurious_interrupts() {
 fn divide_by_zero() {
     let quotient: u64;
     // SAFETY: none: this is to fault.
-    unsafe { core::arch::asm!("div {}", in(reg) 0u64, inout("rax") 1u64 => quotient, inout("rdx") 0u64 => _) };
+    unsafe {
+        core::arch::asm!("div {}", in(reg) 0u64, inout("rax") 1u64 => quotient, inout("rdx") 0u64 => _)
+    };
     println!("1 / 0 = {quotient}");
 }
 

@@ -1,7 +1,7 @@
 //! The smallest application: says which rank of how many it is.
 //!
-//! `hello [--ticks N] [--files]`: with `--ticks` it also counts to N, a line a second; with `--files` it lists the
-//! files that it was started with.
+//! `hello [--ticks N] [--files]`: with `--ticks` it also counts to N, a line a second; with
+//! `--files` it lists the files that it was started with.
 
 #![cfg_attr(xenolith_guest, no_std, no_main)]
 

@@ -1,7 +1,8 @@
 //! A rank that breaks the ring's rules, to see that nobody but its own job is harmed.
 //!
-//! `hostile KIND`: the last rank does what KIND says and then waits for ever, as do the others in a barrier; the
-//! proxy must end the job and say which rank did what. Without an argument the kinds are listed.
+//! `hostile KIND`: the last rank does what KIND says and then waits for ever, as do the others in a
+//! barrier; the proxy must end the job and say which rank did what. Without an argument the kinds
+//! are listed.
 
 #![cfg_attr(xenolith_guest, no_std, no_main)]
 
@@ -10,7 +11,9 @@ extern crate alloc;
 use core::sync::atomic::Ordering;
 
 use guest_kernel::armci::ring::{Producer, SharedSlots};
-use guest_kernel::armci::wire::{COMPLETIONS, Header, JobState, Opcode, Request, RmwKind, SUBMISSIONS};
+use guest_kernel::armci::wire::{
+    COMPLETIONS, Header, JobState, Opcode, Request, RmwKind, SUBMISSIONS,
+};
 use guest_kernel::armci::{Armci, Error, Port};
 use guest_kernel::{Exit, eprintln, println};
 
@@ -22,7 +25,8 @@ enum Wrong {
     Request(Request),
     /// Claim that more requests are there than it can hold.
     SubmissionTail,
-    /// Claim that more completions were taken than were made, then ask for enough to make the proxy look.
+    /// Claim that more completions were taken than were made, then ask for enough to make the proxy
+    /// look.
     CompletionHead(Request),
 }
 
@@ -33,7 +37,9 @@ type Kind = (&'static str, fn(Request) -> Wrong);
 const KINDS: &[Kind] = &[
     ("bad-opcode", |good| Wrong::Request(Request { opcode: 0xee, ..good })),
     ("bad-flags", |good| Wrong::Request(Request { flags: 0xf0, ..good })),
-    ("bad-kind", |good| Wrong::Request(Request { opcode: Opcode::Accumulate as u8, kind: 77, ..good })),
+    ("bad-kind", |good| {
+        Wrong::Request(Request { opcode: Opcode::Accumulate as u8, kind: 77, ..good })
+    }),
     ("reserved-field", |good| Wrong::Request(Request { reserved2: 1, ..good })),
     ("foreign-rank", |good| Wrong::Request(Request { rank: 1000, ..good })),
     ("past-the-end", |good| Wrong::Request(Request { len: 1 << 40, ..good })),
@@ -52,7 +58,8 @@ const KINDS: &[Kind] = &[
 fn run() -> Exit {
     let armci = guest_kernel::armci();
     let kind = guest_kernel::args().first();
-    let Some(&(_, spoil)) = KINDS.iter().find(|(name, _)| kind.is_some_and(|kind| kind == name)) else {
+    let Some(&(_, spoil)) = KINDS.iter().find(|(name, _)| kind.is_some_and(|kind| kind == name))
+    else {
         KINDS.iter().for_each(|(name, _)| println!("{name}"));
         return Exit::from(0);
     };
@@ -83,7 +90,8 @@ fn attack(armci: &Armci, port: &dyn Port, spoil: fn(Request) -> Wrong) -> Result
         let header = &area.header;
         // SAFETY: the slots lie in the area, which lives for ever; nothing is under way on it.
         let slots = unsafe { SharedSlots::new(area.submissions.get().cast(), SUBMISSIONS) };
-        let mut producer = Producer::new(slots, &header.submission_tail.0, &header.submission_head.0);
+        let mut producer =
+            Producer::new(slots, &header.submission_tail.0, &header.submission_head.0);
         match spoil(good) {
             Wrong::Request(request) => {
                 producer.push(request)?;

@@ -1,15 +1,18 @@
-//! Ranks of a job that reach into each other's memory without the proxy: what ARMCI builds on, tried by itself.
+//! Ranks of a job that reach into each other's memory without the proxy: what ARMCI builds on,
+//! tried by itself.
 //!
-//! `neighbours [ROUNDS [PAGES]]`: in each round every rank shares some pages, maps those of all others, writes a pattern into
-//! its own part of each, and finds the others' patterns in its own pages. What must fail is tried too: memory that was not
-//! granted, and memory that is taken back while it is mapped. At the end nothing may have been lost on the way. Rank 0 then says what
+//! `neighbours [ROUNDS [PAGES]]`: in each round every rank shares some pages, maps those of all
+//! others, writes a pattern into its own part of each, and finds the others' patterns in its own
+//! pages. What must fail is tried too: memory that was not granted, and memory that is taken back
+//! while it is mapped. At the end nothing may have been lost on the way. Rank 0 then says what
 //! mapping and writing cost beside copying and writing at home.
 //!
-//! `neighbours suspended`: every rank maps the others' pages and uses them until rank 0 has been suspended, as by `xl save -c`;
-//! then it must find the mapping gone, and map the pages again. If it was restored in another domain, it says what it
-//! still knows, and ends with status 7.
+//! `neighbours suspended`: every rank maps the others' pages and uses them until rank 0 has been
+//! suspended, as by `xl save -c`; then it must find the mapping gone, and map the pages again. If
+//! it was restored in another domain, it says what it still knows, and ends with status 7.
 //!
-//! `neighbours exhausted PAGES`: rank 0 maps the pages of rank 1 again and again until something runs out, and undoes it.
+//! `neighbours exhausted PAGES`: rank 0 maps the pages of rank 1 again and again until something
+//! runs out, and undoes it.
 //!
 //! Only Xen can do this; a Linux process says so.
 
@@ -111,7 +114,8 @@ mod on_xen {
 
     /// The words of mapped pages.
     fn words<'a>(mapped: NonNull<u8>, pages: usize) -> &'a [AtomicU64] {
-        // SAFETY: the pages are mapped as long as the caller uses them, and atomics allow any change by others.
+        // SAFETY: the pages are mapped as long as the caller uses them, and atomics allow any
+        // change by others.
         unsafe { core::slice::from_raw_parts(mapped.cast().as_ptr(), pages * WORDS) }
     }
 
@@ -128,7 +132,8 @@ mod on_xen {
     }
 
     pub fn run() -> Exit {
-        let number = |index: usize| guest_kernel::args().get(index).and_then(|word| word.parse().ok());
+        let number =
+            |index: usize| guest_kernel::args().get(index).and_then(|word| word.parse().ok());
         let mode = guest_kernel::args().first().map_or("", |word| word.as_str());
         let (rounds, pages) = (number(0).unwrap_or(20), number(1).unwrap_or(12));
         let job = Job { armci: guest_kernel::armci(), tokens: Vec::new(), pages };
@@ -148,7 +153,8 @@ mod on_xen {
             "a rank's own memory is mapped as if it were a neighbour's"
         );
         let domain = neighbours::own_domain().ok_or("no own domain")?;
-        let domains: Vec<u32> = job.gather(u64::from(domain))?.into_iter().map(|number| number as u32).collect();
+        let domains: Vec<u32> =
+            job.gather(u64::from(domain))?.into_iter().map(|number| number as u32).collect();
         neighbours::set_neighbours(&domains).map_err(text)?;
         // Nobody maps before all know whom to let in.
         job.barrier()?;
@@ -163,15 +169,19 @@ mod on_xen {
         job.barrier()?;
         if job.armci.size() == 1 {
             let result = neighbours::share(start(&memory), size_of_val(&memory[..]));
-            check!(result == Err(GrantError::NoNeighbours), "memory is shared with nobody: {result:?}");
+            check!(
+                result == Err(GrantError::NoNeighbours),
+                "memory is shared with nobody: {result:?}"
+            );
             println!("no neighbours: ok");
             return Ok(());
         }
         let mut before = None;
         for round in 1..=rounds {
             let places = exchange(&mut job, &memory, round)?;
-            // The first round makes page tables and frames of the grant table, which stay. Later ones get the references
-            // and addresses that the one before has given back, and the heap is as full as after it.
+            // The first round makes page tables and frames of the grant table, which stay. Later
+            // ones get the references and addresses that the one before has given back, and the
+            // heap is as full as after it.
             let now = (places, neighbours::heap_used());
             check!(
                 before.as_ref().is_none_or(|before| *before == now),
@@ -181,7 +191,11 @@ mod on_xen {
         }
         in_use(&mut job, &memory)?;
         all_taken_away(&mut job, &memory)?;
-        println!("{rounds} rounds of {} pages with {} neighbours: ok", job.pages, job.others().count());
+        println!(
+            "{rounds} rounds of {} pages with {} neighbours: ok",
+            job.pages,
+            job.others().count()
+        );
         measure(&mut job)
     }
 
@@ -189,10 +203,14 @@ mod on_xen {
     fn wrong_numbers(job: &Job<'_>, memory: &[Page]) -> Result<(), String> {
         let (address, len) = (start(memory), size_of_val(memory));
         for rank in job.others().map(|rank| rank as u32) {
-            // The neighbour's first references let in domain 0 alone; others are empty or do not exist.
+            // The neighbour's first references let in domain 0 alone; others are empty or do not
+            // exist.
             for token in [8, 30_000, 1 << 31, u64::from(u32::MAX), u64::MAX] {
                 let result = neighbours::map(rank, token, PAGE);
-                check!(matches!(result, Err(MapError::Foreign(_) | MapError::BadToken)), "token {token}: {result:?}");
+                check!(
+                    matches!(result, Err(MapError::Foreign(_) | MapError::BadToken)),
+                    "token {token}: {result:?}"
+                );
             }
             let result = neighbours::map(rank, 8, PAGE + 1);
             check!(matches!(result, Err(MapError::BadToken)), "half a page: {result:?}");
@@ -200,17 +218,29 @@ mod on_xen {
             check!(result.is_err(), "all of memory: {result:?}");
         }
         let own = job.own() as u32;
-        check!(neighbours::map(own, 8, PAGE) == Err(MapError::NoNeighbour(own)), "this rank is its own neighbour");
+        check!(
+            neighbours::map(own, 8, PAGE) == Err(MapError::NoNeighbour(own)),
+            "this rank is its own neighbour"
+        );
         check!(neighbours::map(u32::MAX, 8, PAGE).is_err(), "a rank that does not exist");
-        check!(neighbours::unmap(address, len) == Err(MapError::NotMapped), "own memory is unmapped");
+        check!(
+            neighbours::unmap(address, len) == Err(MapError::NotMapped),
+            "own memory is unmapped"
+        );
         check!(
             neighbours::unshare(address, len, 5) == Err(GrantError::NotShared),
             "memory is taken back that was not shared"
         );
-        for (address, len) in [(0x1000, PAGE), (start(memory).addr().get() + 8, PAGE), (start(memory).addr().get(), 8)]
-        {
+        for (address, len) in [
+            (0x1000, PAGE),
+            (start(memory).addr().get() + 8, PAGE),
+            (start(memory).addr().get(), 8),
+        ] {
             let memory = NonNull::new(address as *mut u8).ok_or("null")?;
-            check!(neighbours::share(memory, len).is_err(), "{len} bytes at {address:#x} are shared");
+            check!(
+                neighbours::share(memory, len).is_err(),
+                "{len} bytes at {address:#x} are shared"
+            );
         }
         Ok(())
     }
@@ -219,7 +249,8 @@ mod on_xen {
         round << 48 | (from as u64) << 40 | (to as u64) << 32 | word as u64
     }
 
-    /// Shares, maps, writes, looks, and undoes it all. Returns a sum of the token and of where the others' memory was.
+    /// Shares, maps, writes, looks, and undoes it all. Returns a sum of the token and of where the
+    /// others' memory was.
     fn exchange(job: &mut Job<'_>, memory: &[Page], round: u64) -> Result<u64, String> {
         let token = job.share(memory)?;
         let size = job.armci.size();
@@ -227,8 +258,10 @@ mod on_xen {
         for rank in job.others() {
             let at = job.map(rank, memory.len()).map_err(text)?;
             // Every rank has every size-th word of every other one.
-            for (index, word) in
-                words(at, memory.len()).iter().enumerate().filter(|(index, _)| index % size == job.own())
+            for (index, word) in words(at, memory.len())
+                .iter()
+                .enumerate()
+                .filter(|(index, _)| index % size == job.own())
             {
                 word.store(pattern(round, job.own(), rank, index), Ordering::Relaxed);
             }
@@ -236,8 +269,10 @@ mod on_xen {
         }
         job.barrier()?;
         let here = words(start(memory), memory.len());
-        for (index, word) in here.iter().enumerate().filter(|(index, _)| index % size != job.own()) {
-            let (value, expected) = (word.load(Ordering::Relaxed), pattern(round, index % size, job.own(), index));
+        for (index, word) in here.iter().enumerate().filter(|(index, _)| index % size != job.own())
+        {
+            let (value, expected) =
+                (word.load(Ordering::Relaxed), pattern(round, index % size, job.own(), index));
             check!(value == expected, "word {index} is {value:#x}, not {expected:#x}");
         }
         // What is read through a mapping is what is there.
@@ -256,7 +291,10 @@ mod on_xen {
         // What is not shared any more is not mapped any more.
         job.barrier()?;
         for rank in job.others() {
-            check!(job.map(rank, memory.len()).is_err(), "memory of rank {rank} that is not shared any more is mapped");
+            check!(
+                job.map(rank, memory.len()).is_err(),
+                "memory of rank {rank} that is not shared any more is mapped"
+            );
         }
         job.barrier()?;
         Ok(places)
@@ -272,7 +310,10 @@ mod on_xen {
         }
         job.barrier()?;
         let result = neighbours::unshare(address, len, token);
-        check!(matches!(result, Err(GrantError::InUse(_))), "mapped memory is taken back: {result:?}");
+        check!(
+            matches!(result, Err(GrantError::InUse(_))),
+            "mapped memory is taken back: {result:?}"
+        );
         job.barrier()?;
         for at in mapped {
             neighbours::unmap(at, len).map_err(text)?;
@@ -392,8 +433,8 @@ mod on_xen {
         Ok(())
     }
 
-    /// Whether this rank has come to another domain, where it knows no neighbours, and is known to none of them. Without
-    /// the proxy, which has not come along.
+    /// Whether this rank has come to another domain, where it knows no neighbours, and is known to
+    /// none of them. Without the proxy, which has not come along.
     fn elsewhere(job: &Job<'_>, memory: &[Page], before: &[u32]) -> Result<bool, String> {
         let domain = neighbours::own_domain().ok_or("no own domain")?;
         if domain == before[job.own()] {
@@ -410,7 +451,10 @@ mod on_xen {
         neighbours::set_neighbours(before).map_err(text)?;
         for rank in job.others() {
             let result = job.map(rank, memory.len());
-            check!(matches!(result, Err(MapError::Foreign(_))), "rank {rank} lets domain {domain} in: {result:?}");
+            check!(
+                matches!(result, Err(MapError::Foreign(_))),
+                "rank {rank} lets domain {domain} in: {result:?}"
+            );
         }
         let (address, len, token) = (start(memory), size_of_val(memory), job.tokens[job.own()]);
         neighbours::unshare(address, len, token).map_err(text)?;
@@ -446,8 +490,15 @@ mod on_xen {
             let copy = pages(MEASURED);
             let (from, to) = (words(start(&memory), MEASURED), words(start(&copy), MEASURED));
             let copying = |from: &[AtomicU64], to: &[AtomicU64]| {
-                // SAFETY: `to` is only looked at here; `from` does not change meanwhile, since all others wait.
-                time(|| unsafe { core::ptr::copy_nonoverlapping(from.as_ptr(), to.as_ptr().cast_mut(), from.len()) })
+                // SAFETY: `to` is only looked at here; `from` does not change meanwhile, since all
+                // others wait.
+                time(|| unsafe {
+                    core::ptr::copy_nonoverlapping(
+                        from.as_ptr(),
+                        to.as_ptr().cast_mut(),
+                        from.len(),
+                    )
+                })
             };
             let at_home = median(|| copying(from, to));
             let (mut mapping, mut unmapping, mut unmapped) = (Vec::new(), Vec::new(), Ok(()));
@@ -464,7 +515,11 @@ mod on_xen {
             let away = words(at, MEASURED);
             let through = median(|| copying(from, away));
             let stores = |words: &[AtomicU64]| {
-                time(|| (0..100_000).for_each(|n| black_box(words)[n as usize % WORDS].store(n, Ordering::Relaxed)))
+                time(|| {
+                    (0..100_000).for_each(|n| {
+                        black_box(words)[n as usize % WORDS].store(n, Ordering::Relaxed)
+                    })
+                })
             };
             let held = |words: &[AtomicU64]| {
                 time(|| {
@@ -475,7 +530,8 @@ mod on_xen {
                     }
                 })
             };
-            let (plain, mapped, checked) = (median(|| stores(to)), median(|| stores(away)), median(|| held(away)));
+            let (plain, mapped, checked) =
+                (median(|| stores(to)), median(|| stores(away)), median(|| held(away)));
             neighbours::unmap(at, len).map_err(text)?;
             println!(
                 "{MEASURED} pages: copied {at_home:?}, mapped {:?} = {:.1} copies, unmapped {:?} = {:.1} copies, copied through the mapping {:.2}",

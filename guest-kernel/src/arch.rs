@@ -1,11 +1,13 @@
 //! The machine: everything of the kernel that the compiler cannot check.
 //!
-//! All `unsafe` of the kernel is in this module and below, behind functions that are safe to call; the modules of
-//! `guest` are ordinary safe Rust. What makes it sound, in short:
+//! All `unsafe` of the kernel is in this module and below, behind functions that are safe to call;
+//! the modules of `guest` are ordinary safe Rust. What makes it sound, in short:
 //!
 //! - There is one virtual CPU, so what runs with interrupts off runs alone ([`lock::IrqLock`]).
-//! - Virtual addresses are guest-physical addresses ([`paging`]), so an address can go to Xen as it is.
-//! - Memory that Xen or another domain may change at any moment is only seen through atomics ([`memory::shared`]).
+//! - Virtual addresses are guest-physical addresses ([`paging`]), so an address can go to Xen as it
+//!   is.
+//! - Memory that Xen or another domain may change at any moment is only seen through atomics
+//!   ([`memory::shared`]).
 
 #![allow(unsafe_code)]
 

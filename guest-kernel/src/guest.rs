@@ -48,7 +48,8 @@ unsafe extern "Rust" {
 
 /// The beginning, on the entry code's page tables and a small stack.
 pub(crate) fn boot(start_info: u64) -> ! {
-    let info = BootInfo::read(start_info).unwrap_or_else(|error| fatal::die(format_args!("{error}")));
+    let info =
+        BootInfo::read(start_info).unwrap_or_else(|error| fatal::die(format_args!("{error}")));
     let plan = info.plan().unwrap_or_else(|error| fatal::die(format_args!("{error}")));
     BOOT_INFO.set(info);
     arch::become_the_kernel(&plan, run)
@@ -83,7 +84,8 @@ pub(crate) fn upcall() {
     serve(events::deliver_calling);
 }
 
-/// Deals with events, and then with what the toolstack may have asked for by them. With interrupts off.
+/// Deals with events, and then with what the toolstack may have asked for by them. With interrupts
+/// off.
 fn serve(deliver: fn()) {
     SERVING.store(true, Ordering::Relaxed);
     deliver();
@@ -101,16 +103,16 @@ pub(crate) fn may_block() -> bool {
     arch::cpu::interrupts_enabled() && !SERVING.load(Ordering::Relaxed)
 }
 
-/// The application's arguments, without the program's name: the kernel's command line from `--` on, or all words that
-/// do not begin with `xenolith.`.
+/// The application's arguments, without the program's name: the kernel's command line from `--` on,
+/// or all words that do not begin with `xenolith.`.
 pub fn args() -> &'static [String] {
     ARGUMENTS.get().map_or(&[], |arguments| arguments)
 }
 
 /// The read-only files that the application was started with.
 ///
-/// In a domain: the boot modules (`ramdisk=` in xl.cfg). A module that is a cpio archive gives the files in it; any
-/// other is one file with its command line as name, or `ramdisk` if it has none.
+/// In a domain: the boot modules (`ramdisk=` in xl.cfg). A module that is a cpio archive gives the
+/// files in it; any other is one file with its command line as name, or `ramdisk` if it has none.
 pub fn files() -> &'static [File] {
     FILES.get().map_or(&[], |files| files)
 }

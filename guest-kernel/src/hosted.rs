@@ -28,8 +28,9 @@ thread_local! {
 
 /// This rank of its job; the first call attaches it.
 ///
-/// What job, the environment says (`$XENOLITH_SOCKET` and others, set by `pgas run --hosted`); without that it is the
-/// only rank of a job of one. A rank that cannot be attached ends with an error.
+/// What job, the environment says (`$XENOLITH_SOCKET` and others, set by `pgas run --hosted`);
+/// without that it is the only rank of a job of one. A rank that cannot be attached ends with an
+/// error.
 ///
 /// # Panics
 /// If called by a second thread: a rank is one thread.
@@ -37,7 +38,10 @@ pub fn armci() -> &'static Armci {
     ARMCI.with(|armci| {
         *armci.get_or_init(|| {
             static ATTACHED: AtomicBool = AtomicBool::new(false);
-            assert!(!ATTACHED.swap(true, Ordering::Relaxed), "armci() belongs to the thread that called it first");
+            assert!(
+                !ATTACHED.swap(true, Ordering::Relaxed),
+                "armci() belongs to the thread that called it first"
+            );
             match armci_nostd::hosted::attach() {
                 Ok(armci) => Box::leak(Box::new(armci)),
                 Err(error) => {
@@ -72,7 +76,9 @@ fn eight_bits(code: i32) -> u8 {
 /// The application's arguments, without the program's name.
 pub fn args() -> &'static [String] {
     static ARGS: OnceLock<Vec<String>> = OnceLock::new();
-    ARGS.get_or_init(|| std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect())
+    ARGS.get_or_init(|| {
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect()
+    })
 }
 
 /// The read-only files that the application was started with.
@@ -84,7 +90,10 @@ pub fn files() -> &'static [File] {
     static FILES: OnceLock<Vec<File>> = OnceLock::new();
     FILES.get_or_init(|| {
         let list = std::env::var_os("XENOLITH_FILES").unwrap_or_default();
-        std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).filter_map(read_file).collect()
+        std::env::split_paths(&list)
+            .filter(|path| !path.as_os_str().is_empty())
+            .filter_map(read_file)
+            .collect()
     })
 }
 

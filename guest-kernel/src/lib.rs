@@ -1,4 +1,5 @@
-//! A small kernel that runs one application as a Xen PVH domain, and the same application as a Linux process.
+//! A small kernel that runs one application as a Xen PVH domain, and the same application as a
+//! Linux process.
 //!
 //! # For applications
 //!
@@ -17,10 +18,11 @@
 //! }
 //! ```
 //!
-//! There are two builds of it. Any ordinary cargo build makes a Linux program, a *hosted* rank, and this crate is a thin
-//! layer over `std`. image-builder builds it with `--cfg xenolith_guest`: then this crate is the kernel, and the result
-//! an image that Xen boots. Both offer [`main!`], [`args`], [`files`] and [`file()`], [`println!`] and its siblings,
-//! [`clock`], [`exit`] and [`armci()`]; [`armci`](mod@armci) is the crate armci-nostd.
+//! There are two builds of it. Any ordinary cargo build makes a Linux program, a *hosted* rank, and
+//! this crate is a thin layer over `std`. image-builder builds it with `--cfg xenolith_guest`: then
+//! this crate is the kernel, and the result an image that Xen boots. Both offer [`main!`],
+//! [`args`], [`files`] and [`file()`], [`println!`] and its siblings, [`clock`], [`exit`] and
+//! [`armci()`]; [`armci`](mod@armci) is the crate armci-nostd.
 //!
 //! # Inside the kernel
 //!
@@ -33,18 +35,20 @@
 //!
 //! ## C programs
 //!
-//! With the feature `c` (of the package `xenolith-c`, which `image-builder build-c` links C programs with) the kernel also
-//! stands in for Linux, as far as a C library needs it: musl's static `libc.a`, as it is, makes Linux's system calls by the
-//! instruction `syscall`, and `arch::system_call` takes them to `guest::linux`. One privileged process of one thread:
-//! memory by the page from the heap, the console as a terminal that is written to, boot modules as files, clocks, the
-//! exit status. There are no signals (raising one that kills ends the domain as crashed), threads, other
-//! processes, files to write. Each system call that is not there is told once, as `xenolith: there is no system call N
-//! here`. Images without C have none of this.
+//! With the feature `c` (of the package `xenolith-c`, which `image-builder build-c` links C
+//! programs with) the kernel also stands in for Linux, as far as a C library needs it: musl's
+//! static `libc.a`, as it is, makes Linux's system calls by the instruction `syscall`, and
+//! `arch::system_call` takes them to `guest::linux`. One privileged process of one thread: memory
+//! by the page from the heap, the console as a terminal that is written to, boot modules as files,
+//! clocks, the exit status. There are no signals (raising one that kills ends the domain as
+//! crashed), threads, other processes, files to write. Each system call that is not there is told
+//! once, as `xenolith: there is no system call N here`. Images without C have none of this.
 //!
 //! ## Memory
 //!
-//! Virtual addresses are guest-physical addresses, so an address can be given to Xen, to the proxy and to other ranks
-//! as it is. Every piece has the rights it needs and no more; nothing is both writable and executable.
+//! Virtual addresses are guest-physical addresses, so an address can be given to Xen, to the proxy
+//! and to other ranks as it is. Every piece has the rights it needs and no more; nothing is both
+//! writable and executable.
 //!
 //! ```text
 //!          0  page 0                not mapped: a null pointer faults
@@ -62,10 +66,11 @@
 //! 0xfeff8000  pages of the toolstack: console and xenstore rings            rw-
 //! ```
 //!
-//! Up to the image's end pages are of 4 KiB, above it RAM is mapped by pages of 2 MiB. All RAM is granted to domain 0
-//! when the rank attaches, but other ranks are let into the heap only. Foreign memory is mapped by pages of 4 KiB, with an
-//! unmapped page behind each piece; its page tables come from the heap when it is first used, and stay. It lies below
-//! 4 GiB because `xl save` looks at every frame number up to the highest that was ever used.
+//! Up to the image's end pages are of 4 KiB, above it RAM is mapped by pages of 2 MiB. All RAM is
+//! granted to domain 0 when the rank attaches, but other ranks are let into the heap only. Foreign
+//! memory is mapped by pages of 4 KiB, with an unmapped page behind each piece; its page tables
+//! come from the heap when it is first used, and stay. It lies below 4 GiB because `xl save` looks
+//! at every frame number up to the highest that was ever used.
 //!
 //! ## Boot
 //!
@@ -82,26 +87,29 @@
 //! guest        leave the job, exit status to xenstore, "xenolith: exit N", console read to its end, power off
 //! ```
 //!
-//! Booting *is* being resumed in a new domain: the same calls in the same order as after `xl restore`, so the way back
-//! is tried at every boot. What does not travel (the shared page, event channels, grants, rings) is made in
-//! `resume`; what does (memory) in `connect`.
+//! Booting *is* being resumed in a new domain: the same calls in the same order as after `xl
+//! restore`, so the way back is tried at every boot. What does not travel (the shared page, event
+//! channels, grants, rings) is made in `resume`; what does (memory) in `connect`.
 //!
 //! ## Events and suspension
 //!
-//! There is one virtual CPU. Xen injects one interrupt, the upcall, which may come at any instruction and runs on a
-//! stack of its own with the whole FPU state saved. Only xenstore and the toolstack's suspend port call it: it hands
-//! their events to the parts, and at its end serves what the toolstack asks for. So a suspension needs no cooperation
-//! of the application, which may be computing. Memory of other domains is unmapped before; who is using it at that
-//! moment holds the suspension off until it has done. All other ports (console, doorbell) stay masked.
+//! There is one virtual CPU. Xen injects one interrupt, the upcall, which may come at any
+//! instruction and runs on a stack of its own with the whole FPU state saved. Only xenstore and the
+//! toolstack's suspend port call it: it hands their events to the parts, and at its end serves what
+//! the toolstack asks for. So a suspension needs no cooperation of the application, which may be
+//! computing. Memory of other domains is unmapped before; who is using it at that moment holds the
+//! suspension off until it has done. All other ports (console, doorbell) stay masked.
 //!
-//! The kernel waits by SCHEDOP_poll, with interrupts off, all ports masked, and a deadline if there is one: that needs
-//! neither an interrupt nor a timer, and has no moment between looking and sleeping in which an event could slip by.
-//! What has come is dealt with when the poll returns, a suspension too.
+//! The kernel waits by SCHEDOP_poll, with interrupts off, all ports masked, and a deadline if there
+//! is one: that needs neither an interrupt nor a timer, and has no moment between looking and
+//! sleeping in which an event could slip by. What has come is dealt with when the poll returns, a
+//! suspension too.
 //!
 //! ## The end
 //!
-//! A panic or an exception prints one line `xenolith: fatal: rank R: CAUSE`, then registers and the return addresses on
-//! the stack (for addr2line and the image's ELF file), and the domain ends as crashed.
+//! A panic or an exception prints one line `xenolith: fatal: rank R: CAUSE`, then registers and the
+//! return addresses on the stack (for addr2line and the image's ELF file), and the domain ends as
+//! crashed.
 
 #![cfg_attr(xenolith_guest, no_std)]
 #![deny(unsafe_code)]

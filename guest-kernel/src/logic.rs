@@ -1,5 +1,5 @@
-//! What needs no machine: parsers, ring arithmetic, and decisions. The same in both builds, so that it is tested as any
-//! Rust is; a hosted program has no use for it.
+//! What needs no machine: parsers, ring arithmetic, and decisions. The same in both builds, so that
+//! it is tested as any Rust is; a hosted program has no use for it.
 
 #![cfg_attr(not(xenolith_guest), allow(dead_code, reason = "only the kernel uses it"))]
 

@@ -20,7 +20,8 @@ pub struct BuildOptions {
     pub out: Option<PathBuf>,
     /// The guest's memory in the xl configuration.
     pub memory: Mebibytes,
-    /// The folder in which the image will lie on the Xen host; none: the configuration names the image without a folder.
+    /// The folder in which the image will lie on the Xen host; none: the configuration names the
+    /// image without a folder.
     pub install_dir: Option<PathBuf>,
     /// The application's arguments in the xl configuration.
     pub args: Vec<String>,
@@ -81,7 +82,8 @@ pub enum BuildError {
     },
 }
 
-/// Compiles the application and writes `NAME.elf`, `NAME.img` and `NAME.cfg` for each of its executables.
+/// Compiles the application and writes `NAME.elf`, `NAME.img` and `NAME.cfg` for each of its
+/// executables.
 ///
 /// # Errors
 /// When the application does not compile, is not an image, or the results cannot be written.
@@ -110,10 +112,15 @@ impl BuildOptions {
     }
 }
 
-fn package(executable: &Executable, options: &BuildOptions, out: &Path) -> Result<BuiltImage, BuildError> {
+fn package(
+    executable: &Executable,
+    options: &BuildOptions,
+    out: &Path,
+) -> Result<BuiltImage, BuildError> {
     let name = executable.name.clone();
     let broken = |error| BuildError::Image { name: name.clone(), error };
-    let elf = fs::read(&executable.path).map_err(|error| BuildError::File { path: executable.path.clone(), error })?;
+    let elf = fs::read(&executable.path)
+        .map_err(|error| BuildError::File { path: executable.path.clone(), error })?;
     let mut img = strip(&elf).map_err(broken)?;
     let info = image::seal(&mut img).map_err(broken)?;
     let needed = Mebibytes::covering(info.minimum_memory);
@@ -124,7 +131,9 @@ fn package(executable: &Executable, options: &BuildOptions, out: &Path) -> Resul
     let file = |extension: &str| out.join(format!("{name}.{extension}"));
     let image_name = format!("{name}.img");
     let kernel = options.install_dir.as_deref().unwrap_or(Path::new("")).join(image_name);
-    let config = XlConfig { name: &name, kernel: &kernel, memory: options.memory, args: &options.args }.to_text();
+    let config =
+        XlConfig { name: &name, kernel: &kernel, memory: options.memory, args: &options.args }
+            .to_text();
     let built = BuiltImage {
         elf: file("elf"),
         img: file("img"),

@@ -1,4 +1,5 @@
-//! C programs: compiled by gcc against musl's headers, linked with musl's static library and the kernel.
+//! C programs: compiled by gcc against musl's headers, linked with musl's static library and the
+//! kernel.
 //!
 //! The kernel, a static library of its own, is compiled once by cargo; a C program only costs gcc.
 
@@ -25,7 +26,8 @@ const MUSL: [(&str, &str); 3] = [
 /// The dynamic linker, by which a system whose own C library is musl is known.
 const MUSL_SYSTEM: &str = "/lib/ld-musl-x86_64.so.1";
 
-/// The folder among ARMCI's headers with `mpi.h`, and the macro by which `armci.h` includes it: as armcicc's `-mpi` does.
+/// The folder among ARMCI's headers with `mpi.h`, and the macro by which `armci.h` includes it: as
+/// armcicc's `-mpi` does.
 const MPI_HEADERS: &str = "mpi";
 const MPI_MACRO: &str = "MSG_COMMS_MPI";
 
@@ -141,7 +143,8 @@ impl CProgram {
                 source.clone()
             } else {
                 // Sources in different folders may have the same name.
-                let object = dir.join(format!("{index}-{}", source.file_name().unwrap_or_default().display()));
+                let object = dir
+                    .join(format!("{index}-{}", source.file_name().unwrap_or_default().display()));
                 let object = with_extension_added(&object, "o");
                 tools.compile(self, &include_dirs, source, &object)?;
                 object
@@ -166,7 +169,9 @@ impl CProgram {
         let stem = || source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let name = self.name.clone().unwrap_or_else(stem);
         // It becomes a file's name, a domain's name, and a text in C.
-        let good = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.' | '+');
+        let good = |letter: char| {
+            letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.' | '+')
+        };
         if name.is_empty() || name.starts_with(['.', '-']) || !name.chars().all(good) {
             return Err(CError::BadName(name));
         }
@@ -205,7 +210,11 @@ impl Tools {
     fn find() -> Result<Self, CError> {
         let no_compiler = || CError::NoProgram { program: COMPILER, package: "gcc" };
         let asked = |question: &str| {
-            let output = Command::new(COMPILER).arg(question).output().ok().filter(|output| output.status.success());
+            let output = Command::new(COMPILER)
+                .arg(question)
+                .output()
+                .ok()
+                .filter(|output| output.status.success());
             let output = output.ok_or_else(no_compiler)?;
             Ok::<_, CError>(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
         };
@@ -213,7 +222,8 @@ impl Tools {
             (asked("-print-file-name=include")?, asked("-print-libgcc-file-name")?);
         let has_musl = |&&(headers, library): &&(&str, &str)| {
             let own = headers != "/usr/include" || Path::new(MUSL_SYSTEM).exists();
-            own && Path::new(headers).join("stdio.h").is_file() && Path::new(library).join("libc.a").is_file()
+            own && Path::new(headers).join("stdio.h").is_file()
+                && Path::new(library).join("libc.a").is_file()
         };
         let (headers, library) = MUSL.iter().find(has_musl).ok_or(CError::NoMusl)?;
         let musl_library = Path::new(library).join("libc.a");
@@ -255,31 +265,41 @@ impl Tools {
         if succeeds(&mut command)? { Ok(()) } else { Err(CError::Compile(source.to_owned())) }
     }
 
-    fn link(&self, project: &Project, objects: &[PathBuf], kernel: &Path, out: &Path) -> Result<bool, CError> {
+    fn link(
+        &self,
+        project: &Project,
+        objects: &[PathBuf],
+        kernel: &Path,
+        out: &Path,
+    ) -> Result<bool, CError> {
         let mut command = Command::new(COMPILER);
         command.args(LINKER_OPTIONS);
         for script in project.c_linker_scripts()? {
             command.arg("-T").arg(script);
         }
-        // Only what is still undefined is taken from a library: so the kernel's memory functions come before musl's.
+        // Only what is still undefined is taken from a library: so the kernel's memory functions
+        // come before musl's.
         command.arg("-o").arg(out).args(objects).arg("-Wl,--start-group").arg(kernel);
         command.args([&self.musl_library, &self.compiler_library]).arg("-Wl,--end-group");
         succeeds(&mut command)
     }
 
-    /// The C library gives up by the instruction `hlt`, which kills a Linux process. Here it would only wait: it becomes
-    /// a breakpoint.
+    /// The C library gives up by the instruction `hlt`, which kills a Linux process. Here it would
+    /// only wait: it becomes a breakpoint.
     fn make_halts_trap(&self, name: &str, path: &Path) -> Result<(), CError> {
         let no_disassembler = |_| CError::NoProgram { program: DISASSEMBLER, package: "binutils" };
-        let arguments: [&OsStr; 3] = ["--disassemble".as_ref(), "--no-show-raw-insn".as_ref(), path.as_ref()];
-        let output = Command::new(DISASSEMBLER).args(arguments).output().map_err(no_disassembler)?;
+        let arguments: [&OsStr; 3] =
+            ["--disassemble".as_ref(), "--no-show-raw-insn".as_ref(), path.as_ref()];
+        let output =
+            Command::new(DISASSEMBLER).args(arguments).output().map_err(no_disassembler)?;
         if !output.status.success() {
             return Err(CError::Link(name.to_owned()));
         }
         let addresses = halts::in_c_code(&String::from_utf8_lossy(&output.stdout));
         let file = |error| CError::File { path: path.to_owned(), error };
         let mut elf = fs::read(path).map_err(file)?;
-        halts::make_trap(&mut elf, &addresses).map_err(|error| CError::Image(name.to_owned(), error))?;
+        halts::make_trap(&mut elf, &addresses)
+            .map_err(|error| CError::Image(name.to_owned(), error))?;
         fs::write(path, elf).map_err(file)
     }
 }
@@ -306,7 +326,11 @@ mod tests {
     use super::*;
 
     fn name(name: Option<&str>, source: &str) -> Result<String, CError> {
-        let program = CProgram { name: name.map(str::to_owned), sources: vec![source.into()], ..CProgram::default() };
+        let program = CProgram {
+            name: name.map(str::to_owned),
+            sources: vec![source.into()],
+            ..CProgram::default()
+        };
         program.name()
     }
 
@@ -325,7 +349,10 @@ mod tests {
         let dirs = |mpi| CProgram { mpi, include_dirs: vec!["own".into()], ..CProgram::default() };
         let armci = || Some(PathBuf::from("armci"));
         assert_eq!(dirs(false).all_include_dirs(armci()), ["own", "armci"].map(PathBuf::from));
-        assert_eq!(dirs(true).all_include_dirs(armci()), ["own", "armci", "armci/mpi"].map(PathBuf::from));
+        assert_eq!(
+            dirs(true).all_include_dirs(armci()),
+            ["own", "armci", "armci/mpi"].map(PathBuf::from)
+        );
         assert_eq!(dirs(true).all_include_dirs(None), [PathBuf::from("own")]);
     }
 

@@ -48,9 +48,11 @@ impl Targets {
 /// What to compile and how.
 #[derive(Clone, Debug, Default)]
 pub struct Application {
-    /// The package's or its workspace's `Cargo.toml`; none: the one that cargo finds from the current folder.
+    /// The package's or its workspace's `Cargo.toml`; none: the one that cargo finds from the
+    /// current folder.
     pub manifest_path: Option<PathBuf>,
-    /// The package; none: the one in the manifest, or guest-kernel where the manifest is that of a workspace.
+    /// The package; none: the one in the manifest, or guest-kernel where the manifest is that of a
+    /// workspace.
     pub package: Option<String>,
     /// The executables; none named: all binaries of the package.
     pub targets: Targets,
@@ -61,8 +63,8 @@ pub struct Application {
 }
 
 impl Application {
-    /// The kernel for C programs, from this manifest's workspace; none: from the one that image-builder is part of, so
-    /// that it works in any folder.
+    /// The kernel for C programs, from this manifest's workspace; none: from the one that
+    /// image-builder is part of, so that it works in any folder.
     #[must_use]
     pub fn for_c(manifest_path: Option<PathBuf>, target_cpu: Option<String>) -> Self {
         let own = || Path::new(OWN_FOLDER).with_file_name(KERNEL_PACKAGE).join("Cargo.toml");
@@ -135,7 +137,8 @@ impl Project {
         self.metadata.target_directory.as_std_path()
     }
 
-    /// Compiles all targets in one run of cargo, whose own progress and diagnostics go to standard error.
+    /// Compiles all targets in one run of cargo, whose own progress and diagnostics go to standard
+    /// error.
     ///
     /// # Errors
     /// When the application is not one for guest-kernel, or cargo fails.
@@ -162,7 +165,8 @@ impl Project {
         library.map(Into::into).ok_or(CompileError::NoExecutable)
     }
 
-    /// The linker scripts for a C program; one that inserts has to come before the one that it inserts into.
+    /// The linker scripts for a C program; one that inserts has to come before the one that it
+    /// inserts into.
     ///
     /// # Errors
     /// When there is no kernel.
@@ -178,7 +182,11 @@ impl Project {
         headers.is_dir().then(|| headers.into())
     }
 
-    fn run_cargo(&self, targets: &[String], mut made: impl FnMut(Artifact)) -> Result<(), CompileError> {
+    fn run_cargo(
+        &self,
+        targets: &[String],
+        mut made: impl FnMut(Artifact),
+    ) -> Result<(), CompileError> {
         let mut child = self.cargo(targets)?.spawn()?;
         let output = child.stdout.take().ok_or(CompileError::Failed)?;
         for message in Message::parse_stream(BufReader::new(output)) {
@@ -191,8 +199,16 @@ impl Project {
 
     fn cargo(&self, targets: &[String]) -> Result<Command, CompileError> {
         let package = self.package()?;
-        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
-        command.args(["build", "--message-format=json-render-diagnostics", "--target", TARGET, "--profile", PROFILE]);
+        let mut command =
+            Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+        command.args([
+            "build",
+            "--message-format=json-render-diagnostics",
+            "--target",
+            TARGET,
+            "--profile",
+            PROFILE,
+        ]);
         for setting in [
             r#"inherits="release""#,
             r#"panic="abort""#,
@@ -204,7 +220,10 @@ impl Project {
         ] {
             command.arg("--config").arg(format!("profile.{PROFILE}.{setting}"));
         }
-        command.arg("--manifest-path").arg(&package.manifest_path).args(["--package", &package.name]);
+        command
+            .arg("--manifest-path")
+            .arg(&package.manifest_path)
+            .args(["--package", &package.name]);
         command.args(targets);
         if !self.application.features.is_empty() {
             command.args(["--features", &self.application.features.join(",")]);
@@ -217,7 +236,9 @@ impl Project {
     fn rustflags(&self) -> Result<Vec<String>, CompileError> {
         let script = self.kernel()?.manifest_path.with_file_name(LINKER_SCRIPT);
         let mut flags: Vec<String> =
-            ["--cfg", "xenolith_guest", "--check-cfg", "cfg(xenolith_guest)"].map(str::to_owned).into();
+            ["--cfg", "xenolith_guest", "--check-cfg", "cfg(xenolith_guest)"]
+                .map(str::to_owned)
+                .into();
         let mut codegen = |option: String| flags.extend(["-C".to_owned(), option]);
         codegen("relocation-model=static".into());
         codegen("force-frame-pointers=yes".into());
@@ -250,11 +271,14 @@ impl Project {
 
     fn package(&self) -> Result<&Package, CompileError> {
         let members = self.metadata.workspace_packages();
-        let named = |name: &str| members.iter().copied().find(|package| package.name.as_str() == name);
+        let named =
+            |name: &str| members.iter().copied().find(|package| package.name.as_str() == name);
         match (&self.application.package, self.metadata.root_package()) {
             (Some(name), _) => named(name).ok_or_else(|| CompileError::NoPackage(name.clone())),
             (None, Some(package)) => Ok(package),
-            (None, None) => named(KERNEL_PACKAGE).ok_or_else(|| CompileError::NoPackage(KERNEL_PACKAGE.into())),
+            (None, None) => {
+                named(KERNEL_PACKAGE).ok_or_else(|| CompileError::NoPackage(KERNEL_PACKAGE.into()))
+            }
         }
     }
 }
@@ -266,7 +290,8 @@ mod tests {
     #[test]
     fn unnamed_targets_mean_all_binaries() {
         assert_eq!(Targets::default().to_args(), ["--bins"]);
-        let named = Targets { examples: vec!["hello".into(), "cg".into()], bins: vec!["app".into()] };
+        let named =
+            Targets { examples: vec!["hello".into(), "cg".into()], bins: vec!["app".into()] };
         assert_eq!(named.to_args(), ["--example", "hello", "--example", "cg", "--bin", "app"]);
     }
 }

@@ -25,7 +25,9 @@ pub struct Frame {
 
 /// Why nothing can be explained.
 #[derive(Debug, thiserror::Error)]
-#[error("no symbols to be read ({0}); give the .elf file that image-builder wrote beside the image")]
+#[error(
+    "no symbols to be read ({0}); give the .elf file that image-builder wrote beside the image"
+)]
 pub struct NoSymbols(String);
 
 /// What an address stands for.
@@ -76,8 +78,12 @@ impl Symbols {
             return found;
         };
         while let Ok(Some(frame)) = frames.next() {
-            let function = frame.function.and_then(|name| name.demangle().ok().map(std::borrow::Cow::into_owned));
-            let location = frame.location.and_then(|at| Some(format!("{}:{}", at.file?, at.line.unwrap_or(0))));
+            let function = frame
+                .function
+                .and_then(|name| name.demangle().ok().map(std::borrow::Cow::into_owned));
+            let location = frame
+                .location
+                .and_then(|at| Some(format!("{}:{}", at.file?, at.line.unwrap_or(0))));
             found.push(Frame { function, location });
         }
         found

@@ -1,8 +1,8 @@
 //! Instructions `hlt` in code that was compiled for Linux processes, which they kill.
 //!
-//! musl gives up by one where it finds its heap damaged, for example. A guest's kernel may execute it, and then it waits
-//! for an event: the rank would hang, and go on as if nothing had happened. So each becomes a breakpoint, which is as
-//! long, one byte, and ends the rank.
+//! musl gives up by one where it finds its heap damaged, for example. A guest's kernel may execute
+//! it, and then it waits for an event: the rank would hang, and go on as if nothing had happened.
+//! So each becomes a breakpoint, which is as long, one byte, and ends the rank.
 
 use object::LittleEndian;
 use object::elf::PT_LOAD;
@@ -12,8 +12,8 @@ use crate::image::{ImageError, file_range, program_headers};
 const HLT: u8 = 0xf4;
 const BREAKPOINT: u8 = 0xcc;
 
-/// Their addresses in a listing of `objdump --disassemble`, but for those in the kernel's own functions, whose names are
-/// Rust's.
+/// Their addresses in a listing of `objdump --disassemble`, but for those in the kernel's own
+/// functions, whose names are Rust's.
 pub(crate) fn in_c_code(listing: &str) -> Vec<u64> {
     let mut in_rust = false;
     let mut addresses = Vec::new();
@@ -37,17 +37,24 @@ pub(crate) fn in_c_code(listing: &str) -> Vec<u64> {
 /// When `elf` is not an executable with these instructions.
 pub(crate) fn make_trap(elf: &mut [u8], addresses: &[u64]) -> Result<(), ImageError> {
     let mut spans = Vec::new();
-    for segment in program_headers(elf)?.iter().filter(|segment| segment.p_type.get(LittleEndian) == PT_LOAD) {
+    for segment in
+        program_headers(elf)?.iter().filter(|segment| segment.p_type.get(LittleEndian) == PT_LOAD)
+    {
         spans.push((segment.p_vaddr.get(LittleEndian), file_range(segment, elf)?));
     }
     for address in addresses {
         let offset = spans.iter().find_map(|(start, range)| {
-            let offset = usize::try_from(address.checked_sub(*start)?).ok()?.checked_add(range.start)?;
+            let offset =
+                usize::try_from(address.checked_sub(*start)?).ok()?.checked_add(range.start)?;
             range.contains(&offset).then_some(offset)
         });
         match offset.map(|offset| &mut elf[offset]) {
             Some(byte) if *byte == HLT => *byte = BREAKPOINT,
-            _ => return Err(ImageError::Damaged("the disassembler found an instruction that is not there")),
+            _ => {
+                return Err(ImageError::Damaged(
+                    "the disassembler found an instruction that is not there",
+                ));
+            }
         }
     }
     Ok(())

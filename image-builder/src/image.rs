@@ -1,8 +1,9 @@
 //! The seal of an image, and what can be read from a sealed image.
 //!
-//! An image is an ELF file for x86-64 with two notes: Xen's PVH entry point, and Xenolith's own. The second one holds the
-//! BLAKE3 hash of the whole file, taken while the 32 bytes of the hash themselves are zero. guest-kernel emits the note
-//! with a zero hash, [`seal`] fills it in, and [`verify`] refuses any file that is not byte for byte what was sealed.
+//! An image is an ELF file for x86-64 with two notes: Xen's PVH entry point, and Xenolith's own.
+//! The second one holds the BLAKE3 hash of the whole file, taken while the 32 bytes of the hash
+//! themselves are zero. guest-kernel emits the note with a zero hash, [`seal`] fills it in, and
+//! [`verify`] refuses any file that is not byte for byte what was sealed.
 //!
 //! ```no_run
 //! let bytes = std::fs::read("cg.img")?;
@@ -36,7 +37,8 @@ const XEN_NOTE_NAME: &[u8] = b"Xen";
 /// `XEN_ELFNOTE_PHYS32_ENTRY`: where a PVH guest starts, in 32-bit mode.
 const XEN_NOTE_PHYS32_ENTRY: u32 = 18;
 
-/// What the kernel needs beside its own segments: page tables, grant table, rings, boot data and a first piece of heap.
+/// What the kernel needs beside its own segments: page tables, grant table, rings, boot data and a
+/// first piece of heap.
 const KERNEL_HEADROOM: u64 = 1 << 20;
 const MIB: u64 = 1 << 20;
 
@@ -50,8 +52,8 @@ pub struct ImageInfo {
     pub entry: u32,
     /// Guest-physical addresses that the image's segments occupy, zero-initialised data included.
     pub span: Range<u64>,
-    /// Bytes of memory (whole MiB) with which a guest must be created at the least for the kernel to come up. The
-    /// application's own heap comes on top.
+    /// Bytes of memory (whole MiB) with which a guest must be created at the least for the kernel
+    /// to come up. The application's own heap comes on top.
     pub minimum_memory: u64,
     /// The BLAKE3 hash in the note.
     pub hash: [u8; HASH_LEN],
@@ -79,7 +81,9 @@ pub enum ImageError {
     #[error("damaged: {0}; copy or build it again")]
     Damaged(&'static str),
     /// No note tells Xen where to start the guest.
-    #[error("no PVH entry note, so Xen cannot start it; the application must depend on guest-kernel")]
+    #[error(
+        "no PVH entry note, so Xen cannot start it; the application must depend on guest-kernel"
+    )]
     NoPvhNote,
     /// An image for Xen, but not one of ours.
     #[error("no Xenolith note, so it is not a Xenolith image; build it with image-builder")]
@@ -91,10 +95,14 @@ pub enum ImageError {
         found: u32,
     },
     /// The note's hash is still empty.
-    #[error("not sealed (this may be the file with symbols); use the .img file that image-builder writes")]
+    #[error(
+        "not sealed (this may be the file with symbols); use the .img file that image-builder writes"
+    )]
     NotSealed,
     /// Some byte differs from what was sealed.
-    #[error("corrupt: checksum {computed} does not match the sealed {sealed}; copy or build it again")]
+    #[error(
+        "corrupt: checksum {computed} does not match the sealed {sealed}; copy or build it again"
+    )]
     ChecksumDiffers {
         /// First bytes of the hash in the note, in hexadecimal.
         sealed: String,
@@ -158,7 +166,10 @@ fn inspect(image: &[u8]) -> Result<(ImageInfo, Range<usize>), ImageError> {
     for segment in segments.iter().filter(|segment| segment.p_type(LittleEndian) == PT_NOTE) {
         for Note { name, kind, desc } in notes(image, file_range(segment, image)?) {
             if name == XEN_NOTE_NAME && kind == XEN_NOTE_PHYS32_ENTRY {
-                entry = image.get(desc).and_then(|bytes| bytes.first_chunk()).map(|bytes| u32::from_le_bytes(*bytes));
+                entry = image
+                    .get(desc)
+                    .and_then(|bytes| bytes.first_chunk())
+                    .map(|bytes| u32::from_le_bytes(*bytes));
             } else if name == NOTE_NAME && kind == NOTE_TYPE && desc.len() == NOTE_DESC_LEN {
                 seal_note = Some(desc);
             }
@@ -169,7 +180,8 @@ fn inspect(image: &[u8]) -> Result<(ImageInfo, Range<usize>), ImageError> {
         return Err(ImageError::Damaged("the PVH entry point lies outside the image"));
     }
     let note = seal_note.ok_or(ImageError::NoXenolithNote)?;
-    let desc: &[u8; NOTE_DESC_LEN] = image[note.clone()].first_chunk().ok_or(ImageError::NoXenolithNote)?;
+    let desc: &[u8; NOTE_DESC_LEN] =
+        image[note.clone()].first_chunk().ok_or(ImageError::NoXenolithNote)?;
     let version = u32::from_le_bytes([desc[0], desc[1], desc[2], desc[3]]);
     if version != NOTE_VERSION {
         return Err(ImageError::OtherVersion { found: version });
@@ -183,12 +195,15 @@ fn inspect(image: &[u8]) -> Result<(ImageInfo, Range<usize>), ImageError> {
 }
 
 /// The program headers of a static x86-64 executable all of whose contents are present.
-pub(crate) fn program_headers(image: &[u8]) -> Result<&[ProgramHeader64<LittleEndian>], ImageError> {
+pub(crate) fn program_headers(
+    image: &[u8],
+) -> Result<&[ProgramHeader64<LittleEndian>], ImageError> {
     if !image.starts_with(b"\x7fELF") {
         return Err(ImageError::NotElf);
     }
     require(image, size_of::<FileHeader64<LittleEndian>>() as u64)?;
-    let header = FileHeader64::<LittleEndian>::parse(image).map_err(|_| ImageError::WrongElf("not 64-bit"))?;
+    let header = FileHeader64::<LittleEndian>::parse(image)
+        .map_err(|_| ImageError::WrongElf("not 64-bit"))?;
     let endian = header.endian().map_err(|_| ImageError::WrongElf("not little-endian"))?;
     if header.e_machine(endian) != EM_X86_64 {
         return Err(ImageError::WrongElf("another processor"));
@@ -196,11 +211,20 @@ pub(crate) fn program_headers(image: &[u8]) -> Result<&[ProgramHeader64<LittleEn
     if header.e_type(endian) != ET_EXEC {
         return Err(ImageError::WrongElf("not linked to a fixed address"));
     }
-    let headers_end =
-        |offset: u64, count: u16, size: u16| offset.saturating_add(u64::from(count).saturating_mul(u64::from(size)));
-    require(image, headers_end(header.e_phoff(endian), header.e_phnum(endian), header.e_phentsize(endian)))?;
-    require(image, headers_end(header.e_shoff(endian), header.e_shnum(endian), header.e_shentsize(endian)))?;
-    let segments = header.program_headers(endian, image).map_err(|_| ImageError::Damaged("bad program headers"))?;
+    let headers_end = |offset: u64, count: u16, size: u16| {
+        offset.saturating_add(u64::from(count).saturating_mul(u64::from(size)))
+    };
+    require(
+        image,
+        headers_end(header.e_phoff(endian), header.e_phnum(endian), header.e_phentsize(endian)),
+    )?;
+    require(
+        image,
+        headers_end(header.e_shoff(endian), header.e_shnum(endian), header.e_shentsize(endian)),
+    )?;
+    let segments = header
+        .program_headers(endian, image)
+        .map_err(|_| ImageError::Damaged("bad program headers"))?;
     for segment in segments {
         file_range(segment, image)?;
         if segment.p_type(endian) == PT_LOAD && segment.p_filesz(endian) > segment.p_memsz(endian) {
@@ -211,11 +235,16 @@ pub(crate) fn program_headers(image: &[u8]) -> Result<&[ProgramHeader64<LittleEn
 }
 
 /// Where in the file a segment's contents lie.
-pub(crate) fn file_range(segment: &ProgramHeader64<LittleEndian>, image: &[u8]) -> Result<Range<usize>, ImageError> {
+pub(crate) fn file_range(
+    segment: &ProgramHeader64<LittleEndian>,
+    image: &[u8],
+) -> Result<Range<usize>, ImageError> {
     let (offset, size) = segment.file_range(LittleEndian);
     let end = offset.saturating_add(size);
     require(image, end)?;
-    let index = |value: u64| usize::try_from(value).map_err(|_| ImageError::Damaged("an offset is too large"));
+    let index = |value: u64| {
+        usize::try_from(value).map_err(|_| ImageError::Damaged("an offset is too large"))
+    };
     Ok(index(offset)?..index(end)?)
 }
 

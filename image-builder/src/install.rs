@@ -1,4 +1,5 @@
-//! Installing ARMCI for C programs that run as Linux processes: library, headers, and a compiler driver that knows both.
+//! Installing ARMCI for C programs that run as Linux processes: library, headers, and a compiler
+//! driver that knows both.
 
 use std::ffi::OsString;
 use std::fs;
@@ -76,15 +77,30 @@ impl InstallC {
         write(&self.prefix.join("lib/pkgconfig/armci.pc"), &pkg_config(&version))?;
         let compiler = self.prefix.join("bin/armcicc");
         write(&compiler, &compiler_driver())?;
-        fs::set_permissions(&compiler, fs::Permissions::from_mode(0o755)).map_err(failed(&compiler))?;
+        fs::set_permissions(&compiler, fs::Permissions::from_mode(0o755))
+            .map_err(failed(&compiler))?;
         Ok(compiler)
     }
 
     /// Has cargo make a static library of the package, whose own type stays what it is.
     fn build(&self, manifest: &Path) -> Result<PathBuf, InstallError> {
-        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
-        command.args(["rustc", "--release", "--lib", "--features", "hosted,capi", "--crate-type", "staticlib"]);
-        command.args(["--message-format=json-render-diagnostics", "--package", PACKAGE, "--manifest-path"]);
+        let mut command =
+            Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+        command.args([
+            "rustc",
+            "--release",
+            "--lib",
+            "--features",
+            "hosted,capi",
+            "--crate-type",
+            "staticlib",
+        ]);
+        command.args([
+            "--message-format=json-render-diagnostics",
+            "--package",
+            PACKAGE,
+            "--manifest-path",
+        ]);
         command.arg(manifest).stdin(Stdio::null()).stdout(Stdio::piped());
         if let Some(directory) = &self.target_dir {
             command.arg("--target-dir").arg(directory);
@@ -96,7 +112,8 @@ impl InstallC {
             if let Message::CompilerArtifact(artifact) = message.map_err(InstallError::Cargo)?
                 && artifact.manifest_path.as_std_path() == manifest
             {
-                let made = artifact.filenames.into_iter().find(|file| file.extension() == Some("a"));
+                let made =
+                    artifact.filenames.into_iter().find(|file| file.extension() == Some("a"));
                 library = made.map(PathBuf::from).or(library);
             }
         }
@@ -194,7 +211,8 @@ mod tests {
         let compiler = folder.join("print");
         write(&compiler, "#!/bin/sh\nprintf '%s\\n' \"$@\"\n").unwrap();
         fs::set_permissions(&compiler, fs::Permissions::from_mode(0o755)).unwrap();
-        let output = Command::new("sh").arg(&driver).args(given).env("CC", &compiler).output().unwrap();
+        let output =
+            Command::new("sh").arg(&driver).args(given).env("CC", &compiler).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
     }

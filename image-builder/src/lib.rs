@@ -1,6 +1,7 @@
 //! Turns applications written for guest-kernel into bootable Xenolith images.
 //!
-//! - [`image`]: seal an image, verify one, read what it says about itself. dom0-proxy uses it to refuse a corrupt image.
+//! - [`image`]: seal an image, verify one, read what it says about itself. dom0-proxy uses it to
+//!   refuse a corrupt image.
 //! - [`compile`]: cargo, driven so that an ordinary package comes out as a bare PVH executable.
 //! - [`c`]: the same for a C program, by gcc.
 //! - [`strip`]: the part of an executable that Xen loads, and nothing else.

@@ -25,9 +25,11 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Compile an application and write NAME.elf (symbols), NAME.img (sealed) and NAME.cfg (for xl create)
+    /// Compile an application and write NAME.elf (symbols), NAME.img (sealed) and NAME.cfg (for xl
+    /// create)
     Build(BuildArgs),
-    /// The same for a program in C, whose main gets the arguments: compile it and link it with musl and the kernel
+    /// The same for a program in C, whose main gets the arguments: compile it and link it with musl
+    /// and the kernel
     BuildC(BuildCArgs),
     /// Accept an image only when it is exactly what was sealed, and say what it needs
     Check {
@@ -45,7 +47,8 @@ struct BuildArgs {
     /// An example of the package; may be given several times, all are compiled together
     #[arg(long = "example", value_name = "NAME")]
     examples: Vec<String>,
-    /// A binary of the package; may be given several times. Without --example and --bin: all binaries
+    /// A binary of the package; may be given several times. Without --example and --bin: all
+    /// binaries
     #[arg(long = "bin", value_name = "NAME")]
     bins: Vec<String>,
     /// The package [default: the manifest's own; guest-kernel where that is a workspace's]
@@ -75,7 +78,8 @@ struct BuildCArgs {
     /// A folder for #include; may be given several times
     #[arg(short = 'I', value_name = "DIR")]
     include_dirs: Vec<PathBuf>,
-    /// Find the mpi.h that comes with ARMCI, which has what ARMCI programs use of MPI, as armcicc -mpi does
+    /// Find the mpi.h that comes with ARMCI, which has what ARMCI programs use of MPI, as armcicc
+    /// -mpi does
     #[arg(long)]
     mpi: bool,
     /// A macro to define; may be given several times
@@ -87,7 +91,8 @@ struct BuildCArgs {
     /// One more argument for gcc, such as -std=c99; may be given several times
     #[arg(long = "cc-arg", value_name = "ARG", allow_hyphen_values = true)]
     compiler_args: Vec<String>,
-    /// A Cargo.toml of the workspace with the kernel [default: the one that image-builder was built from]
+    /// A Cargo.toml of the workspace with the kernel [default: the one that image-builder was built
+    /// from]
     #[arg(long, value_name = "FILE")]
     manifest_path: Option<PathBuf>,
     /// The processor to compile the kernel for, as in rustc's -C target-cpu [default: any x86-64]
@@ -207,8 +212,9 @@ fn explain(args: &ExplainArgs) -> Result<()> {
     let meaning = if args.exact { Meaning::Instruction } else { Meaning::ReturnAddress };
     if !args.addresses.is_empty() {
         for text in &args.addresses {
-            let address = hexadecimal(text)
-                .ok_or_else(|| anyhow!("`{text}` is not an address; write it in hexadecimal, as 0x1012ab"))?;
+            let address = hexadecimal(text).ok_or_else(|| {
+                anyhow!("`{text}` is not an address; write it in hexadecimal, as 0x1012ab")
+            })?;
             println!("{}", symbols.explain(address, meaning));
         }
         return Ok(());
@@ -216,7 +222,9 @@ fn explain(args: &ExplainArgs) -> Result<()> {
     let mut log = String::new();
     std::io::stdin().read_to_string(&mut log).context("standard input")?;
     let mut known = 0;
-    for address in log.split_whitespace().filter(|word| word.starts_with("0x")).filter_map(hexadecimal) {
+    for address in
+        log.split_whitespace().filter(|word| word.starts_with("0x")).filter_map(hexadecimal)
+    {
         let explanation = symbols.explain(address, meaning);
         if !explanation.frames.is_empty() {
             println!("{explanation}");
@@ -232,7 +240,10 @@ fn explain(args: &ExplainArgs) -> Result<()> {
 fn install_c(args: InstallCArgs) -> Result<()> {
     let InstallCArgs { prefix, manifest_path } = args;
     let compiler = InstallC { prefix, manifest_path, target_dir: None }.install()?;
-    println!("{0}: compile by `{0} prog.c -o prog`, run by `pgas run --hosted -n 4 ./prog`", compiler.display());
+    println!(
+        "{0}: compile by `{0} prog.c -o prog`, run by `pgas run --hosted -n 4 ./prog`",
+        compiler.display()
+    );
     Ok(())
 }
 

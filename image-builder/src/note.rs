@@ -1,4 +1,5 @@
-//! ELF notes, laid out the way Xen's own loader reads them: name and contents each padded to four bytes.
+//! ELF notes, laid out the way Xen's own loader reads them: name and contents each padded to four
+//! bytes.
 
 use std::ops::Range;
 
@@ -19,8 +20,14 @@ pub(crate) fn notes(file: &[u8], range: Range<usize>) -> impl Iterator<Item = No
     let mut at = range.start;
     std::iter::from_fn(move || {
         let header = file.get(at..end)?.first_chunk::<HEADER_LEN>()?;
-        let word =
-            |index: usize| u32::from_le_bytes([header[index], header[index + 1], header[index + 2], header[index + 3]]);
+        let word = |index: usize| {
+            u32::from_le_bytes([
+                header[index],
+                header[index + 1],
+                header[index + 2],
+                header[index + 3],
+            ])
+        };
         let name_start = at + HEADER_LEN;
         let name_end = name_start.checked_add(word(0) as usize)?;
         let desc_start = padded(name_end)?;
@@ -30,7 +37,11 @@ pub(crate) fn notes(file: &[u8], range: Range<usize>) -> impl Iterator<Item = No
         }
         at = padded(desc_end)?;
         let name = &file[name_start..name_end];
-        Some(Note { name: name.strip_suffix(&[0]).unwrap_or(name), kind: word(8), desc: desc_start..desc_end })
+        Some(Note {
+            name: name.strip_suffix(&[0]).unwrap_or(name),
+            kind: word(8),
+            desc: desc_start..desc_end,
+        })
     })
 }
 
@@ -62,8 +73,14 @@ mod tests {
         file.extend(note(b"Xenolith", 1, &[7; 5]));
         let found: Vec<_> = notes(&file, 8..file.len()).collect();
         assert_eq!(found.len(), 2);
-        assert_eq!((found[0].name, found[0].kind, &file[found[0].desc.clone()]), (&b"Xen"[..], 18, &[1, 2, 3, 4][..]));
-        assert_eq!((found[1].name, found[1].kind, &file[found[1].desc.clone()]), (&b"Xenolith"[..], 1, &[7; 5][..]));
+        assert_eq!(
+            (found[0].name, found[0].kind, &file[found[0].desc.clone()]),
+            (&b"Xen"[..], 18, &[1, 2, 3, 4][..])
+        );
+        assert_eq!(
+            (found[1].name, found[1].kind, &file[found[1].desc.clone()]),
+            (&b"Xenolith"[..], 1, &[7; 5][..])
+        );
     }
 
     #[test]

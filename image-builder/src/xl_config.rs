@@ -43,7 +43,8 @@ impl XlConfig<'_> {
     }
 }
 
-/// Arguments as one kernel command line: after `--` all words are the application's; a word is quoted where it must be.
+/// Arguments as one kernel command line: after `--` all words are the application's; a word is
+/// quoted where it must be.
 #[must_use]
 pub fn command_line(args: &[String]) -> String {
     if args.is_empty() {
@@ -75,8 +76,12 @@ mod tests {
     #[test]
     fn a_whole_file() {
         let args = ["--class".to_owned(), "S".to_owned()];
-        let config =
-            XlConfig { name: "cg", kernel: Path::new("cg.img"), memory: Mebibytes::covering(8 << 20), args: &args };
+        let config = XlConfig {
+            name: "cg",
+            kernel: Path::new("cg.img"),
+            memory: Mebibytes::covering(8 << 20),
+            args: &args,
+        };
         assert_eq!(
             config.to_text(),
             "# One rank of cg: run `xl create -c cg.cfg` in the folder that holds the image.\n\

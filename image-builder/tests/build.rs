@@ -1,4 +1,5 @@
-//! The whole way from a package outside any workspace to a sealed image, with a kernel of three instructions.
+//! The whole way from a package outside any workspace to a sealed image, with a kernel of three
+//! instructions.
 
 use std::fs;
 use std::path::Path;
@@ -49,7 +50,8 @@ pub extern "C" fn application() -> u32 {
 "#;
 
 fn write(path: &Path, text: &str) {
-    fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("the folder can be made");
+    fs::create_dir_all(path.parent().expect("a file is in a folder"))
+        .expect("the folder can be made");
     fs::write(path, text).expect("the file can be written");
 }
 
@@ -62,7 +64,10 @@ fn package(folder: &Path, name: &str, dependencies: &str) {
 
 fn options(application: &Path) -> BuildOptions {
     BuildOptions {
-        application: Application { manifest_path: Some(application.join("Cargo.toml")), ..Application::default() },
+        application: Application {
+            manifest_path: Some(application.join("Cargo.toml")),
+            ..Application::default()
+        },
         out: Some(application.join("out")),
         memory: Mebibytes::covering(8 << 20),
         install_dir: None,

@@ -1,4 +1,5 @@
-//! A C program becomes a sealed image with the project's own kernel; what cannot is refused in one line.
+//! A C program becomes a sealed image with the project's own kernel; what cannot is refused in one
+//! line.
 
 use std::fs;
 use std::path::Path;
@@ -78,7 +79,8 @@ fn a_c_program_becomes_an_image() {
 #[test]
 fn a_c_program_finds_armci_and_mpi_if_asked_for() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let source = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/c/mpi.c")).expect("it is there");
+    let source = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/c/mpi.c"))
+        .expect("it is there");
     let mut program = program("test-armci", folder.path(), &source);
     program.mpi = true;
     let Some(built) = built(&program, folder.path()) else { return };

@@ -1,4 +1,5 @@
-//! Sealing and verifying: whatever is not exactly what was sealed is refused, with the right reason, and without a panic.
+//! Sealing and verifying: whatever is not exactly what was sealed is refused, with the right
+//! reason, and without a panic.
 
 mod common;
 
@@ -39,7 +40,10 @@ fn each_fault_has_its_own_reason() {
         seal(&mut image).and_then(|_| verify(&image)).expect_err("the fixture is faulty")
     };
     assert_eq!(fails(Fixture { pvh_note: false, ..Fixture::default() }), ImageError::NoPvhNote);
-    assert_eq!(fails(Fixture { xenolith_version: None, ..Fixture::default() }), ImageError::NoXenolithNote);
+    assert_eq!(
+        fails(Fixture { xenolith_version: None, ..Fixture::default() }),
+        ImageError::NoXenolithNote
+    );
     assert_eq!(
         fails(Fixture { xenolith_version: Some(2), ..Fixture::default() }),
         ImageError::OtherVersion { found: 2 }
@@ -47,7 +51,8 @@ fn each_fault_has_its_own_reason() {
     assert_eq!(verify(&Fixture::default().build()), Err(ImageError::NotSealed));
     assert_eq!(verify(b"#!/bin/sh\n"), Err(ImageError::NotElf));
     assert_eq!(verify(b""), Err(ImageError::NotElf));
-    let own = std::fs::read(std::env::current_exe().expect("this program has a path")).expect("and can be read");
+    let own = std::fs::read(std::env::current_exe().expect("this program has a path"))
+        .expect("and can be read");
     assert!(matches!(verify(&own), Err(ImageError::WrongElf(_) | ImageError::NoPvhNote)));
 }
 
@@ -72,7 +77,10 @@ fn every_flipped_bit_is_refused() {
 fn every_truncation_is_refused_and_named() {
     let image = sealed();
     for len in 4..image.len() {
-        assert!(matches!(verify(&image[..len]), Err(ImageError::Truncated { .. })), "cut to {len} bytes");
+        assert!(
+            matches!(verify(&image[..len]), Err(ImageError::Truncated { .. })),
+            "cut to {len} bytes"
+        );
     }
 }
 

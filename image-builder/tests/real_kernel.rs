@@ -1,4 +1,5 @@
-//! An application outside the workspace, with the real kernel: what the README tells its author to write must be enough.
+//! An application outside the workspace, with the real kernel: what the README tells its author to
+//! write must be enough.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,10 +34,14 @@ fn an_application_with_the_real_kernel_becomes_a_small_image() {
     fs::write(folder.path().join("Cargo.toml"), manifest).expect("the manifest can be written");
     fs::write(folder.path().join("src/main.rs"), APPLICATION).expect("the source can be written");
     // The same versions as in the workspace, so that nothing need be looked up.
-    fs::copy(project.join("Cargo.lock"), folder.path().join("Cargo.lock")).expect("the workspace has a lock file");
+    fs::copy(project.join("Cargo.lock"), folder.path().join("Cargo.lock"))
+        .expect("the workspace has a lock file");
 
     let options = BuildOptions {
-        application: Application { manifest_path: Some(folder.path().join("Cargo.toml")), ..Application::default() },
+        application: Application {
+            manifest_path: Some(folder.path().join("Cargo.toml")),
+            ..Application::default()
+        },
         out: Some(folder.path().join("images")),
         memory: Mebibytes::covering(8 << 20),
         install_dir: Some("/srv/images".into()),

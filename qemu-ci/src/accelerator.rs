@@ -1,7 +1,8 @@
 //! Finds out whether KVM can run Xen with a PVH domU here, by trying.
 //!
-//! That `/dev/kvm` exists says little: Xen needs virtualisation inside the virtual machine. So a host is booted with KVM and a
-//! small Linux domU in it, once; the answer is kept, by kernel release and QEMU version.
+//! That `/dev/kvm` exists says little: Xen needs virtualisation inside the virtual machine. So a
+//! host is booted with KVM and a small Linux domU in it, once; the answer is kept, by kernel
+//! release and QEMU version.
 
 use std::fs::{self, File};
 use std::time::Duration;
@@ -77,9 +78,12 @@ fn why_not_kvm(workspace: &Workspace, image: &Dom0Image) -> Result<Option<String
     let answer = probe(workspace, image)?;
     match &answer {
         None => note("it does"),
-        Some(why) => note(format_args!("it does not ({why}): hosts will be emulated, which is slower")),
+        Some(why) => {
+            note(format_args!("it does not ({why}): hosts will be emulated, which is slower"))
+        }
     }
-    fs::write(&known, answer.as_deref().unwrap_or("")).with_context(|| format!("cannot write {}", known.display()))?;
+    fs::write(&known, answer.as_deref().unwrap_or(""))
+        .with_context(|| format!("cannot write {}", known.display()))?;
     Ok(answer)
 }
 
@@ -90,7 +94,8 @@ fn probe(workspace: &Workspace, image: &Dom0Image) -> Result<Option<String>> {
         boot_timeout: BOOT,
     };
     let run = RunDir::create(workspace)?;
-    let first_line = |error: anyhow::Error| error.to_string().lines().next().unwrap_or("no reason").to_owned();
+    let first_line =
+        |error: anyhow::Error| error.to_string().lines().next().unwrap_or("no reason").to_owned();
     let mut cluster = match Cluster::boot(&setup, image, &Overlay::default(), &run) {
         Ok(cluster) => cluster,
         Err(error) => return Ok(Some(first_line(error))),

@@ -1,9 +1,10 @@
 //! What qemu-ci and the agent inside a host's dom0 say to each other.
 //!
-//! One virtio-serial port per host carries length-prefixed [`postcard`] messages in both directions. Everything is about
-//! *processes*: qemu-ci starts one in dom0 under a number of its choice, feeds it input, and gets its output and its exit
-//! status back. `on K CMD` inside dom0 is the same thing asked for by the agent of one host and carried out by the agent of
-//! another, with qemu-ci passing the messages on ([`FromAgent::Relay`], [`ToAgent::Relayed`]).
+//! One virtio-serial port per host carries length-prefixed [`postcard`] messages in both
+//! directions. Everything is about *processes*: qemu-ci starts one in dom0 under a number of its
+//! choice, feeds it input, and gets its output and its exit status back. `on K CMD` inside dom0 is
+//! the same thing asked for by the agent of one host and carried out by the agent of another, with
+//! qemu-ci passing the messages on ([`FromAgent::Relay`], [`ToAgent::Relayed`]).
 
 use std::io::{self, Read, Write};
 
@@ -37,7 +38,12 @@ pub struct Command {
 impl Command {
     /// A program with its arguments.
     pub fn new<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Self {
-        Self { argv: argv.into_iter().map(Into::into).collect(), env: Vec::new(), cwd: None, terminal: None }
+        Self {
+            argv: argv.into_iter().map(Into::into).collect(),
+            env: Vec::new(),
+            cwd: None,
+            terminal: None,
+        }
     }
 }
 
@@ -158,12 +164,14 @@ pub fn receive<T: DeserializeOwned>(mut stream: impl Read) -> io::Result<Option<
     }
     let length = u32::from_le_bytes(length) as usize;
     if length > MAX_FRAME {
-        let message = format!("a message of {length} bytes on the agent channel, {MAX_FRAME} is the most");
+        let message =
+            format!("a message of {length} bytes on the agent channel, {MAX_FRAME} is the most");
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body)?;
-    let message = postcard::from_bytes(&body).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+    let message =
+        postcard::from_bytes(&body).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
     Ok(Some(message))
 }
 
@@ -173,7 +181,11 @@ mod tests {
 
     #[test]
     fn a_message_survives_the_wire() {
-        let message = FromAgent::Relay { id: 7, host: 2, request: Request::Start(Command::new(["hostname", "-f"])) };
+        let message = FromAgent::Relay {
+            id: 7,
+            host: 2,
+            request: Request::Start(Command::new(["hostname", "-f"])),
+        };
         let mut wire = Vec::new();
         send(&mut wire, &message).unwrap();
         send(&mut wire, &FromAgent::Ready).unwrap();

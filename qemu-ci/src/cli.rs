@@ -9,7 +9,8 @@ use crate::accelerator::Wish;
 
 /// Real Xen hosts in QEMU: for the demo, for tests, and for anyone without Xen.
 ///
-/// Everything that is missing on this machine is installed, built and cached as needed, so the first call takes longer.
+/// Everything that is missing on this machine is installed, built and cached as needed, so the
+/// first call takes longer.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Cli {
@@ -159,10 +160,13 @@ pub fn parse_memory(text: &str) -> Result<u32, String> {
         Some(number) => (number, 1024),
         None => (text.strip_suffix(['M', 'm']).unwrap_or(text), 1),
     };
-    let number: u32 = number.parse().map_err(|_| format!("{text} is no size: write 3072, 3072M or 3G"))?;
+    let number: u32 =
+        number.parse().map_err(|_| format!("{text} is no size: write 3072, 3072M or 3G"))?;
     match number.checked_mul(unit) {
         Some(size) if size >= LEAST => Ok(size),
-        Some(size) => Err(format!("{size} MiB is too little for Xen and dom0: {LEAST} is the least")),
+        Some(size) => {
+            Err(format!("{size} MiB is too little for Xen and dom0: {LEAST} is the least"))
+        }
         None => Err(format!("{text} is too much")),
     }
 }
@@ -215,7 +219,9 @@ mod tests {
 
     #[test]
     fn a_script_has_its_own_options() {
-        let cli = Cli::try_parse_from(["qemu-ci", "exec", "--mem", "2G", "x.sh", "-n", "4", "--mem"]).unwrap();
+        let cli =
+            Cli::try_parse_from(["qemu-ci", "exec", "--mem", "2G", "x.sh", "-n", "4", "--mem"])
+                .unwrap();
         let Verb::Exec(exec) = cli.verb else { panic!() };
         assert_eq!(exec.host.mem, 2048);
         assert_eq!(exec.arguments, ["-n", "4", "--mem"]);

@@ -58,7 +58,10 @@ impl Cluster {
         let Setup { hosts: count, machine, .. } = *setup;
         let phase = Phase::start(match count {
             1 => format!("Booting Xen ({}, {} MiB)", machine.accelerator, machine.memory),
-            _ => format!("Booting Xen on {count} hosts ({}, {} MiB each)", machine.accelerator, machine.memory),
+            _ => format!(
+                "Booting Xen on {count} hosts ({}, {} MiB each)",
+                machine.accelerator, machine.memory
+            ),
         });
         let initramfs = Removed(run.path().join("initramfs"));
         overlay.write_initramfs(image, &initramfs.0)?;
@@ -68,7 +71,15 @@ impl Cluster {
             let place = Place { number: index + 1, of: count };
             let (ours, theirs) = UnixStream::pair().context("cannot create a socket")?;
             lines.push(ours);
-            hosts.push(Host::start(place, machine, image, &initramfs.0, run.path(), theirs, cables)?);
+            hosts.push(Host::start(
+                place,
+                machine,
+                image,
+                &initramfs.0,
+                run.path(),
+                theirs,
+                cables,
+            )?);
         }
         let (switchboard, ready) = Switchboard::connect(lines)?;
         let mut cluster = Self { hosts, switchboard };
@@ -141,7 +152,8 @@ impl Cluster {
                     if error == RecvTimeoutError::Disconnected {
                         std::thread::sleep(GLANCE);
                         let trouble = self.hosts[host - 1].trouble();
-                        let why = trouble.unwrap_or_else(|| format!("the agent of host {host} closed its line"));
+                        let why = trouble
+                            .unwrap_or_else(|| format!("the agent of host {host} closed its line"));
                         return Ok(Outcome::HostLost(why));
                     }
                 }
@@ -150,7 +162,9 @@ impl Cluster {
                 continue;
             }
             if killed {
-                return Ok(Outcome::HostLost(format!("host {host} hangs: it does not even end a killed process")));
+                return Ok(Outcome::HostLost(format!(
+                    "host {host} hangs: it does not even end a killed process"
+                )));
             }
             running.requester().request(Request::Signal(Signal::KILL.as_raw()));
             killed = true;
@@ -172,9 +186,13 @@ impl Cluster {
         let err = String::from_utf8_lossy(&err);
         match outcome {
             Outcome::Exited(Exit::Code(0)) => Ok(out),
-            Outcome::Exited(exit) => bail!("`{name}` in dom0 ended with status {}: {}", exit.status(), err.trim()),
+            Outcome::Exited(exit) => {
+                bail!("`{name}` in dom0 ended with status {}: {}", exit.status(), err.trim())
+            }
             Outcome::TimedOut => bail!("`{name}` in dom0 took longer than {} s", time.as_secs()),
-            Outcome::NotStarted(why) | Outcome::HostLost(why) => bail!("`{name}` in dom0 failed: {why}"),
+            Outcome::NotStarted(why) | Outcome::HostLost(why) => {
+                bail!("`{name}` in dom0 failed: {why}")
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Writes archives in the "newc" format of cpio, the one that Linux unpacks as an initramfs.
 //!
-//! Owner of everything is root and times are zero, whoever runs this: no `fakeroot` is needed, and equal input gives equal
-//! bytes. Archives may be put one after another; Linux unpacks them all, later files over earlier ones.
+//! Owner of everything is root and times are zero, whoever runs this: no `fakeroot` is needed, and
+//! equal input gives equal bytes. Archives may be put one after another; Linux unpacks them all,
+//! later files over earlier ones.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -48,18 +49,29 @@ impl<W: Write> Archive<W> {
     }
 
     /// Adds a file with this content.
-    pub fn file(&mut self, path: impl AsRef<Path>, permissions: u32, content: &[u8]) -> io::Result<()> {
+    pub fn file(
+        &mut self,
+        path: impl AsRef<Path>,
+        permissions: u32,
+        content: &[u8],
+    ) -> io::Result<()> {
         self.stream(path.as_ref(), permissions, content.len() as u64, content)
     }
 
     /// Adds a copy of a local file.
-    pub fn copy(&mut self, path: impl AsRef<Path>, permissions: u32, local: &Path) -> io::Result<()> {
+    pub fn copy(
+        &mut self,
+        path: impl AsRef<Path>,
+        permissions: u32,
+        local: &Path,
+    ) -> io::Result<()> {
         let source = File::open(local)?;
         let length = source.metadata()?.len();
         self.stream(path.as_ref(), permissions, length, source)
     }
 
-    /// Adds a copy of a local file, directory or symbolic link, with all below it and the permissions they have.
+    /// Adds a copy of a local file, directory or symbolic link, with all below it and the
+    /// permissions they have.
     pub fn copy_tree(&mut self, path: impl AsRef<Path>, local: &Path) -> io::Result<()> {
         let path = path.as_ref();
         let metadata = fs::symlink_metadata(local)?;
@@ -67,8 +79,9 @@ impl<W: Write> Archive<W> {
             self.symlink(path, fs::read_link(local)?)
         } else if metadata.is_dir() {
             self.directory(path)?;
-            let mut names =
-                fs::read_dir(local)?.map(|entry| entry.map(|e| e.file_name())).collect::<io::Result<Vec<_>>>()?;
+            let mut names = fs::read_dir(local)?
+                .map(|entry| entry.map(|e| e.file_name()))
+                .collect::<io::Result<Vec<_>>>()?;
             names.sort();
             names.iter().try_for_each(|name| self.copy_tree(path.join(name), &local.join(name)))
         } else {
@@ -87,7 +100,12 @@ impl<W: Write> Archive<W> {
     }
 
     /// Adds a character device.
-    pub fn character_device(&mut self, path: impl AsRef<Path>, major: u32, minor: u32) -> io::Result<()> {
+    pub fn character_device(
+        &mut self,
+        path: impl AsRef<Path>,
+        major: u32,
+        minor: u32,
+    ) -> io::Result<()> {
         let path = relative(path.as_ref());
         self.parents_of(&path)?;
         self.entry(&path, CHARACTER | 0o600, 0, (major, minor))
@@ -106,7 +124,13 @@ impl<W: Write> Archive<W> {
         path.parent().map_or(Ok(()), |parent| self.directory(parent))
     }
 
-    fn stream(&mut self, path: &Path, permissions: u32, length: u64, content: impl Read) -> io::Result<()> {
+    fn stream(
+        &mut self,
+        path: &Path,
+        permissions: u32,
+        length: u64,
+        content: impl Read,
+    ) -> io::Result<()> {
         let path = relative(path);
         self.parents_of(&path)?;
         self.entry(&path, REGULAR | permissions, length, (0, 0))?;
@@ -119,8 +143,9 @@ impl<W: Write> Archive<W> {
     }
 
     fn entry(&mut self, path: &Path, mode: u32, length: u64, device: (u32, u32)) -> io::Result<()> {
-        let length = u32::try_from(length)
-            .map_err(|_| io::Error::other(format!("{} is over 4 GiB, too long for cpio", path.display())))?;
+        let length = u32::try_from(length).map_err(|_| {
+            io::Error::other(format!("{} is over 4 GiB, too long for cpio", path.display()))
+        })?;
         let name = path.as_os_str().as_bytes();
         let inode = self.next_inode;
         self.next_inode += 1;
@@ -171,7 +196,9 @@ mod tests {
     use super::*;
 
     fn names(archive: &[u8]) -> Vec<String> {
-        let number = |at: usize| usize::from_str_radix(std::str::from_utf8(&archive[at..at + 8]).unwrap(), 16).unwrap();
+        let number = |at: usize| {
+            usize::from_str_radix(std::str::from_utf8(&archive[at..at + 8]).unwrap(), 16).unwrap()
+        };
         let mut names = Vec::new();
         let mut at = 0;
         loop {

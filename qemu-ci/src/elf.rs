@@ -15,7 +15,9 @@ pub struct Elf {
 }
 
 /// A version of glibc: 2.36 is `GlibcVersion(2, 36)`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub struct GlibcVersion(pub u32, pub u32);
 
 impl std::fmt::Display for GlibcVersion {
@@ -39,7 +41,8 @@ impl Elf {
         if !data.starts_with(b"\x7fELF\x02") {
             return Ok(None);
         }
-        let elf = goblin::elf::Elf::parse(&data).with_context(|| format!("{} is a broken ELF file", path.display()))?;
+        let elf = goblin::elf::Elf::parse(&data)
+            .with_context(|| format!("{} is a broken ELF file", path.display()))?;
         let mut versions = Vec::new();
         for need in elf.verneed.iter().flatten() {
             versions.extend(need.iter().map(|version| version.vna_name));
@@ -52,7 +55,10 @@ impl Elf {
             .filter_map(|name| elf.dynstrtab.get_at(name))
             .filter_map(GlibcVersion::from_symbol_version)
             .max();
-        Ok(Some(Self { libraries: elf.libraries.iter().map(|name| (*name).to_owned()).collect(), glibc }))
+        Ok(Some(Self {
+            libraries: elf.libraries.iter().map(|name| (*name).to_owned()).collect(),
+            glibc,
+        }))
     }
 }
 

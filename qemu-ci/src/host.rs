@@ -51,8 +51,9 @@ impl Machine {
         (self.memory / 3).clamp(512, 1024)
     }
 
-    /// The one processor that guests are to run on, if it may be one only. A guest that moves between two of QEMU's
-    /// emulated processors is now and then resumed in a state that is not its own, and ends by a triple fault.
+    /// The one processor that guests are to run on, if it may be one only. A guest that moves
+    /// between two of QEMU's emulated processors is now and then resumed in a state that is not its
+    /// own, and ends by a triple fault.
     fn guest_cpu(self) -> Option<u32> {
         (self.accelerator == Accelerator::Tcg && self.cpus > 1).then(|| self.cpus - 1)
     }
@@ -93,11 +94,16 @@ impl Host {
         let number = place.number;
         let serial = dir.join(format!("host-{number}.log"));
         let errors = dir.join(format!("host-{number}.qemu.log"));
-        let error_file = File::create(&errors).with_context(|| format!("cannot create {}", errors.display()))?;
+        let error_file =
+            File::create(&errors).with_context(|| format!("cannot create {}", errors.display()))?;
         let agent = inheritable(agent.into())?;
-        let network = network.into_iter().map(|cable| inheritable(cable.into())).collect::<Result<Vec<_>>>()?;
+        let network = network
+            .into_iter()
+            .map(|cable| inheritable(cable.into()))
+            .collect::<Result<Vec<_>>>()?;
 
-        // QEMU splits the list of multiboot modules at commas and spaces, which paths may hold: short names beside it do not.
+        // QEMU splits the list of multiboot modules at commas and spaces, which paths may hold:
+        // short names beside it do not.
         let inputs = Inputs::link(dir, number, image, initramfs)?;
         let mut command = Command::new("qemu-system-x86_64");
         command
@@ -109,7 +115,12 @@ impl Host {
             .args(["-kernel", &inputs.xen.name, "-append", &xen_options(machine)])
             .args([
                 "-initrd",
-                &format!("{} {},{}", inputs.kernel.name, kernel_options(place, machine), inputs.initramfs.name),
+                &format!(
+                    "{} {},{}",
+                    inputs.kernel.name,
+                    kernel_options(place, machine),
+                    inputs.initramfs.name
+                ),
             ])
             .args(["-device", "virtio-serial-pci"])
             .args(["-chardev", &format!("socket,id=agent,fd={}", agent.as_raw_fd())])
@@ -135,11 +146,14 @@ impl Host {
                 return Some(format!("QEMU of host {number} ended ({status}){said}"));
             }
             Ok(None) => {}
-            Err(error) => return Some(format!("cannot ask for the state of host {number}: {error}")),
+            Err(error) => {
+                return Some(format!("cannot ask for the state of host {number}: {error}"));
+            }
         }
         let log = fs::read(&self.serial).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
-        let panic = log.lines().find(|line| SIGNS_OF_DEATH.iter().any(|sign| line.contains(sign)))?;
+        let panic =
+            log.lines().find(|line| SIGNS_OF_DEATH.iter().any(|sign| line.contains(sign)))?;
         Some(format!("host {number} crashed: {}", panic.trim()))
     }
 
@@ -179,7 +193,8 @@ struct Inputs {
 
 impl Inputs {
     fn link(dir: &Path, number: usize, image: &Dom0Image, initramfs: &Path) -> Result<Self> {
-        let link = |kind: &str, target: &Path| Link::create(dir, format!("host-{number}.{kind}"), target);
+        let link =
+            |kind: &str, target: &Path| Link::create(dir, format!("host-{number}.{kind}"), target);
         Ok(Self {
             xen: link("xen", &image.xen())?,
             kernel: link("kernel", &image.kernel())?,
@@ -197,7 +212,8 @@ struct Link {
 impl Link {
     fn create(dir: &Path, name: String, target: &Path) -> Result<Self> {
         let path = dir.join(&name);
-        std::os::unix::fs::symlink(target, &path).with_context(|| format!("cannot create {}", path.display()))?;
+        std::os::unix::fs::symlink(target, &path)
+            .with_context(|| format!("cannot create {}", path.display()))?;
         Ok(Self { path, name })
     }
 }
@@ -212,8 +228,9 @@ impl Drop for Link {
 fn machine_arguments(machine: Machine) -> Vec<String> {
     let (accelerator, processor) = match machine.accelerator {
         Accelerator::Kvm => ("kvm", "host"),
-        // With SMAP or SMEP a PV dom0 dies at its start. With rdtscp Linux uses it in a PVH domU, where Xen on emulated SVM
-        // cannot tell the instruction's length. With xsave Xen does not see a guest's XSETBV, and leaves it the wrong state.
+        // With SMAP or SMEP a PV dom0 dies at its start. With rdtscp Linux uses it in a PVH domU,
+        // where Xen on emulated SVM cannot tell the instruction's length. With xsave Xen does not
+        // see a guest's XSETBV, and leaves it the wrong state.
         Accelerator::Tcg => ("tcg,thread=multi", "max,-smap,-smep,-rdtscp,-xsave"),
     };
     let (memory, cpus) = (machine.memory.to_string(), machine.cpus.to_string());
@@ -224,8 +241,8 @@ fn machine_arguments(machine: Machine) -> Vec<String> {
 
 fn xen_options(machine: Machine) -> String {
     let dom0 = machine.dom0_memory();
-    // Switching the FPU lazily, as Xen does on AMD, goes wrong on QEMU's emulated SVM: guests and dom0 get each other's
-    // vector registers.
+    // Switching the FPU lazily, as Xen does on AMD, goes wrong on QEMU's emulated SVM: guests and
+    // dom0 get each other's vector registers.
     let fpu = "spec-ctrl=eager-fpu";
     // Ranks may have up to 500 MiB: the 64 frames that Xen allows by itself do for 124.
     let grants = "gnttab_max_frames=256";
@@ -236,7 +253,9 @@ fn xen_options(machine: Machine) -> String {
 
 fn kernel_options(place: Place, machine: Machine) -> String {
     let Place { number, of } = place;
-    let mut options = format!("console=hvc0 rdinit=/init quiet panic=1 xenolith.host={number} xenolith.hosts={of}");
+    let mut options = format!(
+        "console=hvc0 rdinit=/init quiet panic=1 xenolith.host={number} xenolith.hosts={of}"
+    );
     if let Some(cpu) = machine.guest_cpu() {
         let _ = write!(options, " xenolith.guest_cpu={cpu}");
     }
@@ -266,16 +285,20 @@ fn network_arguments(place: Place, cables: &[OwnedFd]) -> Vec<String> {
     arguments
 }
 
-/// Lets the next child have this descriptor under its number. Only the main thread starts children, so no other gets it.
+/// Lets the next child have this descriptor under its number. Only the main thread starts children,
+/// so no other gets it.
 fn inheritable(fd: OwnedFd) -> Result<OwnedFd> {
-    rustix::io::fcntl_setfd(fd.as_fd(), FdFlags::empty()).context("cannot prepare a socket for QEMU")?;
+    rustix::io::fcntl_setfd(fd.as_fd(), FdFlags::empty())
+        .context("cannot prepare a socket for QEMU")?;
     Ok(fd)
 }
 
 /// The version of the installed QEMU.
 pub fn qemu_version() -> Result<String> {
-    let output =
-        Command::new("qemu-system-x86_64").arg("--version").output().context("cannot run qemu-system-x86_64")?;
+    let output = Command::new("qemu-system-x86_64")
+        .arg("--version")
+        .output()
+        .context("cannot run qemu-system-x86_64")?;
     let text = String::from_utf8_lossy(&output.stdout);
     match text.split_whitespace().nth(3) {
         Some(version) => Ok(version.to_owned()),
@@ -289,7 +312,8 @@ mod tests {
 
     #[test]
     fn dom0_gets_enough_and_not_too_much() {
-        let dom0 = |memory| Machine { memory, cpus: 1, accelerator: Accelerator::Tcg }.dom0_memory();
+        let dom0 =
+            |memory| Machine { memory, cpus: 1, accelerator: Accelerator::Tcg }.dom0_memory();
         assert_eq!([dom0(1024), dom0(2400), dom0(16384)], [512, 800, 1024]);
     }
 
@@ -303,8 +327,9 @@ mod tests {
 
     #[test]
     fn the_middle_of_the_star_has_a_hub() {
-        let cables =
-            |count: usize| -> Vec<OwnedFd> { (0..count).map(|_| UnixStream::pair().unwrap().0.into()).collect() };
+        let cables = |count: usize| -> Vec<OwnedFd> {
+            (0..count).map(|_| UnixStream::pair().unwrap().0.into()).collect()
+        };
         let place = |number| Place { number, of: 3 };
         assert!(network_arguments(place(1), &[]).is_empty());
         assert!(!network_arguments(place(2), &cables(1)).concat().contains("hub"));

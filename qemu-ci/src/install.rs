@@ -1,7 +1,7 @@
 //! Installs what this machine lacks, by Debian package name, telling what and why.
 //!
-//! Only what qemu-ci itself calls: Xen, the dom0 kernel and all else that runs inside a host are taken from packages without
-//! installing them here (see [`crate::dom0_image`]).
+//! Only what qemu-ci itself calls: Xen, the dom0 kernel and all else that runs inside a host are
+//! taken from packages without installing them here (see [`crate::dom0_image`]).
 
 use std::env;
 use std::fs;
@@ -39,7 +39,11 @@ const HOSTS: &[Need] = &[
 /// For compiling what runs in them.
 const PROGRAMS: &[Need] = &[
     Need { what: "gcc", package: "gcc", why: "compiles C programs" },
-    Need { what: "/usr/lib/x86_64-linux-musl/libc.a", package: "musl-dev", why: "is the C library of C programs" },
+    Need {
+        what: "/usr/lib/x86_64-linux-musl/libc.a",
+        package: "musl-dev",
+        why: "is the C library of C programs",
+    },
 ];
 
 /// Package lists older than this are fetched anew before anything is installed.
@@ -68,7 +72,8 @@ fn ensure(needs: &[Need]) -> Result<()> {
             packages.join(", ")
         );
     }
-    let reasons: Vec<String> = missing.iter().map(|need| format!("{} ({})", need.package, need.why)).collect();
+    let reasons: Vec<String> =
+        missing.iter().map(|need| format!("{} ({})", need.package, need.why)).collect();
     let phase = Phase::start(format!("Installing {}", reasons.join(", ")));
     let become_root = root_prefix(&packages)?;
     if lists_are_stale() {
@@ -108,12 +113,22 @@ fn root_prefix(packages: &[&str]) -> Result<Vec<&'static str>> {
     } else if find("sudo").is_some() {
         Ok(vec!["sudo"])
     } else {
-        bail!("not root and no sudo here: run `apt-get install {}` as root, then try again", packages.join(" "))
+        bail!(
+            "not root and no sudo here: run `apt-get install {}` as root, then try again",
+            packages.join(" ")
+        )
     }
 }
 
 fn apt_get(become_root: &[&str], arguments: &[&str]) -> Result<()> {
-    let options = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300"];
+    let options = [
+        "env",
+        "DEBIAN_FRONTEND=noninteractive",
+        "apt-get",
+        "-qq",
+        "-o",
+        "DPkg::Lock::Timeout=300",
+    ];
     let words = [become_root, &options, arguments].concat();
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).stdin(Stdio::null());
@@ -121,7 +136,8 @@ fn apt_get(become_root: &[&str], arguments: &[&str]) -> Result<()> {
     let output = command.output().with_context(|| format!("cannot run {}", words[0]))?;
     if !output.status.success() {
         let errors = String::from_utf8_lossy(&output.stderr);
-        let last = errors.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+        let last =
+            errors.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
         bail!("`apt-get {}` failed: {last}", arguments.join(" "));
     }
     Ok(())
@@ -129,8 +145,9 @@ fn apt_get(become_root: &[&str], arguments: &[&str]) -> Result<()> {
 
 fn lists_are_stale() -> bool {
     let lists = Path::new("/var/lib/apt/lists");
-    let has_lists = fs::read_dir(lists)
-        .is_ok_and(|entries| entries.flatten().any(|e| e.file_name().to_string_lossy().contains("_Packages")));
+    let has_lists = fs::read_dir(lists).is_ok_and(|entries| {
+        entries.flatten().any(|e| e.file_name().to_string_lossy().contains("_Packages"))
+    });
     let fetched = fs::metadata(lists.join("partial")).and_then(|partial| partial.modified());
     let age = fetched.ok().and_then(|at| SystemTime::now().duration_since(at).ok());
     !has_lists || age.is_none_or(|age| age > LISTS_STALE_AFTER)

@@ -1,13 +1,16 @@
 //! Real Xen hosts in QEMU: for the demo, for tests, and for anyone without Xen.
 //!
-//! `qemu-ci` needs a Linux machine with Rust; the rest it gets itself. One call goes through these steps, of which all but the
-//! last two cost next to nothing the second time:
+//! `qemu-ci` needs a Linux machine with Rust; the rest it gets itself. One call goes through these
+//! steps, of which all but the last two cost next to nothing the second time:
 //!
-//! 1. [`install`]: programs that this machine lacks, QEMU above all, are installed as Debian packages.
-//! 2. [`dom0_image`]: Xen, a kernel and a root file system for dom0 are made from Debian packages and kept.
+//! 1. [`install`]: programs that this machine lacks, QEMU above all, are installed as Debian
+//!    packages.
+//! 2. [`dom0_image`]: Xen, a kernel and a root file system for dom0 are made from Debian packages
+//!    and kept.
 //! 3. [`programs`]: cargo builds what is to run in dom0, and the image builder the unikernels.
 //! 4. [`accelerator`]: KVM if it can run Xen here, which is tried once, else emulation.
-//! 5. [`cluster`]: hosts ([`host`]) are booted with all that in their root file system ([`overlay`], [`cpio`]).
+//! 5. [`cluster`]: hosts ([`host`]) are booted with all that in their root file system
+//!    ([`overlay`], [`cpio`]).
 //! 6. [`verbs`]: what the user wanted is done in dom0.
 //!
 //! ```text
@@ -25,12 +28,14 @@
 //!   +---------------------------------------------------+
 //! ```
 //!
-//! The [`agent`] in dom0 is this same program under another name. It starts processes for qemu-ci and tells what they write and
-//! how they end ([`channel`]), so nothing is ever read off a console full of kernel messages. `on K COMMAND`, in a script in one
-//! host, goes the same way to the agent of host K ([`switchboard`]) and needs no network. The hosts have one all the same: each
-//! has the address 10.77.0.K on its bridge `xenbr0`.
+//! The [`agent`] in dom0 is this same program under another name. It starts processes for qemu-ci
+//! and tells what they write and how they end ([`channel`]), so nothing is ever read off a console
+//! full of kernel messages. `on K COMMAND`, in a script in one host, goes the same way to the agent
+//! of host K ([`switchboard`]) and needs no network. The hosts have one all the same: each has the
+//! address 10.77.0.K on its bridge `xenbr0`.
 //!
-//! QEMUs never outlive qemu-ci, whatever ends it ([`tied`], [`signals`]). Everything that it keeps is below `target/qemu-ci`.
+//! QEMUs never outlive qemu-ci, whatever ends it ([`tied`], [`signals`]). Everything that it keeps
+//! is below `target/qemu-ci`.
 
 pub mod accelerator;
 pub mod agent;

@@ -35,7 +35,8 @@ impl Overlay {
         Ok(())
     }
 
-    /// Writes the root file system for one boot: the image's and, behind it, an archive with what is added.
+    /// Writes the root file system for one boot: the image's and, behind it, an archive with what
+    /// is added.
     pub fn write_initramfs(&self, image: &Dom0Image, target: &Path) -> Result<()> {
         self.check(image)?;
         self.write(image, target).with_context(|| format!("cannot write {}", target.display()))
@@ -43,7 +44,8 @@ impl Overlay {
 
     fn check(&self, image: &Dom0Image) -> Result<()> {
         for (_, local) in &self.files {
-            let metadata = fs::metadata(local).with_context(|| format!("cannot read {}", local.display()))?;
+            let metadata =
+                fs::metadata(local).with_context(|| format!("cannot read {}", local.display()))?;
             if metadata.is_file() && metadata.permissions().mode() & 0o111 != 0 {
                 image.check_runs(local)?;
             }
@@ -62,13 +64,17 @@ impl Overlay {
         archive.directory(PROGRAMS)?;
         archive.directory(IMAGES)?;
         for (remote, local) in &self.files {
-            let local = fs::canonicalize(local).with_context(|| format!("cannot read {}", local.display()))?;
-            archive.copy_tree(remote, &local).with_context(|| format!("cannot add {}", local.display()))?;
+            let local = fs::canonicalize(local)
+                .with_context(|| format!("cannot read {}", local.display()))?;
+            archive
+                .copy_tree(remote, &local)
+                .with_context(|| format!("cannot add {}", local.display()))?;
         }
         archive.finish()?;
         Ok(())
     }
 }
 
-/// This program, which is also the agent. The path is good even if the file has been built anew meanwhile.
+/// This program, which is also the agent. The path is good even if the file has been built anew
+/// meanwhile.
 const OWN_PROGRAM: &str = "/proc/self/exe";

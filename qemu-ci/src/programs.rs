@@ -1,5 +1,5 @@
-//! Builds what runs in dom0: the project's programs, its applications as Linux programs, the same as images, and images
-//! of C programs.
+//! Builds what runs in dom0: the project's programs, its applications as Linux programs, the same
+//! as images, and images of C programs.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -46,7 +46,10 @@ impl Programs {
                 "package {package} has no program {program}: qemu-ci cannot put it into dom0"
             );
         }
-        ensure!(!applications.is_empty(), "package {APPLICATIONS} has no examples: there is no application to run");
+        ensure!(
+            !applications.is_empty(),
+            "package {APPLICATIONS} has no examples: there is no application to run"
+        );
         let mut images = build_images(workspace, &applications)?;
         images.extend(build_c_images(workspace)?);
         let wanted = |program: &Built| match program.kind {
@@ -87,8 +90,15 @@ fn names(built: &[Built], kind: TargetKind, package: &str) -> Vec<String> {
 
 fn compile(workspace: &Workspace) -> Result<Vec<Built>> {
     let mut command = Command::new(Workspace::cargo());
-    command.args(["build", "--release", "--message-format=json-render-diagnostics", "--examples", "--bins"]);
-    let mut packages: Vec<&str> = PROGRAM_TABLE.iter().map(|(_, package)| *package).chain([APPLICATIONS]).collect();
+    command.args([
+        "build",
+        "--release",
+        "--message-format=json-render-diagnostics",
+        "--examples",
+        "--bins",
+    ]);
+    let mut packages: Vec<&str> =
+        PROGRAM_TABLE.iter().map(|(_, package)| *package).chain([APPLICATIONS]).collect();
     packages.dedup();
     for package in &packages {
         command.args(["--package", package]);
@@ -96,12 +106,15 @@ fn compile(workspace: &Workspace) -> Result<Vec<Built>> {
     let output = run_quietly(workspace, "Building the programs", &mut command)?;
     let mut built = Vec::new();
     for message in Message::parse_stream(output.as_slice()) {
-        if let Message::CompilerArtifact(artifact) = message.context("cannot read what cargo says")?
+        if let Message::CompilerArtifact(artifact) =
+            message.context("cannot read what cargo says")?
             && let Some(path) = artifact.executable
             && let Some(kind) = artifact.target.kind.first()
         {
-            // The package is the folder in which the manifest lies: the id's format is cargo's own affair.
-            let package = artifact.manifest_path.parent().and_then(|dir| dir.file_name()).unwrap_or_default();
+            // The package is the folder in which the manifest lies: the id's format is cargo's own
+            // affair.
+            let package =
+                artifact.manifest_path.parent().and_then(|dir| dir.file_name()).unwrap_or_default();
             built.push(Built {
                 package: package.to_owned(),
                 kind: kind.clone(),
@@ -145,8 +158,24 @@ fn build_c_images(workspace: &Workspace) -> Result<Vec<PathBuf>> {
         let name = &program.name;
         let mut command = Command::new(Workspace::cargo());
         command
-            .args(["run", "--release", "--package", IMAGE_BUILDER, "--", "build-c", "--install-dir", IMAGES])
-            .args(["--cc-arg=-Wall", "--cc-arg=-Wextra", "--cc-arg=-Werror", "--name", name, "--out"])
+            .args([
+                "run",
+                "--release",
+                "--package",
+                IMAGE_BUILDER,
+                "--",
+                "build-c",
+                "--install-dir",
+                IMAGES,
+            ])
+            .args([
+                "--cc-arg=-Wall",
+                "--cc-arg=-Wextra",
+                "--cc-arg=-Werror",
+                "--name",
+                name,
+                "--out",
+            ])
             .arg(&out);
         if program.uses_mpi(workspace)? {
             command.arg("--mpi");
@@ -167,10 +196,15 @@ fn target_directory(workspace: &Workspace) -> Result<PathBuf> {
     Ok(metadata.target_directory.into())
 }
 
-/// Runs a cargo command and gives its standard output. What it says meanwhile is shown as progress, and in full if it fails.
+/// Runs a cargo command and gives its standard output. What it says meanwhile is shown as progress,
+/// and in full if it fails.
 fn run_quietly(workspace: &Workspace, what: &str, command: &mut Command) -> Result<Vec<u8>> {
     let phase = Phase::start(what);
-    command.current_dir(workspace.root()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .current_dir(workspace.root())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     tie(command, Signal::TERM);
     let mut child = command.spawn().context("cannot run cargo")?;
     let progress = phase.teller();
@@ -178,7 +212,10 @@ fn run_quietly(workspace: &Workspace, what: &str, command: &mut Command) -> Resu
     let reader = thread::spawn(move || {
         const KEPT: usize = 400;
         let mut kept = VecDeque::new();
-        for line in errors.into_iter().flat_map(|errors| BufReader::new(errors).lines().map_while(Result::ok)) {
+        for line in errors
+            .into_iter()
+            .flat_map(|errors| BufReader::new(errors).lines().map_while(Result::ok))
+        {
             progress.cargo_says(line.trim());
             if kept.len() == KEPT {
                 kept.pop_front();

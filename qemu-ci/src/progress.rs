@@ -1,4 +1,5 @@
-//! Tells the user what is going on: a spinner with the elapsed time on a terminal, plain lines elsewhere.
+//! Tells the user what is going on: a spinner with the elapsed time on a terminal, plain lines
+//! elsewhere.
 //!
 //! All of it goes to standard error; standard output belongs to what runs in dom0.
 
@@ -8,8 +9,8 @@ use std::time::{Duration, Instant};
 use console::style;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// One step of the work, from [`Phase::start`] to [`Phase::done`]. Dropped before that, it has failed, and the error that
-/// follows says why.
+/// One step of the work, from [`Phase::start`] to [`Phase::done`]. Dropped before that, it has
+/// failed, and the error that follows says why.
 pub struct Phase {
     what: String,
     started: Instant,
@@ -22,7 +23,8 @@ impl Phase {
         let what = what.into();
         let spinner = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new_spinner().with_message(what.clone());
-            if let Ok(style) = ProgressStyle::with_template("{spinner:.cyan} {msg} {elapsed:.dim}") {
+            if let Ok(style) = ProgressStyle::with_template("{spinner:.cyan} {msg} {elapsed:.dim}")
+            {
                 bar.set_style(style);
             }
             bar.enable_steady_tick(Duration::from_millis(120));
@@ -49,7 +51,11 @@ impl Phase {
     /// The step is done; says how long it took.
     pub fn done(self) -> Duration {
         let took = self.started.elapsed();
-        let line = format!("{} {}", self.what, style(format!("({:.1} s)", took.as_secs_f64())).for_stderr().dim());
+        let line = format!(
+            "{} {}",
+            self.what,
+            style(format!("({:.1} s)", took.as_secs_f64())).for_stderr().dim()
+        );
         match &self.spinner {
             Some(bar) => {
                 bar.finish_and_clear();
@@ -76,7 +82,8 @@ pub struct Teller {
 }
 
 impl Teller {
-    /// Shows a line of cargo's, on a terminal, until the next. Elsewhere only its reason for waiting is shown.
+    /// Shows a line of cargo's, on a terminal, until the next. Elsewhere only its reason for
+    /// waiting is shown.
     pub fn cargo_says(&self, detail: &str) {
         const WIDTH: usize = 60;
         if self.spinner.is_none() && detail.starts_with("Blocking") {

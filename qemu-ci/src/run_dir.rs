@@ -20,7 +20,8 @@ impl RunDir {
     pub fn create(workspace: &Workspace) -> Result<Self> {
         let logs = workspace.cache()?.join("logs");
         let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-        let name = format!("{}-{}", now.trim_end_matches('Z').replace(':', "-"), std::process::id());
+        let name =
+            format!("{}-{}", now.trim_end_matches('Z').replace(':', "-"), std::process::id());
         let dir = logs.join(&name);
         fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         remove_oldest(&logs);

@@ -1,7 +1,7 @@
 //! Ends qemu-ci on Ctrl-C and its like, leaving the terminal as it was found.
 //!
-//! Hosts need no mention here: they die with this process (see [`crate::tied`]). Process groups that have children of their
-//! own, like cargo running tests, are killed here.
+//! Hosts need no mention here: they die with this process (see [`crate::tied`]). Process groups
+//! that have children of their own, like cargo running tests, are killed here.
 
 use std::process::Child;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,8 @@
 //! Connects qemu-ci with the agents of all hosts, and the agents with each other.
 //!
-//! One thread per host reads what its agent says. Events of a process go to whoever started it: to qemu-ci itself through a
-//! queue, or, if a script's `on` asked for it, on to the agent of that script's host.
+//! One thread per host reads what its agent says. Events of a process go to whoever started it: to
+//! qemu-ci itself through a queue, or, if a script's `on` asked for it, on to the agent of that
+//! script's host.
 
 use std::collections::HashMap;
 use std::io;
@@ -163,7 +164,9 @@ impl Switchboard {
                     let _ = tell_ready.send(());
                 }
                 FromAgent::Process(id, event) => self.pass_on(host, id, event),
-                FromAgent::Relay { id, host: to, request } => self.relay(host, id, to as usize, request),
+                FromAgent::Relay { id, host: to, request } => {
+                    self.relay(host, id, to as usize, request)
+                }
             }
         }
         let orphans = self.state(host).map(|mut state| {
@@ -271,7 +274,9 @@ mod tests {
         for host in [0, 3] {
             let request = Request::Start(Command::new(["true"]));
             says(&one, &FromAgent::Relay { id: 1, host, request });
-            assert!(matches!(hears(&one), ToAgent::Relayed(1, Event::Failed(why)) if why.contains("not there")));
+            assert!(
+                matches!(hears(&one), ToAgent::Relayed(1, Event::Failed(why)) if why.contains("not there"))
+            );
         }
     }
 }

@@ -33,7 +33,10 @@ impl CProgram {
     pub fn uses_mpi(&self, workspace: &Workspace) -> Result<bool> {
         for path in &self.sources {
             let source = fs::read_to_string(workspace.root.join(path));
-            if source.with_context(|| format!("cannot read {}", path.display()))?.contains("#include <mpi.h>") {
+            if source
+                .with_context(|| format!("cannot read {}", path.display()))?
+                .contains("#include <mpi.h>")
+            {
                 return Ok(true);
             }
         }
@@ -46,11 +49,19 @@ impl Workspace {
     pub fn find() -> Result<Self> {
         let here = env::current_dir().context("cannot read the current directory")?;
         let started_by_cargo = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
-        let is_root = |dir: &&Path| dir.join("qemu-ci/Cargo.toml").is_file() && dir.join("Cargo.toml").is_file();
-        let root = started_by_cargo.iter().flat_map(|dir| dir.ancestors()).chain(here.ancestors()).find(is_root);
+        let is_root = |dir: &&Path| {
+            dir.join("qemu-ci/Cargo.toml").is_file() && dir.join("Cargo.toml").is_file()
+        };
+        let root = started_by_cargo
+            .iter()
+            .flat_map(|dir| dir.ancestors())
+            .chain(here.ancestors())
+            .find(is_root);
         match root {
             Some(root) => Ok(Self { root: root.to_path_buf() }),
-            None => bail!("{} is not inside the Xenolith workspace: change into it", here.display()),
+            None => {
+                bail!("{} is not inside the Xenolith workspace: change into it", here.display())
+            }
         }
     }
 
@@ -85,7 +96,9 @@ impl Workspace {
     fn list(&self, dir: &Path) -> Result<Vec<PathBuf>> {
         let list = || {
             let entries = fs::read_dir(self.root.join(dir))?;
-            entries.map(|entry| Ok(dir.join(entry?.file_name()))).collect::<io::Result<Vec<PathBuf>>>()
+            entries
+                .map(|entry| Ok(dir.join(entry?.file_name())))
+                .collect::<io::Result<Vec<PathBuf>>>()
         };
         let mut paths = list().with_context(|| format!("cannot list {}", dir.display()))?;
         paths.sort();
@@ -102,7 +115,8 @@ impl Workspace {
     /// Waits until no other qemu-ci works on the caches, and keeps them until the file is dropped.
     pub fn lock(&self) -> Result<File> {
         let path = self.cache()?.join("lock");
-        let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        let file =
+            File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
         rustix::fs::flock(&file, FlockOperation::LockExclusive)
             .with_context(|| format!("cannot lock {}", path.display()))?;
         Ok(file)

@@ -44,7 +44,8 @@ is_up() {
     [[ ${lines[*]} == *"${sign[$1]}"* ]]
 }
 
-# Seconds after which a guest that is not up is taken for hung; less when it is known how long boots take.
+# Seconds after which a guest that is not up is taken for hung; less when it is known how long boots
+# take.
 patience=600
 
 # wait_up KIND NAME: fails when the guest ends first, or hangs.
@@ -67,7 +68,8 @@ create() {
     xl create "${@:3}" "$scratch/$name.cfg" >"$scratch/create.log" 2>&1
 }
 
-# boot KIND MEMORY: "boot,KIND,MICROSECONDS to create,MICROSECONDS from then to the application's first line".
+# boot KIND MEMORY: "boot,KIND,MICROSECONDS to create,MICROSECONDS from then to the application's
+# first line".
 boot() {
     local start created up
     now start

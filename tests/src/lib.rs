@@ -4,8 +4,8 @@
 //! - `tests/xen/*.sh`: jobs of Xen guests, run in the dom0 of a real Xen host by `qemu-ci test`;
 //! - `tests/benches/`: benchmarks.
 //!
-//! Both kinds of tests run the same applications, the examples of `guest-kernel`. This library is what the
-//! hosted ones share: a daemon of their own, and jobs on it.
+//! Both kinds of tests run the same applications, the examples of `guest-kernel`. This library is
+//! what the hosted ones share: a daemon of their own, and jobs on it.
 
 #![forbid(unsafe_code)]
 
@@ -39,7 +39,15 @@ pub fn target_directory() -> Result<PathBuf> {
 fn build() -> Result<PathBuf> {
     let target = target_directory()?;
     let status = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--release", "--package", "dom0-proxy", "--package", "guest-kernel"])
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "--package",
+            "dom0-proxy",
+            "--package",
+            "guest-kernel",
+        ])
         .args(["--bins", "--examples", "--target-dir"])
         .arg(&target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -92,7 +100,8 @@ impl Host {
 
     /// The same for any program.
     pub fn job_of(&self, ranks: usize, program: &Path, arguments: &[&str]) -> Result<Command> {
-        let mut command = self.pgas(["run", "--hosted", "--timeout", "300", "-n", &ranks.to_string()])?;
+        let mut command =
+            self.pgas(["run", "--hosted", "--timeout", "300", "-n", &ranks.to_string()])?;
         command.arg(program).arg("--").args(arguments);
         Ok(command)
     }
@@ -105,7 +114,8 @@ impl Host {
     /// The daemon's process, if it runs.
     pub fn daemon(&self) -> Option<Pid> {
         let text = fs::read_to_string(self.run_dir.path().join("lock")).ok()?;
-        Pid::from_raw(text.strip_prefix("process ")?.trim().parse().ok()?).filter(|&pid| test_kill_process(pid).is_ok())
+        Pid::from_raw(text.strip_prefix("process ")?.trim().parse().ok()?)
+            .filter(|&pid| test_kill_process(pid).is_ok())
     }
 
     /// What is left of jobs in the run directory.
@@ -130,8 +140,10 @@ impl Drop for Host {
 pub fn ended(output: Output) -> Result<Ended> {
     Ok(Ended {
         status: output.status.code().context("pgas was killed")?,
-        stdout: String::from_utf8(output.stdout).context("pgas printed something else than text")?,
-        stderr: String::from_utf8(output.stderr).context("pgas printed something else than text")?,
+        stdout: String::from_utf8(output.stdout)
+            .context("pgas printed something else than text")?,
+        stderr: String::from_utf8(output.stderr)
+            .context("pgas printed something else than text")?,
     })
 }
 

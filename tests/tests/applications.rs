@@ -3,7 +3,13 @@
 use anyhow::{Result, ensure};
 use xenolith_tests::Host;
 
-fn succeeds(host: &Host, ranks: usize, example: &str, arguments: &[&str], proof: &str) -> Result<()> {
+fn succeeds(
+    host: &Host,
+    ranks: usize,
+    example: &str,
+    arguments: &[&str],
+    proof: &str,
+) -> Result<()> {
     let ended = host.run(ranks, example, arguments)?;
     let what = format!("{example} {arguments:?} on {ranks} ranks: {ended:#?}");
     ensure!(ended.status == 0, "{what}");
@@ -15,7 +21,13 @@ fn succeeds(host: &Host, ranks: usize, example: &str, arguments: &[&str], proof:
 fn semantics_hold_on_every_number_of_ranks() -> Result<()> {
     let host = Host::new()?;
     for ranks in [1, 2, 3, 4, 5, 8, 13] {
-        succeeds(&host, ranks, "semantics", &[], &format!("[0] 213 passed, 0 failed on {ranks} ranks"))?;
+        succeeds(
+            &host,
+            ranks,
+            "semantics",
+            &[],
+            &format!("[0] 213 passed, 0 failed on {ranks} ranks"),
+        )?;
     }
     Ok(())
 }
@@ -43,7 +55,13 @@ fn cg_refuses_what_it_can_not_divide() -> Result<()> {
 fn randomaccess_loses_no_update() -> Result<()> {
     let host = Host::new()?;
     for ranks in 1..=5 {
-        succeeds(&host, ranks, "randomaccess", &["--log2-table", "10"], "errors      0 in 1024 words")?;
+        succeeds(
+            &host,
+            ranks,
+            "randomaccess",
+            &["--log2-table", "10"],
+            "errors      0 in 1024 words",
+        )?;
     }
     Ok(())
 }
@@ -53,7 +71,10 @@ fn sixteen_ranks_of_hello() -> Result<()> {
     let ended = Host::new()?.run(16, "hello", &[])?;
     ensure!(ended.status == 0, "{ended:#?}");
     for rank in 0..16 {
-        ensure!(ended.stdout.contains(&format!("[{rank}] hello from {rank} of 16\n")), "{ended:#?}");
+        ensure!(
+            ended.stdout.contains(&format!("[{rank}] hello from {rank} of 16\n")),
+            "{ended:#?}"
+        );
     }
     Ok(())
 }

@@ -24,7 +24,8 @@ fn installed() -> Result<&'static Installed> {
         // Installed, then moved: it must work wherever it is.
         let (made, moved) = (folder.path().join("made"), folder.path().join("with a space"));
         let manifest_path = Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
-        InstallC { prefix: made.clone(), manifest_path, target_dir: Some(target_directory()?) }.install()?;
+        InstallC { prefix: made.clone(), manifest_path, target_dir: Some(target_directory()?) }
+            .install()?;
         fs::rename(made, &moved)?;
         Ok(Installed { compiler: moved.join("bin/armcicc"), folder })
     };
@@ -54,7 +55,8 @@ fn compile(source: &str, options: &[&str]) -> Result<PathBuf> {
     // Tests run side by side.
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let program = installed.folder.path().join(format!("{}-{number}", source.trim_end_matches(".c")));
+    let program =
+        installed.folder.path().join(format!("{}-{number}", source.trim_end_matches(".c")));
     let output = Command::new(&installed.compiler)
         .args(["-std=c11", "-pedantic", "-O2", "-Wall", "-Wextra", "-Werror"])
         .args(options)
@@ -81,7 +83,10 @@ fn succeeds(ended: &Ended, proof: &str) -> Result<()> {
 fn semantics_hold_on_every_number_of_ranks() -> Result<()> {
     let (host, program) = (Host::new()?, compile("semantics", &[])?);
     for ranks in [1, 2, 3, 4, 5, 8] {
-        succeeds(&run(&host, ranks, &program, &[])?, &format!("[0] 115 passed, 0 failed on {ranks} ranks"))?;
+        succeeds(
+            &run(&host, ranks, &program, &[])?,
+            &format!("[0] 115 passed, 0 failed on {ranks} ranks"),
+        )?;
     }
     Ok(())
 }
@@ -89,7 +94,9 @@ fn semantics_hold_on_every_number_of_ranks() -> Result<()> {
 #[test]
 fn semantics_hold_whatever_way_operations_go() -> Result<()> {
     let (host, program) = (Host::new()?, compile("semantics", &[])?);
-    for (direct, ranks) in [("0", 1), ("0", 2), ("0", 3), ("0", 5), ("mixed", 2), ("mixed", 3), ("mixed", 4)] {
+    for (direct, ranks) in
+        [("0", 1), ("0", 2), ("0", 3), ("0", 5), ("mixed", 2), ("mixed", 3), ("mixed", 4)]
+    {
         let mut job = host.job_of(ranks, &program, &[])?;
         let ended = ended(job.env("XENOLITH_DIRECT", direct).output().context("run pgas")?)?;
         succeeds(&ended, &format!("[0] 115 passed, 0 failed on {ranks} ranks"))?;
@@ -140,14 +147,21 @@ fn what_can_not_return_an_error_ends_the_job_with_one_line() -> Result<()> {
         ("group", 1, "rank 1: armci_msg_group_barrier: no such group"),
         ("send", 1, "rank 1: armci_msg_snd: no rank 3"),
         ("members", 1, "rank 1: ARMCI_Group_create: a group can not have a member twice"),
-        ("buffer", 1, "rank 1: armci_msg_rcv: a message of 4 bytes from rank 1 does not fit into 2 bytes"),
+        (
+            "buffer",
+            1,
+            "rank 1: armci_msg_rcv: a message of 4 bytes from rank 1 does not fit into 2 bytes",
+        ),
     ];
     for (case, status, line) in cases {
         let ended = run(&host, 3, &program, &[case])?;
         ensure!(ended.status == status, "{case}: {ended:#?}");
         ensure!(ended.stderr.contains(&format!("[1] {line}")), "{case}: {ended:#?}");
         ensure!(ended.stderr.lines().count() == 2, "{case}: {ended:#?}");
-        ensure!(ended.stdout.contains("[0] ready\n"), "what others had printed is lost; {case}: {ended:#?}");
+        ensure!(
+            ended.stdout.contains("[0] ready\n"),
+            "what others had printed is lost; {case}: {ended:#?}"
+        );
     }
     Ok(())
 }
@@ -170,7 +184,10 @@ fn headers_are_good_for_cpp_and_for_old_and_new_c() -> Result<()> {
                 .output()?;
             let errors = String::from_utf8_lossy(&output.stderr);
             // A machine need not have a C++ compiler.
-            ensure!(output.status.success() || errors.contains("cc1plus"), "{header} {options:?}: {errors}");
+            ensure!(
+                output.status.success() || errors.contains("cc1plus"),
+                "{header} {options:?}: {errors}"
+            );
         }
     }
     Ok(())

@@ -1,4 +1,5 @@
-//! What goes wrong on hosted ranks is said in one line that names rank and cause, and harms nobody else.
+//! What goes wrong on hosted ranks is said in one line that names rank and cause, and harms nobody
+//! else.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
@@ -14,7 +15,9 @@ impl Running {
     /// Starts an example, and returns once it has printed its first line.
     fn start(host: &Host, ranks: usize, example: &str, arguments: &[&str]) -> Result<Self> {
         let mut command = host.job(ranks, example, arguments)?;
-        let mut running = Self(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("run pgas")?);
+        let mut running = Self(
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("run pgas")?,
+        );
         let mut line = String::new();
         BufReader::new(running.0.stdout.as_mut().context("no output")?).read_line(&mut line)?;
         ensure!(!line.is_empty(), "{example} ended without a line: {:#?}", running.end()?);
@@ -59,14 +62,18 @@ fn wrong_ring_entries_end_the_job_and_no_other() -> Result<()> {
     let other = Running::start(&host, 2, "hello", &["--ticks", "8"])?;
     let kinds = host.run(1, "hostile", &[])?;
     ensure!(kinds.status == 0, "{kinds:#?}");
-    let kinds: Vec<_> = kinds.stdout.lines().map(|line| line.trim_start_matches("[0] ").to_owned()).collect();
+    let kinds: Vec<_> =
+        kinds.stdout.lines().map(|line| line.trim_start_matches("[0] ").to_owned()).collect();
     ensure!(kinds.len() >= 10, "too few kinds: {kinds:?}");
     for kind in &kinds {
         let result = host.run(3, "hostile", &[kind])?;
         fails(&result, 122, &["rank 2 broke the protocol"]).context(kind.clone())?;
     }
     let other = other.end()?;
-    ensure!(other.status == 0 && other.stdout.contains("[1] tick 8"), "the other job was harmed: {other:#?}");
+    ensure!(
+        other.status == 0 && other.stdout.contains("[1] tick 8"),
+        "the other job was harmed: {other:#?}"
+    );
     ensure!(host.job_records()?.is_empty(), "records are left: {:?}", host.job_records()?);
     Ok(())
 }
@@ -143,7 +150,9 @@ fn ps_logs_and_kill() -> Result<()> {
     // Only the first line of one rank is known to be there.
     wait_until("the logs of both ranks", || {
         let logs = host.pgas(["logs", &name]).and_then(|mut pgas| ended(pgas.output()?));
-        logs.is_ok_and(|logs| (0..2).all(|rank| logs.stdout.contains(&format!("hello from {rank} of 2"))))
+        logs.is_ok_and(|logs| {
+            (0..2).all(|rank| logs.stdout.contains(&format!("hello from {rank} of 2")))
+        })
     })?;
     let kill = ended(host.pgas(["kill", &name])?.output()?)?;
     ensure!(kill.status == 0, "{kill:#?}");

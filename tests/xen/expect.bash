@@ -1,4 +1,5 @@
-# What the Xen tests share: run a command, look at its status and output. Sourced by the scripts beside it.
+# What the Xen tests share: run a command, look at its status and output. Sourced by the scripts
+# beside it.
 
 set -u
 failures=0
@@ -9,7 +10,8 @@ fail() {
     failures=$((failures + 1))
 }
 
-# run COMMAND...: runs it, keeps its output in $out (both streams, also printed) and its status in $status.
+# run COMMAND...: runs it, keeps its output in $out (both streams, also printed) and its status in
+# $status.
 run() {
     echo "+ $*"
     out=$("$@" 2>&1)

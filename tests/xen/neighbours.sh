@@ -1,7 +1,6 @@
 #!/bin/bash
-# xenolith: timeout=400
-# Ranks map each other's memory and leave nothing mapped or granted behind: a little of it often, much of it in small
-# domains, and in one that is saved in the middle of it.
+# xenolith: timeout=400 Ranks map each other's memory and leave nothing mapped or granted behind: a
+# little of it often, much of it in small domains, and in one that is saved in the middle of it.
 . ./expect.bash
 
 run pgas run -n 1 neighbours.img
@@ -30,8 +29,8 @@ run pgas run -n 2 --mem 8M neighbours.img -- exhausted 900
 expect_status 0
 expect "[0] undone: ok"
 
-# suspended RANKS: starts a job, and the daemon sleeps when it is under way: to the proxy a domain that is being saved has
-# stopped.
+# suspended RANKS: starts a job, and the daemon sleeps when it is under way: to the proxy a domain
+# that is being saved has stopped.
 suspended() {
     pgas run -n "$1" --mem 8M neighbours.img -- suspended >/tmp/neighbours.log 2>&1 &
     job=$!
@@ -61,7 +60,8 @@ for rank in 0 1 2; do
     expect "[$rank] mapped again: ok"
 done
 
-# One that is restored in another domain knows no neighbours there. It has left its proxy, so the job has failed.
+# One that is restored in another domain knows no neighbours there. It has left its proxy, so the
+# job has failed.
 suspended 2
 run xl save "$domain" /tmp/neighbours.image
 expect_status 0

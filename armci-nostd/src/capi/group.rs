@@ -106,7 +106,11 @@ impl Runtime {
 
 /// `ARMCI_Group_create`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn PARMCI_Group_create(n: c_int, pid_list: *mut c_int, group_out: *mut c_int) {
+pub unsafe extern "C" fn PARMCI_Group_create(
+    n: c_int,
+    pid_list: *mut c_int,
+    group_out: *mut c_int,
+) {
     let create = || {
         let runtime = Runtime::ready()?;
         // SAFETY: by the caller.

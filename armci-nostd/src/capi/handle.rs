@@ -53,7 +53,13 @@ impl Handles {
     ///
     /// # Safety
     /// A handle must be null or valid.
-    pub(super) unsafe fn keep(&self, armci: &Armci, rank: usize, pending: Pending, when: When) -> Result<(), Error> {
+    pub(super) unsafe fn keep(
+        &self,
+        armci: &Armci,
+        rank: usize,
+        pending: Pending,
+        when: When,
+    ) -> Result<(), Error> {
         if pending.is_complete() {
             return Ok(());
         }
@@ -128,10 +134,14 @@ impl Batch {
 }
 
 impl Handle {
-    /// The batch of its operations, if any are under way. A handle that was never initialised finds none, or is taken for another.
+    /// The batch of its operations, if any are under way. A handle that was never initialised finds
+    /// none, or is taken for another.
     fn find(&self, batches: &[Batch]) -> Option<usize> {
         let at = (self.batch as usize).checked_sub(1)?;
-        batches.get(at).filter(|batch| batch.generation == self.generation && !batch.under_way.is_empty()).map(|_| at)
+        batches
+            .get(at)
+            .filter(|batch| batch.generation == self.generation && !batch.under_way.is_empty())
+            .map(|_| at)
     }
 }
 
@@ -175,7 +185,8 @@ pub extern "C" fn PARMCI_WaitAll() -> c_int {
     code(Runtime::ready().and_then(|runtime| Ok(runtime.handles.wait_all(runtime.armci)?)))
 }
 
-/// Notes whether a handle is an aggregate. Any handle may have many operations under way, and they are started at once.
+/// Notes whether a handle is an aggregate. Any handle may have many operations under way, and they
+/// are started at once.
 unsafe fn set_aggregate(function: &str, handle: *mut Handle, aggregate: bool) {
     // SAFETY: by the caller.
     let handle = unsafe { handle.as_mut() }.ok_or(Refusal::Local);

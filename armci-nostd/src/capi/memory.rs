@@ -69,7 +69,9 @@ impl Known {
             return true;
         }
         let ends = self.ends.borrow();
-        let Some((&(of, start), &end)) = ends.range(..=(rank, place.start)).next_back() else { return false };
+        let Some((&(of, start), &end)) = ends.range(..=(rank, place.start)).next_back() else {
+            return false;
+        };
         let found = of == rank && place.start >= start && place.end <= end;
         if found {
             self.last.set((rank, start, end));
@@ -100,14 +102,23 @@ impl Runtime {
             return Err(Refusal::Remote);
         }
         let public = &self.armci.public[rank];
-        if bytes.start >= public.start && bytes.end <= public.end { Ok(Place::Shared) } else { Ok(Place::Private) }
+        if bytes.start >= public.start && bytes.end <= public.end {
+            Ok(Place::Shared)
+        } else {
+            Ok(Place::Private)
+        }
     }
 
     /// `ARMCI_Malloc_group`. `parts` gets the addresses, by member.
     ///
     /// # Safety
     /// `parts` must be null or valid for as many pointers as the group has members.
-    unsafe fn malloc(&self, parts: *mut *mut c_void, bytes: c_long, id: c_int) -> Result<(), Refusal> {
+    unsafe fn malloc(
+        &self,
+        parts: *mut *mut c_void,
+        bytes: c_long,
+        id: c_int,
+    ) -> Result<(), Refusal> {
         let group = self.group(id)?;
         if parts.is_null() {
             return Err(Refusal::Local);
@@ -119,7 +130,11 @@ impl Runtime {
         for (member, part) in segment.parts().iter().enumerate() {
             self.memory.known.add(part.rank as usize, part.address, part.len);
             // SAFETY: by the caller.
-            unsafe { parts.add(member).write(core::ptr::with_exposed_provenance_mut(part.address as usize)) };
+            unsafe {
+                parts
+                    .add(member)
+                    .write(core::ptr::with_exposed_provenance_mut(part.address as usize))
+            };
         }
         let own = segment.parts()[group.rank()].address;
         if own != 0 {
@@ -129,16 +144,19 @@ impl Runtime {
         Ok(())
     }
 
-    /// Marks this rank's part as freed. Others may be about to read it, or to free theirs, and who has no part may not even know: so it is given
-    /// back at the group's next allocation, when all have freed theirs.
+    /// Marks this rank's part as freed. Others may be about to read it, or to free theirs, and who
+    /// has no part may not even know: so it is given back at the group's next allocation, when all
+    /// have freed theirs.
     fn free(&self, ptr: *mut c_void, group: Option<c_int>) -> Result<(), Refusal> {
         if ptr.is_null() {
             return Ok(());
         }
         let mut segments = self.memory.segments.borrow_mut();
-        let segment = segments
-            .iter_mut()
-            .find(|one| !one.freed && one.own == ptr.addr() as u64 && group.is_none_or(|group| group == one.group));
+        let segment = segments.iter_mut().find(|one| {
+            !one.freed
+                && one.own == ptr.addr() as u64
+                && group.is_none_or(|group| group == one.group)
+        });
         segment.ok_or(Refusal::Local)?.freed = true;
         Ok(())
     }
@@ -147,7 +165,8 @@ impl Runtime {
     pub(super) fn reclaim(&self, id: c_int, group: &Group) -> Result<(), Refusal> {
         let of_group = |one: &Allocated| one.group == id;
         let in_use = |one: &Allocated| u8::from(one.own != 0 && !one.freed);
-        let mut used: Vec<u8> = self.memory.segments.borrow().iter().filter(|one| of_group(one)).map(in_use).collect();
+        let mut used: Vec<u8> =
+            self.memory.segments.borrow().iter().filter(|one| of_group(one)).map(in_use).collect();
         if used.is_empty() {
             return Ok(());
         }
@@ -177,7 +196,8 @@ impl Runtime {
     fn free_local(&self, ptr: *mut c_void) -> Result<(), Refusal> {
         let Some(memory) = NonNull::new(ptr.cast::<u8>()) else { return Ok(()) };
         let bytes = self.memory.local.borrow_mut().remove(&ptr.addr()).ok_or(Refusal::Local)?;
-        // SAFETY: from `malloc_local` with so many bytes, and freed once, since it is in the list no more.
+        // SAFETY: from `malloc_local` with so many bytes, and freed once, since it is in the list
+        // no more.
         unsafe { self.armci.free_local(memory, bytes) };
         Ok(())
     }
@@ -203,7 +223,11 @@ pub unsafe extern "C" fn PARMCI_Malloc_memdev(
 
 /// `ARMCI_Malloc_group`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn PARMCI_Malloc_group(ptr_arr: *mut *mut c_void, bytes: c_long, group: *mut c_int) -> c_int {
+pub unsafe extern "C" fn PARMCI_Malloc_group(
+    ptr_arr: *mut *mut c_void,
+    bytes: c_long,
+    group: *mut c_int,
+) -> c_int {
     let malloc = || {
         let runtime = Runtime::ready()?;
         // SAFETY: by the caller.
@@ -287,7 +311,15 @@ pub unsafe extern "C" fn PARMCI_Memget(bytes: usize, meminfo: *mut MemoryInfo, m
         let addr = runtime.malloc_local(bytes)?.as_ptr().cast();
         let cpid = runtime.armci.rank() as c_int;
         // SAFETY: by the caller.
-        unsafe { meminfo.write(MemoryInfo { armci_addr: addr, addr, size: bytes, cpid, idlist: [0; 128] }) };
+        unsafe {
+            meminfo.write(MemoryInfo {
+                armci_addr: addr,
+                addr,
+                size: bytes,
+                cpid,
+                idlist: [0; 128],
+            })
+        };
         Ok(())
     };
     or_die("ARMCI_Memget", get());

@@ -12,7 +12,8 @@ const INTERNAL: u32 = 2;
 /// Who takes part in a collective.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// `SCOPE_ALL`, and `SCOPE_MASTERS`: since every rank is a domain, every rank is its domain's first.
+    /// `SCOPE_ALL`, and `SCOPE_MASTERS`: since every rank is a domain, every rank is its domain's
+    /// first.
     All,
     /// `SCOPE_NODE`: the rank itself.
     Node,
@@ -149,7 +150,12 @@ pub unsafe extern "C" fn armci_msg_rcv(
 
 /// `armci_msg_rcvany`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn armci_msg_rcvany(tag: c_int, buffer: *mut c_void, buflen: c_int, msglen: *mut c_int) -> c_int {
+pub unsafe extern "C" fn armci_msg_rcvany(
+    tag: c_int,
+    buffer: *mut c_void,
+    buflen: c_int,
+    msglen: *mut c_int,
+) -> c_int {
     // SAFETY: by the caller.
     unsafe { receive("armci_msg_rcvany", tag, buffer, buflen, msglen, None).from as c_int }
 }
@@ -174,7 +180,12 @@ pub unsafe extern "C" fn parmci_msg_group_barrier(group: *mut c_int) {
 
 /// `armci_msg_bcast_scope`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn armci_msg_bcast_scope(scope: c_int, buffer: *mut c_void, len: c_int, root: c_int) {
+pub unsafe extern "C" fn armci_msg_bcast_scope(
+    scope: c_int,
+    buffer: *mut c_void,
+    len: c_int,
+    root: c_int,
+) {
     let runtime = Runtime::attached();
     // SAFETY: by the caller.
     let outcome = unsafe { runtime.broadcast(scope, runtime.armci.world(), buffer, len, root) };
@@ -236,7 +247,8 @@ pub unsafe extern "C" fn armci_grp_clus_brdcst(
     let broadcast = || {
         let (root, count) = (runtime.rank(grp_master)?, length(grp_clus_nproc)?);
         // SAFETY: by the caller.
-        let (group, data) = unsafe { (runtime.group_or_world(mastergroup)?, bytes_mut(buf, length(len)?)?) };
+        let (group, data) =
+            unsafe { (runtime.group_or_world(mastergroup)?, bytes_mut(buf, length(len)?)?) };
         if group.rank() >= count {
             return Ok(());
         }
@@ -289,7 +301,8 @@ pub unsafe extern "C" fn armci_msg_bintree(
     right: *mut c_int,
 ) {
     // SAFETY: by the caller.
-    let outcome = unsafe { tree(scope, Runtime::attached().armci.world(), [root, up, left, right]) };
+    let outcome =
+        unsafe { tree(scope, Runtime::attached().armci.world(), [root, up, left, right]) };
     or_die("armci_msg_bintree", outcome);
 }
 
@@ -305,7 +318,9 @@ pub unsafe extern "C" fn armci_msg_group_bintree(
 ) {
     // SAFETY: by the caller.
     let outcome = unsafe {
-        Runtime::attached().group_or_world(group).and_then(|group| tree(scope, &group, [root, up, left, right]))
+        Runtime::attached()
+            .group_or_world(group)
+            .and_then(|group| tree(scope, &group, [root, up, left, right]))
     };
     or_die("armci_msg_group_bintree", outcome);
 }

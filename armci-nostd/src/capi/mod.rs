@@ -1,17 +1,20 @@
 //! ARMCI 1.x for C: the functions that `include/armci.h`, `message.h` and `armcix.h` declare.
 //!
-//! A thin layer over [`Armci`], which only converts and checks. What can be known to be wrong (null pointers, negative counts, ranks and
-//! groups that do not exist, addresses that no rank has allocated) is refused with a number below zero before anything moves; where C has
-//! no way to return an error the job ends with one line. Nothing unwinds into C.
+//! A thin layer over [`Armci`], which only converts and checks. What can be known to be wrong (null
+//! pointers, negative counts, ranks and groups that do not exist, addresses that no rank has
+//! allocated) is refused with a number below zero before anything moves; where C has no way to
+//! return an error the job ends with one line. Nothing unwinds into C.
 //!
-//! The functions proper have ARMCI's profiling names, `PARMCI_x`; each `ARMCI_x` is a weak alias, so that a tool can take its place.
+//! The functions proper have ARMCI's profiling names, `PARMCI_x`; each `ARMCI_x` is a weak alias,
+//! so that a tool can take its place.
 //!
-//! The first call that needs the rank attaches it to its job: with the feature `hosted` as a Linux process, elsewhere by the [`Host`]
-//! that the kernel exports as `xenolith_armci_host`. The kernel refers to none of this, so that programs without ARMCI are linked without it.
+//! The first call that needs the rank attaches it to its job: with the feature `hosted` as a Linux
+//! process, elsewhere by the [`Host`] that the kernel exports as `xenolith_armci_host`. The kernel
+//! refers to none of this, so that programs without ARMCI are linked without it.
 //!
 //! # Safety
-//! As in C: every pointer must be null or valid for what the headers say is done with it, strings end with a zero, and calls come from one
-//! thread at a time.
+//! As in C: every pointer must be null or valid for what the headers say is done with it, strings
+//! end with a zero, and calls come from one thread at a time.
 
 #![allow(non_snake_case, reason = "the names are those of C")]
 #![allow(clippy::missing_safety_doc, reason = "it is said once, for all of them, above")]
@@ -35,7 +38,10 @@ mod reduce;
 mod start;
 mod transfer;
 
-pub use {group::*, handle::*, memory::*, message::*, mutex::*, order::*, reduce::*, start::*, transfer::*};
+pub use {
+    group::*, handle::*, memory::*, message::*, mutex::*, order::*, reduce::*, start::*,
+    transfer::*,
+};
 
 /// What the C functions need of the system they are on.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +88,8 @@ impl Runtime {
 
     /// The runtime, if this process is a rank.
     fn get() -> Option<&'static Self> {
-        // SAFETY: null, or from `attach`, which never frees what it has stored. One thread at a time calls, as the module says.
+        // SAFETY: null, or from `attach`, which never frees what it has stored. One thread at a
+        // time calls, as the module says.
         unsafe { RUNTIME.load(Ordering::Acquire).as_ref() }
     }
 
@@ -107,7 +114,10 @@ impl Runtime {
 
     /// A rank of the world.
     fn rank(&self, proc: c_int) -> Result<usize, Refusal> {
-        usize::try_from(proc).ok().filter(|&rank| rank < self.armci.size()).ok_or(Refusal::Rank(proc))
+        usize::try_from(proc)
+            .ok()
+            .filter(|&rank| rank < self.armci.size())
+            .ok_or(Refusal::Rank(proc))
     }
 
     /// Ends the job with a line.
@@ -159,11 +169,13 @@ impl Refusal {
             Self::Rank(_) | Self::Group | Self::Operation | Self::Mutexes => -5,
             Self::NotInitialised => -8,
             Self::Armci(error) => match error {
-                Error::OutOfBounds { .. } | Error::Refused(Fault::Range { .. } | Fault::Misaligned { .. }) => -2,
+                Error::OutOfBounds { .. }
+                | Error::Refused(Fault::Range { .. } | Fault::Misaligned { .. }) => -2,
                 Error::Shape(_) => -4,
                 Error::NoRank { .. } | Error::Group(_) | Error::Mutex { .. } => -5,
                 Error::OutOfMemory { .. } => -7,
-                // There is no job any more in which anything could go on; the user has been told why.
+                // There is no job any more in which anything could go on; the user has been told
+                // why.
                 Error::JobFailed | Error::ProxyGone(_) => match Runtime::get() {
                     Some(runtime) => (runtime.host.end)(1),
                     None => -6,
@@ -224,8 +236,12 @@ unsafe fn bytes<'a>(start: *const core::ffi::c_void, len: usize) -> Result<&'a [
 /// `len` bytes of C, to write.
 ///
 /// # Safety
-/// `start` must be null or valid for reads and writes of `len` bytes, which nobody else uses meanwhile.
-unsafe fn bytes_mut<'a>(start: *mut core::ffi::c_void, len: usize) -> Result<&'a mut [u8], Refusal> {
+/// `start` must be null or valid for reads and writes of `len` bytes, which nobody else uses
+/// meanwhile.
+unsafe fn bytes_mut<'a>(
+    start: *mut core::ffi::c_void,
+    len: usize,
+) -> Result<&'a mut [u8], Refusal> {
     match (len, start.is_null()) {
         (0, _) => Ok(&mut []),
         (_, true) => Err(Refusal::Local),
@@ -234,7 +250,8 @@ unsafe fn bytes_mut<'a>(start: *mut core::ffi::c_void, len: usize) -> Result<&'a
     }
 }
 
-/// Makes weak aliases: functions that jump to others, in whose place a program may have its own. (Rust has no stable way to say "weak".)
+/// Makes weak aliases: functions that jump to others, in whose place a program may have its own.
+/// (Rust has no stable way to say "weak".)
 macro_rules! weak_aliases {
     ($($alias:ident => $function:ident;)*) => {
         $(

@@ -28,7 +28,8 @@ impl Runtime {
     }
 
     fn destroy_mutexes(&self, set: usize) -> Result<(), Refusal> {
-        let (group, mutexes) = self.mutexes.sets.borrow_mut().remove(&set).ok_or(Refusal::Mutexes)?;
+        let (group, mutexes) =
+            self.mutexes.sets.borrow_mut().remove(&set).ok_or(Refusal::Mutexes)?;
         Ok(mutexes.destroy_in(self.armci, &group)?)
     }
 
@@ -47,15 +48,21 @@ impl Runtime {
     }
 
     fn lock(&self, set: usize, mutex: c_int, proc: c_int) -> Result<(), Refusal> {
-        self.with_mutex(set, mutex, proc, |mutexes, mutex, rank| mutexes.lock(self.armci, mutex, rank))
+        self.with_mutex(set, mutex, proc, |mutexes, mutex, rank| {
+            mutexes.lock(self.armci, mutex, rank)
+        })
     }
 
     fn try_lock(&self, set: usize, mutex: c_int, proc: c_int) -> Result<bool, Refusal> {
-        self.with_mutex(set, mutex, proc, |mutexes, mutex, rank| mutexes.try_lock(self.armci, mutex, rank))
+        self.with_mutex(set, mutex, proc, |mutexes, mutex, rank| {
+            mutexes.try_lock(self.armci, mutex, rank)
+        })
     }
 
     fn unlock(&self, set: usize, mutex: c_int, proc: c_int) -> Result<(), Refusal> {
-        self.with_mutex(set, mutex, proc, |mutexes, mutex, rank| mutexes.unlock(self.armci, mutex, rank))
+        self.with_mutex(set, mutex, proc, |mutexes, mutex, rank| {
+            mutexes.unlock(self.armci, mutex, rank)
+        })
     }
 }
 
@@ -103,7 +110,10 @@ pub extern "C" fn ARMCIX_Trylock(mutex: c_int, proc: c_int) -> c_int {
 
 /// `ARMCIX_Create_mutexes_hdl`. What it returns is only a number.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ARMCIX_Create_mutexes_hdl(count: c_int, pgroup: *mut c_int) -> *mut c_void {
+pub unsafe extern "C" fn ARMCIX_Create_mutexes_hdl(
+    count: c_int,
+    pgroup: *mut c_int,
+) -> *mut c_void {
     let create = || {
         let runtime = Runtime::ready()?;
         // SAFETY: by the caller.
@@ -121,7 +131,8 @@ pub unsafe extern "C" fn ARMCIX_Create_mutexes_hdl(count: c_int, pgroup: *mut c_
 pub extern "C" fn ARMCIX_Destroy_mutexes_hdl(hdl: *mut c_void) -> c_int {
     let destroy = || {
         let runtime = Runtime::ready()?;
-        runtime.destroy_mutexes(Some(hdl.addr()).filter(|&set| set != FIRST).ok_or(Refusal::Mutexes)?)
+        runtime
+            .destroy_mutexes(Some(hdl.addr()).filter(|&set| set != FIRST).ok_or(Refusal::Mutexes)?)
     };
     code(destroy())
 }
@@ -129,7 +140,10 @@ pub extern "C" fn ARMCIX_Destroy_mutexes_hdl(hdl: *mut c_void) -> c_int {
 /// `ARMCIX_Lock_hdl`.
 #[unsafe(no_mangle)]
 pub extern "C" fn ARMCIX_Lock_hdl(hdl: *mut c_void, mutex: c_int, proc: c_int) {
-    or_die("ARMCIX_Lock_hdl", Runtime::ready().and_then(|runtime| runtime.lock(hdl.addr(), mutex, proc)));
+    or_die(
+        "ARMCIX_Lock_hdl",
+        Runtime::ready().and_then(|runtime| runtime.lock(hdl.addr(), mutex, proc)),
+    );
 }
 
 /// `ARMCIX_Trylock_hdl`.
@@ -141,7 +155,10 @@ pub extern "C" fn ARMCIX_Trylock_hdl(hdl: *mut c_void, mutex: c_int, proc: c_int
 /// `ARMCIX_Unlock_hdl`.
 #[unsafe(no_mangle)]
 pub extern "C" fn ARMCIX_Unlock_hdl(hdl: *mut c_void, mutex: c_int, proc: c_int) {
-    or_die("ARMCIX_Unlock_hdl", Runtime::ready().and_then(|runtime| runtime.unlock(hdl.addr(), mutex, proc)));
+    or_die(
+        "ARMCIX_Unlock_hdl",
+        Runtime::ready().and_then(|runtime| runtime.unlock(hdl.addr(), mutex, proc)),
+    );
 }
 
 weak_aliases! {

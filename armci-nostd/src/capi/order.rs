@@ -116,7 +116,8 @@ pub unsafe extern "C" fn PARMCI_Rmw(
             return Err(Refusal::Local);
         }
         let remote = prem.expose_provenance() as u64;
-        let place = runtime.place(rank, remote..remote.checked_add(kind.size() as u64).ok_or(Refusal::Remote)?)?;
+        let place = runtime
+            .place(rank, remote..remote.checked_add(kind.size() as u64).ok_or(Refusal::Remote)?)?;
         if !remote.is_multiple_of(kind.size() as u64) {
             return Err(Refusal::Misaligned(kind.size()));
         }
@@ -130,7 +131,9 @@ pub unsafe extern "C" fn PARMCI_Rmw(
         };
         let found = match place {
             // SAFETY: allocated for being changed by operations, as `place` has found.
-            Place::Shared => unsafe { runtime.armci.read_modify_write(kind, rank, remote, [operand, 0])? },
+            Place::Shared => unsafe {
+                runtime.armci.read_modify_write(kind, rank, remote, [operand, 0])?
+            },
             // SAFETY: aligned, valid by the caller, and nobody else's.
             Place::Private => unsafe { memory::read_modify_write(kind, prem.cast(), [operand, 0]) },
         };

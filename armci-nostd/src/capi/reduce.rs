@@ -63,7 +63,11 @@ impl Operator {
     /// Whether a single element becomes another one.
     fn changes_one(self) -> bool {
         use Operator::{Integer, Number};
-        matches!(self, Number(ReduceOp::AbsMax | ReduceOp::AbsMin) | Integer(Bits::LogicalAnd | Bits::LogicalOr))
+        matches!(
+            self,
+            Number(ReduceOp::AbsMax | ReduceOp::AbsMin)
+                | Integer(Bits::LogicalAnd | Bits::LogicalOr)
+        )
     }
 }
 
@@ -127,7 +131,8 @@ fn of_type(tag: c_int, operator: Operator) -> Result<(usize, Combination), Refus
     }
 }
 
-const _: () = assert!(size_of::<c_int>() == 4 && size_of::<c_long>() == 8 && size_of::<c_longlong>() == 8);
+const _: () =
+    assert!(size_of::<c_int>() == 4 && size_of::<c_long>() == 8 && size_of::<c_longlong>() == 8);
 
 /// Combines the elements of all members.
 unsafe fn reduce(
@@ -154,12 +159,20 @@ unsafe fn reduce(
         }
     }
     if !alone {
-        group.reduce_by(runtime.armci, data, size, |mine, theirs| combine(operator, mine, theirs))?;
+        group
+            .reduce_by(runtime.armci, data, size, |mine, theirs| combine(operator, mine, theirs))?;
     }
     Ok(())
 }
 
-unsafe fn of_world(function: &str, scope: c_int, x: *mut c_void, n: c_int, op: *const c_char, tag: c_int) {
+unsafe fn of_world(
+    function: &str,
+    scope: c_int,
+    x: *mut c_void,
+    n: c_int,
+    op: *const c_char,
+    tag: c_int,
+) {
     let runtime = Runtime::attached();
     // SAFETY: by the caller.
     or_die(function, unsafe { reduce(runtime, scope, runtime.armci.world(), x, n, op, tag) });
@@ -221,7 +234,13 @@ typed! {
 
 /// `armci_msg_gop_scope`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn armci_msg_gop_scope(scope: c_int, x: *mut c_void, n: c_int, op: *mut c_char, tag: c_int) {
+pub unsafe extern "C" fn armci_msg_gop_scope(
+    scope: c_int,
+    x: *mut c_void,
+    n: c_int,
+    op: *mut c_char,
+    tag: c_int,
+) {
     // SAFETY: by the caller.
     unsafe { of_world("armci_msg_gop_scope", scope, x, n, op, tag) };
 }
@@ -249,7 +268,13 @@ pub unsafe extern "C" fn armci_msg_reduce(x: *mut c_void, n: c_int, op: *mut c_c
 
 /// `armci_msg_reduce_scope`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn armci_msg_reduce_scope(scope: c_int, x: *mut c_void, n: c_int, op: *mut c_char, tag: c_int) {
+pub unsafe extern "C" fn armci_msg_reduce_scope(
+    scope: c_int,
+    x: *mut c_void,
+    n: c_int,
+    op: *mut c_char,
+    tag: c_int,
+) {
     // SAFETY: by the caller.
     unsafe { of_world("armci_msg_reduce_scope", scope, x, n, op, tag) };
 }
@@ -313,7 +338,13 @@ pub unsafe extern "C" fn armci_msg_sel_scope(
 
 /// `armci_msg_sel`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn armci_msg_sel(x: *mut c_void, n: c_int, op: *mut c_char, tag: c_int, contribute: c_int) {
+pub unsafe extern "C" fn armci_msg_sel(
+    x: *mut c_void,
+    n: c_int,
+    op: *mut c_char,
+    tag: c_int,
+    contribute: c_int,
+) {
     // SAFETY: by the caller.
     or_die("armci_msg_sel", unsafe { select(SCOPE_ALL, x, n, op, tag, contribute) });
 }
@@ -322,12 +353,18 @@ pub unsafe extern "C" fn armci_msg_sel(x: *mut c_void, n: c_int, op: *mut c_char
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn armci_exchange_address(ptr_arr: *mut *mut c_void, n: c_int) {
     // SAFETY: by the caller.
-    unsafe { of_world("armci_exchange_address", SCOPE_ALL, ptr_arr.cast(), n, c"+".as_ptr(), LONG) };
+    unsafe {
+        of_world("armci_exchange_address", SCOPE_ALL, ptr_arr.cast(), n, c"+".as_ptr(), LONG)
+    };
 }
 
 /// `armci_exchange_address_grp`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn armci_exchange_address_grp(ptr_arr: *mut *mut c_void, n: c_int, group: *mut c_int) {
+pub unsafe extern "C" fn armci_exchange_address_grp(
+    ptr_arr: *mut *mut c_void,
+    n: c_int,
+    group: *mut c_int,
+) {
     let (function, sum) = ("armci_exchange_address_grp", c"+".as_ptr());
     // SAFETY: by the caller.
     unsafe { of_group(function, SCOPE_ALL, (ptr_arr.cast(), n), sum, LONG, group) };

@@ -41,7 +41,8 @@ unsafe extern "Rust" {
 
 /// No system at all, for tests of other things.
 #[cfg(all(not(feature = "hosted"), test))]
-pub(super) static HOST: Host = Host { rank: || unreachable!(), say: |_| (), end: |_| unreachable!(), seconds: || 0.0 };
+pub(super) static HOST: Host =
+    Host { rank: || unreachable!(), say: |_| (), end: |_| unreachable!(), seconds: || 0.0 };
 
 /// Attaches this process to its job.
 #[cfg(feature = "hosted")]
@@ -60,8 +61,8 @@ fn attach() -> &'static Armci {
     }
 }
 
-/// Output goes through a pipe to the user, for which C would collect it until the end; then the last words of a rank that is
-/// ended with its job would be lost.
+/// Output goes through a pipe to the user, for which C would collect it until the end; then the
+/// last words of a rank that is ended with its job would be lost.
 #[cfg(feature = "hosted")]
 fn show_lines_at_once() {
     /// Linux's `_IOLBF`.
@@ -144,7 +145,8 @@ pub(super) fn status(code: c_int) -> u8 {
     u8::try_from(code).ok().filter(|&status| status != 0).unwrap_or(1)
 }
 
-/// `armci_domain_nprocs`. Every rank is a domain: other ranks' memory is never to be touched directly.
+/// `armci_domain_nprocs`. Every rank is a domain: other ranks' memory is never to be touched
+/// directly.
 #[unsafe(no_mangle)]
 pub extern "C" fn armci_domain_nprocs(_domain: c_int, id: c_int) -> c_int {
     (id < Runtime::attached().armci.size() as c_int).into()

@@ -48,7 +48,9 @@ impl Task {
     /// An accumulate needs whole elements.
     fn check_elements(&self, len: usize) -> Result<(), Refusal> {
         match self.operation {
-            Operation::Accumulate { kind, .. } if !len.is_multiple_of(kind.size()) => Err(Refusal::Length),
+            Operation::Accumulate { kind, .. } if !len.is_multiple_of(kind.size()) => {
+                Err(Refusal::Length)
+            }
             _ => Ok(()),
         }
     }
@@ -73,7 +75,9 @@ unsafe fn accumulate(optype: c_int, scale: *const c_void) -> Result<Operation, R
     }
     let mut operand = [0u64; 2];
     // SAFETY: one element by the caller, which is no longer than the operand.
-    unsafe { core::ptr::copy_nonoverlapping(scale.cast::<u8>(), operand.as_mut_ptr().cast(), kind.size()) };
+    unsafe {
+        core::ptr::copy_nonoverlapping(scale.cast::<u8>(), operand.as_mut_ptr().cast(), kind.size())
+    };
     Ok(Operation::Accumulate { kind, scale: operand })
 }
 
@@ -86,7 +90,9 @@ impl Runtime {
     unsafe fn row(&self, task: Task, rank: usize, place: Place, row: Row) -> Result<(), Refusal> {
         match (place, task.when) {
             // SAFETY: by the caller.
-            (Place::Shared, When::Now) => unsafe { Ok(self.armci.move_row(task.operation, rank, row)?) },
+            (Place::Shared, When::Now) => unsafe {
+                Ok(self.armci.move_row(task.operation, rank, row)?)
+            },
             // SAFETY: by the caller.
             _ => unsafe { self.rows(task, rank, place, once(row)) },
         }
@@ -95,7 +101,8 @@ impl Runtime {
     /// Does rows that have been checked.
     ///
     /// # Safety
-    /// The rows' local memory must be valid until the operation is complete; so must the remote one of a private place.
+    /// The rows' local memory must be valid until the operation is complete; so must the remote one
+    /// of a private place.
     unsafe fn rows(
         &self,
         task: Task,
@@ -135,7 +142,8 @@ impl Runtime {
             return Err(Refusal::Local);
         }
         let remote = remote.expose_provenance() as u64;
-        let place = self.place(rank, remote..remote.checked_add(len as u64).ok_or(Refusal::Remote)?)?;
+        let place =
+            self.place(rank, remote..remote.checked_add(len as u64).ok_or(Refusal::Remote)?)?;
         task.check_elements(len)?;
         // SAFETY: by the caller.
         unsafe { self.row(task, rank, place, Row { local: local.cast(), remote, len }) }
@@ -213,9 +221,15 @@ impl Runtime {
         let rank = self.rank(proc)?;
         match self.flag_place(flag, rank)? {
             // SAFETY: allocated for being changed by operations, as `flag_place` has found.
-            Place::Shared => unsafe { Ok(self.armci.put_flag_32(rank, flag.addr() as u64, value as u32)?) },
+            Place::Shared => unsafe {
+                Ok(self.armci.put_flag_32(rank, flag.addr() as u64, value as u32)?)
+            },
             Place::Private => {
-                let row = Row { local: (&raw const value).cast_mut().cast(), remote: 0, len: size_of::<c_int>() };
+                let row = Row {
+                    local: (&raw const value).cast_mut().cast(),
+                    remote: 0,
+                    len: size_of::<c_int>(),
+                };
                 // SAFETY: valid by the caller.
                 unsafe { privately(Operation::Put, row, flag.cast()) };
                 Ok(())
@@ -228,7 +242,10 @@ impl Runtime {
         if !flag.is_aligned() {
             return Err(Refusal::Misaligned(align_of::<c_int>()));
         }
-        self.place(rank, address..address.checked_add(size_of::<c_int>() as u64).ok_or(Refusal::Remote)?)
+        self.place(
+            rank,
+            address..address.checked_add(size_of::<c_int>() as u64).ok_or(Refusal::Remote)?,
+        )
     }
 }
 
@@ -242,7 +259,9 @@ unsafe fn privately(operation: Operation, row: Row, remote: *mut u8) {
         match operation {
             Operation::Put => memory::put(row.local, remote, row.len),
             Operation::Get => memory::put(remote, row.local, row.len),
-            Operation::Accumulate { kind, scale } => memory::accumulate(kind, &scale, row.local, remote, row.len),
+            Operation::Accumulate { kind, scale } => {
+                memory::accumulate(kind, &scale, row.local, remote, row.len)
+            }
         }
     }
 }
@@ -257,9 +276,14 @@ impl Pieces {
         let count = if set.bytes > 0 { usize::try_from(set.count).unwrap_or(0) } else { 0 };
         (0..count).map(move |at| {
             // SAFETY: by the caller.
-            let (source, target) = unsafe { (set.sources.add(at).read(), set.targets.add(at).read()) };
+            let (source, target) =
+                unsafe { (set.sources.add(at).read(), set.targets.add(at).read()) };
             let (local, remote) = task.sides(source, target);
-            Row { local: local.cast(), remote: remote.expose_provenance() as u64, len: set.bytes as usize }
+            Row {
+                local: local.cast(),
+                remote: remote.expose_provenance() as u64,
+                len: set.bytes as usize,
+            }
         })
     }
 }
@@ -273,14 +297,18 @@ struct Shape {
 
 impl Shape {
     /// # Safety
-    /// `count` must be null or have one number more than there are levels, the strides be null or have as many.
+    /// `count` must be null or have one number more than there are levels, the strides be null or
+    /// have as many.
     unsafe fn read(
         local: *const c_int,
         remote: *const c_int,
         count: *const c_int,
         stride_levels: c_int,
     ) -> Result<Self, Refusal> {
-        let depth = usize::try_from(stride_levels).ok().filter(|&depth| depth <= MAX_STRIDES).ok_or(Refusal::Shape)?;
+        let depth = usize::try_from(stride_levels)
+            .ok()
+            .filter(|&depth| depth <= MAX_STRIDES)
+            .ok_or(Refusal::Shape)?;
         if count.is_null() || (depth > 0 && (local.is_null() || remote.is_null())) {
             return Err(Refusal::Shape);
         }
@@ -291,7 +319,8 @@ impl Shape {
             // SAFETY: by the caller.
             let (count, local, remote) =
                 unsafe { (count.add(at + 1).read(), local.add(at).read(), remote.add(at).read()) };
-            *level = Level { count: length(count)?, local: local as isize, remote: remote as isize };
+            *level =
+                Level { count: length(count)?, local: local as isize, remote: remote as isize };
         }
         Ok(Self { row, depth, levels })
     }
@@ -318,7 +347,12 @@ impl Shape {
 
 /// `ARMCI_Put`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn PARMCI_Put(src: *mut c_void, dst: *mut c_void, bytes: c_int, proc: c_int) -> c_int {
+pub unsafe extern "C" fn PARMCI_Put(
+    src: *mut c_void,
+    dst: *mut c_void,
+    bytes: c_int,
+    proc: c_int,
+) -> c_int {
     let task = Task::new(Operation::Put, proc);
     // SAFETY: by the caller.
     code(Runtime::ready().and_then(|runtime| unsafe { runtime.contiguous(task, src, dst, bytes) }))
@@ -340,7 +374,12 @@ pub unsafe extern "C" fn PARMCI_NbPut(
 
 /// `ARMCI_Get`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn PARMCI_Get(src: *mut c_void, dst: *mut c_void, bytes: c_int, proc: c_int) -> c_int {
+pub unsafe extern "C" fn PARMCI_Get(
+    src: *mut c_void,
+    dst: *mut c_void,
+    bytes: c_int,
+    proc: c_int,
+) -> c_int {
     let task = Task::new(Operation::Get, proc);
     // SAFETY: by the caller.
     code(Runtime::ready().and_then(|runtime| unsafe { runtime.contiguous(task, src, dst, bytes) }))
@@ -406,10 +445,15 @@ pub unsafe extern "C" fn PARMCI_PutS(
     stride_levels: c_int,
     proc: c_int,
 ) -> c_int {
-    let (source, target) = ((src_ptr, src_stride_arr.cast_const()), (dst_ptr, dst_stride_arr.cast_const()));
+    let (source, target) =
+        ((src_ptr, src_stride_arr.cast_const()), (dst_ptr, dst_stride_arr.cast_const()));
     let task = Task::new(Operation::Put, proc);
     // SAFETY: by the caller.
-    code(Runtime::ready().and_then(|runtime| unsafe { runtime.strided(task, source, target, count, stride_levels) }))
+    code(
+        Runtime::ready().and_then(|runtime| unsafe {
+            runtime.strided(task, source, target, count, stride_levels)
+        }),
+    )
 }
 
 /// `ARMCI_NbPutS`.
@@ -424,10 +468,15 @@ pub unsafe extern "C" fn PARMCI_NbPutS(
     proc: c_int,
     nb_handle: *mut Handle,
 ) -> c_int {
-    let (source, target) = ((src_ptr, src_stride_arr.cast_const()), (dst_ptr, dst_stride_arr.cast_const()));
+    let (source, target) =
+        ((src_ptr, src_stride_arr.cast_const()), (dst_ptr, dst_stride_arr.cast_const()));
     let task = Task::later(Operation::Put, proc, nb_handle);
     // SAFETY: by the caller.
-    code(Runtime::ready().and_then(|runtime| unsafe { runtime.strided(task, source, target, count, stride_levels) }))
+    code(
+        Runtime::ready().and_then(|runtime| unsafe {
+            runtime.strided(task, source, target, count, stride_levels)
+        }),
+    )
 }
 
 /// `ARMCI_GetS`.
@@ -441,10 +490,15 @@ pub unsafe extern "C" fn PARMCI_GetS(
     stride_levels: c_int,
     proc: c_int,
 ) -> c_int {
-    let (source, target) = ((src_ptr, src_stride_arr.cast_const()), (dst_ptr, dst_stride_arr.cast_const()));
+    let (source, target) =
+        ((src_ptr, src_stride_arr.cast_const()), (dst_ptr, dst_stride_arr.cast_const()));
     let task = Task::new(Operation::Get, proc);
     // SAFETY: by the caller.
-    code(Runtime::ready().and_then(|runtime| unsafe { runtime.strided(task, source, target, count, stride_levels) }))
+    code(
+        Runtime::ready().and_then(|runtime| unsafe {
+            runtime.strided(task, source, target, count, stride_levels)
+        }),
+    )
 }
 
 /// `ARMCI_NbGetS`.
@@ -459,10 +513,15 @@ pub unsafe extern "C" fn PARMCI_NbGetS(
     proc: c_int,
     nb_handle: *mut Handle,
 ) -> c_int {
-    let (source, target) = ((src_ptr, src_stride_arr.cast_const()), (dst_ptr, dst_stride_arr.cast_const()));
+    let (source, target) =
+        ((src_ptr, src_stride_arr.cast_const()), (dst_ptr, dst_stride_arr.cast_const()));
     let task = Task::later(Operation::Get, proc, nb_handle);
     // SAFETY: by the caller.
-    code(Runtime::ready().and_then(|runtime| unsafe { runtime.strided(task, source, target, count, stride_levels) }))
+    code(
+        Runtime::ready().and_then(|runtime| unsafe {
+            runtime.strided(task, source, target, count, stride_levels)
+        }),
+    )
 }
 
 /// `ARMCI_AccS`.
@@ -478,7 +537,8 @@ pub unsafe extern "C" fn PARMCI_AccS(
     stride_levels: c_int,
     proc: c_int,
 ) -> c_int {
-    let (source, target) = ((src_ptr, src_stride_arr.cast_const()), (dst_ptr, dst_stride_arr.cast_const()));
+    let (source, target) =
+        ((src_ptr, src_stride_arr.cast_const()), (dst_ptr, dst_stride_arr.cast_const()));
     // SAFETY: by the caller.
     code(Runtime::ready().and_then(|runtime| unsafe {
         let task = Task::new(accumulate(optype, scale)?, proc);
@@ -500,7 +560,8 @@ pub unsafe extern "C" fn PARMCI_NbAccS(
     proc: c_int,
     nb_handle: *mut Handle,
 ) -> c_int {
-    let (source, target) = ((src_ptr, src_stride_arr.cast_const()), (dst_ptr, dst_stride_arr.cast_const()));
+    let (source, target) =
+        ((src_ptr, src_stride_arr.cast_const()), (dst_ptr, dst_stride_arr.cast_const()));
     // SAFETY: by the caller.
     code(Runtime::ready().and_then(|runtime| unsafe {
         let task = Task::later(accumulate(optype, scale)?, proc, nb_handle);
@@ -518,7 +579,12 @@ pub unsafe extern "C" fn PARMCI_PutV(darr: *mut Pieces, len: c_int, proc: c_int)
 
 /// `ARMCI_NbPutV`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn PARMCI_NbPutV(darr: *mut Pieces, len: c_int, proc: c_int, nb_handle: *mut Handle) -> c_int {
+pub unsafe extern "C" fn PARMCI_NbPutV(
+    darr: *mut Pieces,
+    len: c_int,
+    proc: c_int,
+    nb_handle: *mut Handle,
+) -> c_int {
     let task = Task::later(Operation::Put, proc, nb_handle);
     // SAFETY: by the caller.
     code(Runtime::ready().and_then(|runtime| unsafe { runtime.vector(task, darr, len) }))
@@ -534,7 +600,12 @@ pub unsafe extern "C" fn PARMCI_GetV(darr: *mut Pieces, len: c_int, proc: c_int)
 
 /// `ARMCI_NbGetV`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn PARMCI_NbGetV(darr: *mut Pieces, len: c_int, proc: c_int, nb_handle: *mut Handle) -> c_int {
+pub unsafe extern "C" fn PARMCI_NbGetV(
+    darr: *mut Pieces,
+    len: c_int,
+    proc: c_int,
+    nb_handle: *mut Handle,
+) -> c_int {
     let task = Task::later(Operation::Get, proc, nb_handle);
     // SAFETY: by the caller.
     code(Runtime::ready().and_then(|runtime| unsafe { runtime.vector(task, darr, len) }))
@@ -550,10 +621,9 @@ pub unsafe extern "C" fn PARMCI_AccV(
     proc: c_int,
 ) -> c_int {
     // SAFETY: by the caller.
-    code(
-        Runtime::ready()
-            .and_then(|runtime| unsafe { runtime.vector(Task::new(accumulate(op, scale)?, proc), darr, len) }),
-    )
+    code(Runtime::ready().and_then(|runtime| unsafe {
+        runtime.vector(Task::new(accumulate(op, scale)?, proc), darr, len)
+    }))
 }
 
 /// `ARMCI_NbAccV`.
@@ -567,11 +637,9 @@ pub unsafe extern "C" fn PARMCI_NbAccV(
     nb_handle: *mut Handle,
 ) -> c_int {
     // SAFETY: by the caller.
-    code(
-        Runtime::ready().and_then(|runtime| unsafe {
-            runtime.vector(Task::later(accumulate(op, scale)?, proc, nb_handle), darr, len)
-        }),
-    )
+    code(Runtime::ready().and_then(|runtime| unsafe {
+        runtime.vector(Task::later(accumulate(op, scale)?, proc, nb_handle), darr, len)
+    }))
 }
 
 /// `ARMCI_Put_flag`.
@@ -606,7 +674,8 @@ pub unsafe extern "C" fn PARMCI_PutS_flag(
     val: c_int,
     proc: c_int,
 ) -> c_int {
-    let (source, target) = ((src_ptr, src_stride_arr.cast_const()), (dst_ptr, dst_stride_arr.cast_const()));
+    let (source, target) =
+        ((src_ptr, src_stride_arr.cast_const()), (dst_ptr, dst_stride_arr.cast_const()));
     let task = Task::new(Operation::Put, proc);
     // SAFETY: by the caller.
     code(Runtime::ready().and_then(|runtime| unsafe {
@@ -630,7 +699,19 @@ pub unsafe extern "C" fn PARMCI_PutS_flag_dir(
     proc: c_int,
 ) -> c_int {
     // SAFETY: by the caller.
-    unsafe { PARMCI_PutS_flag(src_ptr, src_stride_arr, dst_ptr, dst_stride_arr, count, stride_levels, flag, val, proc) }
+    unsafe {
+        PARMCI_PutS_flag(
+            src_ptr,
+            src_stride_arr,
+            dst_ptr,
+            dst_stride_arr,
+            count,
+            stride_levels,
+            flag,
+            val,
+            proc,
+        )
+    }
 }
 
 macro_rules! values {
@@ -714,7 +795,9 @@ pub unsafe extern "C" fn armci_write_strided(
     buf: *mut c_char,
 ) {
     // SAFETY: by the caller.
-    unsafe { pack("armci_write_strided", ptr, (stride_levels, stride_arr, count), buf, Operation::Put) };
+    unsafe {
+        pack("armci_write_strided", ptr, (stride_levels, stride_arr, count), buf, Operation::Put)
+    };
 }
 
 /// `armci_read_strided`.
@@ -727,7 +810,9 @@ pub unsafe extern "C" fn armci_read_strided(
     buf: *mut c_char,
 ) {
     // SAFETY: by the caller.
-    unsafe { pack("armci_read_strided", ptr, (stride_levels, stride_arr, count), buf, Operation::Get) };
+    unsafe {
+        pack("armci_read_strided", ptr, (stride_levels, stride_arr, count), buf, Operation::Get)
+    };
 }
 
 weak_aliases! {

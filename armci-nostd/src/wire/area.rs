@@ -1,4 +1,5 @@
-//! The memory that a rank and its proxy share for talking: rings, flags, and the mailbox for collectives.
+//! The memory that a rank and its proxy share for talking: rings, flags, and the mailbox for
+//! collectives.
 
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, AtomicU64};
@@ -8,7 +9,8 @@ use super::{COMPLETIONS, Completion, PROTOCOL_VERSION, Request, SUBMISSIONS};
 /// First word of the header: "XNLT".
 pub const MAGIC: u32 = u32::from_le_bytes(*b"XNLT");
 
-/// One cache line with one word in it, so that a side that spins on its own word does not slow the other.
+/// One cache line with one word in it, so that a side that spins on its own word does not slow the
+/// other.
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
 pub struct Line(pub AtomicU32);
@@ -18,7 +20,8 @@ pub struct Line(pub AtomicU32);
 #[repr(C, align(64))]
 pub struct Line64(pub AtomicU64);
 
-/// What a rank has done to memory by itself, for the user's statistics: written by the rank, read by the proxy.
+/// What a rank has done to memory by itself, for the user's statistics: written by the rank, read
+/// by the proxy.
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
 pub struct Tally {
@@ -34,9 +37,9 @@ pub struct Tally {
 
 /// The words by which rank and proxy follow each other.
 ///
-/// Indices count entries since the start, modulo 2^32; an entry's slot is its index modulo the ring's size.
-/// Each word has exactly one writer but for `proxy_asleep` (and [`Mailbox::asleep`]), which the sleeper sets and either
-/// side clears.
+/// Indices count entries since the start, modulo 2^32; an entry's slot is its index modulo the
+/// ring's size. Each word has exactly one writer but for `proxy_asleep` (and [`Mailbox::asleep`]),
+/// which the sleeper sets and either side clears.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct Header {
@@ -44,7 +47,8 @@ pub struct Header {
     pub magic: u32,
     /// [`PROTOCOL_VERSION`].
     pub version: u32,
-    /// Written by the proxy before the job is attached: a number of its host, the same for all ranks on it.
+    /// Written by the proxy before the job is attached: a number of its host, the same for all
+    /// ranks on it.
     pub host: AtomicU32,
     /// Written by the proxy: a [`JobState`].
     pub state: Line,
@@ -58,8 +62,9 @@ pub struct Header {
     pub completion_head: Line,
     /// Not zero: the proxy is about to block and wants its doorbell rung.
     pub proxy_asleep: Line,
-    /// Written by the proxy: the epoch in which the rank may reach its neighbours' memory by itself, or zero. See [`Gate`](crate::gate::Gate).
-    /// A rank that has lost its mappings writes zero.
+    /// Written by the proxy: the epoch in which the rank may reach its neighbours' memory by
+    /// itself, or zero. See [`Gate`](crate::gate::Gate). A rank that has lost its mappings writes
+    /// zero.
     pub gate: Line,
     /// Written by the rank: not zero while it does.
     pub inside: Line,
@@ -90,14 +95,16 @@ impl JobState {
     }
 }
 
-/// Rounds of a barrier, and children of a rank in the tree of a reduction: enough for [`MAX_RANKS`](super::MAX_RANKS).
+/// Rounds of a barrier, and children of a rank in the tree of a reduction: enough for
+/// [`MAX_RANKS`](super::MAX_RANKS).
 pub const ROUNDS: usize = 16;
 
 /// Bytes of a collective's data that move at a time.
 pub const CHUNK: usize = 8192;
 
-/// What the collectives of one team of ranks keep in each of them. Members write each other's counters and read each other's
-/// `outbox`. All counters only grow; but for `arrived` and `released` each has a single writer.
+/// What the collectives of one team of ranks keep in each of them. Members write each other's
+/// counters and read each other's `outbox`. All counters only grow; but for `arrived` and
+/// `released` each has a single writer.
 #[derive(Debug)]
 #[repr(C, align(4096))]
 pub struct TeamArea {
@@ -107,7 +114,8 @@ pub struct TeamArea {
     pub up: [Line64; ROUNDS],
     /// Chunks that the parent has laid out in its outbox.
     pub down: Line64,
-    /// Of member 0: arrivals of members at all barriers so far, where ranks are more than processors. Changed by fetch-and-adds.
+    /// Of member 0: arrivals of members at all barriers so far, where ranks are more than
+    /// processors. Changed by fetch-and-adds.
     pub arrived: Line64,
     /// Barriers that the last to arrive has declared complete.
     pub released: Line64,
@@ -149,9 +157,10 @@ pub const LETTER_BYTES: usize = 88;
 
 /// One place of a rank's message queue.
 ///
-/// Message number n gets place n modulo [`LETTERS`], in lap n divided by [`LETTERS`]. A sender draws its number by a fetch-and-add on
-/// [`Mailbox::drawn`], waits until `turn` is twice the lap, fills the place and adds one. The receiver takes the messages in the order of
-/// their numbers, and adds one more.
+/// Message number n gets place n modulo [`LETTERS`], in lap n divided by [`LETTERS`]. A sender
+/// draws its number by a fetch-and-add on [`Mailbox::drawn`], waits until `turn` is twice the lap,
+/// fills the place and adds one. The receiver takes the messages in the order of their numbers, and
+/// adds one more.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct Letter {
@@ -161,14 +170,15 @@ pub struct Letter {
     pub envelope: UnsafeCell<[u64; 15]>,
 }
 
-/// What ranks share with each other, not only with the proxy. Others reach it by requests with `Flags::MAILBOX`, and neighbours
-/// on the same host directly.
+/// What ranks share with each other, not only with the proxy. Others reach it by requests with
+/// `Flags::MAILBOX`, and neighbours on the same host directly.
 #[derive(Debug)]
 #[repr(C, align(4096))]
 pub struct Mailbox {
     /// Not zero: the rank is about to block and wants its doorbell rung.
     pub asleep: Line,
-    /// Held by whoever accumulates into this rank's memory or changes a word of it: see [`TargetLock`](crate::lock::TargetLock).
+    /// Held by whoever accumulates into this rank's memory or changes a word of it: see
+    /// [`TargetLock`](crate::lock::TargetLock).
     pub lock: Line,
     /// Messages for which a number has been drawn.
     pub drawn: Line64,
@@ -188,7 +198,8 @@ impl Mailbox {
             lock: Line(AtomicU32::new(0)),
             drawn: Line64(AtomicU64::new(0)),
             reserved: [0; 512 - 3 * 8],
-            letters: [const { Letter { turn: AtomicU64::new(0), envelope: UnsafeCell::new([0; 15]) } }; LETTERS],
+            letters: [const { Letter { turn: AtomicU64::new(0), envelope: UnsafeCell::new([0; 15]) } };
+                LETTERS],
             team: TeamArea::new(),
         }
     }
@@ -200,8 +211,9 @@ impl Default for Mailbox {
     }
 }
 
-/// All that a rank shares with its proxy for talking. All zeros but for magic and version make a fresh one. Lies in the rank's window, so it is part of the rank's
-/// memory when that is saved: entries not yet taken are not lost.
+/// All that a rank shares with its proxy for talking. All zeros but for magic and version make a
+/// fresh one. Lies in the rank's window, so it is part of the rank's memory when that is saved:
+/// entries not yet taken are not lost.
 #[derive(Debug)]
 #[repr(C, align(4096))]
 pub struct RuntimeArea {
@@ -249,8 +261,8 @@ const _: () = {
     assert!(1 << ROUNDS >= super::MAX_RANKS);
 };
 
-// SAFETY: the fields are atomics, or cells whose entries are reached only through raw pointers by the one
-// side that owns them at that moment according to the indices (see `ring`).
+// SAFETY: the fields are atomics, or cells whose entries are reached only through raw pointers by
+// the one side that owns them at that moment according to the indices (see `ring`).
 unsafe impl Sync for RuntimeArea {}
 // SAFETY: as for the area; its cells are written by the one member or sender whose turn it is.
 unsafe impl Sync for Mailbox {}
@@ -299,7 +311,9 @@ impl RuntimeArea {
                     }
                 }; SUBMISSIONS as usize],
             ),
-            completions: UnsafeCell::new([const { Completion { tag: 0, status: 0, value: 0 } }; COMPLETIONS as usize]),
+            completions: UnsafeCell::new(
+                [const { Completion { tag: 0, status: 0, value: 0 } }; COMPLETIONS as usize],
+            ),
             mailbox: Mailbox::new(),
         }
     }

@@ -1,7 +1,8 @@
 //! Messages that are sent once: a hosted rank's attach and its answer.
 //!
-//! Each is one frame on a Unix stream socket: a `u32`, little-endian, with the length of what follows, then
-//! the message in postcard. A Xen guest says the same in one xenstore node, see [`XenAttach`].
+//! Each is one frame on a Unix stream socket: a `u32`, little-endian, with the length of what
+//! follows, then the message in postcard. A Xen guest says the same in one xenstore node, see
+//! [`XenAttach`].
 
 use core::fmt;
 use core::str::FromStr;
@@ -11,7 +12,8 @@ use std::prelude::v1::*;
 
 use super::PROTOCOL_VERSION;
 
-/// No frame of this protocol is longer. A longer one is refused before anything is allocated for it.
+/// No frame of this protocol is longer. A longer one is refused before anything is allocated for
+/// it.
 pub const MAX_FRAME: usize = 64 * 1024;
 
 /// A rank's memory, by addresses in its own space.
@@ -29,8 +31,9 @@ pub struct Layout {
     pub public_end: u64,
 }
 
-/// A hosted rank's first message. With its first byte come three file descriptors: the window as a memfd
-/// that is sealed against shrinking, the proxy's doorbell and the rank's doorbell as eventfds.
+/// A hosted rank's first message. With its first byte come three file descriptors: the window as a
+/// memfd that is sealed against shrinking, the proxy's doorbell and the rank's doorbell as
+/// eventfds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attach {
     /// [`PROTOCOL_VERSION`].
@@ -52,8 +55,9 @@ pub enum AttachReply {
     Refused(String),
 }
 
-/// What the proxy tells a hosted rank of each other rank, after [`AttachReply::Accepted`] and when all are there. With its first
-/// byte come two file descriptors: the other rank's window and its doorbell.
+/// What the proxy tells a hosted rank of each other rank, after [`AttachReply::Accepted`] and when
+/// all are there. With its first byte come two file descriptors: the other rank's window and its
+/// doorbell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Introduction {
     /// The other rank.
@@ -64,9 +68,9 @@ pub struct Introduction {
 
 /// What a Xen guest writes to `data/xenolith/attach` under its own xenstore path.
 ///
-/// Text: decimal numbers with one space between: version, first grant reference, pages, event-channel port,
-/// runtime area, start and end of the public range. The guest's memory starts at address 0, and page `p` is
-/// granted by reference `first_ref + p`.
+/// Text: decimal numbers with one space between: version, first grant reference, pages,
+/// event-channel port, runtime area, start and end of the public range. The guest's memory starts
+/// at address 0, and page `p` is granted by reference `first_ref + p`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct XenAttach {
     /// Grant reference of page 0.
@@ -96,7 +100,9 @@ pub enum ControlError {
     #[error("the attach node {0:?} is not seven decimal numbers")]
     MalformedNode(String),
     /// The other side speaks another version.
-    #[error("the other side speaks protocol version {0}, this one {PROTOCOL_VERSION}: rebuild the older of the two")]
+    #[error(
+        "the other side speaks protocol version {0}, this one {PROTOCOL_VERSION}: rebuild the older of the two"
+    )]
     Version(u32),
 }
 
@@ -131,7 +137,10 @@ pub fn decode<M: DeserializeOwned>(body: &[u8]) -> Result<M, ControlError> {
 impl fmt::Display for XenAttach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { first_ref, pages, port, runtime, public_start, public_end } = self;
-        write!(f, "{PROTOCOL_VERSION} {first_ref} {pages} {port} {runtime} {public_start} {public_end}")
+        write!(
+            f,
+            "{PROTOCOL_VERSION} {first_ref} {pages} {port} {runtime} {public_start} {public_end}"
+        )
     }
 }
 
@@ -141,7 +150,8 @@ impl FromStr for XenAttach {
     fn from_str(node: &str) -> Result<Self, ControlError> {
         let malformed = || ControlError::MalformedNode(node.chars().take(100).collect());
         let mut words = node.split(' ');
-        let mut next = || words.next().and_then(|word| word.parse::<u64>().ok()).ok_or_else(malformed);
+        let mut next =
+            || words.next().and_then(|word| word.parse::<u64>().ok()).ok_or_else(malformed);
         let narrow = |word: u64| u32::try_from(word).map_err(|_| malformed());
         let version = narrow(next()?)?;
         if version != PROTOCOL_VERSION {
@@ -171,7 +181,13 @@ mod tests {
             version: PROTOCOL_VERSION,
             job: "ab12cd".into(),
             rank: 3,
-            layout: Layout { window: 4096, len: 1 << 20, runtime: 4096, public_start: 65536, public_end: 1 << 20 },
+            layout: Layout {
+                window: 4096,
+                len: 1 << 20,
+                runtime: 4096,
+                public_start: 65536,
+                public_end: 1 << 20,
+            },
         }
     }
 
@@ -192,7 +208,10 @@ mod tests {
         let mut longer = frame.clone();
         longer.push(0);
         assert!(decode::<Attach>(&longer[4..]).is_err());
-        assert_eq!(body_length(u32::MAX.to_le_bytes()), Err(ControlError::TooLong(u32::MAX as usize)));
+        assert_eq!(
+            body_length(u32::MAX.to_le_bytes()),
+            Err(ControlError::TooLong(u32::MAX as usize))
+        );
     }
 
     #[test]

@@ -7,7 +7,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 ///
 /// Addresses are addresses in a rank's own space: `local` in the asking rank's, `remote` in that of
 /// `rank`. Fields that an operation does not use must be zero.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C, align(64))]
 pub struct Request {
     /// What to do: an [`Opcode`].
@@ -30,15 +32,18 @@ pub struct Request {
     pub local: u64,
     /// Length in bytes. Zero is legal: nothing is moved.
     pub len: u64,
-    /// Put with [`Flags::INLINE`]: the data. Accumulate: the scale, in the element's own representation.
-    /// Read-modify-write: the operand in the first word; for a compare-and-swap what is expected, then the new value.
+    /// Put with [`Flags::INLINE`]: the data. Accumulate: the scale, in the element's own
+    /// representation. Read-modify-write: the operand in the first word; for a compare-and-swap
+    /// what is expected, then the new value.
     pub operand: [u64; 2],
     /// Zero.
     pub reserved2: u64,
 }
 
 /// One finished operation: an entry of the completion ring, 16 bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C, align(16))]
 pub struct Completion {
     /// The tag of the [`Request`].
@@ -97,7 +102,8 @@ wire_enum! {
         Accumulate = 3,
         /// Change one word of the target and return what was there.
         ReadModifyWrite = 4,
-        /// Complete when all earlier operations of this rank on the target, or on all with [`ALL_RANKS`], are complete there.
+        /// Complete when all earlier operations of this rank on the target, or on all with
+        /// [`ALL_RANKS`], are complete there.
         Fence = 5,
     }
 }
@@ -142,7 +148,8 @@ wire_enum! {
         Swap32 = 3,
         /// Replace a 64-bit word.
         Swap64 = 4,
-        /// Replace a 64-bit word by the second operand if it equals the first. For the runtime's own use.
+        /// Replace a 64-bit word by the second operand if it equals the first. For the runtime's
+        /// own use.
         CompareSwap64 = 5,
     }
 }
@@ -173,7 +180,8 @@ bitflags! {
     pub struct Flags: u8 {
         /// A put of at most [`INLINE_BYTES`] bytes whose data is in `operand`, not at `local`.
         const INLINE = 1;
-        /// `remote` is an offset into the target's mailbox instead of an address. For the runtime's own use.
+        /// `remote` is an offset into the target's mailbox instead of an address. For the runtime's
+        /// own use.
         const MAILBOX = 2;
         /// Ring the target's doorbell after the operation, for a target that may be waiting for it.
         const NOTIFY = 4;

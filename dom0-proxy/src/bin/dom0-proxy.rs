@@ -13,8 +13,9 @@ use tracing_subscriber::EnvFilter;
 
 /// Serves the ranks of PGAS jobs. `pgas run` starts it where none runs.
 ///
-/// Its sockets are in $XENOLITH_RUN_DIR, by default /run/xenolith for root and $XDG_RUNTIME_DIR/xenolith for others.
-/// $RUST_LOG says what it tells on standard error (default: info).
+/// Its sockets are in $XENOLITH_RUN_DIR, by default /run/xenolith for root and
+/// $XDG_RUNTIME_DIR/xenolith for others. $RUST_LOG says what it tells on standard error (default:
+/// info).
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -44,7 +45,11 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> dom0_proxy::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
     let run_dir = RunDir::from_env()?;
     if arguments.detach {
         // A process that leads a group already can not leave its session, and need not.

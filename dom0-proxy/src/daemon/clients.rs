@@ -27,11 +27,14 @@ impl Daemon {
         let context = || "talk with a client";
         stream.set_read_timeout(Some(PATIENCE)).context(context)?;
         let Some(hello) = frame::receive::<Hello>(&stream).context(context)? else { return Ok(()) };
-        frame::send(&stream, &Welcome { version: VERSION, pid: std::process::id() }).context(context)?;
+        frame::send(&stream, &Welcome { version: VERSION, pid: std::process::id() })
+            .context(context)?;
         if hello.version != VERSION {
             return Ok(());
         }
-        let Some(request) = frame::receive::<Request>(&stream).context(context)? else { return Ok(()) };
+        let Some(request) = frame::receive::<Request>(&stream).context(context)? else {
+            return Ok(());
+        };
         stream.set_read_timeout(None).context(context)?;
         let reply = match request {
             Request::Run(spec) => match self.start_job(spec, &stream) {
@@ -41,7 +44,9 @@ impl Daemon {
                 }
                 Err(error) => refusal(&error),
             },
-            Request::List => Reply::Jobs(self.registry.all().iter().map(|job| job.info()).collect()),
+            Request::List => {
+                Reply::Jobs(self.registry.all().iter().map(|job| job.info()).collect())
+            }
             Request::Kill(name) => match self.registry.get(&name) {
                 Some(job) => {
                     job.kill(KillReason::Killed);
@@ -49,15 +54,19 @@ impl Daemon {
                         true => Reply::Done,
                         false => refusal(&Error::Protocol {
                             peer: format!("job {name}"),
-                            why: format!("it has not ended in {} s: see the daemon's log", KILL_PATIENCE.as_secs()),
+                            why: format!(
+                                "it has not ended in {} s: see the daemon's log",
+                                KILL_PATIENCE.as_secs()
+                            ),
                         }),
                     }
                 }
                 None => refusal(&Error::NoJob(name)),
             },
-            Request::Interrupt => {
-                refusal(&Error::Protocol { peer: "pgas".into(), why: "there is no job to interrupt".into() })
-            }
+            Request::Interrupt => refusal(&Error::Protocol {
+                peer: "pgas".into(),
+                why: "there is no job to interrupt".into(),
+            }),
         };
         frame::send(&stream, &reply).context(context)
     }
@@ -79,9 +88,12 @@ impl Daemon {
         };
         tracing::info!(job = job.name, kind = ?spec.kind, size = spec.size, image = %spec.image.display(), "starting");
         let (daemon, supervised) = (self.clone(), job.clone());
-        let supervisor = thread::Builder::new().name(format!("job-{}", job.name)).spawn(move || {
-            supervise(&supervised, incoming, &daemon.run_dir, stream, || daemon.registry.remove(&supervised.name));
-        });
+        let supervisor =
+            thread::Builder::new().name(format!("job-{}", job.name)).spawn(move || {
+                supervise(&supervised, incoming, &daemon.run_dir, stream, || {
+                    daemon.registry.remove(&supervised.name)
+                });
+            });
         if let Err(error) = supervisor {
             self.registry.remove(&job.name);
             return Err(error).context(|| "start a job's thread");
@@ -108,7 +120,8 @@ impl Daemon {
             return Err(protocol(why));
         };
         let refuse = |cause: String| {
-            // In this order, so that the job hears of the cause before the rank can end because of it.
+            // In this order, so that the job hears of the cause before the rank can end because of
+            // it.
             job.send(Event::AttachRefused { rank, cause: cause.clone() });
             hosted::answer(&stream, &AttachReply::Refused(cause));
             Ok(())
@@ -133,7 +146,10 @@ fn follow(job: &Job, stream: &UnixStream) {
     loop {
         match frame::receive::<Request>(stream) {
             Ok(Some(Request::Interrupt)) => job.kill(KillReason::Interrupted),
-            Ok(Some(_)) => tracing::warn!(job = job.name, "a client asked for something else while its job ran"),
+            Ok(Some(_)) => tracing::warn!(
+                job = job.name,
+                "a client asked for something else while its job ran"
+            ),
             Ok(None) | Err(_) => return job.kill(KillReason::ClientGone),
         }
     }
@@ -146,6 +162,7 @@ fn refusal(error: &Error) -> Reply {
 /// Six random digits of base 16.
 fn random_name() -> Result<String> {
     let mut bytes = [0; 3];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).context(|| "name a job")?;
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .context(|| "name a job")?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

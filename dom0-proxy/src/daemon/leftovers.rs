@@ -72,10 +72,15 @@ pub fn clean_up_after_daemon(run_dir: &RunDir, job: &str) -> Result<()> {
 fn reap_domains() {
     let domains = match xl::list() {
         Ok(domains) => domains,
-        Err(error) => return tracing::warn!(%error, "domains of an earlier daemon can not be looked for"),
+        Err(error) => {
+            return tracing::warn!(%error, "domains of an earlier daemon can not be looked for");
+        }
     };
-    let jobs: BTreeSet<_> =
-        domains.iter().filter_map(|domain| xl::parse_domain_name(&domain.name)).map(|(job, _)| job).collect();
+    let jobs: BTreeSet<_> = domains
+        .iter()
+        .filter_map(|domain| xl::parse_domain_name(&domain.name))
+        .map(|(job, _)| job)
+        .collect();
     for job in jobs {
         tracing::info!(job, "destroying domains of a daemon that died");
         if let Err(error) = destroy_all(job, Path::new("/nonexistent")) {

@@ -1,4 +1,5 @@
-//! The daemon: listens, starts jobs, and leaves nothing behind, neither of its own nor of an earlier daemon.
+//! The daemon: listens, starts jobs, and leaves nothing behind, neither of its own nor of an
+//! earlier daemon.
 
 mod clients;
 mod leftovers;
@@ -59,8 +60,12 @@ pub fn run(options: Options) -> Result<()> {
     let stop = stop_signals()?;
     let clients = listen(&run_dir.socket())?;
     let ranks = listen(&run_dir.ranks_socket())?;
-    let daemon =
-        Arc::new(Daemon { run_dir, registry: Registry::default(), host_domains, connections: AtomicUsize::new(0) });
+    let daemon = Arc::new(Daemon {
+        run_dir,
+        registry: Registry::default(),
+        host_domains,
+        connections: AtomicUsize::new(0),
+    });
     tracing::info!(run_dir = %daemon.run_dir.root().display(), version = env!("CARGO_PKG_VERSION"), "listening");
     let result = daemon.serve(&clients, &ranks, &stop, idle_exit);
     for socket in [daemon.run_dir.socket(), daemon.run_dir.ranks_socket()] {
@@ -91,11 +96,14 @@ fn stop_signals() -> Result<UnixStream> {
     Ok(reader)
 }
 
-/// Listens at `path`, for this user alone. Whatever is there is of a daemon that has died, since we have the lock.
+/// Listens at `path`, for this user alone. Whatever is there is of a daemon that has died, since we
+/// have the lock.
 fn listen(path: &Path) -> Result<UnixListener> {
     let context = || format!("listen on {}", path.display());
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).context(context),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(error).context(context);
+        }
         _ => {}
     }
     let listener = UnixListener::bind(path).context(context)?;
@@ -141,7 +149,12 @@ impl Daemon {
     }
 
     /// Takes one connection and serves it in a thread of its own.
-    fn accept(self: &Arc<Self>, listener: &UnixListener, name: &str, serve: fn(&Arc<Self>, UnixStream) -> Result<()>) {
+    fn accept(
+        self: &Arc<Self>,
+        listener: &UnixListener,
+        name: &str,
+        serve: fn(&Arc<Self>, UnixStream) -> Result<()>,
+    ) {
         let stream = match listener.accept() {
             Ok((stream, _)) => stream,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,

@@ -1,15 +1,15 @@
 //! Serves the rings of one job.
 //!
-//! One thread a job: jobs can not harm each other. The thread waits until all ranks are attached, so that no
-//! operation can meet an absent target; then it tells them and serves them in turn, a batch each. While
-//! there is work it polls; then it asks to be woken, looks once more, and blocks.
+//! One thread a job: jobs can not harm each other. The thread waits until all ranks are attached,
+//! so that no operation can meet an absent target; then it tells them and serves them in turn, a
+//! batch each. While there is work it polls; then it asks to be woken, looks once more, and blocks.
 //!
-//! Ranks of one host reach each other's memory by themselves while their [gates](armci_nostd::gate) are open, and ask only for
-//! what they cannot do. The engine opens the gates when all are attached, and closes them for who needs memory that
-//! stands still.
+//! Ranks of one host reach each other's memory by themselves while their [gates](armci_nostd::gate)
+//! are open, and ask only for what they cannot do. The engine opens the gates when all are
+//! attached, and closes them for who needs memory that stands still.
 //!
-//! The first thing that a rank does wrong fails the job: all ranks are told, nothing more is done for them,
-//! and the job hears who did what.
+//! The first thing that a rank does wrong fails the job: all ranks are told, nothing more is done
+//! for them, and the job hears who did what.
 
 mod patience;
 mod serve;
@@ -50,8 +50,8 @@ pub enum Notice {
 
 /// The epoch in which ranks make their mappings of each other's memory.
 const FIRST_EPOCH: u32 = 1;
-/// How long a rank may stay in its neighbours' memory after the gates were closed. It needs microseconds; but its processor may have other
-/// things to do.
+/// How long a rank may stay in its neighbours' memory after the gates were closed. It needs
+/// microseconds; but its processor may have other things to do.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The gates could not be closed.
@@ -86,15 +86,26 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the engine of a job of `size` ranks, which pauses between two looks at their rings as `pause` says.
-    /// `tell` is called from its thread.
-    pub fn start(job: &str, size: u32, pause: Pause, tell: impl Fn(Notice) + Send + 'static) -> io::Result<Self> {
+    /// Starts the engine of a job of `size` ranks, which pauses between two looks at their rings as
+    /// `pause` says. `tell` is called from its thread.
+    pub fn start(
+        job: &str,
+        size: u32,
+        pause: Pause,
+        tell: impl Fn(Notice) + Send + 'static,
+    ) -> io::Result<Self> {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let stopping = Arc::new(AtomicBool::new(false));
         let ordered = Arc::new(AtomicBool::new(false));
         let (orders, incoming) = channel();
-        let worker =
-            Worker { size, pause, incoming, ordered: ordered.clone(), stopping: stopping.clone(), wake: wake.clone() };
+        let worker = Worker {
+            size,
+            pause,
+            incoming,
+            ordered: ordered.clone(),
+            stopping: stopping.clone(),
+            wake: wake.clone(),
+        };
         let thread = thread::Builder::new().name(format!("engine-{job}")).spawn(move || {
             let mut traffic = vec![Traffic::default(); size as usize];
             let run = catch_unwind(AssertUnwindSafe(|| worker.run(&mut traffic, &tell)));
@@ -114,8 +125,9 @@ impl Engine {
         let _ = self.orders.send(Order::Attach(rank, attachment));
     }
 
-    /// Closes the ranks' gates to each other's memory. When this returns no rank is there, and what they did there is to be seen; from
-    /// then on everything goes through the rings, until [`open_gates`](Self::open_gates).
+    /// Closes the ranks' gates to each other's memory. When this returns no rank is there, and what
+    /// they did there is to be seen; from then on everything goes through the rings, until
+    /// [`open_gates`](Self::open_gates).
     ///
     /// # Errors
     /// [`GateError`], with the gates open.
@@ -175,7 +187,8 @@ impl Worker {
             tracing::debug!(rank, rings = line.describe(), "served no more");
         }
         if let Some((rank, error)) = violation {
-            // In this order, so that the job hears of the cause before any rank can end because of it.
+            // In this order, so that the job hears of the cause before any rank can end because of
+            // it.
             tell(Notice::Violation { rank, cause: error.to_string() });
             state(JobState::Failed);
             self.wait_for_stop();
@@ -189,7 +202,8 @@ impl Worker {
         slots.resize_with(self.size as usize, || None);
         let mut missing = slots.len();
         while missing > 0 {
-            // Before there are ranks there are no gates, which whoever waits for them learns by the end of its channel.
+            // Before there are ranks there are no gates, which whoever waits for them learns by the
+            // end of its channel.
             let Order::Attach(rank, attachment) = self.incoming.recv().ok()? else { continue };
             if let Some(slot @ None) = slots.get_mut(rank as usize) {
                 *slot = Some(attachment);
@@ -205,8 +219,14 @@ impl Worker {
         let edge = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(&all, self.wake.as_fd(), epoll::EventData::new_u64(WAKE), edge)?;
         for (rank, line) in fleet.lines().iter().enumerate() {
-            match epoll::add(&all, line.doorbell().fd(), epoll::EventData::new_u64(rank as u64), edge) {
-                // Doorbells of several ranks may come through one descriptor, and are acknowledged together.
+            match epoll::add(
+                &all,
+                line.doorbell().fd(),
+                epoll::EventData::new_u64(rank as u64),
+                edge,
+            ) {
+                // Doorbells of several ranks may come through one descriptor, and are acknowledged
+                // together.
                 Err(rustix::io::Errno::EXIST) => {}
                 result => result?,
             }
@@ -286,7 +306,8 @@ impl Worker {
 /// The gates of all ranks.
 struct Gates<'a> {
     fleet: &'a Fleet,
-    /// The ranks whose gates were closed here. A rank that had closed its own has lost its mappings.
+    /// The ranks whose gates were closed here. A rank that had closed its own has lost its
+    /// mappings.
     closed: Vec<usize>,
 }
 
@@ -298,7 +319,9 @@ impl Gates<'_> {
 
     fn open(&mut self) {
         let closed = self.closed.drain(..);
-        closed.filter_map(|rank| self.fleet.lines().get(rank)).for_each(|line| line.gate().open(FIRST_EPOCH));
+        closed
+            .filter_map(|rank| self.fleet.lines().get(rank))
+            .for_each(|line| line.gate().open(FIRST_EPOCH));
     }
 }
 
@@ -309,7 +332,8 @@ struct Closing {
 }
 
 impl Closing {
-    /// Looks whether all ranks are out, or have had enough time, and says so to whoever waits for it.
+    /// Looks whether all ranks are out, or have had enough time, and says so to whoever waits for
+    /// it.
     fn has_ended(&self, gates: &mut Gates<'_>) -> bool {
         let result = match gates.fleet.lines().iter().position(|line| !line.gate().is_empty()) {
             None => Ok(()),

@@ -14,8 +14,8 @@ const BATCH: usize = 32;
 /// Bytes moved for one rank before the next has its turn.
 const BATCH_BYTES: u64 = 256 * 1024;
 
-/// How long the lock of a rank's memory may be held without a break. Ranks hold it for microseconds; but their processors may have other
-/// things to do.
+/// How long the lock of a rank's memory may be held without a break. Ranks hold it for
+/// microseconds; but their processors may have other things to do.
 const LOCK_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a rank did wrong.
@@ -33,7 +33,9 @@ pub enum Violation {
         source: IndexJumped,
     },
     /// An operation could not be done because a rank has locked that memory all the time.
-    #[error("the memory of rank {0} was locked for more than 20 s by a rank that accumulates there")]
+    #[error(
+        "the memory of rank {0} was locked for more than 20 s by a rank that accumulates there"
+    )]
     Locked(u32),
     /// More operations than it may have under way.
     #[error("it has more operations under way than its completion ring holds")]
@@ -102,7 +104,8 @@ impl<'a> Server<'a> {
                 break;
             };
             seat.locked_out = None;
-            let completion = Completion { tag: request.tag, status: Status::Ok as u32, value: effect.value };
+            let completion =
+                Completion { tag: request.tag, status: Status::Ok as u32, value: effect.value };
             let pushed = seat.completions.push(completion);
             if !pushed.map_err(|source| Violation::Index { ring: "completion", source })? {
                 return Err(Violation::Overrun);

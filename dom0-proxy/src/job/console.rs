@@ -1,7 +1,8 @@
-//! Reads what all ranks of a job write: splits it into lines, keeps it in the logs, shows it to the client.
+//! Reads what all ranks of a job write: splits it into lines, keeps it in the logs, shows it to the
+//! client.
 //!
-//! One thread a job. It is the only one that writes lines to the client, so a client that does not read
-//! stops the consoles (and through them the ranks that write), but not the job's supervisor.
+//! One thread a job. It is the only one that writes lines to the client, so a client that does not
+//! read stops the consoles (and through them the ranks that write), but not the job's supervisor.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -46,8 +47,8 @@ enum Command {
 }
 
 impl Consoles {
-    /// Starts the thread. Logs go to files in `logs`, lines to `client`, and what matters to the job to `events`:
-    /// of ranks that are domains, what their kernels say.
+    /// Starts the thread. Logs go to files in `logs`, lines to `client`, and what matters to the
+    /// job to `events`: of ranks that are domains, what their kernels say.
     pub fn start(
         job: &str,
         spec: &JobSpec,
@@ -56,7 +57,8 @@ impl Consoles {
         events: Sender<Event>,
     ) -> Result<(Self, JoinHandle<()>)> {
         let context = || "start the job's consoles";
-        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).context(context)?);
+        let wake =
+            Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).context(context)?);
         let (commands, incoming) = channel();
         let logs = (0..spec.size)
             .map(|rank| {
@@ -76,8 +78,10 @@ impl Consoles {
             client,
             events,
         };
-        let thread =
-            thread::Builder::new().name(format!("console-{job}")).spawn(move || reader.run()).context(context)?;
+        let thread = thread::Builder::new()
+            .name(format!("console-{job}"))
+            .spawn(move || reader.run())
+            .context(context)?;
         Ok((Self { commands, wake }, thread))
     }
 
@@ -187,7 +191,8 @@ impl Reader {
                     }
                     Command::Drain { rank } => {
                         let now = Instant::now();
-                        let draining = Draining { quiet_at: now + QUIET, give_up_at: now + PATIENCE };
+                        let draining =
+                            Draining { quiet_at: now + QUIET, give_up_at: now + PATIENCE };
                         self.draining.insert(rank, draining);
                     }
                     Command::Progress { up } => self.client.send(&Reply::Up(up)),
@@ -214,7 +219,8 @@ impl Reader {
     fn wait(&self) -> io::Result<Vec<usize>> {
         let mut fds = vec![PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN)];
         fds.extend(self.sources.iter().map(|source| PollFd::new(&source.file, PollFlags::IN)));
-        let next = self.draining.values().map(|draining| draining.quiet_at.min(draining.give_up_at)).min();
+        let next =
+            self.draining.values().map(|draining| draining.quiet_at.min(draining.give_up_at)).min();
         let timeout = next.map(|at| {
             let left = at.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
             Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() }

@@ -44,7 +44,8 @@ fn header(archive: &mut impl Write, inode: u32, name: &str, size: u32) -> io::Re
     const READABLE_FILE: u32 = 0o100_444;
     let mode = if inode == 0 { 0 } else { READABLE_FILE };
     let (owner, group, links, time) = (0, 0, 1, 0);
-    let fields = [inode, mode, owner, group, links, time, size, 0, 0, 0, 0, name.len() as u32 + 1, 0];
+    let fields =
+        [inode, mode, owner, group, links, time, size, 0, 0, 0, 0, name.len() as u32 + 1, 0];
     archive.write_all(b"070701")?;
     for field in fields {
         write!(archive, "{field:08X}")?;

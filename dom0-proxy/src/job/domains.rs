@@ -118,7 +118,13 @@ pub struct Domains {
 
 impl Domains {
     /// The domains of `job`, whose record is the directory `record`.
-    pub fn new(job: &str, spec: &JobSpec, record: PathBuf, consoles: Consoles, events: Sender<Event>) -> Result<Self> {
+    pub fn new(
+        job: &str,
+        spec: &JobSpec,
+        record: PathBuf,
+        consoles: Consoles,
+        events: Sender<Event>,
+    ) -> Result<Self> {
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
         Ok(Self {
             job: job.into(),
@@ -135,7 +141,8 @@ impl Domains {
 
     /// Writes what `xl create` reads: the boot module and a configuration for each rank.
     fn write_record(&self) -> Result<Vec<PathBuf>> {
-        let create = |path: &Path| File::create(path).context(|| format!("create {}", path.display()));
+        let create =
+            |path: &Path| File::create(path).context(|| format!("create {}", path.display()));
         create(&self.record.join(CREATING))?;
         let ramdisk = self.record.join("files.cpio");
         if !self.spec.files.is_empty() {
@@ -200,7 +207,9 @@ impl Domains {
             strangers: Vec::new(),
             look_at: Instant::now() + LOOK,
         };
-        let thread = thread::Builder::new().name(format!("domains-{}", self.job)).spawn(move || watcher.run());
+        let thread = thread::Builder::new()
+            .name(format!("domains-{}", self.job))
+            .spawn(move || watcher.run());
         self.watcher = Some(thread.context(|| "start a thread")?);
         Ok(())
     }
@@ -257,8 +266,8 @@ struct Known {
     ended: bool,
 }
 
-/// Follows the job's domains through xenstore: finds them when they are created, opens their consoles, attaches
-/// them, and sees them end.
+/// Follows the job's domains through xenstore: finds them when they are created, opens their
+/// consoles, attaches them, and sees them end.
 struct Watcher {
     job: String,
     memory: u64,
@@ -301,7 +310,8 @@ impl Watcher {
                 self.look_at = now + LOOK;
             }
             let left = self.look_at.saturating_duration_since(now) + Duration::from_millis(1);
-            let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+            let left =
+                Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
             let mut fds = [
                 PollFd::from_borrowed_fd(self.store.fd(), PollFlags::IN),
                 PollFd::from_borrowed_fd(self.stop.as_fd(), PollFlags::IN),
@@ -324,11 +334,17 @@ impl Watcher {
                 continue;
             }
             // A domain that has no name yet is looked at again.
-            let Some(name) = self.store.read(&format!("/local/domain/{id}/name"))? else { continue };
+            let Some(name) = self.store.read(&format!("/local/domain/{id}/name"))? else {
+                continue;
+            };
             match xl::parse_domain_name(&String::from_utf8_lossy(&name)) {
                 Some((job, rank)) if job == self.job => {
-                    self.known.insert(rank, Known { id, console: None, attached: false, ended: false });
-                    self.store.watch(&format!("/local/domain/{id}/console/tty"), &format!("{CONSOLE} {rank}"))?;
+                    self.known
+                        .insert(rank, Known { id, console: None, attached: false, ended: false });
+                    self.store.watch(
+                        &format!("/local/domain/{id}/console/tty"),
+                        &format!("{CONSOLE} {rank}"),
+                    )?;
                     self.store.watch(&attach_node(id), &format!("{ATTACH} {rank}"))?;
                 }
                 _ => self.strangers.push(id),
@@ -339,7 +355,9 @@ impl Watcher {
 
     /// Attaches a rank that has written its node.
     fn attach(&mut self, rank: u32) -> Result<()> {
-        let Some(known) = self.known.get_mut(&rank).filter(|known| !known.attached) else { return Ok(()) };
+        let Some(known) = self.known.get_mut(&rank).filter(|known| !known.attached) else {
+            return Ok(());
+        };
         let Some(node) = self.store.read(&attach_node(known.id))? else { return Ok(()) };
         known.attached = true;
         // A guest that writes its node for ever is not to keep this thread busy.
@@ -390,7 +408,9 @@ impl Watcher {
                 Some(Some(Shutdown::Crash)) => End::Crashed,
                 Some(Some(Shutdown::Other)) => End::Stopped,
                 Some(Some(Shutdown::Poweroff)) => {
-                    let status = self.store.read(&format!("/local/domain/{}/data/xenolith/exit", known.id))?;
+                    let status = self
+                        .store
+                        .read(&format!("/local/domain/{}/data/xenolith/exit", known.id))?;
                     parse_status(status).map_or(End::Silent, End::Exited)
                 }
                 None => End::Vanished,
@@ -398,8 +418,9 @@ impl Watcher {
             ended.push((rank, end));
         }
         for (rank, end) in ended {
-            // A rank that was quick may have ended while the domains were listed, before its console was seen: what it
-            // wrote is still to be read, and a rank without a console has nothing to say.
+            // A rank that was quick may have ended while the domains were listed, before its
+            // console was seen: what it wrote is still to be read, and a rank without a console has
+            // nothing to say.
             self.open_console(rank)?;
             if let Some(known) = self.known.get_mut(&rank) {
                 known.ended = true;
@@ -428,7 +449,8 @@ fn is_terminal_path(path: &str) -> bool {
 /// Opens a pseudo-terminal so that bytes pass unchanged and are not sent back.
 fn open_terminal(path: &str) -> std::io::Result<OwnedFd> {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    let terminal = File::options().read(true).write(true).custom_flags(flags.bits() as i32).open(path)?;
+    let terminal =
+        File::options().read(true).write(true).custom_flags(flags.bits() as i32).open(path)?;
     let mut attributes = tcgetattr(&terminal)?;
     attributes.make_raw();
     tcsetattr(&terminal, OptionalActions::Now, &attributes)?;
@@ -443,7 +465,14 @@ mod tests {
     fn only_pseudo_terminals_are_opened() {
         assert!(is_terminal_path("/dev/pts/0"));
         assert!(is_terminal_path("/dev/pts/12"));
-        for path in ["", "/dev/pts/", "/dev/pts/ptmx", "/dev/pts/../sda", "/etc/passwd", "/dev/pts/99999999999"] {
+        for path in [
+            "",
+            "/dev/pts/",
+            "/dev/pts/ptmx",
+            "/dev/pts/../sda",
+            "/etc/passwd",
+            "/dev/pts/99999999999",
+        ] {
             assert!(!is_terminal_path(path), "{path}");
         }
     }
@@ -452,8 +481,13 @@ mod tests {
     fn a_guests_status_is_a_number_or_nothing() {
         assert_eq!(parse_status(Some(b"3".to_vec())), Some(3));
         assert_eq!(parse_status(Some(b"-1".to_vec())), Some(-1));
-        for node in [None, Some(b"".to_vec()), Some(b"three".to_vec()), Some(vec![0xff]), Some(b"99999999999".to_vec())]
-        {
+        for node in [
+            None,
+            Some(b"".to_vec()),
+            Some(b"three".to_vec()),
+            Some(vec![0xff]),
+            Some(b"99999999999".to_vec()),
+        ] {
             assert_eq!(parse_status(node), None);
         }
     }

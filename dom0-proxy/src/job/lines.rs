@@ -113,7 +113,10 @@ mod tests {
     #[test]
     fn the_kernels_lines_are_recognised() {
         let of = KernelLine::parse;
-        assert_eq!(of("xenolith: up rank=2 size=4 memory=16777216 version=0.1.0"), Some(KernelLine::Up));
+        assert_eq!(
+            of("xenolith: up rank=2 size=4 memory=16777216 version=0.1.0"),
+            Some(KernelLine::Up)
+        );
         assert_eq!(
             of("xenolith: fatal: rank 2: panic at src/main.rs:3: boom: bang"),
             Some(KernelLine::Fatal("panic at src/main.rs:3: boom: bang".into()))

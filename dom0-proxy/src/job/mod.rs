@@ -7,8 +7,8 @@
 //!   `-- ranks             `processes`: a waiter each; `domains`: creators and a watcher
 //! ```
 //!
-//! Whatever happens, the end is the same: engine stopped and memory unmapped, ranks ended, consoles read to the end,
-//! the job's record removed, the client told.
+//! Whatever happens, the end is the same: engine stopped and memory unmapped, ranks ended, consoles
+//! read to the end, the job's record removed, the client told.
 
 mod client;
 mod console;
@@ -108,8 +108,9 @@ impl Job {
     }
 }
 
-/// Runs a job to its end, in this thread, which must live as long as the job: ranks that are processes are killed
-/// when it ends. `ended` is called when nothing of the job is left, before the client hears of it.
+/// Runs a job to its end, in this thread, which must live as long as the job: ranks that are
+/// processes are killed when it ends. `ended` is called when nothing of the job is left, before the
+/// client hears of it.
 pub fn supervise(
     job: &Arc<Job>,
     incoming: Receiver<Event>,
@@ -154,7 +155,12 @@ struct Supervisor {
 
 impl Supervisor {
     /// Sets everything up but starts no rank.
-    fn start(job: &Arc<Job>, incoming: Receiver<Event>, run_dir: &RunDir, client: Arc<Client>) -> Result<Self> {
+    fn start(
+        job: &Arc<Job>,
+        incoming: Receiver<Event>,
+        run_dir: &RunDir,
+        client: Arc<Client>,
+    ) -> Result<Self> {
         let spec = &job.spec;
         if spec.kind == RankKind::Xen {
             domains::check(spec)?;
@@ -164,20 +170,28 @@ impl Supervisor {
             fs::create_dir_all(dir).context(|| format!("create directory {}", dir.display()))?;
         }
         run_dir.prune_logs();
-        let (consoles, console_thread) = Consoles::start(&job.name, spec, &logs, client.clone(), job.events.clone())?;
+        let (consoles, console_thread) =
+            Consoles::start(&job.name, spec, &logs, client.clone(), job.events.clone())?;
         let events = job.events.clone();
         let tell = move |notice| drop(events.send(Event::Engine(notice)));
         let pause = match spec.kind {
             RankKind::Hosted => Pause::Yield,
             RankKind::Xen => Pause::Spin,
         };
-        let engine = Engine::start(&job.name, spec.size, pause, tell).context(|| "start the engine")?;
+        let engine =
+            Engine::start(&job.name, spec.size, pause, tell).context(|| "start the engine")?;
         let events = job.events.clone();
         let ranks: Box<dyn Ranks> = match spec.kind {
-            RankKind::Hosted => {
-                Box::new(Processes::new(&job.name, spec, run_dir.ranks_socket(), consoles.clone(), events))
+            RankKind::Hosted => Box::new(Processes::new(
+                &job.name,
+                spec,
+                run_dir.ranks_socket(),
+                consoles.clone(),
+                events,
+            )),
+            RankKind::Xen => {
+                Box::new(Domains::new(&job.name, spec, record, consoles.clone(), events)?)
             }
-            RankKind::Xen => Box::new(Domains::new(&job.name, spec, record, consoles.clone(), events)?),
         };
         let summary = RankSummary { memory: spec.memory, ..RankSummary::default() };
         Ok(Self {
@@ -200,7 +214,9 @@ impl Supervisor {
         let deadline = self.job.spec.timeout.map(|limit| (self.job.started + limit, limit));
         while refused.is_none() && self.verdict.ending().is_none() {
             let event = match deadline {
-                Some((at, _)) => self.incoming.recv_timeout(at.saturating_duration_since(Instant::now())),
+                Some((at, _)) => {
+                    self.incoming.recv_timeout(at.saturating_duration_since(Instant::now()))
+                }
                 None => self.incoming.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match (event, deadline) {
@@ -250,7 +266,9 @@ impl Supervisor {
 
     /// Notes how long a rank took to start, once.
     fn booted(&mut self, rank: u32, at: Instant) -> bool {
-        let (Some(begun), boot) = (self.begun[rank as usize], &mut self.summaries[rank as usize].boot_seconds) else {
+        let (Some(begun), boot) =
+            (self.begun[rank as usize], &mut self.summaries[rank as usize].boot_seconds)
+        else {
             return false;
         };
         let first = boot.is_none();
@@ -265,14 +283,18 @@ impl Supervisor {
 
     /// The same at every end: nothing of the job stays but its logs.
     fn finish(mut self, refused: Option<Error>) -> Summary {
-        let ending = self.verdict.ending().cloned().unwrap_or_else(|| verdict::Ending {
-            status: refused.as_ref().map_or(status::HOST, Error::exit_status),
-            cause: Some(refused.map_or_else(|| "the job's supervisor failed".into(), |error| error.to_string())),
-        });
+        let ending =
+            self.verdict.ending().cloned().unwrap_or_else(|| verdict::Ending {
+                status: refused.as_ref().map_or(status::HOST, Error::exit_status),
+                cause: Some(refused.map_or_else(
+                    || "the job's supervisor failed".into(),
+                    |error| error.to_string(),
+                )),
+            });
         // What other ranks' kernels say because their job has failed would only hide the cause.
         self.consoles.hide_kernels();
-        // The memory of domains is given back before they are destroyed, or they would linger. Attachments that
-        // came too late for the engine are among the events.
+        // The memory of domains is given back before they are destroyed, or they would linger.
+        // Attachments that came too late for the engine are among the events.
         let traffic = self.engine.stop();
         self.ranks.stop();
         while self.incoming.try_recv().is_ok() {}
@@ -294,8 +316,14 @@ impl Supervisor {
     }
 }
 
-/// Waits until the client has been sent all lines. One that takes its time may, unless the job is to be killed.
-fn wait_for_client(consoles: &JoinHandle<()>, incoming: &Receiver<Event>, client: &Client, mut killed: bool) {
+/// Waits until the client has been sent all lines. One that takes its time may, unless the job is
+/// to be killed.
+fn wait_for_client(
+    consoles: &JoinHandle<()>,
+    incoming: &Receiver<Event>,
+    client: &Client,
+    mut killed: bool,
+) {
     let mut since = Instant::now();
     while !consoles.is_finished() {
         if !killed && incoming.try_iter().any(|event| matches!(event, Event::Kill(_))) {

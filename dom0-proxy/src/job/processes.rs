@@ -38,14 +38,26 @@ struct Running {
 
 impl Processes {
     /// The processes of `job`, which are to attach through `socket`.
-    pub fn new(job: &str, spec: &JobSpec, socket: PathBuf, consoles: Consoles, events: Sender<Event>) -> Self {
+    pub fn new(
+        job: &str,
+        spec: &JobSpec,
+        socket: PathBuf,
+        consoles: Consoles,
+        events: Sender<Event>,
+    ) -> Self {
         Self { job: job.into(), spec: spec.clone(), socket, consoles, events, running: Vec::new() }
     }
 
     fn spawn(&self, rank: u32) -> Result<Running> {
         let context = || format!("start {}", self.spec.image.display());
         let files = std::env::join_paths(&self.spec.files).map_err(|_| Error::BadFile {
-            path: self.spec.files.iter().find(|path| path.to_string_lossy().contains(':')).cloned().unwrap_or_default(),
+            path: self
+                .spec
+                .files
+                .iter()
+                .find(|path| path.to_string_lossy().contains(':'))
+                .cloned()
+                .unwrap_or_default(),
             why: "a path with a colon can not be passed to a hosted rank".into(),
         })?;
         let mut child = Command::new("/proc/self/exe")
@@ -115,7 +127,8 @@ impl Processes {
 }
 
 fn pid(child: &Child) -> std::io::Result<Pid> {
-    Pid::from_raw(child.id() as i32).ok_or_else(|| std::io::Error::other("a process without a number"))
+    Pid::from_raw(child.id() as i32)
+        .ok_or_else(|| std::io::Error::other("a process without a number"))
 }
 
 impl Ranks for Processes {
@@ -134,7 +147,8 @@ impl Ranks for Processes {
         Ok(())
     }
 
-    /// All were started by [`start`](Ranks::start); what attaches from now on is turned away by the engine's absence.
+    /// All were started by [`start`](Ranks::start); what attaches from now on is turned away by the
+    /// engine's absence.
     fn stop(&mut self) {}
 
     fn end(&mut self) {
@@ -149,18 +163,22 @@ impl Ranks for Processes {
     }
 }
 
-/// Kills every process that carries a job's name in its environment: ranks, and what they have started.
+/// Kills every process that carries a job's name in its environment: ranks, and what they have
+/// started.
 pub fn sweep(job: &str) {
     let mark = format!("XENOLITH_JOB={job}").into_bytes();
     let is_marked = |pid: Pid| {
         let environment = std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()));
-        environment.is_ok_and(|environment| environment.split(|&byte| byte == 0).any(|word| word == mark))
+        environment
+            .is_ok_and(|environment| environment.split(|&byte| byte == 0).any(|word| word == mark))
     };
     // Again, for those that were started meanwhile.
     for _ in 0..5 {
         let Ok(entries) = std::fs::read_dir("/proc") else { return };
-        let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        let marked: Vec<Pid> = numbers.filter_map(Pid::from_raw).filter(|pid| is_marked(*pid)).collect();
+        let numbers =
+            entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let marked: Vec<Pid> =
+            numbers.filter_map(Pid::from_raw).filter(|pid| is_marked(*pid)).collect();
         if marked.is_empty() {
             return;
         }
@@ -175,8 +193,9 @@ pub fn sweep(job: &str) {
     }
 }
 
-/// What the daemon's program does when it is started as a rank: binds its life to the daemon's, then becomes the
-/// application. `arguments` are those after [`RANK_ARGUMENT`]. Returns only when that fails, with the reason.
+/// What the daemon's program does when it is started as a rank: binds its life to the daemon's,
+/// then becomes the application. `arguments` are those after [`RANK_ARGUMENT`]. Returns only when
+/// that fails, with the reason.
 pub fn become_rank(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> String {
     let parent = arguments.next().and_then(|word| word.to_str()?.parse().ok());
     let Some(program) = arguments.next() else { return "no program".into() };
@@ -184,7 +203,9 @@ pub fn become_rank(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> S
         return format!("bind the rank's life to the daemon's: {error}");
     }
     // If the daemon died before that call, nobody will send the signal.
-    if rustix::process::getppid().and_then(|pid| u32::try_from(pid.as_raw_nonzero().get()).ok()) != parent {
+    if rustix::process::getppid().and_then(|pid| u32::try_from(pid.as_raw_nonzero().get()).ok())
+        != parent
+    {
         return "the daemon is gone".into();
     }
     let error = Command::new(&program).args(arguments).exec();

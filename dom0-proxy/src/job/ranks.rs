@@ -4,13 +4,14 @@ use crate::error::Result;
 
 /// The ranks of one job.
 pub trait Ranks: Send {
-    /// Starts all of them, and returns when they are started or on their way. What happens to them comes as events.
+    /// Starts all of them, and returns when they are started or on their way. What happens to them
+    /// comes as events.
     fn start(&mut self) -> Result<()>;
 
     /// Starts no more of them, and attaches no more.
     fn stop(&mut self);
 
-    /// Ends all that are left, at once. When this returns nothing of them is left on the host. Called after
-    /// [`stop`](Self::stop), when none of their memory is mapped any more.
+    /// Ends all that are left, at once. When this returns nothing of them is left on the host.
+    /// Called after [`stop`](Self::stop), when none of their memory is mapped any more.
     fn end(&mut self);
 }

@@ -98,7 +98,10 @@ impl Verdict {
             }
             End::Signalled(signal) => {
                 let status = 128u8.saturating_add(u8::try_from(signal).unwrap_or(0));
-                self.fail(status, format!("rank {rank} was killed by signal {signal}{}", signal_name(signal)));
+                self.fail(
+                    status,
+                    format!("rank {rank} was killed by signal {signal}{}", signal_name(signal)),
+                );
             }
             End::Crashed => {
                 let cause = fatal.unwrap_or_else(|| "its kernel left no word".into());
@@ -108,10 +111,16 @@ impl Verdict {
                 self.fail(status::HOST, format!("rank {rank} powered off without an exit status"));
             }
             End::Stopped => {
-                self.fail(status::HOST, format!("rank {rank} stopped: its domain was suspended, rebooted or reset"));
+                self.fail(
+                    status::HOST,
+                    format!("rank {rank} stopped: its domain was suspended, rebooted or reset"),
+                );
             }
             End::Vanished => {
-                self.fail(status::HOST, format!("rank {rank} is gone: its domain was destroyed from outside"));
+                self.fail(
+                    status::HOST,
+                    format!("rank {rank} is gone: its domain was destroyed from outside"),
+                );
             }
         }
         self.look_for_absent_ranks();
@@ -144,12 +153,17 @@ impl Verdict {
 
     /// The job's time is up.
     pub fn timed_out(&mut self, limit: Duration) {
-        let unfinished: Vec<_> =
-            (0..).zip(&self.ranks).filter(|(_, rank)| rank.end.is_none()).map(|(rank, _)| rank).collect();
+        let unfinished: Vec<_> = (0..)
+            .zip(&self.ranks)
+            .filter(|(_, rank)| rank.end.is_none())
+            .map(|(rank, _)| rank)
+            .collect();
         let who = match unfinished[..] {
             [] => String::new(),
             [rank] => format!(": rank {rank} had not ended"),
-            [first, ..] => format!(": {} ranks had not ended, the first is rank {first}", unfinished.len()),
+            [first, ..] => {
+                format!(": {} ranks had not ended, the first is rank {first}", unfinished.len())
+            }
         };
         self.fail(status::TIMEOUT, format!("timed out after {} s{who}", limit.as_secs_f64()));
     }
@@ -161,7 +175,8 @@ impl Verdict {
         }
         let absent = self.ranks.iter().position(|rank| rank.concluded && !rank.attached);
         if let Some(rank) = absent {
-            let cause = format!("rank {rank} ended before it attached, and other ranks wait for it");
+            let cause =
+                format!("rank {rank} ended before it attached, and other ranks wait for it");
             self.fail(status::PROTOCOL, cause);
         }
     }
@@ -283,8 +298,14 @@ mod tests {
     #[test]
     fn other_failures_name_rank_and_cause() {
         let mut verdict = Verdict::new(2);
-        verdict.engine(Notice::Violation { rank: 1, cause: "bad ring entry: unknown opcode 77".into() });
-        assert_eq!(cause(&verdict), (122, "rank 1 broke the protocol: bad ring entry: unknown opcode 77"));
+        verdict.engine(Notice::Violation {
+            rank: 1,
+            cause: "bad ring entry: unknown opcode 77".into(),
+        });
+        assert_eq!(
+            cause(&verdict),
+            (122, "rank 1 broke the protocol: bad ring entry: unknown opcode 77")
+        );
         let mut verdict = Verdict::new(2);
         ended(&mut verdict, 1, End::Exited(0));
         verdict.timed_out(Duration::from_secs(5));

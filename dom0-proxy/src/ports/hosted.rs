@@ -9,13 +9,14 @@ use armci_nostd::memory::Window;
 use armci_nostd::wire::PROTOCOL_VERSION;
 use armci_nostd::wire::control::{self, Attach, AttachReply, Introduction, Layout};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags,
 };
 
 use super::{AttachError, Attachment, Doorbell, SharedMemory};
 
-/// File descriptors that come with an attach: the window, the proxy's doorbell, the rank's doorbell.
+/// File descriptors that come with an attach: the window, the proxy's doorbell, the rank's
+/// doorbell.
 const DESCRIPTORS: usize = 3;
 
 /// An attach as it came in; nothing of it is believed yet.
@@ -31,9 +32,13 @@ pub fn receive(stream: &UnixStream) -> Result<Asking, AttachError> {
     let mut prefix = [0; 4];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let received =
-        rustix::net::recvmsg(stream, &mut [IoSliceMut::new(&mut prefix)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)
-            .map_err(|error| AttachError::new(format_args!("its attach did not arrive: {error}")))?;
+    let received = rustix::net::recvmsg(
+        stream,
+        &mut [IoSliceMut::new(&mut prefix)],
+        &mut ancillary,
+        RecvFlags::CMSG_CLOEXEC,
+    )
+    .map_err(|error| AttachError::new(format_args!("its attach did not arrive: {error}")))?;
     let descriptors: Vec<OwnedFd> = ancillary
         .drain()
         .filter_map(|message| match message {
@@ -45,9 +50,9 @@ pub fn receive(stream: &UnixStream) -> Result<Asking, AttachError> {
     if received.flags.contains(ReturnFlags::CTRUNC) {
         return Err(AttachError::new("it sent more than 3 file descriptors"));
     }
-    let descriptors: [OwnedFd; DESCRIPTORS] = descriptors
-        .try_into()
-        .map_err(|got: Vec<_>| AttachError::new(format_args!("it sent {} file descriptors instead of 3", got.len())))?;
+    let descriptors: [OwnedFd; DESCRIPTORS] = descriptors.try_into().map_err(|got: Vec<_>| {
+        AttachError::new(format_args!("it sent {} file descriptors instead of 3", got.len()))
+    })?;
     let mut stream = stream;
     let torn = |error| AttachError::new(format_args!("its attach is torn: {error}"));
     stream.read_exact(&mut prefix[received.bytes..]).map_err(torn)?;
@@ -73,8 +78,8 @@ pub fn answer(mut stream: &UnixStream, reply: &AttachReply) {
 }
 
 impl Asking {
-    /// Maps the rank's memory and takes its doorbells. `stream` stays open as long as the attachment lives: by
-    /// that the rank sees that its proxy does.
+    /// Maps the rank's memory and takes its doorbells. `stream` stays open as long as the
+    /// attachment lives: by that the rank sees that its proxy does.
     pub fn accept(self, stream: UnixStream) -> Result<Attachment, AttachError> {
         let [memfd, to_proxy, to_rank] = self.descriptors;
         for doorbell in [&to_proxy, &to_rank] {
@@ -86,15 +91,16 @@ impl Asking {
         }
         let layout = self.attach.layout;
         let memory = SharedMemory::map(&memfd, layout.len)?;
-        // SAFETY: `memory` maps `layout.len` bytes on a page boundary, and lives in the attachment as long as
-        // the window.
+        // SAFETY: `memory` maps `layout.len` bytes on a page boundary, and lives in the attachment
+        // as long as the window.
         let window = unsafe { Window::new(memory.base(), &layout) }.map_err(AttachError::new)?;
         let doorbell = EventFds { to_proxy, card: Card { layout, window: memfd, to_rank, stream } };
         Attachment::new(window, Box::new(doorbell), Box::new(memory))
     }
 }
 
-/// What other ranks need to reach a rank's memory, and the connection on which it is told of others.
+/// What other ranks need to reach a rank's memory, and the connection on which it is told of
+/// others.
 #[derive(Debug)]
 pub struct Card {
     layout: Layout,
@@ -141,7 +147,7 @@ impl Doorbell for EventFds {
         Some(&self.card)
     }
 
-    /// Each write to an eventfd is an edge of its own; its count is of no interest and is never read, so that
-    /// this can not block.
+    /// Each write to an eventfd is an edge of its own; its count is of no interest and is never
+    /// read, so that this can not block.
     fn acknowledge(&self) {}
 }

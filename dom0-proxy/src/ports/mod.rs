@@ -18,7 +18,9 @@ use armci_nostd::gate::Gate;
 use armci_nostd::memory::Window;
 use armci_nostd::ring::{Bell, Consumer, Producer, SharedSlots};
 use armci_nostd::wire::area::MAGIC;
-use armci_nostd::wire::{COMPLETIONS, Completion, JobState, PROTOCOL_VERSION, Request, RuntimeArea, SUBMISSIONS};
+use armci_nostd::wire::{
+    COMPLETIONS, Completion, JobState, PROTOCOL_VERSION, Request, RuntimeArea, SUBMISSIONS,
+};
 
 use crate::control::{Tally, Traffic};
 
@@ -32,12 +34,14 @@ pub trait Doorbell: Send {
     /// Readable, edge by edge, when the rank has rung. Ranks may share one.
     fn fd(&self) -> BorrowedFd<'_>;
 
-    /// What the rank gave to be passed on to other ranks, if it is a process; and where it is told of others.
+    /// What the rank gave to be passed on to other ranks, if it is a process; and where it is told
+    /// of others.
     fn introduction(&self) -> Option<&hosted::Card> {
         None
     }
 
-    /// Takes note of the ringing of all ranks that share the descriptor, so that the next is seen. Never blocks.
+    /// Takes note of the ringing of all ranks that share the descriptor, so that the next is seen.
+    /// Never blocks.
     fn acknowledge(&self);
 }
 
@@ -70,12 +74,19 @@ impl Attachment {
     /// Puts the parts together, after a look at the runtime area's magic and version.
     ///
     /// `window` must point into `memory`.
-    fn new(window: Window, doorbell: Box<dyn Doorbell>, memory: Box<dyn Send>) -> Result<Self, AttachError> {
+    fn new(
+        window: Window,
+        doorbell: Box<dyn Doorbell>,
+        memory: Box<dyn Send>,
+    ) -> Result<Self, AttachError> {
         let area = window.area().as_ptr();
-        // SAFETY: the window has checked that the whole area lies in it, on a page boundary. Volatile, since
-        // the rank may be writing.
+        // SAFETY: the window has checked that the whole area lies in it, on a page boundary.
+        // Volatile, since the rank may be writing.
         let (magic, version) = unsafe {
-            ((&raw const (*area).header.magic).read_volatile(), (&raw const (*area).header.version).read_volatile())
+            (
+                (&raw const (*area).header.magic).read_volatile(),
+                (&raw const (*area).header.version).read_volatile(),
+            )
         };
         if magic != MAGIC {
             return Err(AttachError::new(format_args!(
@@ -118,12 +129,17 @@ impl Fleet {
 
     /// Tells all ranks that are processes how to reach each other's memory.
     pub(crate) fn introduce(&self) {
-        let cards =
-            || self.lines.iter().enumerate().filter_map(|(rank, line)| Some((rank, line.doorbell.introduction()?)));
+        let cards = || {
+            self.lines
+                .iter()
+                .enumerate()
+                .filter_map(|(rank, line)| Some((rank, line.doorbell.introduction()?)))
+        };
         for (rank, card) in cards() {
             for (other, theirs) in cards().filter(|(other, _)| *other != rank) {
                 if let Err(error) = card.introduce(other as u32, theirs) {
-                    // It is gone, or does not listen: then it will be found out when it does not take part.
+                    // It is gone, or does not listen: then it will be found out when it does not
+                    // take part.
                     tracing::debug!(rank, other, %error, "a rank was not told of another");
                     break;
                 }
@@ -146,14 +162,15 @@ pub(crate) struct Line {
     _memory: Box<dyn Send>,
 }
 
-// SAFETY: the area lies in `_memory`, which may be sent, and is reached by atomics and the rings' raw slots only.
+// SAFETY: the area lies in `_memory`, which may be sent, and is reached by atomics and the rings'
+// raw slots only.
 unsafe impl Send for Line {}
 
 /// A reference to one of the area's words.
 macro_rules! word {
     ($line:expr, $($field:ident).+) => {{
-        // SAFETY: the area is mapped, whole and aligned, as long as the line lives; an atomic may be shared
-        // with whoever else has the memory.
+        // SAFETY: the area is mapped, whole and aligned, as long as the line lives; an atomic may
+        // be shared with whoever else has the memory.
         let word: &AtomicU32 = unsafe { &*(&raw const (*$line.area.as_ptr()).$($field).+.0) };
         word
     }};
@@ -163,15 +180,27 @@ impl Line {
     /// The rank's operations.
     pub(crate) fn submissions(&self) -> Consumer<'_, SharedSlots<Request>> {
         // SAFETY: in bounds of the mapped area; `SharedSlots` reaches it by volatile accesses only.
-        let slots = unsafe { SharedSlots::new((&raw mut (*self.area.as_ptr()).submissions).cast(), SUBMISSIONS) };
-        Consumer::new(slots, word!(self, header.submission_tail), word!(self, header.submission_head))
+        let slots = unsafe {
+            SharedSlots::new((&raw mut (*self.area.as_ptr()).submissions).cast(), SUBMISSIONS)
+        };
+        Consumer::new(
+            slots,
+            word!(self, header.submission_tail),
+            word!(self, header.submission_head),
+        )
     }
 
     /// Their ends.
     pub(crate) fn completions(&self) -> Producer<'_, SharedSlots<Completion>> {
         // SAFETY: in bounds of the mapped area; `SharedSlots` reaches it by volatile accesses only.
-        let slots = unsafe { SharedSlots::new((&raw mut (*self.area.as_ptr()).completions).cast(), COMPLETIONS) };
-        Producer::new(slots, word!(self, header.completion_tail), word!(self, header.completion_head))
+        let slots = unsafe {
+            SharedSlots::new((&raw mut (*self.area.as_ptr()).completions).cast(), COMPLETIONS)
+        };
+        Producer::new(
+            slots,
+            word!(self, header.completion_tail),
+            word!(self, header.completion_head),
+        )
     }
 
     /// Set while the rank sleeps.

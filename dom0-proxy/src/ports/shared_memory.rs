@@ -9,7 +9,8 @@ use rustix::mm::{MapFlags, ProtFlags};
 
 use super::AttachError;
 
-/// `f_type` of tmpfs, where memfds live that are not of huge pages. (Those can run out under a mapping.)
+/// `f_type` of tmpfs, where memfds live that are not of huge pages. (Those can run out under a
+/// mapping.)
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 
 /// Memory shared with another process, unmapped when dropped.
@@ -23,8 +24,9 @@ pub struct SharedMemory {
 unsafe impl Send for SharedMemory {}
 
 impl SharedMemory {
-    /// Maps the first `len` bytes of `memfd`, of which nothing is believed: a file that is shorter, or that
-    /// could still be shortened under the mapping (which would kill this process), is refused.
+    /// Maps the first `len` bytes of `memfd`, of which nothing is believed: a file that is shorter,
+    /// or that could still be shortened under the mapping (which would kill this process), is
+    /// refused.
     pub fn map(memfd: &OwnedFd, len: u64) -> Result<Self, AttachError> {
         let failed = |error: rustix::io::Errno| AttachError::new(io::Error::from(error));
         let kind = rustix::fs::fstatfs(memfd).map_err(failed)?.f_type;
@@ -33,21 +35,33 @@ impl SharedMemory {
         }
         match rustix::fs::fcntl_get_seals(memfd) {
             Ok(seals) if seals.contains(SealFlags::SHRINK) => {}
-            _ => return Err(AttachError::new("its window is not a memfd sealed against shrinking")),
+            _ => {
+                return Err(AttachError::new("its window is not a memfd sealed against shrinking"));
+            }
         }
         // After the seal was seen, so the size can only grow.
         let size = rustix::fs::fstat(memfd).map_err(failed)?.st_size;
         if len == 0 || u64::try_from(size).is_ok_and(|size| size < len) || size < 0 {
-            return Err(AttachError::new(format_args!("its window claims {len} bytes and its memfd has {size}")));
+            return Err(AttachError::new(format_args!(
+                "its window claims {len} bytes and its memfd has {size}"
+            )));
         }
         let len = usize::try_from(len).map_err(AttachError::new)?;
         Self::map_fd(memfd, len).map_err(failed)
     }
 
     fn map_fd(fd: impl AsFd, len: usize) -> rustix::io::Result<Self> {
-        // SAFETY: a new mapping at an address of the kernel's choice; it is reached by raw pointers only.
+        // SAFETY: a new mapping at an address of the kernel's choice; it is reached by raw pointers
+        // only.
         let base = unsafe {
-            rustix::mm::mmap(std::ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, fd, 0)?
+            rustix::mm::mmap(
+                std::ptr::null_mut(),
+                len,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::SHARED,
+                fd,
+                0,
+            )?
         };
         let base = NonNull::new(base.cast()).ok_or(rustix::io::Errno::NOMEM)?;
         Ok(Self { base, len })
@@ -71,7 +85,8 @@ impl SharedMemory {
 
 impl Drop for SharedMemory {
     fn drop(&mut self) {
-        // SAFETY: exactly what was mapped; whoever got `base` has kept this value alive while using it.
+        // SAFETY: exactly what was mapped; whoever got `base` has kept this value alive while using
+        // it.
         if let Err(error) = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) } {
             tracing::error!(%error, "a rank's window could not be unmapped");
         }

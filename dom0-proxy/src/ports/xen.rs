@@ -1,4 +1,5 @@
-//! A rank as a domain: what it writes to `data/xenolith/attach` in xenstore, and what is made of it.
+//! A rank as a domain: what it writes to `data/xenolith/attach` in xenstore, and what is made of
+//! it.
 
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -33,7 +34,9 @@ pub fn parse(node: &[u8], memory: u64) -> Result<(XenAttach, Layout), AttachErro
             memory / PAGE
         )));
     }
-    if attach.first_ref < RESERVED_REFERENCES || attach.first_ref.checked_add(attach.pages).is_none() {
+    if attach.first_ref < RESERVED_REFERENCES
+        || attach.first_ref.checked_add(attach.pages).is_none()
+    {
         return Err(AttachError::new(format_args!(
             "its grant references start at {} and number {}",
             attach.first_ref, attach.pages
@@ -49,9 +52,14 @@ pub fn parse(node: &[u8], memory: u64) -> Result<(XenAttach, Layout), AttachErro
     Ok((attach, layout))
 }
 
-/// Maps the memory of `domain` as its node says and binds its event channel, through the device that the job's ranks
-/// share.
-pub fn attach(domain: u32, node: &[u8], memory: u64, device: &Arc<EventDevice>) -> Result<Attachment, AttachError> {
+/// Maps the memory of `domain` as its node says and binds its event channel, through the device
+/// that the job's ranks share.
+pub fn attach(
+    domain: u32,
+    node: &[u8],
+    memory: u64,
+    device: &Arc<EventDevice>,
+) -> Result<Attachment, AttachError> {
     let (attach, layout) = parse(node, memory)?;
     let mapping = Mapping::new(domain, attach.first_ref, attach.pages).map_err(|error| {
         AttachError::new(format_args!(
@@ -59,10 +67,14 @@ pub fn attach(domain: u32, node: &[u8], memory: u64, device: &Arc<EventDevice>) 
             attach.pages
         ))
     })?;
-    // SAFETY: `mapping` maps `layout.len` bytes on a page boundary, and lives in the attachment as long as the window.
+    // SAFETY: `mapping` maps `layout.len` bytes on a page boundary, and lives in the attachment as
+    // long as the window.
     let window = unsafe { Window::new(mapping.base(), &layout) }.map_err(AttachError::new)?;
     let channel = EventChannel::bind(device.clone(), domain, attach.port).map_err(|error| {
-        AttachError::new(format_args!("its event channel {} could not be bound: {error}", attach.port))
+        AttachError::new(format_args!(
+            "its event channel {} could not be bound: {error}",
+            attach.port
+        ))
     })?;
     Attachment::new(window, Box::new(channel), Box::new(mapping))
 }

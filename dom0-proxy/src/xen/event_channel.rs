@@ -42,7 +42,8 @@ const _: () = {
     assert!(size_of::<Notify>() == 4);
 };
 
-// SAFETY: the number and the structure are evtchn.h's; the kernel reads the structure and writes nothing.
+// SAFETY: the number and the structure are evtchn.h's; the kernel reads the structure and writes
+// nothing.
 unsafe impl Ioctl for BindInterdomain {
     type Output = u32;
     const IS_MUTATING: bool = false;
@@ -63,7 +64,8 @@ unsafe impl Ioctl for BindInterdomain {
 /// Requests about one port, which answer nothing.
 macro_rules! port_request {
     ($name:ident, $number:literal) => {
-        // SAFETY: the number and the structure are evtchn.h's; the kernel reads the structure and writes nothing.
+        // SAFETY: the number and the structure are evtchn.h's; the kernel reads the structure and
+        // writes nothing.
         unsafe impl Ioctl for $name {
             type Output = ();
             const IS_MUTATING: bool = false;
@@ -100,7 +102,8 @@ impl EventDevice {
         Ok(Self { file })
     }
 
-    /// Readable when an event has come. Each event after an [`acknowledge`](Self::acknowledge) is an edge of its own.
+    /// Readable when an event has come. Each event after an [`acknowledge`](Self::acknowledge) is
+    /// an edge of its own.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
@@ -111,9 +114,10 @@ impl EventDevice {
     }
 }
 
-/// Reads the numbers of the ports that have had an event and writes them back, which lets the ports call again, until
-/// there are none. Fewer than there was room for are no sign of that: a port that comes while the kernel copies the
-/// others out adds to what it takes for unread, so it makes no edge.
+/// Reads the numbers of the ports that have had an event and writes them back, which lets the ports
+/// call again, until there are none. Fewer than there was room for are no sign of that: a port that
+/// comes while the kernel copies the others out adds to what it takes for unread, so it makes no
+/// edge.
 fn drain(mut device: impl Read + Write) -> io::Result<()> {
     let mut ports = [0; 4 * 64];
     loop {
@@ -137,7 +141,8 @@ impl EventChannel {
     /// Binds to the port that `domain` offers.
     pub fn bind(device: Arc<EventDevice>, domain: u32, remote_port: u32) -> io::Result<Self> {
         // SAFETY: the device is evtchn's, whose request this is.
-        let port = unsafe { ioctl(&device.file, BindInterdomain { remote_domain: domain, remote_port }) }?;
+        let port =
+            unsafe { ioctl(&device.file, BindInterdomain { remote_domain: domain, remote_port }) }?;
         Ok(Self { device, port })
     }
 
@@ -174,7 +179,9 @@ mod tests {
 
     impl Read for &mut Trickle {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            let Some(port) = self.coming.pop() else { return Err(io::ErrorKind::WouldBlock.into()) };
+            let Some(port) = self.coming.pop() else {
+                return Err(io::ErrorKind::WouldBlock.into());
+            };
             buffer[..4].copy_from_slice(&u32::from(port).to_ne_bytes());
             Ok(4)
         }

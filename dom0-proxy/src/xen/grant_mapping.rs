@@ -16,7 +16,8 @@ const CHUNK: usize = 65_536;
 
 /// Announces pages to map; answers at which offset of the device they can be mapped.
 ///
-/// In the kernel's structure a count, the answer, and as many pairs of domain and reference; all of it 8-byte words.
+/// In the kernel's structure a count, the answer, and as many pairs of domain and reference; all of
+/// it 8-byte words.
 #[doc(alias = "IOCTL_GNTDEV_MAP_GRANT_REF")]
 #[derive(Debug)]
 struct MapGrantRef {
@@ -43,8 +44,8 @@ impl MapGrantRef {
     }
 }
 
-// SAFETY: the number is gntdev.h's, with the size of the structure for one page; `words` holds as many pages as its
-// count says, and the kernel writes the second word only.
+// SAFETY: the number is gntdev.h's, with the size of the structure for one page; `words` holds as
+// many pages as its count says, and the kernel writes the second word only.
 unsafe impl Ioctl for MapGrantRef {
     type Output = u64;
     const IS_MUTATING: bool = true;
@@ -63,7 +64,8 @@ unsafe impl Ioctl for MapGrantRef {
     }
 }
 
-// SAFETY: the number and the structure are gntdev.h's; the kernel reads the structure and writes nothing.
+// SAFETY: the number and the structure are gntdev.h's; the kernel reads the structure and writes
+// nothing.
 unsafe impl Ioctl for UnmapGrantRef {
     type Output = ();
     const IS_MUTATING: bool = false;
@@ -81,7 +83,8 @@ unsafe impl Ioctl for UnmapGrantRef {
     }
 }
 
-/// Pages that another domain has granted under consecutive references, mapped side by side; unmapped when dropped.
+/// Pages that another domain has granted under consecutive references, mapped side by side;
+/// unmapped when dropped.
 #[derive(Debug)]
 pub struct Mapping {
     device: File,
@@ -95,7 +98,8 @@ pub struct Mapping {
 unsafe impl Send for Mapping {}
 
 impl Mapping {
-    /// Maps `pages` pages of `domain`, readable and writable; page `p` has the reference `first_ref + p`.
+    /// Maps `pages` pages of `domain`, readable and writable; page `p` has the reference `first_ref
+    /// + p`.
     pub fn new(domain: u32, first_ref: u32, pages: u32) -> io::Result<Self> {
         let last = first_ref.checked_add(pages).filter(|_| pages > 0);
         let end = last.ok_or(io::ErrorKind::InvalidInput)?;
@@ -115,7 +119,8 @@ impl Mapping {
         // SAFETY: the device is gntdev's, whose request this is.
         let offset = unsafe { ioctl(&self.device, MapGrantRef::new(domain, references)) }?;
         self.announced.push((offset, count as u32));
-        // SAFETY: replaces addresses that `reserve` has set aside for this value, and nobody has a pointer to yet.
+        // SAFETY: replaces addresses that `reserve` has set aside for this value, and nobody has a
+        // pointer to yet.
         let mapped = unsafe {
             rustix::mm::mmap(
                 self.base.as_ptr().add(at * PAGE).cast(),
@@ -148,13 +153,16 @@ impl Mapping {
 impl Drop for Mapping {
     /// First the addresses, by which the kernel gives the grants back, then the announcements.
     fn drop(&mut self) {
-        // SAFETY: exactly what was reserved; whoever got `base` has kept this value alive while using it.
+        // SAFETY: exactly what was reserved; whoever got `base` has kept this value alive while
+        // using it.
         if let Err(error) = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len()) } {
             tracing::error!(%error, "granted pages could not be unmapped");
         }
         for &(index, count) in &self.announced {
             // SAFETY: the device is gntdev's, whose request this is.
-            if let Err(error) = unsafe { ioctl(&self.device, UnmapGrantRef { index, count, pad: 0 }) } {
+            if let Err(error) =
+                unsafe { ioctl(&self.device, UnmapGrantRef { index, count, pad: 0 }) }
+            {
                 tracing::error!(%error, "grants could not be given back");
             }
         }
@@ -165,7 +173,9 @@ impl Drop for Mapping {
 fn reserve(pages: usize) -> io::Result<NonNull<u8>> {
     let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
     // SAFETY: a new mapping at an address of the kernel's choice.
-    let base = unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), pages * PAGE, ProtFlags::empty(), flags) }?;
+    let base = unsafe {
+        rustix::mm::mmap_anonymous(std::ptr::null_mut(), pages * PAGE, ProtFlags::empty(), flags)
+    }?;
     NonNull::new(base.cast()).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
 }
 

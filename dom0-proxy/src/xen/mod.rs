@@ -1,7 +1,8 @@
 //! What domain 0 needs of Xen: the store, event channels, and the mapping of granted pages.
 //!
-//! These are the kernel's own interfaces, `/dev/xen/*` and the store's socket, described in Xen's public
-//! headers and Linux' `include/uapi/xen`. All unsafe code of Xen's side is here, wrapped so that its users need none.
+//! These are the kernel's own interfaces, `/dev/xen/*` and the store's socket, described in Xen's
+//! public headers and Linux' `include/uapi/xen`. All unsafe code of Xen's side is here, wrapped so
+//! that its users need none.
 
 mod event_channel;
 mod grant_mapping;

@@ -41,8 +41,11 @@ impl Store {
                 return Ok(Self::over(stream));
             }
         }
-        let device =
-            File::options().read(true).write(true).open(DEVICE).context(|| format!("connect to xenstore: {DEVICE}"))?;
+        let device = File::options()
+            .read(true)
+            .write(true)
+            .open(DEVICE)
+            .context(|| format!("connect to xenstore: {DEVICE}"))?;
         Ok(Self::over(device))
     }
 
@@ -135,7 +138,11 @@ impl Store {
     fn ask(&mut self, operation: Operation, path: &str, parts: &[&[u8]]) -> Result<Vec<u8>> {
         let payload = parts.concat();
         if payload.len() > MAX_PAYLOAD {
-            return Err(Error::Store { operation: name(operation), path: path.into(), code: "E2BIG".into() });
+            return Err(Error::Store {
+                operation: name(operation),
+                path: path.into(),
+                code: "E2BIG".into(),
+            });
         }
         self.last_request = self.last_request.wrapping_add(1);
         let question = Message { kind: operation as u32, request: self.last_request, payload };
@@ -149,7 +156,11 @@ impl Store {
                 }
                 ERROR => {
                     let code = strings(&answer.payload).next().unwrap_or_default();
-                    return Err(Error::Store { operation: name(operation), path: path.into(), code });
+                    return Err(Error::Store {
+                        operation: name(operation),
+                        path: path.into(),
+                        code,
+                    });
                 }
                 kind if kind == question.kind => return Ok(answer.payload),
                 kind => return Err(unexpected(format_args!("an answer of type {kind}"))),

@@ -12,7 +12,8 @@ const GRANTS_A_FRAME: u64 = 512;
 pub(super) const DEFAULT_GRANT_FRAMES: u64 = 64;
 /// Grants that a guest needs besides those of its memory.
 const OTHER_GRANTS: u64 = 1024;
-/// For how many neighbours there are grants for all of a rank's memory. With more of them it can share less.
+/// For how many neighbours there are grants for all of a rank's memory. With more of them it can
+/// share less.
 const NEIGHBOURS: u64 = 3;
 
 /// What a rank's domain is made of.
@@ -58,13 +59,15 @@ impl DomainConfig<'_> {
         Ok(text)
     }
 
-    /// How many frames of grants the rank is to have, if those are more than a domain has by default. What it needs in any
-    /// case it gets, or Xen refuses; what it could use for sharing memory with its neighbours, as far as Xen lets it.
+    /// How many frames of grants the rank is to have, if those are more than a domain has by
+    /// default. What it needs in any case it gets, or Xen refuses; what it could use for sharing
+    /// memory with its neighbours, as far as Xen lets it.
     fn grant_frames(&self) -> Option<u64> {
         let neighbours = u64::from(self.size.saturating_sub(1)).min(NEIGHBOURS);
         let needed = grant_frames(self.memory_mib, 1);
         let useful = grant_frames(self.memory_mib, 1 + neighbours);
-        Some(useful.min(self.most_grant_frames).max(needed)).filter(|frames| *frames > DEFAULT_GRANT_FRAMES)
+        Some(useful.min(self.most_grant_frames).max(needed))
+            .filter(|frames| *frames > DEFAULT_GRANT_FRAMES)
     }
 
     /// The kernel's command line: the kernel's own words, `--`, and the application's.
@@ -76,13 +79,17 @@ impl DomainConfig<'_> {
             line.push_str(&quote_word(word));
         }
         if line.len() >= MAX_COMMAND_LINE {
-            return Err(Error::CommandLineTooLong { length: line.len(), max: MAX_COMMAND_LINE - 1 });
+            return Err(Error::CommandLineTooLong {
+                length: line.len(),
+                max: MAX_COMMAND_LINE - 1,
+            });
         }
         Ok(line)
     }
 }
 
-/// How many frames of grants a rank of so much memory needs, if those are more than a domain has by default.
+/// How many frames of grants a rank of so much memory needs, if those are more than a domain has by
+/// default.
 pub fn more_grant_frames(memory_mib: u64) -> Option<u64> {
     Some(grant_frames(memory_mib, 1)).filter(|frames| *frames > DEFAULT_GRANT_FRAMES)
 }
@@ -93,11 +100,12 @@ fn grant_frames(memory_mib: u64, domains: u64) -> u64 {
 }
 
 fn path(path: &Path) -> Result<&str> {
-    path.to_str().ok_or_else(|| Error::BadFile { path: path.into(), why: "its name is not UTF-8".into() })
+    path.to_str()
+        .ok_or_else(|| Error::BadFile { path: path.into(), why: "its name is not UTF-8".into() })
 }
 
-/// One word of the kernel's command line. Spaces split words, double quotes group, a backslash takes the next
-/// character as it is.
+/// One word of the kernel's command line. Spaces split words, double quotes group, a backslash
+/// takes the next character as it is.
 fn quote_word(word: &str) -> String {
     let plain = |c: char| !c.is_whitespace() && !c.is_control() && c != '"' && c != '\\';
     if !word.is_empty() && word.chars().all(plain) {
@@ -114,7 +122,8 @@ fn quote_word(word: &str) -> String {
     quoted
 }
 
-/// A string in `xl.cfg`: in double quotes, with a backslash before what would end it and `\xHH` for control characters.
+/// A string in `xl.cfg`: in double quotes, with a backslash before what would end it and `\xHH` for
+/// control characters.
 fn quote(text: &str) -> String {
     let mut quoted = String::from('"');
     for c in text.chars() {

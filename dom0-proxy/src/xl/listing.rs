@@ -29,8 +29,8 @@ pub fn parse(listing: &str) -> Vec<Domain> {
     listing.lines().filter_map(parse_line).collect()
 }
 
-/// `name id memory vcpus state time uuid reason ...`, where the state is a letter or dash each for running,
-/// blocked, paused, shut down, crashed, dying.
+/// `name id memory vcpus state time uuid reason ...`, where the state is a letter or dash each for
+/// running, blocked, paused, shut down, crashed, dying.
 fn parse_line(line: &str) -> Option<Domain> {
     let mut words = line.split_ascii_whitespace();
     let name = words.next()?.to_owned();
@@ -58,12 +58,13 @@ pub fn free_memory(info: &str) -> Option<u64> {
     value(info, "free_memory")?.parse().ok()
 }
 
-/// Grant frames that Xen lets a domain have, from the command line that Xen was started with (`xl info`). None if that
-/// does not say.
+/// Grant frames that Xen lets a domain have, from the command line that Xen was started with (`xl
+/// info`). None if that does not say.
 pub fn most_grant_frames(info: &str) -> Option<u64> {
     let options = value(info, "xen_commandline")?.split_ascii_whitespace();
     // Of an option that is there twice Xen takes the last.
-    let number = options.filter_map(|option| option.strip_prefix("gnttab_max_frames=")).next_back()?;
+    let number =
+        options.filter_map(|option| option.strip_prefix("gnttab_max_frames=")).next_back()?;
     match number.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16).ok(),
         None => number.parse().ok(),
@@ -111,16 +112,26 @@ nonsense
 
     #[test]
     fn free_memory_is_found() {
-        assert_eq!(free_memory("total_memory           : 3071\nfree_memory            : 1450\n"), Some(1450));
+        assert_eq!(
+            free_memory("total_memory           : 3071\nfree_memory            : 1450\n"),
+            Some(1450)
+        );
         assert_eq!(free_memory("free_memory : many\n"), None);
         assert_eq!(free_memory(""), None);
     }
 
     #[test]
     fn xens_limit_is_on_its_command_line() {
-        let info = |options: &str| format!("free_memory : 12\nxen_commandline        : {options}\n");
-        assert_eq!(most_grant_frames(&info("console=com1 gnttab_max_frames=256 loglvl=all")), Some(256));
-        assert_eq!(most_grant_frames(&info("gnttab_max_frames=1 gnttab_max_frames=0x80")), Some(128));
+        let info =
+            |options: &str| format!("free_memory : 12\nxen_commandline        : {options}\n");
+        assert_eq!(
+            most_grant_frames(&info("console=com1 gnttab_max_frames=256 loglvl=all")),
+            Some(256)
+        );
+        assert_eq!(
+            most_grant_frames(&info("gnttab_max_frames=1 gnttab_max_frames=0x80")),
+            Some(128)
+        );
         for none in ["console=com1", "gnttab_max_frames=", "gnttab_max_frames=many", ""] {
             assert_eq!(most_grant_frames(&info(none)), None, "{none}");
         }

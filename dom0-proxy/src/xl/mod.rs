@@ -50,24 +50,29 @@ pub fn domains_of(job: &str) -> Result<Vec<(u32, Domain)>> {
 /// Free memory of the host, in MiB.
 pub fn free_memory_mib() -> Result<u64> {
     let info = run(&["info"])?;
-    listing::free_memory(&info)
-        .ok_or_else(|| Error::Tool { command: "xl info".into(), why: "it does not say free_memory".into() })
+    listing::free_memory(&info).ok_or_else(|| Error::Tool {
+        command: "xl info".into(),
+        why: "it does not say free_memory".into(),
+    })
 }
 
-/// Grant frames that Xen lets a domain have: its option `gnttab_max_frames`, or what it takes without.
+/// Grant frames that Xen lets a domain have: its option `gnttab_max_frames`, or what it takes
+/// without.
 pub fn most_grant_frames() -> Result<u64> {
     Ok(listing::most_grant_frames(&run(&["info"])?).unwrap_or(config::DEFAULT_GRANT_FRAMES))
 }
 
-/// Memory that a domain of `memory` MiB takes from the host: Xen's paging pool and structures come on top.
+/// Memory that a domain of `memory` MiB takes from the host: Xen's paging pool and structures come
+/// on top.
 pub fn host_memory_mib(memory: u64) -> u64 {
     memory + 2 + memory / 128
 }
 
 /// Creates a domain and lets it run.
 ///
-/// `token` becomes the tool's standard input: who holds a lock on that file holds it for the tool too, until it has
-/// ended, so that others can wait for a creation that this process did not live to see.
+/// `token` becomes the tool's standard input: who holds a lock on that file holds it for the tool
+/// too, until it has ended, so that others can wait for a creation that this process did not live
+/// to see.
 pub fn create(config: &Path, token: File) -> Result<()> {
     let arguments = [OsStr::new("create"), OsStr::new("-q"), OsStr::new("-e"), config.as_os_str()];
     run_with(&arguments, Stdio::from(token)).map(drop)
@@ -130,7 +135,10 @@ fn collect(stream: impl Read + Send + 'static) -> Collector {
 }
 
 /// Waits for the child's end; kills it when it takes too long.
-fn wait(child: &mut Child, patience: Duration) -> std::io::Result<Option<std::process::ExitStatus>> {
+fn wait(
+    child: &mut Child,
+    patience: Duration,
+) -> std::io::Result<Option<std::process::ExitStatus>> {
     let deadline = Instant::now() + patience;
     let mut pause = Duration::from_millis(1);
     loop {
@@ -147,7 +155,8 @@ fn wait(child: &mut Child, patience: Duration) -> std::io::Result<Option<std::pr
     }
 }
 
-/// The most telling line of a tool's complaint: the first that is an error, without the library's own prefix.
+/// The most telling line of a tool's complaint: the first that is an error, without the library's
+/// own prefix.
 fn last_words(errors: &str) -> Option<String> {
     let lines = || errors.lines().map(str::trim).filter(|line| !line.is_empty());
     let line = lines().find(|line| line.contains("error")).or_else(|| lines().next_back())?;
@@ -184,7 +193,9 @@ mod tests {
     fn names_round_trip_and_others_are_not_ours() {
         assert_eq!(domain_name("ab12cd", 3), "pgas-ab12cd-3");
         assert_eq!(parse_domain_name("pgas-ab12cd-3"), Some(("ab12cd", 3)));
-        for name in ["Domain-0", "pgas-", "pgas--1", "pgas-ab", "pgas-ab-", "pgas-ab-x", "pgas-ab-+1"] {
+        for name in
+            ["Domain-0", "pgas-", "pgas--1", "pgas-ab", "pgas-ab-", "pgas-ab-x", "pgas-ab-+1"]
+        {
             assert_eq!(parse_domain_name(name), None, "{name}");
         }
     }

@@ -15,7 +15,8 @@ use armci_nostd::gate::Gate;
 use armci_nostd::ring::{Bell, Consumer, Producer, SharedSlots};
 use armci_nostd::wire::control::{self, Attach, Layout};
 use armci_nostd::wire::{
-    COMPLETIONS, Completion, Header, JobState, Mailbox, Opcode, PROTOCOL_VERSION, Request, RuntimeArea, SUBMISSIONS,
+    COMPLETIONS, Completion, Header, JobState, Mailbox, Opcode, PROTOCOL_VERSION, Request,
+    RuntimeArea, SUBMISSIONS,
 };
 use dom0_proxy::ports::SharedMemory;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
@@ -47,7 +48,8 @@ impl Default for RawRank {
 
 impl RawRank {
     pub fn new() -> Self {
-        let memfd = memfd_create("raw-rank", MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC).unwrap();
+        let memfd =
+            memfd_create("raw-rank", MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC).unwrap();
         ftruncate(&memfd, LEN).unwrap();
         fcntl_add_seals(&memfd, SealFlags::SHRINK).unwrap();
         let memory = SharedMemory::map(&memfd, LEN).unwrap();
@@ -59,7 +61,8 @@ impl RawRank {
 
     /// The honest attach.
     pub fn message(job: &str, rank: u32) -> Attach {
-        let layout = Layout { window: BASE, len: LEN, runtime: BASE, public_start: PUBLIC, public_end: END };
+        let layout =
+            Layout { window: BASE, len: LEN, runtime: BASE, public_start: PUBLIC, public_end: END };
         Attach { version: PROTOCOL_VERSION, job: job.into(), rank, layout }
     }
 
@@ -93,7 +96,9 @@ impl RawRank {
     /// Submits entries and rings the proxy if it sleeps.
     pub fn submit(&self, requests: &[Request]) {
         // SAFETY: in bounds of the mapped area.
-        let slots = unsafe { SharedSlots::new((&raw mut (*self.area().as_ptr()).submissions).cast(), SUBMISSIONS) };
+        let slots = unsafe {
+            SharedSlots::new((&raw mut (*self.area().as_ptr()).submissions).cast(), SUBMISSIONS)
+        };
         let header = self.header();
         let mut ring = Producer::new(slots, &header.submission_tail.0, &header.submission_head.0);
         for request in requests {
@@ -113,7 +118,9 @@ impl RawRank {
     /// Waits for as many completions.
     pub fn completions(&self, count: usize) -> Vec<Completion> {
         // SAFETY: in bounds of the mapped area.
-        let slots = unsafe { SharedSlots::new((&raw mut (*self.area().as_ptr()).completions).cast(), COMPLETIONS) };
+        let slots = unsafe {
+            SharedSlots::new((&raw mut (*self.area().as_ptr()).completions).cast(), COMPLETIONS)
+        };
         let header = self.header();
         let mut ring = Consumer::new(slots, &header.completion_tail.0, &header.completion_head.0);
         let mut found = Vec::new();
@@ -143,7 +150,9 @@ impl RawRank {
     pub fn set_word(&self, address: u64, value: u64) {
         assert!(address >= BASE && address + 8 <= END && address.is_multiple_of(8));
         // SAFETY: in bounds of the mapping, aligned.
-        unsafe { self.memory.base().add((address - BASE) as usize).cast::<u64>().write_volatile(value) };
+        unsafe {
+            self.memory.base().add((address - BASE) as usize).cast::<u64>().write_volatile(value)
+        };
     }
 
     /// Says that the rank is about to sleep.
@@ -156,7 +165,8 @@ impl RawRank {
     /// Whether the rank's doorbell rings in time.
     pub fn is_woken(&self, patience: Duration) -> bool {
         let mut fds = [PollFd::new(&self.to_rank, PollFlags::IN)];
-        let patience = Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: patience.subsec_nanos().into() };
+        let patience =
+            Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: patience.subsec_nanos().into() };
         poll(&mut fds, Some(&patience)).unwrap() == 1
     }
 }
@@ -171,7 +181,8 @@ pub fn send_with_descriptors(stream: &UnixStream, bytes: &[u8], descriptors: &[B
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     assert!(descriptors.is_empty() || ancillary.push(SendAncillaryMessage::ScmRights(descriptors)));
-    let sent = sendmsg(stream, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL).unwrap();
+    let sent =
+        sendmsg(stream, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL).unwrap();
     assert_eq!(sent, bytes.len());
 }
 

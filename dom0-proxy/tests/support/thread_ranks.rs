@@ -25,7 +25,13 @@ impl Job {
     pub fn new(ranks: usize, window: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("ranks.sock");
-        Self { ranks, window, listener: UnixListener::bind(&socket).unwrap(), socket, _directory: directory }
+        Self {
+            ranks,
+            window,
+            listener: UnixListener::bind(&socket).unwrap(),
+            socket,
+            _directory: directory,
+        }
     }
 
     /// Becomes a rank, in a thread of its own.

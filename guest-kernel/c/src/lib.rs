@@ -1,5 +1,5 @@
-//! The kernel as a library, for image-builder to link C programs with: an application that does nothing but start C's
-//! `main`.
+//! The kernel as a library, for image-builder to link C programs with: an application that does
+//! nothing but start C's `main`.
 //!
 //! Only in a guest. As a Linux program a C program needs no kernel of ours.
 

@@ -58,7 +58,9 @@ impl Options {
                 value.ok_or_else(|| format!("{} needs a number from 1 to {most}", option[0]))
             };
             match (option[0].as_str(), word) {
-                ("--batch-us", _) => options.effort.batch = Duration::from_micros(number(10_000_000)?),
+                ("--batch-us", _) => {
+                    options.effort.batch = Duration::from_micros(number(10_000_000)?)
+                }
                 ("--batches", _) => options.effort.batches = number(10_000)? as usize,
                 ("--row-ms", _) => options.effort.row = Duration::from_millis(number(600_000)?),
                 ("--longest", _) => options.longest = Some(number(1 << 30)? as usize),
@@ -67,9 +69,11 @@ impl Options {
                 ("--rows", "all") => options.only_barrier = false,
                 ("--rows", "barrier") => options.only_barrier = true,
                 _ => {
-                    return Err("usage: bench [--batch-us N] [--batches N] [--row-ms N] [--longest BYTES] \
+                    return Err(
+                        "usage: bench [--batch-us N] [--batches N] [--row-ms N] [--longest BYTES] \
                         [--way direct|proxy] [--rows all|barrier]"
-                        .to_string());
+                            .to_string(),
+                    );
                 }
             }
         }
@@ -86,7 +90,8 @@ impl Effort {
     ) -> Result<Sample, E> {
         let start = now();
         let spent = || now().saturating_sub(start);
-        // The first operation of all may cost a thousand times what the others do, where code is translated when it first runs.
+        // The first operation of all may cost a thousand times what the others do, where code is
+        // translated when it first runs.
         batch(1)?;
         let mut count = 1;
         let mut last = batch(count)?;
@@ -99,7 +104,8 @@ impl Effort {
         while times.is_empty() || (times.len() < self.batches && spent() < self.row) {
             let took = batch(count)?;
             attempts += 1;
-            // Under emulation a processor's clock may be ahead of the one that a domain moves to, and then stands still for a while.
+            // Under emulation a processor's clock may be ahead of the one that a domain moves to,
+            // and then stands still for a while.
             if !took.is_zero() || attempts >= 4 * self.batches {
                 times.push(took.as_nanos() as f64 / count as f64);
             }
@@ -167,7 +173,11 @@ mod tests {
             || time.get(),
             |count| {
                 batches.set(batches.get() + 1);
-                let took = if batches.get() % 3 == 0 { Duration::ZERO } else { Duration::from_nanos(100 * count) };
+                let took = if batches.get() % 3 == 0 {
+                    Duration::ZERO
+                } else {
+                    Duration::from_nanos(100 * count)
+                };
                 time.set(time.get() + took);
                 Ok::<_, Infallible>(took)
             },
@@ -177,7 +187,8 @@ mod tests {
 
     #[test]
     fn a_clock_that_never_moves_ends_the_row_too() {
-        let sample = Effort::default().measure(|| Duration::ZERO, |_| Ok::<_, Infallible>(Duration::ZERO));
+        let sample =
+            Effort::default().measure(|| Duration::ZERO, |_| Ok::<_, Infallible>(Duration::ZERO));
         assert!(sample.is_ok());
     }
 
@@ -188,13 +199,29 @@ mod tests {
 
     #[test]
     fn options_are_read_or_refused() {
-        let parse = |text: &str| Options::parse(&text.split_whitespace().map(String::from).collect::<Vec<_>>());
+        let parse = |text: &str| {
+            Options::parse(&text.split_whitespace().map(String::from).collect::<Vec<_>>())
+        };
         assert_eq!(parse(""), Ok(Options::default()));
-        let effort = Effort { batch: Duration::from_micros(50), batches: 3, row: Duration::from_millis(7) };
-        assert_eq!(parse("--row-ms 7 --batches 3 --batch-us 50"), Ok(Options { effort, ..Options::default() }));
-        let proxy = Options { by_proxy: true, only_barrier: true, longest: Some(99), ..Options::default() };
+        let effort =
+            Effort { batch: Duration::from_micros(50), batches: 3, row: Duration::from_millis(7) };
+        assert_eq!(
+            parse("--row-ms 7 --batches 3 --batch-us 50"),
+            Ok(Options { effort, ..Options::default() })
+        );
+        let proxy =
+            Options { by_proxy: true, only_barrier: true, longest: Some(99), ..Options::default() };
         assert_eq!(parse("--way proxy --rows barrier --longest 99"), Ok(proxy));
-        for bad in ["--row-ms", "--row-ms 0", "--batches x", "--size 3", "12", "--way", "--way there", "--longest 0"] {
+        for bad in [
+            "--row-ms",
+            "--row-ms 0",
+            "--batches x",
+            "--size 3",
+            "12",
+            "--way",
+            "--way there",
+            "--longest 0",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

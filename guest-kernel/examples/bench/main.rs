@@ -1,15 +1,19 @@
-//! The cost of one-sided operations: rank 0 works on the memory of rank 1, all other ranks wait in a barrier.
+//! The cost of one-sided operations: rank 0 works on the memory of rank 1, all other ranks wait in
+//! a barrier.
 //!
-//! `bench [--batch-us 2000] [--batches 15] [--row-ms 400] [--longest BYTES] [--way direct|proxy] [--rows all|barrier]`: prints a table that
-//! machines read, `bench,op,bytes,median_ns,min_ns`, a line an operation and size. A *batch* is as many operations as take about
-//! `--batch-us`; the median and the minimum are those of the batches, for one operation. A row ends after `--row-ms` even
-//! if there have been fewer batches, so that the table is also complete where everything is slow.
+//! `bench [--batch-us 2000] [--batches 15] [--row-ms 400] [--longest BYTES] [--way direct|proxy]
+//! [--rows all|barrier]`: prints a table that machines read, `bench,op,bytes,median_ns,min_ns`, a
+//! line an operation and size. A *batch* is as many operations as take about `--batch-us`; the
+//! median and the minimum are those of the batches, for one operation. A row ends after `--row-ms`
+//! even if there have been fewer batches, so that the table is also complete where everything is
+//! slow.
 //!
-//! Rows: `memcpy` (between two pieces of rank 0's own window, the yardstick), `put`, `get`, `acc` (accumulate of f64), `nbput`
-//! (non-blocking puts, [`BURST`] under way), `strided` (a put of 4 KiB in rows of 64 bytes, to rows at distances of 128),
-//! `fetch-add`, `fetch-add-busy` (while the target computes), `lock` (and unlock, of a mutex on rank 1), and `barrier` (of all
-//! ranks; `barrier-N` where there are N, not two). A batch of puts or accumulates ends with a fence, whose cost is shared by its
-//! operations. What was moved is checked after every row.
+//! Rows: `memcpy` (between two pieces of rank 0's own window, the yardstick), `put`, `get`, `acc`
+//! (accumulate of f64), `nbput` (non-blocking puts, [`BURST`] under way), `strided` (a put of 4 KiB
+//! in rows of 64 bytes, to rows at distances of 128), `fetch-add`, `fetch-add-busy` (while the
+//! target computes), `lock` (and unlock, of a mutex on rank 1), and `barrier` (of all ranks;
+//! `barrier-N` where there are N, not two). A batch of puts or accumulates ends with a fence, whose
+//! cost is shared by its operations. What was moved is checked after every row.
 
 #![cfg_attr(xenolith_guest, no_std, no_main)]
 
@@ -30,7 +34,8 @@ use guest_kernel::{Exit, clock, println};
 use effort::{Effort, Options, Sample};
 
 /// Bytes of an operation. All are multiples of 8, for accumulates.
-const SIZES: [usize; 10] = [8, 64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20];
+const SIZES: [usize; 10] =
+    [8, 64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20];
 /// Non-blocking operations under way.
 const BURST: u64 = 64;
 /// Longer non-blocking puts say nothing that blocking ones do not.
@@ -91,7 +96,9 @@ fn benchmark(armci: &Armci, options: &Options) -> Result<(), Failure> {
 /// All rows in which rank 0 works on rank 1.
 fn operations(armci: &Armci, options: &Options) -> Result<(), Failure> {
     let effort = &options.effort;
-    let sizes = || SIZES.into_iter().filter(|bytes| options.longest.is_none_or(|longest| *bytes <= longest));
+    let sizes = || {
+        SIZES.into_iter().filter(|bytes| options.longest.is_none_or(|longest| *bytes <= longest))
+    };
     let longest = sizes().max().unwrap_or(0).max(STRIDED / ROW * PITCH) / size_of::<f64>();
     // In front what is worked on, behind it what rank 0 works with; the proxy reaches both.
     let target = armci.malloc::<f64>(longest)?;
@@ -99,9 +106,11 @@ fn operations(armci: &Armci, options: &Options) -> Result<(), Failure> {
     let counter = armci.malloc::<i64>(1)?;
     let mutexes = Mutexes::create(armci, 1)?;
     if armci.rank() == 0 {
-        // SAFETY: no pointer to this rank's part is ever given away; only the operations below touch it.
+        // SAFETY: no pointer to this rank's part is ever given away; only the operations below
+        // touch it.
         let (source, destination) = unsafe { buffers.as_mut_slice() }.split_at_mut(longest);
-        let mut pair = Pair { armci, effort, target: &target, counter: &counter, source, destination };
+        let mut pair =
+            Pair { armci, effort, target: &target, counter: &counter, source, destination };
         for bytes in sizes() {
             pair.rows(bytes)?;
         }
@@ -168,7 +177,9 @@ impl Pair<'_> {
             self.put("nbput", bytes, |armci, source, target, count| {
                 let bursts = (0..count).step_by(BURST as usize).map(|done| BURST.min(count - done));
                 bursts.into_iter().try_for_each(|burst| {
-                    armci.nonblocking(|nb| (0..burst).try_for_each(|_| nb.put(source, target.at(1, 0)).map(drop)))
+                    armci.nonblocking(|nb| {
+                        (0..burst).try_for_each(|_| nb.put(source, target.at(1, 0)).map(drop))
+                    })
                 })
             })?;
         }
@@ -230,7 +241,8 @@ impl Pair<'_> {
         let sample = self.effort.measure(clock::now, |count| {
             done += count;
             timed(|| {
-                (0..count).try_for_each(|_| self.armci.accumulate(1.0, source, self.target.at(1, 0)))?;
+                (0..count)
+                    .try_for_each(|_| self.armci.accumulate(1.0, source, self.target.at(1, 0)))?;
                 self.armci.fence(1)
             })
         })?;
@@ -246,7 +258,9 @@ impl Pair<'_> {
         let source = &self.source[..len];
         let sample = self.effort.measure(clock::now, |count| {
             timed(|| {
-                (0..count).try_for_each(|_| self.armci.put_strided(source, self.target.at(1, 0), &shape))?;
+                (0..count).try_for_each(|_| {
+                    self.armci.put_strided(source, self.target.at(1, 0), &shape)
+                })?;
                 self.armci.fence(1)
             })
         })?;
@@ -258,7 +272,10 @@ impl Pair<'_> {
         let mut done = 0;
         let sample = self.effort.measure(clock::now, |count| {
             done += count;
-            timed(|| (0..count).try_for_each(|_| self.armci.fetch_add(self.counter.at(1, 0), 1).map(drop)))
+            timed(|| {
+                (0..count)
+                    .try_for_each(|_| self.armci.fetch_add(self.counter.at(1, 0), 1).map(drop))
+            })
         })?;
         if self.armci.fetch_add(self.counter.at(1, 0), 0)? != done as i64 {
             return Err(Failure::WrongData { op: "fetch-add", bytes: 8 });
@@ -267,7 +284,8 @@ impl Pair<'_> {
         Ok(())
     }
 
-    /// As many as can be done while the target computes, or one if it takes until the target does something else.
+    /// As many as can be done while the target computes, or one if it takes until the target does
+    /// something else.
     fn fetch_add_while_busy(&mut self) -> Result<(), Failure> {
         let (start, mut done, mut batch) = (clock::now(), 0u64, 1);
         let took = loop {
@@ -290,7 +308,10 @@ impl Pair<'_> {
     /// Numbers that no earlier row has left anywhere.
     fn mark_source(&mut self, op: &str, bytes: usize) {
         let mark = op.bytes().fold(bytes, |mark, letter| mark * 31 + usize::from(letter)) as f64;
-        self.source.iter_mut().enumerate().for_each(|(index, element)| *element = mark + index as f64);
+        self.source
+            .iter_mut()
+            .enumerate()
+            .for_each(|(index, element)| *element = mark + index as f64);
     }
 
     /// Prints the row if what has arrived is what was sent.

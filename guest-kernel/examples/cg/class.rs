@@ -27,16 +27,46 @@ pub const TOLERANCE: f64 = 1e-10;
 pub const MAX_NONZEROS: usize = 16;
 
 const CLASSES: [Class; 4] = [
-    Class { name: 'S', size: 1400, nonzeros: 7, iterations: 15, shift: 10.0, zeta: 8.5971775078648 },
-    Class { name: 'W', size: 7000, nonzeros: 8, iterations: 15, shift: 12.0, zeta: 10.362595087124 },
-    Class { name: 'A', size: 14000, nonzeros: 11, iterations: 15, shift: 20.0, zeta: 17.130235054029 },
-    Class { name: 'B', size: 75000, nonzeros: 13, iterations: 75, shift: 60.0, zeta: 22.712745482631 },
+    Class {
+        name: 'S',
+        size: 1400,
+        nonzeros: 7,
+        iterations: 15,
+        shift: 10.0,
+        zeta: 8.5971775078648,
+    },
+    Class {
+        name: 'W',
+        size: 7000,
+        nonzeros: 8,
+        iterations: 15,
+        shift: 12.0,
+        zeta: 10.362595087124,
+    },
+    Class {
+        name: 'A',
+        size: 14000,
+        nonzeros: 11,
+        iterations: 15,
+        shift: 20.0,
+        zeta: 17.130235054029,
+    },
+    Class {
+        name: 'B',
+        size: 75000,
+        nonzeros: 13,
+        iterations: 75,
+        shift: 60.0,
+        zeta: 22.712745482631,
+    },
 ];
 
 impl Class {
     /// The class of that name, in either case.
     pub fn named(name: &str) -> Option<Class> {
-        CLASSES.into_iter().find(|class| name.eq_ignore_ascii_case(class.name.encode_utf8(&mut [0; 4])))
+        CLASSES
+            .into_iter()
+            .find(|class| name.eq_ignore_ascii_case(class.name.encode_utf8(&mut [0; 4])))
     }
 
     /// Whether `zeta` is the right answer.
@@ -48,7 +78,9 @@ impl Class {
     /// Floating-point operations of the timed part, as the benchmark counts them.
     pub fn operations(&self) -> f64 {
         let entries = (self.nonzeros * (self.nonzeros + 1)) as f64;
-        2.0 * self.iterations as f64 * self.size as f64 * (3.0 + entries + 25.0 * (5.0 + entries) + 3.0)
+        2.0 * self.iterations as f64
+            * self.size as f64
+            * (3.0 + entries + 25.0 * (5.0 + entries) + 3.0)
     }
 }
 

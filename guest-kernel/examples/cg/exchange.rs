@@ -1,17 +1,20 @@
 //! What ranks of the grid exchange, by one-sided operations.
 //!
-//! - *spread*: a rank puts its piece of the vector into the column band of every rank whose matrix columns it touches. This is
-//!   the transpose exchange: pieces are parts of row bands, and go where column bands are.
-//! - *fold*: a rank puts parts of its partial sums to the ranks of its grid row, into a slot for each sender. They are summed up in
-//!   the order of the slots, so that the result has the same bits in every run, which accumulating in order of arrival would not have.
+//! - *spread*: a rank puts its piece of the vector into the column band of every rank whose matrix
+//!   columns it touches. This is the transpose exchange: pieces are parts of row bands, and go
+//!   where column bands are.
+//! - *fold*: a rank puts parts of its partial sums to the ranks of its grid row, into a slot for
+//!   each sender. They are summed up in the order of the slots, so that the result has the same
+//!   bits in every run, which accumulating in order of arrival would not have.
 //!
-//! - *sum*: in round k every rank puts what it has to the rank whose number differs in bit k, and adds what that one put. Since
-//!   both add the same two numbers, all ranks end with the same bits.
+//! - *sum*: in round k every rank puts what it has to the rank whose number differs in bit k, and
+//!   adds what that one put. Since both add the same two numbers, all ranks end with the same bits.
 //!
-//! Every put carries a flag, a count of exchanges which the receiver waits for. No rank tells that it has read what it was
-//! sent. For spread and fold it need not: between two exchanges of a kind there is a sum, to which a rank contributes only when
-//! it has read what came before. Sums use two sets of mailboxes in turn: a rank that writes one again has finished the
-//! sum in between, to which its partner contributed only when it had read that mailbox.
+//! Every put carries a flag, a count of exchanges which the receiver waits for. No rank tells that
+//! it has read what it was sent. For spread and fold it need not: between two exchanges of a kind
+//! there is a sum, to which a rank contributes only when it has read what came before. Sums use two
+//! sets of mailboxes in turn: a rank that writes one again has finished the sum in between, to
+//! which its partner contributed only when it had read that mailbox.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -73,10 +76,14 @@ impl<'a> OneSided<'a> {
             let target = grid.column_band(grid.place(rank).1);
             let shared = overlap(&piece, &target);
             let place = || within(&shared, &target).start;
-            (!shared.is_empty()).then(|| Delivery { rank, part: within(&shared, &piece), place: place() })
+            (!shared.is_empty()).then(|| Delivery {
+                rank,
+                part: within(&shared, &piece),
+                place: place(),
+            })
         });
-        let suppliers =
-            (0..armci.size()).filter(|from| *from != rank && !overlap(&grid.piece(*from), &band).is_empty());
+        let suppliers = (0..armci.size())
+            .filter(|from| *from != rank && !overlap(&grid.piece(*from), &band).is_empty());
         Ok(Self {
             armci,
             rank,
@@ -147,13 +154,19 @@ impl Exchange for OneSided<'_> {
         let (row, own_column) = self.grid.place(self.rank);
         let band = self.grid.row_band(row);
         let stride = self.grid.longest_piece();
-        let part = |column: usize| &partial[within(&self.grid.piece(self.grid.rank(row, column)), &band)];
+        let part =
+            |column: usize| &partial[within(&self.grid.piece(self.grid.rank(row, column)), &band)];
         // Each begins with its neighbour, so that not all send to the same rank at once.
         for step in 1..self.grid.columns() {
             let column = (own_column + step) % self.grid.columns();
             let rank = self.grid.rank(row, column);
             let slot = self.slots.at(rank, own_column * stride);
-            self.armci.put_flag(part(column), slot, self.fold_flags.at(rank, own_column), self.folds)?;
+            self.armci.put_flag(
+                part(column),
+                slot,
+                self.fold_flags.at(rank, own_column),
+                self.folds,
+            )?;
         }
         piece.fill(0.0);
         for column in 0..self.grid.columns() {

@@ -1,11 +1,12 @@
 //! Who holds what: ranks in a grid of rows and columns, over the matrix and over its vectors.
 //!
-//! Rank (r, c) keeps the matrix block of row band r and column band c. Of each vector it owns one *piece*: band r is cut into
-//! as many pieces as the grid has columns, and c says which.
+//! Rank (r, c) keeps the matrix block of row band r and column band c. Of each vector it owns one
+//! *piece*: band r is cut into as many pieces as the grid has columns, and c says which.
 
 use core::ops::Range;
 
-/// A power-of-two number of ranks, arranged as square as can be; where it is not square, there are more columns.
+/// A power-of-two number of ranks, arranged as square as can be; where it is not square, there are
+/// more columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grid {
     size: usize,
@@ -14,7 +15,8 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// The grid for vectors of `size` elements on `ranks` ranks; none when `ranks` is not a power of two.
+    /// The grid for vectors of `size` elements on `ranks` ranks; none when `ranks` is not a power
+    /// of two.
     pub fn new(size: usize, ranks: usize) -> Option<Self> {
         let rows = ranks.is_power_of_two().then(|| 1 << (ranks.ilog2() / 2))?;
         Some(Self { size, rows, columns: ranks / rows })
@@ -90,7 +92,9 @@ mod tests {
 
     #[test]
     fn grids_are_as_square_as_can_be() {
-        for (ranks, rows, columns) in [(1, 1, 1), (2, 1, 2), (4, 2, 2), (8, 2, 4), (16, 4, 4), (32, 4, 8)] {
+        for (ranks, rows, columns) in
+            [(1, 1, 1), (2, 1, 2), (4, 2, 2), (8, 2, 4), (16, 4, 4), (32, 4, 8)]
+        {
             let grid = Grid::new(1400, ranks).expect("a power of two");
             assert_eq!((grid.rows(), grid.columns()), (rows, columns));
             for rank in 0..ranks {
@@ -117,7 +121,8 @@ mod tests {
                     covered = piece.end;
                 }
                 assert_eq!(covered, size);
-                let bands: usize = (0..grid.columns()).map(|column| grid.column_band(column).len()).sum();
+                let bands: usize =
+                    (0..grid.columns()).map(|column| grid.column_band(column).len()).sum();
                 assert_eq!(bands, size);
             }
         }

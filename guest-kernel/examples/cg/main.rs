@@ -1,10 +1,12 @@
 //! The CG benchmark of the NAS Parallel Benchmarks, on ARMCI.
 //!
-//! `cg [--class S|W|A|B]` estimates an eigenvalue of a large sparse random matrix and checks it against the value that the
-//! benchmark prescribes. The ranks, a power of two, form a grid over the matrix; each generates and keeps one block of it, and owns a piece of
-//! every vector. Vectors cross the grid by one-sided puts; nothing is computed twice.
+//! `cg [--class S|W|A|B]` estimates an eigenvalue of a large sparse random matrix and checks it
+//! against the value that the benchmark prescribes. The ranks, a power of two, form a grid over the
+//! matrix; each generates and keeps one block of it, and owns a piece of every vector. Vectors
+//! cross the grid by one-sided puts; nothing is computed twice.
 //!
-//! The benchmark is defined in D. Bailey et al., "The NAS Parallel Benchmarks", NAS report RNR-94-007 (1994), section 2.4.
+//! The benchmark is defined in D. Bailey et al., "The NAS Parallel Benchmarks", NAS report
+//! RNR-94-007 (1994), section 2.4.
 
 #![cfg_attr(xenolith_guest, no_std, no_main)]
 
@@ -68,8 +70,11 @@ impl From<Error> for Stop {
 fn benchmark(armci: &Armci) -> Result<bool, Stop> {
     let class = class_from(guest_kernel::args())?;
     let ranks = armci.size();
-    let grid = Grid::new(class.size, ranks)
-        .ok_or_else(|| Stop::Usage(format!("{ranks} ranks cannot form a grid; use a power of two: 1, 2, 4, 8, ...")))?;
+    let grid = Grid::new(class.size, ranks).ok_or_else(|| {
+        Stop::Usage(format!(
+            "{ranks} ranks cannot form a grid; use a power of two: 1, 2, 4, 8, ..."
+        ))
+    })?;
     let (row, column) = grid.place(armci.rank());
     let block = Block::generate(&class, grid.row_band(row), grid.column_band(column))
         .map_err(|error| Stop::Failure(error.to_string()))?;
@@ -116,7 +121,8 @@ fn class_from(args: &[String]) -> Result<Class, Stop> {
         [option] => option.strip_prefix("--class=").ok_or_else(usage)?,
         _ => return Err(usage()),
     };
-    Class::named(name).ok_or_else(|| Stop::Usage(format!("no class `{name}`; there are S, W, A and B")))
+    Class::named(name)
+        .ok_or_else(|| Stop::Usage(format!("no class `{name}`; there are S, W, A and B")))
 }
 
 /// The stored entries of the matrix.
@@ -152,5 +158,8 @@ fn print_result(class: &Class, zeta: f64, verified: bool, elapsed: Duration) {
     println!("  error       {:.2e}", zeta - class.zeta);
     println!("VERIFICATION {}", if verified { "SUCCESSFUL" } else { "FAILED" });
     println!("  time        {seconds:.3} s");
-    println!("  Mop/s       {:.1} (means nothing under emulation)", class.operations() / seconds / 1e6);
+    println!(
+        "  Mop/s       {:.1} (means nothing under emulation)",
+        class.operations() / seconds / 1e6
+    );
 }

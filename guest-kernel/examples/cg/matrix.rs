@@ -1,8 +1,8 @@
 //! The benchmark's random sparse matrix, of which each rank makes and keeps one block.
 //!
-//! The matrix is a weighted sum of outer products of sparse random vectors, one vector for each row, plus a multiple of
-//! the identity. All ranks draw the same vectors, twice: to count what falls into their block, and to fill it. So nothing
-//! but the block itself is ever held in memory.
+//! The matrix is a weighted sum of outer products of sparse random vectors, one vector for each
+//! row, plus a multiple of the identity. All ranks draw the same vectors, twice: to count what
+//! falls into their block, and to fill it. So nothing but the block itself is ever held in memory.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -23,7 +23,11 @@ pub struct Block {
 
 impl Block {
     /// Generates the entries of `class`'s matrix that lie in `rows` and `columns`.
-    pub fn generate(class: &Class, rows: Range<usize>, columns: Range<usize>) -> Result<Self, BlockTooLarge> {
+    pub fn generate(
+        class: &Class,
+        rows: Range<usize>,
+        columns: Range<usize>,
+    ) -> Result<Self, BlockTooLarge> {
         let mut capacity = vec![0_u32; rows.len()];
         for_each_entry(class, &rows, &columns, |row, _, _| capacity[row] += 1);
 
@@ -42,8 +46,11 @@ impl Block {
         for (row, sum) in self.row_starts.windows(2).zip(product) {
             let entries = row[0] as usize..row[1] as usize;
             let columns = &self.columns[entries.clone()];
-            *sum =
-                columns.iter().zip(&self.values[entries]).map(|(&column, value)| value * vector[column as usize]).sum();
+            *sum = columns
+                .iter()
+                .zip(&self.values[entries])
+                .map(|(&column, value)| value * vector[column as usize])
+                .sum();
         }
     }
 }
@@ -58,7 +65,10 @@ pub struct BlockTooLarge {
 impl fmt::Display for BlockTooLarge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kib = self.bytes.div_ceil(1024);
-        write!(f, "no memory for {kib} KiB of the matrix; give each rank more (--mem) or use more ranks")
+        write!(
+            f,
+            "no memory for {kib} KiB of the matrix; give each rank more (--mem) or use more ranks"
+        )
     }
 }
 
@@ -124,8 +134,14 @@ impl Filling {
     }
 }
 
-/// Calls `visit(row, column, value)`, indices relative to the block's corner, for all entries before summing up.
-fn for_each_entry(class: &Class, rows: &Range<usize>, columns: &Range<usize>, mut visit: impl FnMut(usize, u32, f64)) {
+/// Calls `visit(row, column, value)`, indices relative to the block's corner, for all entries
+/// before summing up.
+fn for_each_entry(
+    class: &Class,
+    rows: &Range<usize>,
+    columns: &Range<usize>,
+    mut visit: impl FnMut(usize, u32, f64),
+) {
     let mut random = Random::new();
     // The benchmark throws the first number away.
     random.next();
@@ -197,7 +213,8 @@ mod tests {
         Block::generate(class, rows, columns).expect("there is memory")
     }
 
-    const SMALL: Class = Class { name: 'T', size: 60, nonzeros: 4, iterations: 1, shift: 3.0, zeta: 0.0 };
+    const SMALL: Class =
+        Class { name: 'T', size: 60, nonzeros: 4, iterations: 1, shift: 3.0, zeta: 0.0 };
 
     fn dense(block: &Block, width: usize) -> Vec<Vec<f64>> {
         let row = |bounds: &[u32]| {

@@ -19,7 +19,8 @@ impl Random {
 
     /// The next number, between 0 and 1.
     pub fn next(&mut self) -> f64 {
-        // 46-bit factors do not fit 64 bits when multiplied, but modulo 2^46 the high half does not matter.
+        // 46-bit factors do not fit 64 bits when multiplied, but modulo 2^46 the high half does not
+        // matter.
         self.state = self.state.wrapping_mul(MULTIPLIER) & MASK;
         self.state as f64 / (1_u64 << MODULUS_BITS) as f64
     }

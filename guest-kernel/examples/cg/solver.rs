@@ -1,7 +1,8 @@
-//! The benchmark's mathematics: an eigenvalue estimate by the inverse power method, each step of which solves a linear
-//! system with 25 steps of the conjugate gradient method.
+//! The benchmark's mathematics: an eigenvalue estimate by the inverse power method, each step of
+//! which solves a linear system with 25 steps of the conjugate gradient method.
 //!
-//! It works on the pieces of vectors that one rank owns and leaves to an [`Exchange`] what takes more than one rank.
+//! It works on the pieces of vectors that one rank owns and leaves to an [`Exchange`] what takes
+//! more than one rank.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -10,8 +11,8 @@ use crate::matrix::Block;
 
 const CG_STEPS: usize = 25;
 
-/// What ranks do together. All ranks make the same calls in the same order: between two calls of `spread`, and between two
-/// of `fold`, there is always one of `sum`.
+/// What ranks do together. All ranks make the same calls in the same order: between two calls of
+/// `spread`, and between two of `fold`, there is always one of `sum`.
 pub trait Exchange {
     /// What can go wrong on the way.
     type Error;
@@ -22,10 +23,12 @@ pub trait Exchange {
     /// How many rows this rank's matrix block has.
     fn row_band_len(&self) -> usize;
 
-    /// Gives each rank's piece to all ranks whose matrix columns it falls into; returns this rank's whole column band.
+    /// Gives each rank's piece to all ranks whose matrix columns it falls into; returns this rank's
+    /// whole column band.
     fn spread(&mut self, piece: &[f64]) -> Result<&[f64], Self::Error>;
 
-    /// Sums up, over a row of ranks, what each has for the row band, and sets `piece` to this rank's part of the sum.
+    /// Sums up, over a row of ranks, what each has for the row band, and sets `piece` to this
+    /// rank's part of the sum.
     fn fold(&mut self, partial: &[f64], piece: &mut [f64]) -> Result<(), Self::Error>;
 
     /// The sums of all ranks' values, the same bits on each rank.
@@ -83,7 +86,8 @@ impl<'a, E: Exchange> Solver<'a, E> {
     /// Makes one step of the power method.
     pub fn step(&mut self) -> Result<Step, E::Error> {
         let residual = self.solve()?;
-        let [product, square] = self.exchange.sum([dot(&self.x, &self.z), dot(&self.z, &self.z)])?;
+        let [product, square] =
+            self.exchange.sum([dot(&self.x, &self.z), dot(&self.z, &self.z)])?;
         let norm = libm::sqrt(square);
         for (x, z) in self.x.iter_mut().zip(&self.z) {
             *x = z / norm;

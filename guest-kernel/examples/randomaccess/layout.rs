@@ -2,7 +2,8 @@
 
 use core::ops::Range;
 
-/// A table of a power-of-two number of words, in blocks over any number of ranks. The last ranks may hold less, or nothing.
+/// A table of a power-of-two number of words, in blocks over any number of ranks. The last ranks
+/// may hold less, or nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     log2_words: u32,
@@ -38,7 +39,8 @@ impl Layout {
 
     /// Which of `updates` updates a rank makes.
     pub fn share(&self, rank: usize, updates: u64) -> Range<u64> {
-        let bound = |rank: u64| (u128::from(updates) * u128::from(rank) / u128::from(self.ranks)) as u64;
+        let bound =
+            |rank: u64| (u128::from(updates) * u128::from(rank) / u128::from(self.ranks)) as u64;
         bound(rank as u64)..bound(rank as u64 + 1)
     }
 
@@ -60,7 +62,10 @@ mod tests {
                 for rank in 0..ranks {
                     for word in layout.part(rank) {
                         assert_eq!(word, words);
-                        assert_eq!(layout.place(word), (rank, (word - layout.part(rank).start) as usize));
+                        assert_eq!(
+                            layout.place(word),
+                            (rank, (word - layout.part(rank).start) as usize)
+                        );
                         words += 1;
                     }
                     assert_eq!(layout.share(rank, 100).start, updates);

@@ -1,9 +1,11 @@
 //! Random updates of a distributed table, after the HPC Challenge's RandomAccess.
 //!
-//! `randomaccess [--log2-table 12] [--updates-per-word 4] [--fetch-add]`: each rank makes its share of the updates, anywhere
-//! in the table, in batches of non-blocking operations. Where HPC Challenge combines by exclusive or, and allows for lost updates, this adds
-//! (wrapping), which ARMCI does atomically. Afterwards each rank replays all updates of all ranks on its own part of the table:
-//! every word must be right. With `--fetch-add` the updates are read-modify-writes, one after the other, instead of accumulates.
+//! `randomaccess [--log2-table 12] [--updates-per-word 4] [--fetch-add]`: each rank makes its share
+//! of the updates, anywhere in the table, in batches of non-blocking operations. Where HPC
+//! Challenge combines by exclusive or, and allows for lost updates, this adds (wrapping), which
+//! ARMCI does atomically. Afterwards each rank replays all updates of all ranks on its own part of
+//! the table: every word must be right. With `--fetch-add` the updates are read-modify-writes, one
+//! after the other, instead of accumulates.
 
 #![cfg_attr(xenolith_guest, no_std, no_main)]
 
@@ -26,7 +28,8 @@ use guest_kernel::{Exit, clock, println};
 use layout::Layout;
 use sequence::Sequence;
 
-/// Updates made before any of them need be seen: HPC Challenge allows as many to be under way on each rank.
+/// Updates made before any of them need be seen: HPC Challenge allows as many to be under way on
+/// each rank.
 const BATCH: usize = 1024;
 
 guest_kernel::main!(run);
@@ -68,9 +71,14 @@ impl Options {
             match option.as_str() {
                 "--fetch-add" => options.fetch_add = true,
                 "--log2-table" => options.log2_words = number(option, args.next(), 1..=32)? as u32,
-                "--updates-per-word" => options.updates_per_word = number(option, args.next(), 1..=1024)?,
+                "--updates-per-word" => {
+                    options.updates_per_word = number(option, args.next(), 1..=1024)?
+                }
                 _ => {
-                    return Err("usage: randomaccess [--log2-table N] [--updates-per-word N] [--fetch-add]".to_string());
+                    return Err(
+                        "usage: randomaccess [--log2-table N] [--updates-per-word N] [--fetch-add]"
+                            .to_string(),
+                    );
                 }
             }
         }
@@ -78,9 +86,16 @@ impl Options {
     }
 }
 
-fn number(option: &str, value: Option<&String>, range: core::ops::RangeInclusive<u64>) -> Result<u64, String> {
+fn number(
+    option: &str,
+    value: Option<&String>,
+    range: core::ops::RangeInclusive<u64>,
+) -> Result<u64, String> {
     let bad = || format!("{option} needs a number from {} to {}", range.start(), range.end());
-    value.and_then(|value| value.parse().ok()).filter(|number| range.contains(number)).ok_or_else(bad)
+    value
+        .and_then(|value| value.parse().ok())
+        .filter(|number| range.contains(number))
+        .ok_or_else(bad)
 }
 
 /// Makes the updates and returns how many words of the whole table are wrong.
@@ -91,7 +106,10 @@ fn benchmark(armci: &Armci, options: &Options) -> Result<u64, Error> {
     if rank == 0 {
         println!("HPC Challenge: RandomAccess by addition, on ARMCI");
         println!("  words       {}", layout.words());
-        println!("  updates     {updates}, by {}", if options.fetch_add { "fetch-and-add" } else { "accumulate" });
+        println!(
+            "  updates     {updates}, by {}",
+            if options.fetch_add { "fetch-and-add" } else { "accumulate" }
+        );
         println!("  ranks       {}", armci.size());
     }
 
@@ -118,7 +136,10 @@ fn benchmark(armci: &Armci, options: &Options) -> Result<u64, Error> {
         println!("  errors      {} in {} words", errors[0], layout.words());
         println!("VERIFICATION {}", if errors[0] == 0 { "SUCCESSFUL" } else { "FAILED" });
         println!("  time        {seconds:.3} s");
-        println!("  GUPS        {:.9} (means nothing under emulation)", updates as f64 / seconds / 1e9);
+        println!(
+            "  GUPS        {:.9} (means nothing under emulation)",
+            updates as f64 / seconds / 1e9
+        );
     }
     Ok(errors[0])
 }
@@ -137,7 +158,12 @@ fn fill(table: &Global<i64>, part: Range<u64>) -> Result<(), Error> {
     }
 }
 
-fn update_by_fetch_add(armci: &Armci, table: &Global<i64>, layout: &Layout, share: Range<u64>) -> Result<(), Error> {
+fn update_by_fetch_add(
+    armci: &Armci,
+    table: &Global<i64>,
+    layout: &Layout,
+    share: Range<u64>,
+) -> Result<(), Error> {
     for number in numbers(share) {
         let (rank, index) = layout.place(layout.word(number));
         armci.fetch_add(table.at(rank, index), number as i64)?;
@@ -145,11 +171,18 @@ fn update_by_fetch_add(armci: &Armci, table: &Global<i64>, layout: &Layout, shar
     Ok(())
 }
 
-fn update_by_accumulate(armci: &Armci, table: &Global<i64>, layout: &Layout, share: Range<u64>) -> Result<(), Error> {
-    // Non-blocking operations want their data in memory that the proxy can reach, as collective memory is.
+fn update_by_accumulate(
+    armci: &Armci,
+    table: &Global<i64>,
+    layout: &Layout,
+    share: Range<u64>,
+) -> Result<(), Error> {
+    // Non-blocking operations want their data in memory that the proxy can reach, as collective
+    // memory is.
     let staging = armci.malloc::<i64>(BATCH)?;
     {
-        // SAFETY: no pointer to this rank's part is ever given away, so that no operation but those below touches it.
+        // SAFETY: no pointer to this rank's part is ever given away, so that no operation but those
+        // below touches it.
         let batch = unsafe { staging.as_mut_slice() };
         let mut numbers = numbers(share);
         loop {
@@ -182,7 +215,12 @@ fn numbers(share: Range<u64>) -> impl Iterator<Item = u64> {
 }
 
 /// Replays all updates on this rank's part and counts the words that differ.
-fn wrong_words(table: &Global<i64>, part: Range<u64>, layout: &Layout, updates: u64) -> Result<u64, Error> {
+fn wrong_words(
+    table: &Global<i64>,
+    part: Range<u64>,
+    layout: &Layout,
+    updates: u64,
+) -> Result<u64, Error> {
     let mut expected: Vec<i64> = part.clone().map(|word| word as i64).collect();
     for number in numbers(0..updates) {
         let word = layout.word(number);
@@ -196,7 +234,9 @@ fn wrong_words(table: &Global<i64>, part: Range<u64>, layout: &Layout, updates: 
     for (index, expected) in expected.chunks(BATCH).enumerate() {
         let found = &mut found[..expected.len()];
         table.read(index * BATCH, found)?;
-        wrong += expected.iter().zip(found).filter(|(expected, found)| **expected != **found).count() as u64;
+        wrong +=
+            expected.iter().zip(found).filter(|(expected, found)| **expected != **found).count()
+                as u64;
     }
     Ok(wrong)
 }
@@ -211,12 +251,22 @@ mod tests {
 
     #[test]
     fn options_are_read_or_refused() {
-        assert_eq!(parse(""), Ok(Options { log2_words: 12, updates_per_word: 4, fetch_add: false }));
+        assert_eq!(
+            parse(""),
+            Ok(Options { log2_words: 12, updates_per_word: 4, fetch_add: false })
+        );
         assert_eq!(
             parse("--updates-per-word 2 --log2-table 7 --fetch-add"),
             Ok(Options { log2_words: 7, updates_per_word: 2, fetch_add: true })
         );
-        for bad in ["--log2-table", "--log2-table 0", "--log2-table 33", "--updates-per-word x", "--size 3", "12"] {
+        for bad in [
+            "--log2-table",
+            "--log2-table 0",
+            "--log2-table 33",
+            "--updates-per-word x",
+            "--size 3",
+            "12",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

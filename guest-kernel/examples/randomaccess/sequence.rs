@@ -1,4 +1,5 @@
-//! HPCC's pseudorandom sequence: successive powers of x among the polynomials over one bit, modulo x^64 + x^2 + x + 1.
+//! HPCC's pseudorandom sequence: successive powers of x among the polynomials over one bit, modulo
+//! x^64 + x^2 + x + 1.
 
 /// What x^64 is.
 const POLYNOMIAL: u64 = 0b111;

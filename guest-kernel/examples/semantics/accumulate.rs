@@ -18,10 +18,16 @@ pub const CASES: &[Case] = &[
     ("accumulate of nothing", nothing),
 ];
 
-/// All ranks add `scale * source` to rank 0 one after the other, which then holds the same as a plain loop.
+/// All ranks add `scale * source` to rank 0 one after the other, which then holds the same as a
+/// plain loop.
 fn one_by_one<T>(armci: &Armci, source: &[T], scale: T) -> Verdict
 where
-    T: Accumulate + Default + PartialEq + core::fmt::Debug + core::ops::Add<Output = T> + core::ops::Mul<Output = T>,
+    T: Accumulate
+        + Default
+        + PartialEq
+        + core::fmt::Debug
+        + core::ops::Add<Output = T>
+        + core::ops::Mul<Output = T>,
 {
     let global = armci.malloc::<T>(source.len())?;
     for rank in 0..armci.size() {
@@ -65,11 +71,19 @@ fn double(armci: &Armci) -> Verdict {
 }
 
 fn complex(armci: &Armci) -> Verdict {
-    one_by_one(armci, &[Complex { re: 1.5f32, im: 2.5 }, Complex { re: -3.0, im: 0.25 }], Complex { re: 0.5, im: -2.0 })
+    one_by_one(
+        armci,
+        &[Complex { re: 1.5f32, im: 2.5 }, Complex { re: -3.0, im: 0.25 }],
+        Complex { re: 0.5, im: -2.0 },
+    )
 }
 
 fn double_complex(armci: &Armci) -> Verdict {
-    one_by_one(armci, &[Complex { re: 1.5, im: 2.5 }, Complex { re: -3.0, im: 0.25 }], Complex { re: 0.5, im: -2.0 })
+    one_by_one(
+        armci,
+        &[Complex { re: 1.5, im: 2.5 }, Complex { re: -3.0, im: 0.25 }],
+        Complex { re: 0.5, im: -2.0 },
+    )
 }
 
 fn from_all(armci: &Armci) -> Verdict {

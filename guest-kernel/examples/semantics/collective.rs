@@ -37,7 +37,8 @@ fn broadcast(armci: &Armci) -> Verdict {
     for root in 0..armci.size() {
         for len in [0, 1, 7, 1000, 1024, 1025, 5000] {
             let expected: Vec<u64> = (0..len).map(|i| (root * 10_000 + i) as u64).collect();
-            let mut data = if armci.rank() == root { expected.clone() } else { vec![u64::MAX; len] };
+            let mut data =
+                if armci.rank() == root { expected.clone() } else { vec![u64::MAX; len] };
             armci.broadcast(root, &mut data)?;
             expect_eq!(data, expected, "{len} words from {root}");
         }
@@ -67,7 +68,8 @@ fn operators(armci: &Armci) -> Verdict {
 
 fn same_bits(armci: &Armci) -> Verdict {
     // Sums whose value depends on the order of the additions.
-    let mut data: Vec<f64> = (0..100).map(|i| 0.1 * (i * armci.size() + armci.rank()) as f64 + 1e16).collect();
+    let mut data: Vec<f64> =
+        (0..100).map(|i| 0.1 * (i * armci.size() + armci.rank()) as f64 + 1e16).collect();
     armci.reduce(ReduceOp::Sum, &mut data)?;
     let bits: Vec<u64> = data.iter().map(|x| x.to_bits()).collect();
     let (mut least, mut greatest) = (bits.clone(), bits);

@@ -1,11 +1,13 @@
-//! What ARMCI promises, tried: the same source runs as Linux processes and as Xen guests, on any number of
-//! ranks.
+//! What ARMCI promises, tried: the same source runs as Linux processes and as Xen guests, on any
+//! number of ranks.
 //!
-//! Every rank runs every case; rank 0 prints one line for each, and the job's exit status is 1 if any
-//! failed on any rank. `semantics NAME...` runs only the cases whose names begin with one of the arguments.
+//! Every rank runs every case; rank 0 prints one line for each, and the job's exit status is 1 if
+//! any failed on any rank. `semantics NAME...` runs only the cases whose names begin with one of
+//! the arguments.
 //!
-//! All cases run in three ways: directly on the memory of neighbours where that can be reached, by the proxy, and mixed: half of
-//! the ranks this way and half that way. What ARMCI promises does not depend on the way.
+//! All cases run in three ways: directly on the memory of neighbours where that can be reached, by
+//! the proxy, and mixed: half of the ranks this way and half that way. What ARMCI promises does not
+//! depend on the way.
 
 #![cfg_attr(xenolith_guest, no_std, no_main)]
 
@@ -87,7 +89,9 @@ const GROUPS: [&[Case]; 9] = [
 fn run() -> Exit {
     let armci = guest_kernel::armci();
     let (mut passed, mut failed) = (0, 0);
-    for (way, name) in [(Way::Direct, "directly"), (Way::Proxy, "by the proxy"), (Way::Mixed, "mixed")] {
+    for (way, name) in
+        [(Way::Direct, "directly"), (Way::Proxy, "by the proxy"), (Way::Mixed, "mixed")]
+    {
         if let Err(error) = run_all(armci, way, name, &mut passed, &mut failed) {
             println!("FAILED: {error}");
             return Exit::FAILURE;
@@ -101,7 +105,13 @@ fn run() -> Exit {
 }
 
 /// Runs all cases that are wanted.
-fn run_all(armci: &Armci, way: Way, way_name: &str, passed: &mut u32, failed: &mut u32) -> Result<(), Error> {
+fn run_all(
+    armci: &Armci,
+    way: Way,
+    way_name: &str,
+    passed: &mut u32,
+    failed: &mut u32,
+) -> Result<(), Error> {
     let wanted = guest_kernel::args();
     let groups = GROUPS.iter().chain(if way == Way::Mixed { Some(&ways::CASES) } else { None });
     for (number, &(name, case)) in groups.copied().flatten().enumerate() {

@@ -61,7 +61,11 @@ fn too_much(armci: &Armci) -> Verdict {
         // Only one rank asks for too much.
         let len = if armci.rank() == last { 1 << 40 } else { 1000 };
         let result = armci.malloc::<u64>(len);
-        expect_eq!(result.err(), Some(Error::OutOfMemory { bytes: 8 * len }), "allocation of {len} words");
+        expect_eq!(
+            result.err(),
+            Some(Error::OutOfMemory { bytes: 8 * len }),
+            "allocation of {len} words"
+        );
     }
     let result = armci.malloc::<u64>(usize::MAX);
     expect_eq!(result.is_err(), true, "allocation of more than there are addresses");
@@ -207,7 +211,11 @@ fn against_a_model(armci: &Armci) -> Verdict {
                 if origin == rank {
                     let mut got = vec![0; len];
                     armci.get(&mut got, global.at(target, STRIPE * origin + start))?;
-                    expect_eq!(got, &stripes[target][start..start + len], "{len} bytes at {start} of rank {target}");
+                    expect_eq!(
+                        got,
+                        &stripes[target][start..start + len],
+                        "{len} bytes at {start} of rank {target}"
+                    );
                 }
             } else {
                 let bytes: Vec<u8> = (0..len).map(|_| random.next() as u8).collect();

@@ -26,7 +26,11 @@ fn every_length(armci: &Armci) -> Verdict {
         armci.send(next, len as i32, &message)?;
         let mut got = vec![0; len + 1];
         let received = armci.receive(Sender::Rank(previous), Some(len as i32), &mut got)?;
-        expect_eq!(received, Received { from: previous, tag: len as i32, bytes: len }, "{len} bytes");
+        expect_eq!(
+            received,
+            Received { from: previous, tag: len as i32, bytes: len },
+            "{len} bytes"
+        );
         let expected: Vec<u8> = (0..len).map(|i| (i * 3 + previous + len) as u8).collect();
         expect_eq!(got[..len], expected, "{len} bytes");
     }
@@ -40,7 +44,9 @@ fn tags(armci: &Armci) -> Verdict {
         armci.send(next, tag, &[i64::from(tag), rank as i64])?;
     }
     armci.send(next, 5, &[500, rank as i64])?;
-    for (tag, first) in [(i32::MAX, i64::from(i32::MAX)), (5, 5), (5, 5), (5, 500), (-1, -1), (7, 7)] {
+    for (tag, first) in
+        [(i32::MAX, i64::from(i32::MAX)), (5, 5), (5, 5), (5, 500), (-1, -1), (7, 7)]
+    {
         let mut got = [0i64; 2];
         armci.receive(Sender::Rank(previous), Some(tag), &mut got)?;
         expect_eq!(got, [first, previous as i64], "tag {tag}");
@@ -57,7 +63,11 @@ fn from_anyone(armci: &Armci) -> Verdict {
         for _ in 0..size - 1 {
             let mut got = [0u64];
             let received = armci.receive(Sender::Any, None, &mut got)?;
-            expect_eq!((received.tag, got[0]), (received.from as i32, 10 * received.from as u64), "a message");
+            expect_eq!(
+                (received.tag, got[0]),
+                (received.from as i32, 10 * received.from as u64),
+                "a message"
+            );
             from[received.from] += 1;
         }
         expect_eq!(from[1..], vec![1; size - 1], "one from each");
@@ -110,12 +120,20 @@ fn too_long(armci: &Armci) -> Verdict {
     let rank = armci.rank();
     armci.send(rank, 3, &[1u8; 10])?;
     let short = armci.receive(Sender::Rank(rank), Some(3), &mut [0u8; 9]);
-    expect_eq!(short.err(), Some(Error::MessageTooLong { from: rank, len: 10, room: 9 }), "nine bytes of room");
+    expect_eq!(
+        short.err(),
+        Some(Error::MessageTooLong { from: rank, len: 10, room: 9 }),
+        "nine bytes of room"
+    );
     let mut got = [0u8; 10];
     armci.receive(Sender::Rank(rank), Some(3), &mut got)?;
     expect_eq!(got, [1; 10], "the message is still there");
     let nobody = armci.send(armci.size(), 0, &[1u8]);
-    expect_eq!(nobody.err(), Some(Error::NoRank { rank: armci.size(), size: armci.size() }), "a rank too many");
+    expect_eq!(
+        nobody.err(),
+        Some(Error::NoRank { rank: armci.size(), size: armci.size() }),
+        "a rank too many"
+    );
     Ok(())
 }
 

@@ -14,7 +14,8 @@ pub const CASES: &[Case] = &[
     ("mutexes that do not exist or are not held are refused", refused),
 ];
 
-/// A counter that is not changed atomically, and a row that is put, under a mutex on another rank than they are.
+/// A counter that is not changed atomically, and a row that is put, under a mutex on another rank
+/// than they are.
 fn one_at_a_time(armci: &Armci) -> Verdict {
     const ROUNDS: u64 = 40;
     let size = armci.size();

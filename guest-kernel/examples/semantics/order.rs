@@ -60,7 +60,11 @@ fn data_and_flag(armci: &Armci) -> Verdict {
             armci.wait_flag(&flags, 0, |flag| flag >= round)?;
             let mut got = vec![0; len];
             data.read(0, &mut got)?;
-            expect_eq!(got, vec![1000 * round + previous as u64; len], "round {round}, {len} words");
+            expect_eq!(
+                got,
+                vec![1000 * round + previous as u64; len],
+                "round {round}, {len} words"
+            );
             // Tell the previous rank that its data have been read.
             armci.put_flag(&[], data.at(previous, 0), flags.at(previous, 1), round)?;
             armci.wait_flag(&flags, 1, |flag| flag >= round)?;
@@ -102,7 +106,8 @@ fn by_the_thousand(armci: &Armci) -> Verdict {
     let values: Vec<u32> = (0..MANY as u32).map(|i| i * 7 + rank as u32).collect();
     armci.nonblocking(|nb| {
         for (i, value) in values.iter().enumerate() {
-            let _ = nb.put(core::slice::from_ref(value), global.at((rank + i) % size, MANY * rank + i))?;
+            let _ = nb
+                .put(core::slice::from_ref(value), global.at((rank + i) % size, MANY * rank + i))?;
         }
         nb.wait_all()
     })?;

@@ -61,7 +61,8 @@ fn tickets(armci: &Armci) -> Verdict {
 
 fn token(armci: &Armci) -> Verdict {
     const ROUNDS: usize = 100;
-    // Whoever swaps the token out of the cell puts it back one higher; the token is never lost or doubled.
+    // Whoever swaps the token out of the cell puts it back one higher; the token is never lost or
+    // doubled.
     let cell = armci.malloc::<u64>(1)?;
     if armci.rank() == 0 {
         armci.put(&[1], cell.at(0, 0))?;

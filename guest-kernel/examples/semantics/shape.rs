@@ -22,7 +22,8 @@ pub const CASES: &[Case] = &[
     ("local memory", local_memory),
 ];
 
-/// Each rank puts, accumulates and gets random sections of its own area of its neighbour, which nobody else touches.
+/// Each rank puts, accumulates and gets random sections of its own area of its neighbour, which
+/// nobody else touches.
 fn against_a_model(armci: &Armci) -> Verdict {
     const LEN: usize = 2000;
     let (rank, size) = (armci.rank(), armci.size());
@@ -79,8 +80,9 @@ fn elements(shape: &Strides<'_>) -> Vec<(usize, usize)> {
     let mut elements: Vec<_> = (0..shape.counts[0]).map(|i| (i, i)).collect();
     for (level, &count) in shape.counts[1..].iter().enumerate() {
         let (local, remote) = (shape.local[level], shape.remote[level]);
-        elements =
-            (0..count).flat_map(|i| elements.iter().map(move |(l, r)| (l + i * local, r + i * remote))).collect();
+        elements = (0..count)
+            .flat_map(|i| elements.iter().map(move |(l, r)| (l + i * local, r + i * remote)))
+            .collect();
     }
     elements
 }
@@ -96,8 +98,16 @@ fn small_rows(armci: &Armci) -> Verdict {
         let mut back = vec![0; 64 * 40];
         armci.get_strided(&mut back, global.at(target, 3), &shape)?;
         for row in 0..40 {
-            expect_eq!(back[63 * row..][..len], source[63 * row..][..len], "row {row} of {len} bytes");
-            expect_eq!(back[63 * row + len..63 * (row + 1)], vec![0; 63 - len], "behind row {row} of {len} bytes");
+            expect_eq!(
+                back[63 * row..][..len],
+                source[63 * row..][..len],
+                "row {row} of {len} bytes"
+            );
+            expect_eq!(
+                back[63 * row + len..63 * (row + 1)],
+                vec![0; 63 - len],
+                "behind row {row} of {len} bytes"
+            );
         }
         // Before others put here.
         armci.barrier()?;
@@ -145,7 +155,8 @@ fn without_waiting(armci: &Armci) -> Verdict {
     let target = (armci.rank() + 1) % armci.size();
     let global = armci.malloc::<u64>(4000)?;
     let source: Vec<u64> = (0..2000).collect();
-    let (mut got, column) = (vec![0; 2000], Strides { counts: &[1, 1000], local: &[2], remote: &[4] });
+    let (mut got, column) =
+        (vec![0; 2000], Strides { counts: &[1, 1000], local: &[2], remote: &[4] });
     armci.nonblocking(|nb| {
         let _ = nb.put_strided(&source, global.at(target, 0), &column)?;
         let handle = nb.get_strided(&mut got, global.at(target, 0), &column)?;
@@ -178,12 +189,28 @@ fn without_waiting(armci: &Armci) -> Verdict {
 fn no_levels(armci: &Armci) -> Verdict {
     let target = (armci.rank() + 1) % armci.size();
     let global = armci.malloc::<u32>(10)?;
-    armci.put_strided(&[1, 2, 3], global.at(target, 4), &Strides { counts: &[3], local: &[], remote: &[] })?;
+    armci.put_strided(
+        &[1, 2, 3],
+        global.at(target, 4),
+        &Strides { counts: &[3], local: &[], remote: &[] },
+    )?;
     for counts in [&[0, 5][..], &[5, 0], &[0, 0]] {
-        armci.put_strided(&[9; 1], global.at(target, 0), &Strides { counts, local: &[7], remote: &[7] })?;
-        armci.get_strided(&mut [9u32; 1], global.at(target, 0), &Strides { counts, local: &[7], remote: &[7] })?;
+        armci.put_strided(
+            &[9; 1],
+            global.at(target, 0),
+            &Strides { counts, local: &[7], remote: &[7] },
+        )?;
+        armci.get_strided(
+            &mut [9u32; 1],
+            global.at(target, 0),
+            &Strides { counts, local: &[7], remote: &[7] },
+        )?;
     }
-    armci.put_strided(&[], global.at(target, 10), &Strides { counts: &[0], local: &[], remote: &[] })?;
+    armci.put_strided(
+        &[],
+        global.at(target, 10),
+        &Strides { counts: &[0], local: &[], remote: &[] },
+    )?;
     armci.barrier()?;
     let mut own = [0; 10];
     global.read(0, &mut own)?;
@@ -205,7 +232,10 @@ fn does_not_fit(armci: &Armci) -> Verdict {
         (15, 0, &[5, 3], &[], &[]),
         (15, 0, &[], &[], &[]),
     ] {
-        let refused = matches!(put(len, at, counts, local, remote), Err(Error::Shape(_) | Error::OutOfBounds { .. }));
+        let refused = matches!(
+            put(len, at, counts, local, remote),
+            Err(Error::Shape(_) | Error::OutOfBounds { .. })
+        );
         expect_eq!(refused, true, "{counts:?} {local:?} {remote:?} of {len} at {at}");
     }
     armci.barrier()?;
@@ -246,7 +276,12 @@ fn vectors(armci: &Armci) -> Verdict {
     let global = armci.malloc::<i64>(1000 * size)?;
     let at = |index: usize| global.at(target, 1000 * rank + index);
     let (a, b, c) = ([1i64; 5], [2i64; 100], [3i64; 1]);
-    armci.put_vector(&[(&a[..], at(10)), (&b[..], at(700)), (&c[..], at(0)), (&[][..], at(999))])?;
+    armci.put_vector(&[
+        (&a[..], at(10)),
+        (&b[..], at(700)),
+        (&c[..], at(0)),
+        (&[][..], at(999)),
+    ])?;
     armci.accumulate_vector(10, &[(&a[..2], at(10)), (&c[..], at(0)), (&c[..], at(0))])?;
     let (mut x, mut y) = ([0; 7], [0; 100]);
     armci.get_vector(&mut [(&mut x[..], at(9)), (&mut y[..], at(700))])?;

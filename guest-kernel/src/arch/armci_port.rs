@@ -98,7 +98,9 @@ unsafe impl Port for GuestPort {
         match neighbours::unmap(mapped, len) {
             // A suspension has taken it away before.
             Ok(()) | Err(neighbours::MapError::NotMapped) => {}
-            Err(error) => println!("xenolith: memory of a neighbour could not be unmapped: {error}"),
+            Err(error) => {
+                println!("xenolith: memory of a neighbour could not be unmapped: {error}")
+            }
         }
     }
 

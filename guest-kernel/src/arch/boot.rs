@@ -1,15 +1,17 @@
 //! The way from Xen's PVH entry point to Rust.
 //!
-//! Xen enters with paging off, in 32-bit protected mode with flat segments, interrupts off, no stack, and the address
-//! of the start information in EBX (Xen's `docs/misc/pvh.pandoc`). The entry code maps the first and the fourth GiB to
-//! themselves with large pages, goes to 64 bits, and turns SSE and AVX on, because compiled code may use them anywhere.
+//! Xen enters with paging off, in 32-bit protected mode with flat segments, interrupts off, no
+//! stack, and the address of the start information in EBX (Xen's `docs/misc/pvh.pandoc`). The entry
+//! code maps the first and the fourth GiB to themselves with large pages, goes to 64 bits, and
+//! turns SSE and AVX on, because compiled code may use them anywhere.
 
 use core::arch::global_asm;
 
 use super::{descriptors, fpu, memory, paging, stack, xen};
 use crate::logic::memory_map::MemoryPlan;
 
-// The notes: the entry point for Xen, and the image's seal, whose 32 bytes of hash are filled in by image-builder.
+// The notes: the entry point for Xen, and the image's seal, whose 32 bytes of hash are filled in by
+// image-builder.
 global_asm!(
     ".pushsection .note.Xen, \"a\", @note",
     ".balign 4",
@@ -81,7 +83,8 @@ global_asm!(
     "rdmsr",
     "or eax, 0x900",
     "wrmsr",
-    // CR0: paging, write protection also for the kernel, native FPU errors, FPU present, protected mode.
+    // CR0: paging, write protection also for the kernel, native FPU errors, FPU present, protected
+    // mode.
     "mov eax, 0x80010033",
     "mov cr0, eax",
     "lgdt [boot_gdt_pointer]",
@@ -97,8 +100,9 @@ global_asm!(
     "mov fs, eax",
     "mov gs, eax",
     "mov r12d, ebx",
-    // All vector state that the processor has and we can save, since even the first Rust may be compiled for it:
-    // CR4.OSXSAVE, and in XCR0 the x87, SSE and AVX states, and those of AVX-512 if all of them are there.
+    // All vector state that the processor has and we can save, since even the first Rust may be
+    // compiled for it: CR4.OSXSAVE, and in XCR0 the x87, SSE and AVX states, and those of AVX-512
+    // if all of them are there.
     "mov eax, 1",
     "cpuid",
     "bt ecx, 26",
@@ -133,16 +137,16 @@ extern "C" fn rust_entry(start_info: u64) -> ! {
     crate::guest::boot(start_info)
 }
 
-/// Takes over the machine as planned (page tables, descriptor tables, floating point) and goes on with `next` on the
-/// main stack. For the boot, once.
+/// Takes over the machine as planned (page tables, descriptor tables, floating point) and goes on
+/// with `next` on the main stack. For the boot, once.
 pub(crate) fn become_the_kernel(plan: &MemoryPlan, next: fn() -> !) -> ! {
     let (guard, stack_top) = paging::take_over(plan);
     stack::set_main(guard, stack_top);
     memory::set_up_runtime_area();
     fpu::set_up();
     descriptors::set_up();
-    // SAFETY: the stack was just mapped, is unused, and 16-byte aligned as the ABI wants it before a call; `next` is
-    // a function that does not return.
+    // SAFETY: the stack was just mapped, is unused, and 16-byte aligned as the ABI wants it before
+    // a call; `next` is a function that does not return.
     unsafe {
         core::arch::asm!(
             "mov rsp, {stack}",

@@ -1,4 +1,5 @@
-//! The C program that is part of the image: where it begins, and the memory that it asks for by the page.
+//! The C program that is part of the image: where it begins, and the memory that it asks for by the
+//! page.
 
 use alloc::alloc::{alloc, dealloc};
 use core::alloc::Layout;
@@ -16,7 +17,11 @@ type Main = unsafe extern "C" fn(c_int, *const *const c_char, *const *const c_ch
 
 unsafe extern "C" {
     /// The program.
-    fn main(count: c_int, arguments: *const *const c_char, environment: *const *const c_char) -> c_int;
+    fn main(
+        count: c_int,
+        arguments: *const *const c_char,
+        environment: *const *const c_char,
+    ) -> c_int;
     /// Of the C library: sets it up, runs constructors, then the program, then exits.
     fn __libc_start_main(main: Main, count: c_int, arguments: *const u64, ...) -> c_int;
     /// Of the C library: runs destructors, writes what was printed, and ends the program.
@@ -39,16 +44,21 @@ pub(crate) fn name() -> &'static CStr {
 /// Where a thread's initial data are.
 pub(crate) fn thread_local() -> ProgramHeader {
     let address = |symbol: &'static u8| ptr::from_ref(symbol) as u64;
-    let initial = Span { start: address(&xenolith_tls_start), end: address(&xenolith_tls_data_end) };
+    let initial =
+        Span { start: address(&xenolith_tls_start), end: address(&xenolith_tls_data_end) };
     // The last symbol is a number, not a place.
-    ProgramHeader::thread_local(initial, address(&xenolith_tls_end), &raw const xenolith_tls_align as u64)
+    ProgramHeader::thread_local(
+        initial,
+        address(&xenolith_tls_end),
+        &raw const xenolith_tls_align as u64,
+    )
 }
 
 /// Runs the program, which begins with these words, to its end: it exits by a system call.
 pub(crate) fn run(words: &'static [u64]) -> ! {
     let (count, arguments) = words.split_first().unwrap_or_else(|| unreachable!("no beginning"));
-    // SAFETY: the words are a process's beginning as Linux makes it, and stay for ever; system calls are on. The stack
-    // is the main stack.
+    // SAFETY: the words are a process's beginning as Linux makes it, and stay for ever; system
+    // calls are on. The stack is the main stack.
     unsafe { __libc_start_main(main, *count as c_int, arguments.as_ptr()) };
     unreachable!("the C library came back")
 }
@@ -80,7 +90,8 @@ pub(crate) fn unmap(address: u64, len: u64) -> Result<(), Errno> {
     let pages = pages(address, len)?;
     for block in MAPPINGS.with(|mappings| mappings.remove(pages)) {
         if let Some(layout) = layout(block.len()) {
-            // SAFETY: from `map`, where the same length made the same layout; the program has given back all of it.
+            // SAFETY: from `map`, where the same length made the same layout; the program has given
+            // back all of it.
             unsafe { dealloc(block.start as *mut u8, layout) }
         }
     }
@@ -110,12 +121,19 @@ pub(crate) fn remap(address: u64, old_len: u64, len: u64, may_move: bool) -> Res
 }
 
 fn pages(address: u64, len: u64) -> Result<Span, Errno> {
-    let len = len.checked_next_multiple_of(PAGE_SIZE as u64).filter(|len| *len > 0).ok_or(Errno::INVALID)?;
-    let end = address.checked_add(len).filter(|_| address.is_multiple_of(PAGE_SIZE as u64)).ok_or(Errno::INVALID)?;
+    let len = len
+        .checked_next_multiple_of(PAGE_SIZE as u64)
+        .filter(|len| *len > 0)
+        .ok_or(Errno::INVALID)?;
+    let end = address
+        .checked_add(len)
+        .filter(|_| address.is_multiple_of(PAGE_SIZE as u64))
+        .ok_or(Errno::INVALID)?;
     Ok(Span { start: address, end })
 }
 
 fn layout(len: u64) -> Option<Layout> {
-    let size = usize::try_from(len).ok().filter(|size| *size > 0)?.checked_next_multiple_of(PAGE_SIZE)?;
+    let size =
+        usize::try_from(len).ok().filter(|size| *size > 0)?.checked_next_multiple_of(PAGE_SIZE)?;
     Layout::from_size_align(size, PAGE_SIZE).ok()
 }

@@ -78,10 +78,12 @@ pub(super) fn set_up() {
     gates[trap::UPCALL_VECTOR as usize] = Gate::new(trap::upcall_stub(), code, Ist::Upcall);
     let gates = IDT.set(gates);
 
-    let pointer =
-        DescriptorTablePointer { limit: (size_of_val(gates) - 1) as u16, base: VirtAddr::new(gates.as_ptr() as u64) };
-    // SAFETY: the selectors are of the table just loaded; all tables live for ever; the gates lead to stubs that keep
-    // to the processor's conventions, on stacks of their own.
+    let pointer = DescriptorTablePointer {
+        limit: (size_of_val(gates) - 1) as u16,
+        base: VirtAddr::new(gates.as_ptr() as u64),
+    };
+    // SAFETY: the selectors are of the table just loaded; all tables live for ever; the gates lead
+    // to stubs that keep to the processor's conventions, on stacks of their own.
     unsafe {
         CS::set_reg(code);
         SS::set_reg(data);

@@ -1,8 +1,8 @@
 //! Memory of other domains, mapped at addresses where there is nothing of ours.
 //!
-//! Xen puts a granted page at a guest-physical address, and our page tables show it at the same virtual one. A page that
-//! has been taken away is in neither, so that who still uses it faults; left in the tables, it would read as ones and
-//! forget what is written.
+//! Xen puts a granted page at a guest-physical address, and our page tables show it at the same
+//! virtual one. A page that has been taken away is in neither, so that who still uses it faults;
+//! left in the tables, it would read as ones and forget what is written.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -35,7 +35,8 @@ pub enum ForeignError {
     Refused(StatusError),
 }
 
-/// Pages of another domain, one behind the other. They stay mapped until they are [unmapped](unmap).
+/// Pages of another domain, one behind the other. They stay mapped until they are
+/// [unmapped](unmap).
 #[derive(Debug)]
 pub(crate) struct Mapping {
     first: Gfn,
@@ -46,7 +47,8 @@ pub(crate) struct Mapping {
 impl Mapping {
     /// The first byte.
     pub(crate) fn address(&self) -> NonNull<u8> {
-        NonNull::new(self.first.address() as *mut u8).unwrap_or_else(|| unreachable!("page 0 is not foreign"))
+        NonNull::new(self.first.address() as *mut u8)
+            .unwrap_or_else(|| unreachable!("page 0 is not foreign"))
     }
 
     /// How many pages.
@@ -55,9 +57,11 @@ impl Mapping {
     }
 }
 
-/// Maps what a domain has granted us by these references, readable and writable. All of it or nothing.
+/// Maps what a domain has granted us by these references, readable and writable. All of it or
+/// nothing.
 ///
-/// What another domain may change at any moment must be used as such: through atomics, or raw copies.
+/// What another domain may change at any moment must be used as such: through atomics, or raw
+/// copies.
 pub(crate) fn map(domain: DomainId, references: Range<u32>) -> Result<Mapping, ForeignError> {
     let pages = references.end.saturating_sub(references.start);
     let mut handles = Vec::new();
@@ -68,7 +72,11 @@ pub(crate) fn map(domain: DomainId, references: Range<u32>) -> Result<Mapping, F
             *free = Runs::new(area());
         }
         let free = free.as_mut().ok_or(ForeignError::NoMemory)?;
-        pages.checked_add(1).filter(|_| pages > 0).and_then(|run| free.take(run)).ok_or(ForeignError::NoAddresses)
+        pages
+            .checked_add(1)
+            .filter(|_| pages > 0)
+            .and_then(|run| free.take(run))
+            .ok_or(ForeignError::NoAddresses)
     });
     let mut mapping = Mapping { first: Gfn(u64::from(taken?)), handles };
     for start in references.clone().step_by(BATCH) {
@@ -108,8 +116,8 @@ fn area() -> Range<u32> {
 }
 
 impl Mapping {
-    /// Maps a batch of pages behind those that there are. If one cannot be mapped, those before it are, and have their
-    /// handle.
+    /// Maps a batch of pages behind those that there are. If one cannot be mapped, those before it
+    /// are, and have their handle.
     fn add(&mut self, domain: DomainId, references: Range<u32>) -> Result<(), ForeignError> {
         let mut batch = [MapGrantRef::new(domain, 0, Gfn(0)); BATCH];
         let first = self.first.0 + self.handles.len() as u64;
@@ -117,8 +125,8 @@ impl Mapping {
         for ((entry, reference), gfn) in batch.iter_mut().zip(references).zip(first..) {
             *entry = MapGrantRef::new(domain, reference, Gfn(gfn));
         }
-        // SAFETY: the frames are of the foreign area, where there is nothing but what is mapped by this function, and
-        // were free: they are this mapping's alone.
+        // SAFETY: the frames are of the foreign area, where there is nothing but what is mapped by
+        // this function, and were free: they are this mapping's alone.
         let called = unsafe { grant_table_op::map_grant_refs(&xen::xen(), batch) };
         let mut result = called.map_err(|_| ForeignError::Refused(StatusError::GENERAL));
         let mut gfn = first;

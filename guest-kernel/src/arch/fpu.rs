@@ -1,7 +1,7 @@
 //! Floating point and vector state.
 //!
-//! Whatever the application was compiled for (SSE, AVX, AVX-512), the event upcall saves all of it before it runs any
-//! Rust and puts it back afterwards.
+//! Whatever the application was compiled for (SSE, AVX, AVX-512), the event upcall saves all of it
+//! before it runs any Rust and puts it back afterwards.
 
 use core::arch::x86_64::__cpuid_count;
 
@@ -23,7 +23,8 @@ pub(super) fn set_up() {
     let has_xsave = Cr4::read().contains(Cr4Flags::OSXSAVE);
     // The size for what is turned on now; FXSAVE always takes 512 bytes.
     let size = if has_xsave { __cpuid_count(0xd, 0).ebx as usize } else { 512 };
-    // A frame is zero, as XRSTOR wants the reserved parts of the header, and aligned by more than 64.
+    // A frame is zero, as XRSTOR wants the reserved parts of the header, and aligned by more than
+    // 64.
     let area = paging::take_frames(size.div_ceil(PAGE_SIZE));
     // SAFETY: interrupts are off, and nothing reads these yet.
     unsafe {

@@ -26,7 +26,8 @@ pub(crate) fn set_up() {
     let span = span();
     HEAP.0.with(|heap| {
         assert!(heap.size() == 0, "the heap is set up twice");
-        // SAFETY: the plan gives this memory to the heap alone; it is mapped, writable, and stays so.
+        // SAFETY: the plan gives this memory to the heap alone; it is mapped, writable, and stays
+        // so.
         unsafe { heap.init(span.start as *mut u8, span.len() as usize) }
     });
 }
@@ -41,7 +42,8 @@ pub(crate) fn usage() -> Usage {
     HEAP.0.with(|heap| Usage { used: heap.used(), size: heap.size() })
 }
 
-// SAFETY: linked_list_allocator's promise; its lock turns interrupts off, so the upcall may allocate as well.
+// SAFETY: linked_list_allocator's promise; its lock turns interrupts off, so the upcall may
+// allocate as well.
 unsafe impl GlobalAlloc for KernelHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.0.with(|heap| heap.allocate_first_fit(layout)).map_or(ptr::null_mut(), NonNull::as_ptr)

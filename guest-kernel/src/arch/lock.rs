@@ -5,13 +5,15 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::cpu::without_interrupts;
 
-/// A value that is used with interrupts off, so that the event upcall and what it interrupts never both use it.
+/// A value that is used with interrupts off, so that the event upcall and what it interrupts never
+/// both use it.
 pub(crate) struct IrqLock<T> {
     value: UnsafeCell<T>,
     taken: AtomicBool,
 }
 
-// SAFETY: there is one virtual CPU; with interrupts off nothing else runs, and `taken` catches a use within a use.
+// SAFETY: there is one virtual CPU; with interrupts off nothing else runs, and `taken` catches a
+// use within a use.
 unsafe impl<T: Send> Sync for IrqLock<T> {}
 
 impl<T> IrqLock<T> {
@@ -55,7 +57,8 @@ impl<T> Once<T> {
     pub(crate) fn set(&self, value: T) -> &T {
         without_interrupts(|| {
             assert!(!self.set.load(Ordering::Relaxed), "set twice");
-            // SAFETY: not set yet, so there are no references; interrupts are off, so none come to be.
+            // SAFETY: not set yet, so there are no references; interrupts are off, so none come to
+            // be.
             unsafe { *self.value.get() = Some(value) };
             self.set.store(true, Ordering::Release);
         });
@@ -72,8 +75,8 @@ impl<T> Once<T> {
     }
 }
 
-/// A value that is made when it is first needed, and used by the application's flow of control alone, never by the
-/// upcall: it need not be `Sync`.
+/// A value that is made when it is first needed, and used by the application's flow of control
+/// alone, never by the upcall: it need not be `Sync`.
 pub(crate) struct MainOnce<T> {
     value: OnceCell<T>,
 }

@@ -1,4 +1,5 @@
-//! Memory by address: the image's own sections, what Xen left at boot, and pages shared with others.
+//! Memory by address: the image's own sections, what Xen left at boot, and pages shared with
+//! others.
 
 use core::ptr;
 
@@ -39,7 +40,8 @@ pub(crate) fn text() -> Span {
     between(&xenolith_text_start, &xenolith_text_end)
 }
 
-/// Types that may stand for memory that others write at any moment: nothing but atomics, with no invalid values.
+/// Types that may stand for memory that others write at any moment: nothing but atomics, with no
+/// invalid values.
 ///
 /// # Safety
 /// As said; and no larger than a page.
@@ -53,7 +55,8 @@ unsafe impl SharedPage for XenstoreInterface {}
 // SAFETY: made of atomics.
 unsafe impl SharedPage for [Entry; PAGE_SIZE / size_of::<Entry>()] {}
 
-/// A page that Xen or a backend shares with us. It must lie outside of RAM, so that nothing else of ours is there.
+/// A page that Xen or a backend shares with us. It must lie outside of RAM, so that nothing else of
+/// ours is there.
 ///
 /// None if it lies in RAM, or cannot be mapped.
 pub(crate) fn shared<T: SharedPage>(address: u64) -> Option<&'static T> {
@@ -65,8 +68,8 @@ pub(crate) fn shared<T: SharedPage>(address: u64) -> Option<&'static T> {
     Some(unsafe { &*(address as *const T) })
 }
 
-/// Reads a value that Xen left in memory at boot. None if the entry code has not mapped it, or if the memory plan is
-/// made already and the memory may be something else's.
+/// Reads a value that Xen left in memory at boot. None if the entry code has not mapped it, or if
+/// the memory plan is made already and the memory may be something else's.
 pub(crate) fn read_at_boot<T: BootInformation>(address: u64) -> Option<T> {
     let end = address.checked_add(size_of::<T>() as u64)?;
     if address == 0 || !readable_at_boot(address, end) || paging::plan().is_some() {
@@ -96,14 +99,19 @@ fn readable_at_boot(start: u64, end: u64) -> bool {
     end <= GIB || (start >= 3 * GIB && end <= 4 * GIB)
 }
 
-/// Bytes that Xen left in memory and nobody changes any more: a boot module, say. They must lie in RAM, outside of the
-/// image, and the memory plan must leave them alone.
+/// Bytes that Xen left in memory and nobody changes any more: a boot module, say. They must lie in
+/// RAM, outside of the image, and the memory plan must leave them alone.
 ///
 /// None if they do not lie in RAM or overlap image or heap.
 pub(crate) fn left_by_xen(span: Span) -> Option<&'static [u8]> {
     let plan = paging::plan()?;
-    let in_ram = plan.ram.start <= span.start && span.end <= plan.ram.end && span.start < span.end && span.start > 0;
-    let apart = [plan.heap, plan.low, image()].iter().all(|other| span.end <= other.start || other.end <= span.start);
+    let in_ram = plan.ram.start <= span.start
+        && span.end <= plan.ram.end
+        && span.start < span.end
+        && span.start > 0;
+    let apart = [plan.heap, plan.low, image()]
+        .iter()
+        .all(|other| span.end <= other.start || other.end <= span.start);
     if !in_ram || !apart {
         return None;
     }
@@ -114,14 +122,16 @@ pub(crate) fn left_by_xen(span: Span) -> Option<&'static [u8]> {
 static RUNTIME_AREA: Once<&'static RuntimeArea> = Once::new();
 
 /// Bytes of the runtime area, in whole pages.
-pub(crate) const RUNTIME_AREA_SIZE: u64 = size_of::<RuntimeArea>().next_multiple_of(PAGE_SIZE) as u64;
+pub(crate) const RUNTIME_AREA_SIZE: u64 =
+    size_of::<RuntimeArea>().next_multiple_of(PAGE_SIZE) as u64;
 
 /// Makes the memory that the proxy and we share for talking. For the boot, once.
 pub(super) fn set_up_runtime_area() {
     let address = paging::take_frames(RUNTIME_AREA_SIZE as usize / PAGE_SIZE);
     let area = address as *mut RuntimeArea;
-    // SAFETY: the frames are ours for ever, zeroed, aligned, and enough. Zeros make a valid area, but for the two
-    // words that say what it is, which are written before anybody else has the address.
+    // SAFETY: the frames are ours for ever, zeroed, aligned, and enough. Zeros make a valid area,
+    // but for the two words that say what it is, which are written before anybody else has the
+    // address.
     let area = unsafe {
         (&raw mut (*area).header.magic).write(area::MAGIC);
         (&raw mut (*area).header.version).write(PROTOCOL_VERSION);

@@ -1,4 +1,5 @@
-//! The functions that the compiler calls for moving, setting and comparing memory; a hosted program has them from libc.
+//! The functions that the compiler calls for moving, setting and comparing memory; a hosted program
+//! has them from libc.
 //!
 //! In assembly, because a loop in Rust that copies memory may be compiled to a call of memcpy.
 
@@ -61,8 +62,8 @@ unsafe extern "C" fn memcpy(target: *mut u8, source: *const u8, len: usize) -> *
 #[unsafe(naked)]
 unsafe extern "C" fn memmove(target: *mut u8, source: *const u8, len: usize) -> *mut u8 {
     naked_asm!(
-        // Upwards is right unless the target begins within the source. A block is read before it is written, and
-        // blocks written lie below those still to be read.
+        // Upwards is right unless the target begins within the source. A block is read before it is
+        // written, and blocks written lie below those still to be read.
         "mov rax, rdi",
         "sub rax, rsi",
         "cmp rax, rdx",
@@ -217,7 +218,16 @@ unsafe extern "C" fn bcmp(left: *const u8, right: *const u8, len: usize) -> i32 
 #[cfg_attr(xenolith_guest, unsafe(no_mangle))]
 #[unsafe(naked)]
 unsafe extern "C" fn strlen(text: *const u8) -> usize {
-    naked_asm!("xor eax, eax", "2:", "cmp byte ptr [rdi + rax], 0", "je 3f", "inc rax", "jmp 2b", "3:", "ret")
+    naked_asm!(
+        "xor eax, eax",
+        "2:",
+        "cmp byte ptr [rdi + rax], 0",
+        "je 3f",
+        "inc rax",
+        "jmp 2b",
+        "3:",
+        "ret"
+    )
 }
 
 #[cfg(all(test, not(xenolith_guest)))]
@@ -234,7 +244,9 @@ mod tests {
     #[test]
     fn memory_is_moved_up_and_down_by_any_distance() {
         for len in LENGTHS {
-            for (from, to) in [(0, 0), (0, 1), (1, 0), (0, 63), (63, 0), (0, 64), (5, 64), (0, 1000), (1000, 3)] {
+            for (from, to) in
+                [(0, 0), (0, 1), (1, 0), (0, 63), (63, 0), (0, 64), (5, 64), (0, 1000), (1000, 3)]
+            {
                 let mut memory = pattern(2048);
                 let mut expected = memory.clone();
                 expected.copy_within(from..from + len, to);
@@ -255,7 +267,9 @@ mod tests {
             // SAFETY: both are long enough, and apart.
             unsafe { super::memcpy(target.as_mut_ptr().add(8), source.as_ptr(), len) };
             assert!(
-                target[..8] == [0xaa; 8] && target[8..len + 8] == source && target[len + 8..] == [0xaa; 8],
+                target[..8] == [0xaa; 8]
+                    && target[8..len + 8] == source
+                    && target[len + 8..] == [0xaa; 8],
                 "{len}"
             );
         }
@@ -281,9 +295,16 @@ mod tests {
                 right[at] = right[at].wrapping_add(0x80);
                 // SAFETY: both have this length.
                 let (sign, differ) = unsafe {
-                    (super::memcmp(left.as_ptr(), right.as_ptr(), len), super::bcmp(left.as_ptr(), right.as_ptr(), len))
+                    (
+                        super::memcmp(left.as_ptr(), right.as_ptr(), len),
+                        super::bcmp(left.as_ptr(), right.as_ptr(), len),
+                    )
                 };
-                assert_eq!(sign.signum(), left.cmp(&right) as i32, "{len} bytes, difference at {at}");
+                assert_eq!(
+                    sign.signum(),
+                    left.cmp(&right) as i32,
+                    "{len} bytes, difference at {at}"
+                );
                 assert_ne!(differ, 0);
             }
             // SAFETY: as above.

@@ -1,9 +1,10 @@
 //! The address space: every virtual address is the guest-physical address.
 //!
-//! The image and everything below it are mapped by pages of 4 KiB, each with the rights it needs and no more; page 0
-//! and the page below each stack are not mapped at all. The rest of RAM is mapped by large pages, writable and not
-//! executable. Pages outside of RAM, which Xen or a backend shares, are mapped one by one when they are first used;
-//! those of other domains, as they come and go.
+//! The image and everything below it are mapped by pages of 4 KiB, each with the rights it needs
+//! and no more; page 0 and the page below each stack are not mapped at all. The rest of RAM is
+//! mapped by large pages, writable and not executable. Pages outside of RAM, which Xen or a backend
+//! shares, are mapped one by one when they are first used; those of other domains, as they come and
+//! go.
 
 use alloc::alloc::alloc_zeroed;
 use core::alloc::Layout;
@@ -33,7 +34,8 @@ const EXECUTE: PageTableFlags = PageTableFlags::PRESENT;
 static PLAN: Once<MemoryPlan> = Once::new();
 static SPACE: IrqLock<Option<Space>> = IrqLock::new(None);
 
-/// The page tables, and the frames for more of them. When those are used up, the heap gives more, which stay tables.
+/// The page tables, and the frames for more of them. When those are used up, the heap gives more,
+/// which stay tables.
 struct Space {
     root: u64,
     free: Span,
@@ -44,7 +46,8 @@ pub(crate) fn plan() -> Option<&'static MemoryPlan> {
     PLAN.get()
 }
 
-/// Builds the address space and goes over to it. Returns the guard page and the top of the main stack.
+/// Builds the address space and goes over to it. Returns the guard page and the top of the main
+/// stack.
 pub(super) fn take_over(plan: &MemoryPlan) -> (u64, u64) {
     let plan = PLAN.set(*plan);
     let tables = Span::sized(plan.low.start, TABLE_FRAMES * PAGE);
@@ -52,8 +55,11 @@ pub(super) fn take_over(plan: &MemoryPlan) -> (u64, u64) {
     let mut space = Space::new(tables);
 
     let image = memory::image();
-    let unmapped =
-        |page: u64| page == 0 || page == guard || stack::interrupt_stacks().iter().any(|s| s.guard.contains(page));
+    let unmapped = |page: u64| {
+        page == 0
+            || page == guard
+            || stack::interrupt_stacks().iter().any(|s| s.guard.contains(page))
+    };
     let rights = |page: u64| {
         if memory::text().contains(page) {
             EXECUTE
@@ -68,13 +74,18 @@ pub(super) fn take_over(plan: &MemoryPlan) -> (u64, u64) {
             space.map(page, rights(page));
         }
     };
-    // Pages up to the end of the image's last large page, then large pages, then what is left at the end.
-    let fine = Span { start: plan.ram.start, end: image.end.next_multiple_of(LARGE_PAGE).min(plan.ram.end) };
+    // Pages up to the end of the image's last large page, then large pages, then what is left at
+    // the end.
+    let fine = Span {
+        start: plan.ram.start,
+        end: image.end.next_multiple_of(LARGE_PAGE).min(plan.ram.end),
+    };
     if plan.ram.start > plan.low.start {
         map_pages(plan.low);
     }
     map_pages(fine);
-    let large = Span { start: fine.end, end: (plan.ram.end / LARGE_PAGE * LARGE_PAGE).max(fine.end) };
+    let large =
+        Span { start: fine.end, end: (plan.ram.end / LARGE_PAGE * LARGE_PAGE).max(fine.end) };
     map_pages(Span { start: large.end, end: plan.ram.end });
     for page in (large.start..large.end).step_by(LARGE_PAGE as usize) {
         space.map_large(page, WRITE);
@@ -94,7 +105,10 @@ pub(super) fn take_frames(count: usize) -> u64 {
         let space = space.as_mut().expect("paging is set up");
         // One behind the other only as long as they come from the boot's own.
         assert!(space.free.len() >= count as u64 * PAGE, "no more frames");
-        (0..count).filter_map(|_| space.take_frame()).reduce(|first, _| first).expect("at least one frame")
+        (0..count)
+            .filter_map(|_| space.take_frame())
+            .reduce(|first, _| first)
+            .expect("at least one frame")
     })
 }
 
@@ -108,11 +122,13 @@ pub(super) fn map_shared(address: u64) -> bool {
     outside
         && address.is_multiple_of(PAGE)
         && address < 4 << 30
-        && SPACE.with(|space| space.as_mut().is_some_and(|space| space.try_map(address, WRITE).is_some()))
+        && SPACE.with(|space| {
+            space.as_mut().is_some_and(|space| space.try_map(address, WRITE).is_some())
+        })
 }
 
-/// Maps a page of the foreign area, writable. False if it is not of that area, mapped already, or there is no memory
-/// for a page table.
+/// Maps a page of the foreign area, writable. False if it is not of that area, mapped already, or
+/// there is no memory for a page table.
 pub(super) fn map_foreign(address: u64) -> bool {
     of_foreign_area(address)
         && SPACE.with(|space| {
@@ -174,7 +190,8 @@ impl Space {
         let all = PageTableFlags::PRESENT | PageTableFlags::WRITABLE;
         let entry = Self::table(table)[(index % 512) as usize].clone();
         if entry.flags().contains(PageTableFlags::PRESENT) {
-            return (!entry.flags().contains(PageTableFlags::HUGE_PAGE)).then_some(entry.addr().as_u64());
+            return (!entry.flags().contains(PageTableFlags::HUGE_PAGE))
+                .then_some(entry.addr().as_u64());
         }
         let frame = self.take_frame()?;
         self.set(table, index, frame, all);
@@ -202,8 +219,9 @@ impl Space {
     }
 
     fn table(address: u64) -> &'static mut PageTable {
-        // SAFETY: `address` is a frame of `take_frame`'s, taken for a table; RAM is mapped to itself by the entry code's
-        // tables and by ours. The caller holds the only `Space`, and no reference outlives a statement.
+        // SAFETY: `address` is a frame of `take_frame`'s, taken for a table; RAM is mapped to
+        // itself by the entry code's tables and by ours. The caller holds the only `Space`, and no
+        // reference outlives a statement.
         unsafe { &mut *(address as *mut PageTable) }
     }
 
@@ -212,7 +230,8 @@ impl Space {
         if self.free.is_empty() {
             const TABLE: Layout = Layout::new::<PageTable>();
             // SAFETY: the layout has a size.
-            return NonNull::new(unsafe { alloc_zeroed(TABLE) }).map(|table| table.addr().get() as u64);
+            return NonNull::new(unsafe { alloc_zeroed(TABLE) })
+                .map(|table| table.addr().get() as u64);
         }
         let frame = self.free.start;
         self.free.start += PAGE;

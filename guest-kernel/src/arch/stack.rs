@@ -1,7 +1,7 @@
 //! Stacks, each with a page below it that is not mapped.
 //!
-//! Compiled code for this target uses memory below its stack pointer, so every exception and the event upcall switch
-//! to a stack of their own (IST).
+//! Compiled code for this target uses memory below its stack pointer, so every exception and the
+//! event upcall switch to a stack of their own (IST).
 
 use core::arch::global_asm;
 use core::ptr;
@@ -54,8 +54,13 @@ pub(crate) struct Stack {
     pub(crate) memory: Span,
 }
 
-const INTERRUPT_STACKS: [(&str, u64); 5] =
-    [("exception", LARGE), ("double fault", SMALL), ("NMI", SMALL), ("machine check", SMALL), ("event", LARGE)];
+const INTERRUPT_STACKS: [(&str, u64); 5] = [
+    ("exception", LARGE),
+    ("double fault", SMALL),
+    ("NMI", SMALL),
+    ("machine check", SMALL),
+    ("event", LARGE),
+];
 
 /// The interrupt stacks, in the order of [`Ist`].
 pub(crate) fn interrupt_stacks() -> [Stack; 5] {
@@ -80,7 +85,11 @@ pub(super) fn set_main(guard: u64, top: u64) {
 /// The stack on which the application runs.
 pub(crate) fn main() -> Stack {
     let guard = Span::sized(MAIN_GUARD.load(Ordering::Relaxed), PAGE);
-    Stack { name: "main", guard, memory: Span { start: guard.end, end: MAIN_TOP.load(Ordering::Relaxed) } }
+    Stack {
+        name: "main",
+        guard,
+        memory: Span { start: guard.end, end: MAIN_TOP.load(Ordering::Relaxed) },
+    }
 }
 
 /// All stacks.
@@ -91,14 +100,17 @@ pub(crate) fn all() -> impl Iterator<Item = Stack> {
 /// Follows the frame pointers from `frame`: the return addresses, innermost first.
 pub(crate) fn backtrace(mut frame: u64) -> impl Iterator<Item = u64> {
     core::iter::from_fn(move || {
-        let in_stack = all().any(|stack| stack.memory.start <= frame && frame + 16 <= stack.memory.end);
+        let in_stack =
+            all().any(|stack| stack.memory.start <= frame && frame + 16 <= stack.memory.end);
         if !in_stack || !frame.is_multiple_of(8) {
             return None;
         }
         // SAFETY: both words lie in a stack, which is mapped.
         let (next, address) = unsafe { (*(frame as *const u64), *((frame + 8) as *const u64)) };
-        // Stacks grow downwards, so callers' frames lie above, unless the chain goes on to another stack.
-        let same_stack = all().any(|stack| stack.memory.contains(frame) && stack.memory.contains(next));
+        // Stacks grow downwards, so callers' frames lie above, unless the chain goes on to another
+        // stack.
+        let same_stack =
+            all().any(|stack| stack.memory.contains(frame) && stack.memory.contains(next));
         frame = if same_stack && next <= frame { 0 } else { next };
         super::memory::text().contains(address).then_some(address)
     })
@@ -110,6 +122,8 @@ pub(crate) fn backtrace(mut frame: u64) -> impl Iterator<Item = u64> {
 pub(crate) fn frame_pointer() -> u64 {
     let frame: u64;
     // SAFETY: reads a register.
-    unsafe { core::arch::asm!("mov {}, rbp", out(reg) frame, options(nomem, nostack, preserves_flags)) };
+    unsafe {
+        core::arch::asm!("mov {}, rbp", out(reg) frame, options(nomem, nostack, preserves_flags))
+    };
     frame
 }

@@ -1,8 +1,10 @@
-//! Linux's system calls: the way from the instruction `syscall`, as a C library uses it, to the kernel and back.
+//! Linux's system calls: the way from the instruction `syscall`, as a C library uses it, to the
+//! kernel and back.
 //!
-//! Everything runs privileged and on one stack, so a system call is a function call with conventions of its own: the
-//! processor leaves the return address in RCX and the flags in R11, and all other registers but RAX are the caller's,
-//! the vector registers too. Events stay on: a system call may wait, and be interrupted, as the application may.
+//! Everything runs privileged and on one stack, so a system call is a function call with
+//! conventions of its own: the processor leaves the return address in RCX and the flags in R11, and
+//! all other registers but RAX are the caller's, the vector registers too. Events stay on: a system
+//! call may wait, and be interrupted, as the application may.
 
 use core::arch::global_asm;
 
@@ -29,8 +31,8 @@ pub(crate) struct Request {
     argument0: u64,
 }
 
-// The caller may be using the 128 bytes below its stack pointer. The return address and RBP come first, so that a
-// backtrace goes on to the caller.
+// The caller may be using the 128 bytes below its stack pointer. The return address and RBP come
+// first, so that a backtrace goes on to the caller.
 global_asm!(
     ".pushsection .text.xenolith_system_call, \"ax\"",
     "xenolith_system_call:",
@@ -97,17 +99,20 @@ unsafe extern "C" {
     safe static xenolith_system_call: u8;
 }
 
-/// Makes the processor as a program finds it on Linux: system calls are on, and the x87 unit, which Rust code does not
-/// use, computes with all its digits and without exceptions. Both are part of the processor's state, which Xen saves and
-/// restores with the domain.
+/// Makes the processor as a program finds it on Linux: system calls are on, and the x87 unit, which
+/// Rust code does not use, computes with all its digits and without exceptions. Both are part of
+/// the processor's state, which Xen saves and restores with the domain.
 pub(crate) fn set_up() {
-    /// The selector of the code segment; the stack segment's must be, and is, the next one (`descriptors`).
+    /// The selector of the code segment; the stack segment's must be, and is, the next one
+    /// (`descriptors`).
     const CODE: u16 = 8;
     LStar::write(VirtAddr::new(core::ptr::from_ref(&xenolith_system_call) as u64));
     // What compiled code expects on entry; the interrupt flag stays as it is.
-    SFMask::write(RFlags::DIRECTION_FLAG | RFlags::TRAP_FLAG | RFlags::ALIGNMENT_CHECK | RFlags::NESTED_TASK);
-    // SAFETY: the selectors are of the segments that are in use already, and `sysret` is never executed; the entry
-    // point is set, and keeps to the conventions of the instruction `syscall`.
+    SFMask::write(
+        RFlags::DIRECTION_FLAG | RFlags::TRAP_FLAG | RFlags::ALIGNMENT_CHECK | RFlags::NESTED_TASK,
+    );
+    // SAFETY: the selectors are of the segments that are in use already, and `sysret` is never
+    // executed; the entry point is set, and keeps to the conventions of the instruction `syscall`.
     unsafe {
         Star::write_raw(0, CODE);
         Efer::update(|flags| *flags |= EferFlags::SYSTEM_CALL_EXTENSIONS);
@@ -120,8 +125,9 @@ extern "C" fn system_call(request: &Request) -> u64 {
     linux::returned(crate::guest::linux::serve(request))
 }
 
-/// Addresses that C code hands over are taken at its word, as in any call of a C function: whether there is memory, and
-/// nobody else uses it, only C code can know. What is not there faults, and the fault names the address.
+/// Addresses that C code hands over are taken at its word, as in any call of a C function: whether
+/// there is memory, and nobody else uses it, only C code can know. What is not there faults, and
+/// the fault names the address.
 impl Request {
     /// Which system call.
     pub(crate) fn number(&self) -> u64 {
@@ -130,7 +136,14 @@ impl Request {
 
     /// The arguments; a system call has six at most.
     pub(crate) fn arguments(&self) -> [u64; 6] {
-        [self.argument0, self.argument1, self.argument2, self.argument3, self.argument4, self.argument5]
+        [
+            self.argument0,
+            self.argument1,
+            self.argument2,
+            self.argument3,
+            self.argument4,
+            self.argument5,
+        ]
     }
 
     /// Memory that the program has the kernel read.
@@ -139,8 +152,8 @@ impl Request {
             return Ok(&[]);
         }
         checked(address, len)?;
-        // SAFETY: no null pointer and not too long; the caller's word for the rest, see above. It waits for the call's
-        // end, before which the reference is gone.
+        // SAFETY: no null pointer and not too long; the caller's word for the rest, see above. It
+        // waits for the call's end, before which the reference is gone.
         Ok(unsafe { core::slice::from_raw_parts(address as *const u8, len as usize) })
     }
 
@@ -164,7 +177,8 @@ impl Request {
             return Ok(());
         }
         checked(address, bytes.len() as u64)?;
-        // SAFETY: as for `bytes`. `bytes` are the kernel's own, or a file's, which no program may write to.
+        // SAFETY: as for `bytes`. `bytes` are the kernel's own, or a file's, which no program may
+        // write to.
         unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), address as *mut u8, bytes.len()) }
         Ok(())
     }

@@ -44,8 +44,9 @@ pub(crate) struct Registers {
 
 const _: () = assert!(size_of::<Registers>() == 22 * 8);
 
-// A stub for each exception, all of one length. Those for which the processor pushes no error code push a zero, so
-// that all frames look alike. With it a frame is 176 bytes, which leaves the stack aligned for a call.
+// A stub for each exception, all of one length. Those for which the processor pushes no error code
+// push a zero, so that all frames look alike. With it a frame is 176 bytes, which leaves the stack
+// aligned for a call.
 global_asm!(
     ".pushsection .text.xenolith_traps, \"ax\"",
     ".balign 16",
@@ -83,8 +84,9 @@ global_asm!(
     "ud2",
     // The upcall: any instruction may be interrupted, so everything that Rust may change is kept.
     "xenolith_upcall:",
-    // QEMU's emulated SVM may deliver an interrupt a second time, also while interrupts are off: that one is not meant.
-    // The processor then writes over the frame at the top of the stack, so the handler works on a copy below it.
+    // QEMU's emulated SVM may deliver an interrupt a second time, also while interrupts are off:
+    // that one is not meant. The processor then writes over the frame at the top of the stack, so
+    // the handler works on a copy below it.
     "test byte ptr [rsp + 17], 2", // the interrupt flag in the frame
     "jz 6f",
     "push [rsp + 32]", // stack segment

@@ -1,4 +1,5 @@
-//! What the precompiled standard library refers to for unwinding, which never happens: a panic ends the domain.
+//! What the precompiled standard library refers to for unwinding, which never happens: a panic ends
+//! the domain.
 
 /// Goes on unwinding, if anything did.
 #[unsafe(no_mangle)]

@@ -20,8 +20,8 @@ unsafe extern "C" {
     safe static xenolith_hypercall_page: u8;
 }
 
-/// Finds Xen and has it fill in the hypercall page, right for the processor that we run on now: at boot, and after
-/// the domain has been restored. Whether there is a Xen.
+/// Finds Xen and has it fill in the hypercall page, right for the processor that we run on now: at
+/// boot, and after the domain has been restored. Whether there is a Xen.
 pub(crate) fn find() -> bool {
     // Xen's leaves may be moved by multiples of 0x100, to make room for another hypervisor's.
     let base = (0x4000_0000..0x4001_0000).step_by(0x100).find(|leaf| {
@@ -31,8 +31,8 @@ pub(crate) fn find() -> bool {
     let Some(base) = base else { return false };
     let msr = __cpuid(base + 2).ebx;
     let page = ptr::from_ref(&xenolith_hypercall_page) as u64;
-    // SAFETY: leaf base + 2 says that writing a page's address to this MSR has Xen fill that page in, which is ours
-    // to be filled.
+    // SAFETY: leaf base + 2 says that writing a page's address to this MSR has Xen fill that page
+    // in, which is ours to be filled.
     unsafe { Msr::new(msr).write(page) };
     true
 }
@@ -45,13 +45,16 @@ pub(crate) fn xen() -> HypercallPage {
 
 /// Suspends the domain.
 pub(crate) fn suspend() -> xen_hypercall::Result<xen_hypercall::sched_op::Resumed> {
-    // SAFETY: called from `guest::part::suspend` alone, which has every part set up again what is gone, in the order
-    // in which they need each other, before anything else runs.
+    // SAFETY: called from `guest::part::suspend` alone, which has every part set up again what is
+    // gone, in the order in which they need each other, before anything else runs.
     unsafe { xen_hypercall::sched_op::suspend(&xen()) }
 }
 
 /// Has Xen place one of its pages at an address outside of RAM. Whether the address was outside.
-pub(crate) fn place(space: xen_hypercall::memory_op::MapSpace, gfn: xen_hypercall::Gfn) -> xen_hypercall::Result<()> {
+pub(crate) fn place(
+    space: xen_hypercall::memory_op::MapSpace,
+    gfn: xen_hypercall::Gfn,
+) -> xen_hypercall::Result<()> {
     let in_window = super::paging::plan().is_some_and(|plan| plan.window.contains(gfn.address()));
     if !in_window {
         return Err(xen_hypercall::Error::INVALID);

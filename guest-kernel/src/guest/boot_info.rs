@@ -53,7 +53,8 @@ impl BootInfo {
             return Err(BootError::Modules);
         }
         for (slot, index) in modules.iter_mut().zip(0..start_info.module_count) {
-            let entry = start_info.modules.wrapping_add(u64::from(index) * size_of::<Module>() as u64);
+            let entry =
+                start_info.modules.wrapping_add(u64::from(index) * size_of::<Module>() as u64);
             let module = read_at_boot::<Module>(entry).ok_or(BootError::Modules)?;
             *slot = Some(BootModule {
                 content: Span::sized(module.address, module.size),
@@ -85,9 +86,12 @@ impl BootInfo {
     }
 }
 
-/// Reads the memory map: from memory, or by hypercall where the start information has none (version 0, which Xen
-/// hands to a control domain). Returns the number of entries.
-fn read_map(start_info: &StartInfo, map: &mut [MemoryMapEntry; MAP_ENTRIES]) -> Result<usize, BootError> {
+/// Reads the memory map: from memory, or by hypercall where the start information has none (version
+/// 0, which Xen hands to a control domain). Returns the number of entries.
+fn read_map(
+    start_info: &StartInfo,
+    map: &mut [MemoryMapEntry; MAP_ENTRIES],
+) -> Result<usize, BootError> {
     if start_info.version == 0 || start_info.memory_map_count == 0 {
         let mut entries = [E820Entry::default(); MAP_ENTRIES];
         let count = memory_map(&xen::xen(), &mut entries).map_err(BootError::NoMemoryMap)?;
@@ -101,7 +105,8 @@ fn read_map(start_info: &StartInfo, map: &mut [MemoryMapEntry; MAP_ENTRIES]) -> 
         return Err(BootError::LongMemoryMap(count));
     }
     for (slot, index) in map.iter_mut().zip(0..count as u64) {
-        let address = start_info.memory_map.saturating_add(index * size_of::<MemoryMapEntry>() as u64);
+        let address =
+            start_info.memory_map.saturating_add(index * size_of::<MemoryMapEntry>() as u64);
         *slot = read_at_boot(address).ok_or(BootError::NoMemoryMap(xen_hypercall::Error::FAULT))?;
     }
     Ok(count)
@@ -110,7 +115,8 @@ fn read_map(start_info: &StartInfo, map: &mut [MemoryMapEntry; MAP_ENTRIES]) -> 
 /// Where the text at this address is, without the zero that ends it.
 #[inline(never)]
 fn text(address: u64) -> Span {
-    let len =
-        (0..TEXT).take_while(|offset| read_at_boot::<u8>(address.saturating_add(*offset)).is_some_and(|c| c != 0));
+    let len = (0..TEXT).take_while(|offset| {
+        read_at_boot::<u8>(address.saturating_add(*offset)).is_some_and(|c| c != 0)
+    });
     Span::sized(address, len.count() as u64)
 }

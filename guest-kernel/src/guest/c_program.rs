@@ -14,7 +14,8 @@ use crate::arch::{c_program, cpu, system_call};
 use crate::logic::linux::{ProgramHeader, auxiliary, beginning};
 use crate::{Exit, println};
 
-/// What ARMCI's C functions find here. The first of them that is called attaches the rank; the domain's end leaves the job.
+/// What ARMCI's C functions find here. The first of them that is called attaches the rank; the
+/// domain's end leaves the job.
 #[allow(unsafe_code, reason = "found by its name: only programs with ARMCI are linked with it")]
 // SAFETY: nothing else has this name.
 #[unsafe(no_mangle)]
@@ -29,17 +30,20 @@ static xenolith_armci_host: Host = Host {
     seconds: || clock::now().as_secs_f64(),
 };
 
-/// Runs the C program that image-builder has linked into this image: its `main` gets the application's
-/// [arguments](crate::args) behind the program's name, and in the environment `XENOLITH_RANK` and `XENOLITH_SIZE`.
+/// Runs the C program that image-builder has linked into this image: its `main` gets the
+/// application's [arguments](crate::args) behind the program's name, and in the environment
+/// `XENOLITH_RANK` and `XENOLITH_SIZE`.
 ///
 /// ARMCI's C functions are there too; a program that calls none of them runs alone.
 ///
 /// The program ends by returning from `main` or by C's `exit`, both of which end the domain.
 pub fn run_c_program() -> Exit {
     system_call::set_up();
-    let arguments = core::iter::once(c_program::name().into()).chain(crate::args().iter().map(text));
+    let arguments =
+        core::iter::once(c_program::name().into()).chain(crate::args().iter().map(text));
     let arguments: Box<[&CStr]> = arguments.map(kept).collect();
-    let environment = [format!("XENOLITH_RANK={}", rank::rank()), format!("XENOLITH_SIZE={}", rank::size())];
+    let environment =
+        [format!("XENOLITH_RANK={}", rank::rank()), format!("XENOLITH_SIZE={}", rank::size())];
     let environment = environment.iter().map(text).map(kept);
     let header: &ProgramHeader = Box::leak(Box::new(c_program::thread_local()));
     let random: &[u64; 2] = Box::leak(Box::new(seed()));
@@ -50,12 +54,14 @@ pub fn run_c_program() -> Exit {
         (auxiliary::PROGRAM_HEADER_COUNT, 1),
         (auxiliary::RANDOM, core::ptr::from_ref(random) as u64),
     ];
-    let words = beginning(arguments.iter().map(|text| address(text)), environment.map(address), &auxiliary);
+    let words =
+        beginning(arguments.iter().map(|text| address(text)), environment.map(address), &auxiliary);
     c_program::run(words.leak())
 }
 
 fn text(text: &String) -> CString {
-    CString::new(text.as_str()).unwrap_or_else(|_| fatal::die(format_args!("a zero in an argument: {text:?}")))
+    CString::new(text.as_str())
+        .unwrap_or_else(|_| fatal::die(format_args!("a zero in an argument: {text:?}")))
 }
 
 /// A text that stays for ever: a program may keep pointers to its arguments, and write to them.
@@ -67,7 +73,8 @@ fn address(text: &CStr) -> u64 {
     text.as_ptr() as u64
 }
 
-/// Numbers that differ from start to start, for the C library's checks of its heap and of stacks. No secrets.
+/// Numbers that differ from start to start, for the C library's checks of its heap and of stacks.
+/// No secrets.
 fn seed() -> [u64; 2] {
     let mix = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29) ^ number;
     let [time, ticks] = [clock::time_of_day().as_nanos() as u64, cpu::time_stamp_counter()];

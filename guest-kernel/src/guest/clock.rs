@@ -8,14 +8,16 @@ use super::{events, idle};
 use crate::arch::cpu;
 use crate::logic::pvclock;
 
-/// Our time less Xen's, in nanoseconds modulo 2^64: Xen's begins anew in a new domain, ours goes on.
+/// Our time less Xen's, in nanoseconds modulo 2^64: Xen's begins anew in a new domain, ours goes
+/// on.
 static OFFSET: AtomicU64 = AtomicU64::new(0);
 /// Our time when the domain was suspended.
 static SUSPENDED_AT: AtomicU64 = AtomicU64::new(0);
 /// The latest time that was told.
 static TOLD: AtomicU64 = AtomicU64::new(0);
 
-/// The time since the start; it never goes back. The time that a domain lies suspended does not count.
+/// The time since the start; it never goes back. The time that a domain lies suspended does not
+/// count.
 pub fn now() -> Duration {
     Duration::from_nanos(nanoseconds())
 }
@@ -29,8 +31,8 @@ fn nanoseconds() -> u64 {
     // Xen's time and the offset belong together: no suspension may come between them.
     cpu::without_interrupts(|| {
         let time = system_time().wrapping_add(OFFSET.load(Ordering::Relaxed)) as i64;
-        // Xen's time may be a little behind itself when it corrects its scale, or after a change of processor: also
-        // behind what it was at our start.
+        // Xen's time may be a little behind itself when it corrects its scale, or after a change of
+        // processor: also behind what it was at our start.
         let time = u64::try_from(time).unwrap_or(0);
         TOLD.fetch_max(time, Ordering::Relaxed).max(time)
     })
@@ -47,7 +49,8 @@ pub(super) fn time_of_day() -> Duration {
 
 /// Xen's system time in nanoseconds; 0 before there is a clock.
 pub(super) fn system_time() -> u64 {
-    events::shared_info().map_or(0, |info| pvclock::system_time(&info.vcpu_info[0].time, cpu::time_stamp_counter))
+    events::shared_info()
+        .map_or(0, |info| pvclock::system_time(&info.vcpu_info[0].time, cpu::time_stamp_counter))
 }
 
 /// The system time at which our time is `time`, for Xen to wait until.
@@ -73,7 +76,10 @@ impl Part for Clock {
 
     fn resume(&self, how: Resume) -> Result<(), PartError> {
         if how == Resume::NewDomain {
-            OFFSET.store(SUSPENDED_AT.load(Ordering::Relaxed).wrapping_sub(system_time()), Ordering::Relaxed);
+            OFFSET.store(
+                SUSPENDED_AT.load(Ordering::Relaxed).wrapping_sub(system_time()),
+                Ordering::Relaxed,
+            );
         }
         Ok(())
     }

@@ -96,7 +96,8 @@ fn write(bytes: &[u8]) {
     AT_LINE_START.store(*last == b'\n', Ordering::Relaxed);
     let mut rest = bytes;
     while !rest.is_empty() {
-        // With interrupts off: the link must not become another one between looking it up and using it.
+        // With interrupts off: the link must not become another one between looking it up and using
+        // it.
         let written = cpu::without_interrupts(|| link().map(|link| link.write(rest)));
         match written {
             // A console that makes no sense is none.
@@ -117,7 +118,8 @@ pub(crate) fn drain() {
     let start = clock::system_time();
     let mut looks = 0;
     loop {
-        let left = cpu::without_interrupts(|| link().and_then(|link| link.ring().used().ok())).unwrap_or(0);
+        let left = cpu::without_interrupts(|| link().and_then(|link| link.ring().used().ok()))
+            .unwrap_or(0);
         let late = clock::system_time().saturating_sub(start) > DRAIN;
         looks += 1;
         if left == 0 || late || (start == 0 && looks > LOOKS_WITHOUT_CLOCK) {
@@ -146,7 +148,8 @@ fn poll(ready: impl Fn(&Link) -> bool) {
             sched_op::yield_now(&xen::xen());
             return;
         }
-        // Cleared before looking: what is read after the look makes it pending again, and the poll returns.
+        // Cleared before looking: what is read after the look makes it pending again, and the poll
+        // returns.
         events::clear(link.port);
         if !ready(&link) {
             // If Xen refuses, the caller only looks more often.
@@ -169,20 +172,28 @@ pub(crate) fn connect_in_an_emergency() {
 
 /// Asks Xen where the console is.
 fn find() -> Result<Link, PartError> {
-    let param =
-        |param| hvm_op::get_param(&xen::xen(), param).map_err(|error| PartError::Xen("cannot find the console", error));
+    let param = |param| {
+        hvm_op::get_param(&xen::xen(), param)
+            .map_err(|error| PartError::Xen("cannot find the console", error))
+    };
     let (gfn, port) = (param(Param::ConsoleGfn)?, param(Param::ConsolePort)?);
-    let port = u32::try_from(port).map_err(|_| PartError::Unusable("the console's port is no port"))?;
+    let port =
+        u32::try_from(port).map_err(|_| PartError::Unusable("the console's port is no port"))?;
     if gfn == 0 {
         return Err(PartError::Unusable("the domain has no console"));
     }
-    let page = memory::shared(Gfn(gfn).address()).ok_or(PartError::Unusable("the console cannot be mapped"))?;
+    let page = memory::shared(Gfn(gfn).address())
+        .ok_or(PartError::Unusable("the console cannot be mapped"))?;
     Ok(Link { page, port: Port(port) })
 }
 
 impl Link {
     fn ring(&self) -> ByteRing<'static> {
-        ByteRing { bytes: &self.page.output, produced: &self.page.out_prod, consumed: &self.page.out_cons }
+        ByteRing {
+            bytes: &self.page.output,
+            produced: &self.page.out_prod,
+            consumed: &self.page.out_cons,
+        }
     }
 
     fn write(&self, bytes: &[u8]) -> Result<usize, IndexJump> {
@@ -215,9 +226,8 @@ impl Part for Console {
         LINK.with(|link| *link = found);
         match found {
             // That there was an event is enough to look again.
-            Some(link) => {
-                events::bind_quietly(link.port, || ()).map_err(|error| PartError::Xen("cannot bind its port", error))
-            }
+            Some(link) => events::bind_quietly(link.port, || ())
+                .map_err(|error| PartError::Xen("cannot bind its port", error)),
             None => Ok(()),
         }
     }

@@ -59,11 +59,12 @@ pub(super) fn clear(port: Port) -> bool {
     shared_info().is_some_and(|info| write_bit(&info.evtchn_pending, port, false))
 }
 
-/// Waits until a bound port has an event, or until the deadline (system time in nanoseconds; 0 is none). With
-/// interrupts off, and without the upcall: what has come is left to [`deliver_all`]. May return early.
+/// Waits until a bound port has an event, or until the deadline (system time in nanoseconds; 0 is
+/// none). With interrupts off, and without the upcall: what has come is left to [`deliver_all`].
+/// May return early.
 ///
-/// An upcall that Xen cannot deliver at once costs it dearly: it has to intercept the moment at which interrupts are
-/// let through again. So no port calls while the kernel waits.
+/// An upcall that Xen cannot deliver at once costs it dearly: it has to intercept the moment at
+/// which interrupts are let through again. So no port calls while the kernel waits.
 pub(super) fn wait(deadline: u64) {
     let mut ports = [Port(0); MOST_BOUND];
     let mut count = 0;
@@ -76,8 +77,8 @@ pub(super) fn wait(deadline: u64) {
     let _ = sched_op::poll(&xen::xen(), &ports[..count], deadline);
 }
 
-/// Lets the ports call again that may, before the application goes on. What came before is pending, and left to
-/// [`deliver_calling`].
+/// Lets the ports call again that may, before the application goes on. What came before is pending,
+/// and left to [`deliver_calling`].
 pub(super) fn unmask() {
     bound().for_each(|binding| mask(&binding, false));
 }
@@ -87,8 +88,8 @@ pub(super) fn deliver_calling() {
     deliver(|binding| binding.calls);
 }
 
-/// Calls the handlers of all ports that have had an event. With interrupts off, when the kernel has waited: whoever
-/// else looks for the event of a quiet port must find it.
+/// Calls the handlers of all ports that have had an event. With interrupts off, when the kernel has
+/// waited: whoever else looks for the event of a quiet port must find it.
 pub(super) fn deliver_all() {
     deliver(|_| true);
 }
@@ -96,7 +97,8 @@ pub(super) fn deliver_all() {
 fn deliver(of: impl Fn(&Binding) -> bool) {
     let Some(info) = shared_info() else { return };
     let vcpu = &info.vcpu_info[0];
-    // Cleared before looking: an event that comes after the look sets it again, and Xen calls again.
+    // Cleared before looking: an event that comes after the look sets it again, and Xen calls
+    // again.
     vcpu.evtchn_upcall_pending.store(0, Ordering::SeqCst);
     vcpu.evtchn_pending_sel.store(0, Ordering::SeqCst);
     for binding in bound() {
@@ -124,7 +126,11 @@ fn mask(binding: &Binding, masked: bool) {
 fn write_bit(words: &[AtomicU64], port: Port, value: bool) -> bool {
     let bit = 1 << (port.0 % 64);
     let Some(word) = words.get(port.0 as usize / 64) else { return false };
-    let before = if value { word.fetch_or(bit, Ordering::SeqCst) } else { word.fetch_and(!bit, Ordering::SeqCst) };
+    let before = if value {
+        word.fetch_or(bit, Ordering::SeqCst)
+    } else {
+        word.fetch_and(!bit, Ordering::SeqCst)
+    };
     before & bit != 0
 }
 
@@ -140,17 +146,26 @@ impl Part for Events {
         if how == Resume::SameDomain {
             return Ok(());
         }
-        let address = paging::plan().map(|plan| plan.window.start).ok_or(PartError::Unusable("no memory plan"))?;
+        let address = paging::plan()
+            .map(|plan| plan.window.start)
+            .ok_or(PartError::Unusable("no memory plan"))?;
         xen::place(MapSpace::SharedInfo, Gfn::containing(address))
             .map_err(|error| PartError::Xen("cannot place the shared page", error))?;
         if shared_info().is_none() {
-            SHARED_INFO.set(memory::shared(address).ok_or(PartError::Unusable("the shared page cannot be mapped"))?);
+            SHARED_INFO.set(
+                memory::shared(address)
+                    .ok_or(PartError::Unusable("the shared page cannot be mapped"))?,
+            );
         }
         // No port is bound yet, so none may be delivered. What is bound later is unmasked then.
         BOUND.with(|bound| *bound = [None; MOST_BOUND]);
         let masks = shared_info().map_or(&[][..], |info| &info.evtchn_mask);
         masks.iter().for_each(|word| word.store(u64::MAX, Ordering::SeqCst));
-        hvm_op::set_param(&xen::xen(), Param::CallbackIrq, hvm_op::callback_by_vector(trap::UPCALL_VECTOR))
-            .map_err(|error| PartError::Xen("cannot set the upcall's vector", error))
+        hvm_op::set_param(
+            &xen::xen(),
+            Param::CallbackIrq,
+            hvm_op::callback_by_vector(trap::UPCALL_VECTOR),
+        )
+        .map_err(|error| PartError::Xen("cannot set the upcall's vector", error))
     }
 }

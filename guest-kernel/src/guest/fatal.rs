@@ -1,4 +1,5 @@
-//! The end of a kernel that cannot go on: one line that says why, what helps to find it, and a crashed domain.
+//! The end of a kernel that cannot go on: one line that says why, what helps to find it, and a
+//! crashed domain.
 
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
@@ -22,12 +23,17 @@ pub(crate) fn die(cause: fmt::Arguments<'_>) -> ! {
 pub(crate) fn exception(registers: &Registers, address: u64) -> ! {
     let Registers { vector, error_code, rip, rbp, .. } = *registers;
     if vector == PAGE_FAULT {
-        let stack = stack::all().find(|stack| stack.guard.contains(address)).map(|stack| stack.name);
+        let stack =
+            stack::all().find(|stack| stack.guard.contains(address)).map(|stack| stack.name);
         let fault = PageFault { address, error_code, stack };
         crash(format_args!("{fault}, rip {rip:#x}"), Some(registers), rbp)
     }
     let name = exception_name(vector);
-    crash(format_args!("{name} (exception {vector}, error code {error_code:#x}), rip {rip:#x}"), Some(registers), rbp)
+    crash(
+        format_args!("{name} (exception {vector}, error code {error_code:#x}), rip {rip:#x}"),
+        Some(registers),
+        rbp,
+    )
 }
 
 #[panic_handler]
@@ -40,10 +46,16 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     if message.text().starts_with("memory allocation of ") {
         let heap::Usage { used, size } = heap::usage();
         let message = message.text();
-        crash(format_args!("out of memory: {message} ({used} of {size} bytes of heap in use)"), None, frame)
+        crash(
+            format_args!("out of memory: {message} ({used} of {size} bytes of heap in use)"),
+            None,
+            frame,
+        )
     }
     match info.location() {
-        Some(location) => crash(format_args!("panicked at {location}: {}", message.text()), None, frame),
+        Some(location) => {
+            crash(format_args!("panicked at {location}: {}", message.text()), None, frame)
+        }
         None => crash(format_args!("panicked: {}", message.text()), None, frame),
     }
 }

@@ -24,9 +24,11 @@ pub(crate) enum FileError {
 pub(crate) fn read(info: &BootInfo) -> Result<Vec<File>, FileError> {
     let mut files = Vec::new();
     for module in info.modules().filter(|module| !module.content.is_empty()) {
-        let content = memory::left_by_xen(module.content).ok_or(FileError::Elsewhere(module.content.start))?;
+        let content = memory::left_by_xen(module.content)
+            .ok_or(FileError::Elsewhere(module.content.start))?;
         if cpio::is_archive(content) {
-            let entries = cpio::files(content).map_err(|error| FileError::Damaged(name(module), error))?;
+            let entries =
+                cpio::files(content).map_err(|error| FileError::Damaged(name(module), error))?;
             files.extend(entries.into_iter().map(|(name, content)| File::new(name, content)));
         } else {
             files.push(File::new(name(module), content));
@@ -36,6 +38,7 @@ pub(crate) fn read(info: &BootInfo) -> Result<Vec<File>, FileError> {
 }
 
 fn name(module: BootModule) -> String {
-    let name = memory::left_by_xen(module.command_line).and_then(|name| core::str::from_utf8(name).ok());
+    let name =
+        memory::left_by_xen(module.command_line).and_then(|name| core::str::from_utf8(name).ok());
     name.filter(|name| !name.is_empty()).unwrap_or(NAMELESS).to_string()
 }

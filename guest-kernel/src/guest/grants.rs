@@ -1,12 +1,15 @@
 //! Grant tables, version 1: what other domains may do with our memory.
 //!
-//! Domain 0 has all of RAM, by a run of references that is always the same. The references behind it are for what is
-//! shared with neighbours, the ranks in other domains of this host: a block of references for each of them.
+//! Domain 0 has all of RAM, by a run of references that is always the same. The references behind
+//! it are for what is shared with neighbours, the ranks in other domains of this host: a block of
+//! references for each of them.
 
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use xen_hypercall::grant_table_op::{self, ENTRIES_PER_FRAME, Entry, FIRST_FREE_REFERENCE, Grant, InUse, Size};
+use xen_hypercall::grant_table_op::{
+    self, ENTRIES_PER_FRAME, Entry, FIRST_FREE_REFERENCE, Grant, InUse, Size,
+};
 use xen_hypercall::memory_op::MapSpace;
 use xen_hypercall::{DomainId, Gfn, PAGE_SIZE};
 
@@ -30,7 +33,8 @@ struct Table {
     references: Runs,
     /// Memory shared with neighbours.
     shares: Vec<Share>,
-    /// The domains of the job's ranks, by rank: those that are neighbours, and whose domain is known.
+    /// The domains of the job's ranks, by rank: those that are neighbours, and whose domain is
+    /// known.
     neighbours: Vec<Option<DomainId>>,
 }
 
@@ -42,7 +46,8 @@ static TABLE: IrqLock<Table> = IrqLock::new(Table {
     neighbours: Vec::new(),
 });
 
-/// Memory shared with all neighbours: a block of references for each other rank, one behind the other.
+/// Memory shared with all neighbours: a block of references for each other rank, one behind the
+/// other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Share {
     first_page: Gfn,
@@ -137,16 +142,17 @@ pub(super) fn share_ram(domain: DomainId) -> Result<SharedRam, GrantError> {
         table.write(shared)?;
         if table.shared.is_none() {
             let first = FIRST_FREE_REFERENCE + pages;
-            table.references = Runs::new(first..table.most_references()?.max(first)).ok_or(GrantError::NoMemory)?;
+            table.references = Runs::new(first..table.most_references()?.max(first))
+                .ok_or(GrantError::NoMemory)?;
         }
         table.shared = Some(shared);
         Ok(shared)
     })
 }
 
-/// Grants whole pages to all neighbours, and reserves references for those of the job's other ranks that are none yet.
-/// The number of the first reference. `size` is that of the job, `span` memory that the other ranks may change at any
-/// moment, as domain 0 may change all.
+/// Grants whole pages to all neighbours, and reserves references for those of the job's other ranks
+/// that are none yet. The number of the first reference. `size` is that of the job, `span` memory
+/// that the other ranks may change at any moment, as domain 0 may change all.
 pub(super) fn share(span: Span, own_rank: u32, size: u32) -> Result<u32, GrantError> {
     let first_page = Gfn::containing(span.start);
     let pages = u32::try_from(span.len() / PAGE_SIZE as u64).map_err(|_| GrantError::TooHigh)?;
@@ -161,11 +167,12 @@ pub(super) fn share(span: Span, own_rank: u32, size: u32) -> Result<u32, GrantEr
         }
         table.shares.try_reserve(1).map_err(|_| GrantError::NoMemory)?;
         let count = u32::try_from(wanted).map_err(|_| GrantError::NoReferences(wanted))?;
-        let first_reference = table.references.take(count).ok_or(GrantError::NoReferences(wanted))?;
+        let first_reference =
+            table.references.take(count).ok_or(GrantError::NoReferences(wanted))?;
         let share = Share { first_page, pages, first_reference, blocks, ending: false };
-        let written = table
-            .grow_to_hold(first_reference + count, pages)
-            .and_then(|()| (0..blocks).try_for_each(|number| table.write_block(&share, number, own_rank)));
+        let written = table.grow_to_hold(first_reference + count, pages).and_then(|()| {
+            (0..blocks).try_for_each(|number| table.write_block(&share, number, own_rank))
+        });
         if let Err(error) = written {
             // None of it is known to anybody yet.
             table.revoke(share.references())?;
@@ -180,8 +187,8 @@ pub(super) fn share(span: Span, own_rank: u32, size: u32) -> Result<u32, GrantEr
 /// Withdraws what [`share`] granted.
 ///
 /// # Errors
-/// [`GrantError::InUse`] if a neighbour has a page mapped. Then it can change it, until it unmaps it or ends; nobody
-/// else can map a page any more. It can be tried again.
+/// [`GrantError::InUse`] if a neighbour has a page mapped. Then it can change it, until it unmaps
+/// it or ends; nobody else can map a page any more. It can be tried again.
 pub(super) fn unshare(span: Span, first_reference: u32) -> Result<(), GrantError> {
     TABLE.with(|table| {
         let is_it = |share: &Share| {
@@ -199,13 +206,17 @@ pub(super) fn unshare(span: Span, first_reference: u32) -> Result<(), GrantError
     })
 }
 
-/// Says which domains the job's ranks are in, by rank; None for this rank, and for those that are no neighbours. What
-/// is shared is granted to who has become a neighbour, and withdrawn from who is none any more.
+/// Says which domains the job's ranks are in, by rank; None for this rank, and for those that are
+/// no neighbours. What is shared is granted to who has become a neighbour, and withdrawn from who
+/// is none any more.
 ///
 /// # Errors
-/// [`GrantError::InUse`] if a domain that is no neighbour any more has memory mapped that is shared: it keeps that
-/// memory, and the domain that has taken its place does not get it.
-pub(super) fn set_neighbours(domains: Vec<Option<DomainId>>, own_rank: u32) -> Result<(), GrantError> {
+/// [`GrantError::InUse`] if a domain that is no neighbour any more has memory mapped that is
+/// shared: it keeps that memory, and the domain that has taken its place does not get it.
+pub(super) fn set_neighbours(
+    domains: Vec<Option<DomainId>>,
+    own_rank: u32,
+) -> Result<(), GrantError> {
     TABLE.with(|table| {
         let before = core::mem::replace(&mut table.neighbours, domains);
         let mut result = Ok(());
@@ -215,8 +226,9 @@ pub(super) fn set_neighbours(domains: Vec<Option<DomainId>>, own_rank: u32) -> R
             for at in 0..table.shares.len() {
                 let share = table.shares[at];
                 if number < share.blocks && !share.ending {
-                    let regranted =
-                        table.revoke(share.block(number)).and_then(|()| table.write_block(&share, number, own_rank));
+                    let regranted = table
+                        .revoke(share.block(number))
+                        .and_then(|()| table.write_block(&share, number, own_rank));
                     result = result.and(regranted);
                 }
             }
@@ -245,7 +257,8 @@ pub(super) fn withdraw_ram() -> Result<(), GrantError> {
 impl Table {
     /// Maps as many frames as RAM's references take; Xen's table grows with them.
     fn grow_to(&mut self, shared: SharedRam) -> Result<(), GrantError> {
-        let references = shared.first_reference.checked_add(shared.pages).ok_or(GrantError::TooHigh)?;
+        let references =
+            shared.first_reference.checked_add(shared.pages).ok_or(GrantError::TooHigh)?;
         self.grow_to_hold(references, shared.pages)
     }
 
@@ -259,7 +272,9 @@ impl Table {
         if needed > max {
             return Err(GrantError::TooManyFrames { pages, needed, max });
         }
-        self.frames.try_reserve(needed as usize - self.frames.len()).map_err(|_| GrantError::NoMemory)?;
+        self.frames
+            .try_reserve(needed as usize - self.frames.len())
+            .map_err(|_| GrantError::NoMemory)?;
         for index in self.frames.len() as u32..needed {
             place(index)?;
             let frame = memory::shared::<Frame>(address(index)).ok_or(GrantError::NotMapped)?;
@@ -276,12 +291,14 @@ impl Table {
     fn write(&self, shared: SharedRam) -> Result<(), GrantError> {
         for page in 0..shared.pages {
             let grant = Grant { domain: shared.domain, gfn: Gfn(u64::from(page)), writable: true };
-            self.entry(shared.first_reference + page)?.set(grant.pack().ok_or(GrantError::TooHigh)?);
+            self.entry(shared.first_reference + page)?
+                .set(grant.pack().ok_or(GrantError::TooHigh)?);
         }
         Ok(())
     }
 
-    /// Writes the entries of one of a share's blocks, if the domain is known of the rank whose it is.
+    /// Writes the entries of one of a share's blocks, if the domain is known of the rank whose it
+    /// is.
     fn write_block(&self, share: &Share, number: u32, own_rank: u32) -> Result<(), GrantError> {
         let rank = reader(own_rank, number) as usize;
         let Some(domain) = self.neighbours.get(rank).copied().flatten() else { return Ok(()) };
@@ -292,7 +309,8 @@ impl Table {
         Ok(())
     }
 
-    /// Withdraws all of these that are not in use; an error if any are. Those that have no entry yet grant nothing.
+    /// Withdraws all of these that are not in use; an error if any are. Those that have no entry
+    /// yet grant nothing.
     fn revoke(&self, references: Range<u32>) -> Result<(), GrantError> {
         let mut result = Ok(());
         for entry in references.map_while(|reference| self.entry(reference).ok()) {
@@ -339,8 +357,8 @@ impl Part for GrantTable {
             return Ok(());
         }
         TABLE.with(|table| {
-            // Where the job's other ranks are now has to be told anew. What is shared with them is still shared, and
-            // granted when it has been told.
+            // Where the job's other ranks are now has to be told anew. What is shared with them is
+            // still shared, and granted when it has been told.
             table.neighbours = Vec::new();
             let Some(shared) = table.shared else { return Ok(()) };
             // A new domain has an empty table: all frames are placed anew, at the same addresses.

@@ -5,14 +5,16 @@ use core::time::Duration;
 use super::{clock, events, may_block, serve};
 use crate::arch::cpu;
 
-/// Waits until `ready`, which is asked again after every event, or until the deadline. Whether it was ready.
+/// Waits until `ready`, which is asked again after every event, or until the deadline. Whether it
+/// was ready.
 ///
 /// # Panics
 /// In the upcall, or with interrupts off, where no event would come.
 pub(super) fn wait_until(deadline: Option<Duration>, mut ready: impl FnMut() -> bool) -> bool {
     assert!(may_block(), "waiting for an event where none can come");
     loop {
-        // From the look to the wait no event may be handled, or it would be waited for after it has come.
+        // From the look to the wait no event may be handled, or it would be waited for after it has
+        // come.
         let result = cpu::without_interrupts(|| {
             if ready() {
                 return Some(true);
@@ -29,8 +31,8 @@ pub(super) fn wait_until(deadline: Option<Duration>, mut ready: impl FnMut() -> 
     }
 }
 
-/// Waits until a port that is bound quietly has had an event since the last wait, or anything else happens, for at
-/// most this long. What has happened is dealt with. May return early.
+/// Waits until a port that is bound quietly has had an event since the last wait, or anything else
+/// happens, for at most this long. What has happened is dealt with. May return early.
 ///
 /// # Panics
 /// In the upcall, or with interrupts off, where no event would come.

@@ -1,6 +1,7 @@
 //! What a C library asks of Linux, answered by this kernel.
 //!
-//! One process of one thread: no signals, no other processes, no files but those that the domain was started with.
+//! One process of one thread: no signals, no other processes, no files but those that the domain
+//! was started with.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
@@ -42,7 +43,9 @@ pub(crate) fn serve(request: &Request) -> Result<u64, Errno> {
         call::ACCESS => find(request, a).map(|_| 0),
         call::FCNTL => control(a, b),
         // The console is a terminal of unknown size; so C libraries write to it line by line.
-        call::IOCTL if b == linux::TIOCGWINSZ && FILES.with(|files| files.kind(a))? == Kind::Console => {
+        call::IOCTL
+            if b == linux::TIOCGWINSZ && FILES.with(|files| files.kind(a))? == Kind::Console =>
+        {
             request.put(c, &[0; 8]).map(|()| 0)
         }
         call::IOCTL => Err(Errno::NO_TERMINAL),
@@ -87,7 +90,9 @@ pub(crate) fn serve(request: &Request) -> Result<u64, Errno> {
         call::ARCH_PRCTL if a == linux::ARCH_SET_FS => request.set_thread_pointer(b).map(|()| 0),
         call::SET_TID_ADDRESS | call::GETTID | call::GETPID => Ok(PROCESS),
         call::GETUID | call::GETEUID | call::GETGID | call::GETEGID | call::GETPPID => Ok(0),
-        call::UNAME => request.put(a, &linux::uname(&alloc::format!("rank-{}", rank::rank()))).map(|()| 0),
+        call::UNAME => {
+            request.put(a, &linux::uname(&alloc::format!("rank-{}", rank::rank()))).map(|()| 0)
+        }
         number => {
             tell_once(number);
             Err(Errno::NO_SYSTEM_CALL)
@@ -96,10 +101,18 @@ pub(crate) fn serve(request: &Request) -> Result<u64, Errno> {
 }
 
 fn list(request: &Request, address: u64, count: u64) -> Result<&[u8], Errno> {
-    if count > linux::PIECES { Err(Errno::INVALID) } else { request.bytes(address, count * linux::IOVEC) }
+    if count > linux::PIECES {
+        Err(Errno::INVALID)
+    } else {
+        request.bytes(address, count * linux::IOVEC)
+    }
 }
 
-fn read(request: &Request, file: u64, pieces: impl Iterator<Item = (u64, u64)>) -> Result<u64, Errno> {
+fn read(
+    request: &Request,
+    file: u64,
+    pieces: impl Iterator<Item = (u64, u64)>,
+) -> Result<u64, Errno> {
     let mut total = 0;
     for (address, len) in pieces {
         let bytes = FILES.with(|files| files.read(file, len))?;
@@ -112,7 +125,11 @@ fn read(request: &Request, file: u64, pieces: impl Iterator<Item = (u64, u64)>) 
     Ok(total)
 }
 
-fn write(request: &Request, file: u64, pieces: impl Iterator<Item = (u64, u64)> + Clone) -> Result<u64, Errno> {
+fn write(
+    request: &Request,
+    file: u64,
+    pieces: impl Iterator<Item = (u64, u64)> + Clone,
+) -> Result<u64, Errno> {
     match FILES.with(|files| files.kind(file))? {
         Kind::Console => (),
         Kind::File(_) => return Err(Errno::BAD_FILE),

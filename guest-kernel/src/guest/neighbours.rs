@@ -1,18 +1,21 @@
-//! Memory shared with the ranks in other domains of this host: what makes an operation between them a copy.
+//! Memory shared with the ranks in other domains of this host: what makes an operation between them
+//! a copy.
 //!
-//! A rank [shares](share) pages and gets a token. Another rank, to which it has told its number, the token and the length,
-//! [maps](map) them, and reads and writes them in place. For that both must know which domains they are in: each rank
-//! asks for [its own](own_domain), the ranks tell each other by ARMCI, and each [says](set_neighbours) what it was told.
-//! Nothing that a rank is told is believed: with wrong numbers it maps nothing, or lets the wrong rank of its own job
-//! in, or nobody.
+//! A rank [shares](share) pages and gets a token. Another rank, to which it has told its number,
+//! the token and the length, [maps](map) them, and reads and writes them in place. For that both
+//! must know which domains they are in: each rank asks for [its own](own_domain), the ranks tell
+//! each other by ARMCI, and each [says](set_neighbours) what it was told. Nothing that a rank is
+//! told is believed: with wrong numbers it maps nothing, or lets the wrong rank of its own job in,
+//! or nobody.
 //!
 //! # Suspension
 //!
-//! Domains and references are bound to a place, and a domain must not be saved with pages of another in it. So every
-//! suspension takes all mappings away, at whatever instruction it comes, and changes the [generation]. Who uses a mapping
-//! [holds](hold) suspensions off, looks whether the generation is still the one in which it was mapped, makes its access, and
-//! [releases](release). In a new domain the neighbours are unknown besides, until they have told where they are now;
-//! tokens stay what they are.
+//! Domains and references are bound to a place, and a domain must not be saved with pages of
+//! another in it. So every suspension takes all mappings away, at whatever instruction it comes,
+//! and changes the [generation]. Who uses a mapping [holds](hold) suspensions off, looks whether
+//! the generation is still the one in which it was mapped, makes its access, and
+//! [releases](release). In a new domain the neighbours are unknown besides, until they have told
+//! where they are now; tokens stay what they are.
 
 use alloc::vec::Vec;
 use core::ptr::NonNull;
@@ -71,7 +74,8 @@ impl Drop for Held {
     }
 }
 
-/// The number of the domain that this rank is in, as xenstore says. It changes when the domain is restored or moved.
+/// The number of the domain that this rank is in, as xenstore says. It changes when the domain is
+/// restored or moved.
 ///
 /// None if xenstore does not say. Waits for xenstore.
 pub fn own_domain() -> Option<u32> {
@@ -79,12 +83,14 @@ pub fn own_domain() -> Option<u32> {
     str::from_utf8(&number).ok()?.trim().parse().ok()
 }
 
-/// Says which domains the job's ranks are in, by rank. What is no domain's number, such as [`NO_DOMAIN`], says that the
-/// rank is no neighbour; this rank's own number does not matter. What is shared already is granted to new neighbours.
+/// Says which domains the job's ranks are in, by rank. What is no domain's number, such as
+/// [`NO_DOMAIN`], says that the rank is no neighbour; this rank's own number does not matter. What
+/// is shared already is granted to new neighbours.
 ///
 /// # Errors
-/// [`GrantError::InUse`] if a rank has changed its domain and the old one has shared memory mapped still: then the
-/// rank does not get that memory. [`GrantError::NoMemory`] if there is none to remember it; then nothing has changed.
+/// [`GrantError::InUse`] if a rank has changed its domain and the old one has shared memory mapped
+/// still: then the rank does not get that memory. [`GrantError::NoMemory`] if there is none to
+/// remember it; then nothing has changed.
 pub fn set_neighbours(domains: &[u32]) -> Result<(), GrantError> {
     let own = rank::rank();
     let mut known = Vec::new();
@@ -96,14 +102,17 @@ pub fn set_neighbours(domains: &[u32]) -> Result<(), GrantError> {
     grants::set_neighbours(known, own)
 }
 
-/// Lets all neighbours read and write the whole pages that hold these bytes. Memory must be the heap's or the runtime
-/// area, begin at a page and be a whole number of pages: what else is in a page would be shared too.
+/// Lets all neighbours read and write the whole pages that hold these bytes. Memory must be the
+/// heap's or the runtime area, begin at a page and be a whole number of pages: what else is in a
+/// page would be shared too.
 ///
-/// Returns a token: the first of `size - 1` blocks of grant references, one for each other rank. Rank p's block is number
-/// p, or p - 1 if p is above this rank; it has a reference for each page, consecutive.
+/// Returns a token: the first of `size - 1` blocks of grant references, one for each other rank.
+/// Rank p's block is number p, or p - 1 if p is above this rank; it has a reference for each page,
+/// consecutive.
 ///
 /// # Errors
-/// Any [`GrantError`] but `InUse`; often [`GrantError::NoReferences`]: max_grant_frames in xl.cfg says how many there are.
+/// Any [`GrantError`] but `InUse`; often [`GrantError::NoReferences`]: max_grant_frames in xl.cfg
+/// says how many there are.
 pub fn share(memory: NonNull<u8>, len: usize) -> Result<u64, GrantError> {
     let span = shareable(memory, len)?;
     grants::share(span, rank::rank(), rank::size()).map(u64::from)
@@ -112,8 +121,9 @@ pub fn share(memory: NonNull<u8>, len: usize) -> Result<u64, GrantError> {
 /// Withdraws what was [shared](share), with the token that it was given.
 ///
 /// # Errors
-/// [`GrantError::InUse`] if a neighbour still has a page mapped: it can change the memory until it unmaps it or ends, so the
-/// memory must not be used for anything else. Nobody else can map it any more. It can be tried again.
+/// [`GrantError::InUse`] if a neighbour still has a page mapped: it can change the memory until it
+/// unmaps it or ends, so the memory must not be used for anything else. Nobody else can map it any
+/// more. It can be tried again.
 pub fn unshare(memory: NonNull<u8>, len: usize, token: u64) -> Result<(), GrantError> {
     let span = shareable(memory, len)?;
     grants::unshare(span, u32::try_from(token).map_err(|_| GrantError::NotShared)?)
@@ -125,21 +135,25 @@ fn shareable(memory: NonNull<u8>, len: usize) -> Result<Span, GrantError> {
     let runtime = memory::runtime_area_address();
     let runtime = Span { start: runtime, end: runtime + memory::RUNTIME_AREA_SIZE };
     let span = Span::sized(address, len as u64);
-    let inside = [heap::span(), runtime].iter().any(|whole| whole.start <= span.start && span.end <= whole.end);
+    let inside = [heap::span(), runtime]
+        .iter()
+        .any(|whole| whole.start <= span.start && span.end <= whole.end);
     match numbers::pages(address, len) {
         Some(_) if inside => Ok(span),
         _ => Err(GrantError::NotShareable { address, len }),
     }
 }
 
-/// Maps what the neighbour `rank` shares under `token`, `len` bytes of it from its beginning on if that was all: the length
-/// must be the one that was shared. Returns where it is, at the beginning of a page.
+/// Maps what the neighbour `rank` shares under `token`, `len` bytes of it from its beginning on if
+/// that was all: the length must be the one that was shared. Returns where it is, at the beginning
+/// of a page.
 ///
-/// The neighbour, and all others to whom it is shared, may change it at any moment: it is to be used by raw copies and
-/// atomics only, and as the [module](self) says with suspensions held off.
+/// The neighbour, and all others to whom it is shared, may change it at any moment: it is to be
+/// used by raw copies and atomics only, and as the [module](self) says with suspensions held off.
 ///
 /// # Errors
-/// Any [`MapError`]; if the neighbour has not granted it, `Foreign` with what Xen says. Then nothing is mapped.
+/// Any [`MapError`]; if the neighbour has not granted it, `Foreign` with what Xen says. Then
+/// nothing is mapped.
 pub fn map(rank: u32, token: u64, len: usize) -> Result<NonNull<u8>, MapError> {
     // From the reference to the mapping that is remembered, all belongs to one domain.
     let _held = Held::new();
@@ -157,12 +171,13 @@ pub fn map(rank: u32, token: u64, len: usize) -> Result<NonNull<u8>, MapError> {
 /// Unmaps what was [mapped](map).
 ///
 /// # Errors
-/// [`MapError::NotMapped`] if it is not, also because a suspension has taken it away. `Foreign` if Xen refuses: then the
-/// neighbour may find its memory in use for ever.
+/// [`MapError::NotMapped`] if it is not, also because a suspension has taken it away. `Foreign` if
+/// Xen refuses: then the neighbour may find its memory in use for ever.
 pub fn unmap(mapped: NonNull<u8>, len: usize) -> Result<(), MapError> {
     let _held = Held::new();
-    let is_it =
-        |mapping: &Mapping| mapping.address() == mapped && Some(mapping.pages() as u32) == numbers::pages(0, len);
+    let is_it = |mapping: &Mapping| {
+        mapping.address() == mapped && Some(mapping.pages() as u32) == numbers::pages(0, len)
+    };
     let mapping = MAPPED.with(|all| all.iter().position(is_it).map(|at| all.swap_remove(at)));
     Ok(foreign::unmap(mapping.ok_or(MapError::NotMapped)?)?)
 }
@@ -173,8 +188,8 @@ pub fn unmap_all() {
     take_all_away();
 }
 
-/// Changes whenever all mappings have been taken away, as by a suspension: what was mapped in an earlier generation is
-/// not there any more, and its addresses may be another mapping's.
+/// Changes whenever all mappings have been taken away, as by a suspension: what was mapped in an
+/// earlier generation is not there any more, and its addresses may be another mapping's.
 pub fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)
 }
@@ -185,11 +200,13 @@ pub fn heap_used() -> usize {
 }
 
 fn take_all_away() {
-    // ARMCI's too, which finds the gate closed from then on. Nobody is inside: suspensions wait for that.
+    // ARMCI's too, which finds the gate closed from then on. Nobody is inside: suspensions wait for
+    // that.
     rank::leave_neighbours();
     GENERATION.store(GENERATION.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     for mapping in MAPPED.with(core::mem::take) {
-        // Xen refuses only what is not mapped, and then nothing is left to be done; the addresses are not used again.
+        // Xen refuses only what is not mapped, and then nothing is left to be done; the addresses
+        // are not used again.
         let _ = foreign::unmap(mapping);
     }
 }

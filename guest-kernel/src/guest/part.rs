@@ -1,7 +1,7 @@
 //! The parts of the kernel that face Xen, and the one table that drives them.
 //!
-//! Each part does the same three things. Booting is being resumed in a new domain, so the way back from a restore is
-//! tried at every boot.
+//! Each part does the same three things. Booting is being resumed in a new domain, so the way back
+//! from a restore is tried at every boot.
 
 use super::{clock, console, events, fatal, grants, neighbours, power, rank, xenstore};
 use crate::arch;
@@ -68,7 +68,8 @@ pub(crate) fn connect() {
     resume(Resume::NewDomain);
 }
 
-/// Has the domain saved, and comes back in the same domain or another. In the upcall, with interrupts off.
+/// Has the domain saved, and comes back in the same domain or another. In the upcall, with
+/// interrupts off.
 pub(crate) fn suspend() {
     for part in PARTS.iter().rev() {
         part.suspend();

@@ -1,9 +1,9 @@
 //! Being suspended, switched off, and ending by oneself.
 //!
-//! The toolstack asks for a suspension by an event on a port that we publish, or, as for switching off, by writing
-//! a word to `control/shutdown`, which we acknowledge by emptying it. Either way it is answered at the end of the
-//! upcall or the wait in which the request came, so whatever the application is doing, also computing, does not
-//! matter.
+//! The toolstack asks for a suspension by an event on a port that we publish, or, as for switching
+//! off, by writing a word to `control/shutdown`, which we acknowledge by emptying it. Either way it
+//! is answered at the end of the upcall or the wait in which the request came, so whatever the
+//! application is doing, also computing, does not matter.
 
 use alloc::format;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering, compiler_fence};
@@ -71,10 +71,11 @@ pub(crate) fn serve_suspension() {
     }
 }
 
-/// Holds suspensions off until [`release`] has been called as often. For short: the toolstack waits.
+/// Holds suspensions off until [`release`] has been called as often. For short: the toolstack
+/// waits.
 ///
-/// What a suspension takes away, such as mappings of other domains' memory, stays while it is held off. It costs no more
-/// than a load and a store.
+/// What a suspension takes away, such as mappings of other domains' memory, stays while it is held
+/// off. It costs no more than a load and a store.
 pub fn hold() {
     // The upcall never sees anything of ours in between: it leaves the count as it is.
     HELD.store(HELD.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
@@ -94,9 +95,11 @@ pub fn release() {
 /// Does what was asked for in this upcall.
 pub(super) fn serve() {
     let request = REQUESTED.load(Ordering::Relaxed);
-    // A suspension takes the neighbours' memory away, so it waits until nobody is there: then `release` or
-    // `serve_suspension` calls.
-    if request == Request::Suspend as u8 && (HELD.load(Ordering::Relaxed) > 0 || !rank::leave_neighbours()) {
+    // A suspension takes the neighbours' memory away, so it waits until nobody is there: then
+    // `release` or `serve_suspension` calls.
+    if request == Request::Suspend as u8
+        && (HELD.load(Ordering::Relaxed) > 0 || !rank::leave_neighbours())
+    {
         return;
     }
     REQUESTED.store(0, Ordering::Relaxed);
@@ -145,7 +148,8 @@ impl Control {
                 self.step = id.map_or(Step::Idle, Step::Reading);
             }
             Step::Reading(id) => {
-                let Some(request) = xenstore::posted(id, |answer| answer.ok().and_then(requested)) else {
+                let Some(request) = xenstore::posted(id, |answer| answer.ok().and_then(requested))
+                else {
                     return false;
                 };
                 self.step = Step::Idle;
@@ -223,7 +227,8 @@ impl Part for Power {
         events::bind(port, || request(Request::Suspend))
             .map_err(|error| PartError::Xen("cannot bind the suspend port", error))?;
         CONTROL_STATE.with(|control| {
-            // The watch lasts: after the first time, xenstore's client registers it again by itself.
+            // The watch lasts: after the first time, xenstore's client registers it again by
+            // itself.
             if control.watch.is_none() {
                 control.watch = match xenstore::post_watch(CONTROL) {
                     Err(StoreError::NotConnected) => return Ok(()),
@@ -232,7 +237,8 @@ impl Part for Power {
             }
             let mut digits = [0; 10];
             let number = decimal(port.0, &mut digits);
-            control.publication = Some(xenstore::post(MessageType::WRITE, &[SUSPEND_PORT, number])?);
+            control.publication =
+                Some(xenstore::post(MessageType::WRITE, &[SUSPEND_PORT, number])?);
             Ok(())
         })
     }

@@ -55,8 +55,8 @@ pub(super) fn size() -> u32 {
 
 /// This rank of its job; the first call attaches it.
 ///
-/// What job, the command line says (`xenolith.rank` and others, set by `pgas run`); without that it is the only rank
-/// of a job of one. A rank that cannot be attached ends with an error.
+/// What job, the command line says (`xenolith.rank` and others, set by `pgas run`); without that it
+/// is the only rank of a job of one. A rank that cannot be attached ends with an error.
 pub fn armci() -> &'static Armci {
     ARMCI.get_or_make(|| match place() {
         None => Armci::alone(),
@@ -82,7 +82,8 @@ enum AttachError {
 
 fn attach(place: &Place) -> Result<Armci, AttachError> {
     grants::share_ram(DomainId::DOM0)?;
-    let published = publish().and_then(|node| Ok(xenstore::write(ATTACH, node.to_string().as_bytes())?));
+    let published =
+        publish().and_then(|node| Ok(xenstore::write(ATTACH, node.to_string().as_bytes())?));
     if let Err(error) = published {
         // Nobody knows of the grants yet.
         grants::withdraw_ram()?;
@@ -124,14 +125,16 @@ pub(crate) fn ring_proxy() {
 pub(crate) fn wait_for_doorbell() {
     RUNG.store(false, Ordering::Relaxed);
     idle::wait_for_event(LOOK_AGAIN);
-    // A ring that was lost must not stop the job, whoever lost it: we look again, and have the proxy look.
+    // A ring that was lost must not stop the job, whoever lost it: we look again, and have the
+    // proxy look.
     if !RUNG.load(Ordering::Relaxed) {
         ring_proxy();
     }
 }
 
-/// Closes the gate to the neighbours' memory, which is about to be taken away. False if the rank is there now: it will leave soon, and
-/// call [`power::serve_suspension`](super::power::serve_suspension).
+/// Closes the gate to the neighbours' memory, which is about to be taken away. False if the rank is
+/// there now: it will leave soon, and call
+/// [`power::serve_suspension`](super::power::serve_suspension).
 pub(super) fn leave_neighbours() -> bool {
     let header = &memory::runtime_area().header;
     let gate = Gate { epoch: &header.gate.0, inside: &header.inside.0 };
@@ -165,8 +168,12 @@ impl Part for Attachment {
         }
         // A new proxy has to find us. The grants are there again already; the doorbell is not.
         let node = publish().map_err(|_| PartError::Unusable("no doorbell"))?;
-        // Whoever waits for the doorbell has been woken by what asked for the suspension, and looks again.
-        xenstore::post(MessageType::WRITE, &[ATTACH.as_bytes(), b"\0", format!("{node}").as_bytes()])?;
+        // Whoever waits for the doorbell has been woken by what asked for the suspension, and looks
+        // again.
+        xenstore::post(
+            MessageType::WRITE,
+            &[ATTACH.as_bytes(), b"\0", format!("{node}").as_bytes()],
+        )?;
         Ok(())
     }
 }

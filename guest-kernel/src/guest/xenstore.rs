@@ -1,7 +1,7 @@
 //! Xenstore, the tree of small values by which domains and toolstack find each other.
 //!
-//! Paths without a leading slash are relative to the domain's own directory. All functions but [`Watch::fired`] wait
-//! for xenstore's answer.
+//! Paths without a leading slash are relative to the domain's own directory. All functions but
+//! [`Watch::fired`] wait for xenstore's answer.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -62,8 +62,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Whether there was a change since the last call. A watch fires once when it begins, and may fire without a
-    /// change.
+    /// Whether there was a change since the last call. A watch fires once when it begins, and may
+    /// fire without a change.
     pub fn fired(&mut self) -> bool {
         let id = self.id;
         let count = use_client(|client| Ok(client.fired(id))).unwrap_or(self.seen);
@@ -80,13 +80,20 @@ fn check(path: &str) -> Result<&[u8], StoreError> {
     if path.bytes().any(|byte| byte == 0) { Err(StoreError::BadPath) } else { Ok(path.as_bytes()) }
 }
 
-fn request(kind: MessageType, parts: &[&[u8]], room: usize, time: Option<Duration>) -> Result<Vec<u8>, StoreError> {
+fn request(
+    kind: MessageType,
+    parts: &[&[u8]],
+    room: usize,
+    time: Option<Duration>,
+) -> Result<Vec<u8>, StoreError> {
     let deadline = time.map(|time| clock::now() + time);
     // Answers to writes are two letters and a zero.
     let id = use_client(|client| client.submit(kind, parts, room.max(16)))?;
     pump();
     idle::wait_until(deadline, || use_client(|client| Ok(client.is_answered(id))).unwrap_or(true));
-    let answer = use_client(|client| Ok(client.finish(id, |answer| answer.map(<[u8]>::to_vec).map_err(Clone::clone))))?;
+    let answer = use_client(|client| {
+        Ok(client.finish(id, |answer| answer.map(<[u8]>::to_vec).map_err(Clone::clone)))
+    })?;
     answer.unwrap_or(Err(StoreError::TimedOut))
 }
 
@@ -98,7 +105,10 @@ pub(super) fn post(kind: MessageType, parts: &[&[u8]]) -> Result<CallId, StoreEr
 }
 
 /// The answer to what was [posted](post), once it is there.
-pub(super) fn posted<R>(id: CallId, look: impl FnOnce(Result<&[u8], &StoreError>) -> R) -> Option<R> {
+pub(super) fn posted<R>(
+    id: CallId,
+    look: impl FnOnce(Result<&[u8], &StoreError>) -> R,
+) -> Option<R> {
     let answered = use_client(|client| Ok(client.is_answered(id))).ok()?;
     if answered { use_client(|client| Ok(client.finish(id, look))).ok().flatten() } else { None }
 }
@@ -116,7 +126,8 @@ pub(super) fn post_watch(path: &str) -> Result<WatchId, StoreError> {
 }
 
 fn use_client<R>(with: impl FnOnce(&mut Client) -> Result<R, StoreError>) -> Result<R, StoreError> {
-    CONNECTION.with(|connection| with(&mut connection.as_mut().ok_or(StoreError::NotConnected)?.client))
+    CONNECTION
+        .with(|connection| with(&mut connection.as_mut().ok_or(StoreError::NotConnected)?.client))
 }
 
 /// Moves bytes, and tells xenstored.
@@ -153,7 +164,9 @@ impl Part for Xenstore {
     }
 
     fn connect(&self) -> Result<(), PartError> {
-        CONNECTION.with(|connection| *connection = Some(Connection { client: Client::new(), port: None }));
+        CONNECTION.with(|connection| {
+            *connection = Some(Connection { client: Client::new(), port: None })
+        });
         Ok(())
     }
 
@@ -161,8 +174,16 @@ impl Part for Xenstore {
         if how == Resume::NewDomain {
             let Some((page, port)) = find() else { return Ok(()) };
             let rings = Rings {
-                requests: ByteRing { bytes: &page.req, produced: &page.req_prod, consumed: &page.req_cons },
-                answers: ByteRing { bytes: &page.rsp, produced: &page.rsp_prod, consumed: &page.rsp_cons },
+                requests: ByteRing {
+                    bytes: &page.req,
+                    produced: &page.req_prod,
+                    consumed: &page.req_cons,
+                },
+                answers: ByteRing {
+                    bytes: &page.rsp,
+                    produced: &page.rsp_prod,
+                    consumed: &page.rsp_cons,
+                },
             };
             CONNECTION.with(|connection| {
                 if let Some(connection) = connection {
@@ -170,7 +191,8 @@ impl Part for Xenstore {
                     connection.port = Some(port);
                 }
             });
-            events::bind(port, event).map_err(|error| PartError::Xen("cannot bind its port", error))?;
+            events::bind(port, event)
+                .map_err(|error| PartError::Xen("cannot bind its port", error))?;
         }
         pump();
         Ok(())

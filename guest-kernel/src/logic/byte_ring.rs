@@ -1,13 +1,15 @@
 //! One direction of a byte ring shared with a backend: the console's and xenstore's.
 //!
-//! The indices run freely and wrap at 2^32; a ring's size is a power of two. The other side is not trusted: indices
-//! that say more than the ring can hold are an error.
+//! The indices run freely and wrap at 2^32; a ring's size is a power of two. The other side is not
+//! trusted: indices that say more than the ring can hold are an error.
 
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 /// The other side has moved its index to where it cannot be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the ring's indices jumped: {produced} written, {consumed} read, {size} bytes at most between them")]
+#[error(
+    "the ring's indices jumped: {produced} written, {consumed} read, {size} bytes at most between them"
+)]
 pub struct IndexJump {
     /// Bytes written so far.
     pub produced: u32,

@@ -1,7 +1,8 @@
 //! The kernel's command line (`cmdline=` in xl.cfg).
 //!
-//! Words are split at spaces; double quotes group; a backslash, inside quotes or outside, takes the next character as
-//! it is. Words that begin with `xenolith.` are the kernel's up to a word `--`; all others are the application's.
+//! Words are split at spaces; double quotes group; a backslash, inside quotes or outside, takes the
+//! next character as it is. Words that begin with `xenolith.` are the kernel's up to a word `--`;
+//! all others are the application's.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -42,7 +43,9 @@ pub enum CommandLineError {
     #[error("`{0}` on the command line is not a number")]
     NotANumber(String),
     /// No option of the kernel's.
-    #[error("`{0}` on the command line is no option of the kernel (known: xenolith.job, xenolith.rank, xenolith.size)")]
+    #[error(
+        "`{0}` on the command line is no option of the kernel (known: xenolith.job, xenolith.rank, xenolith.size)"
+    )]
     Unknown(String),
     /// xenolith.rank without xenolith.size, or the other way round.
     #[error("xenolith.rank and xenolith.size must be given together")]
@@ -80,7 +83,9 @@ impl CommandLine {
         }
         let place = match (rank, size) {
             (None, None) => None,
-            (Some(rank), Some(size)) if rank < size => Some(Place { job: job.unwrap_or_default(), rank, size }),
+            (Some(rank), Some(size)) if rank < size => {
+                Some(Place { job: job.unwrap_or_default(), rank, size })
+            }
             (Some(rank), Some(size)) => return Err(CommandLineError::NoSuchRank { rank, size }),
             _ => return Err(CommandLineError::HalfAPlace),
         };
@@ -133,7 +138,9 @@ mod tests {
 
     #[test]
     fn a_rank_of_a_job() {
-        let line = CommandLine::parse(b"xenolith.job=ab12cd xenolith.rank=2 xenolith.size=4 -- --class S").unwrap();
+        let line =
+            CommandLine::parse(b"xenolith.job=ab12cd xenolith.rank=2 xenolith.size=4 -- --class S")
+                .unwrap();
         assert_eq!(line.place, Some(Place { job: "ab12cd".into(), rank: 2, size: 4 }));
         assert_eq!(line.arguments, ["--class", "S"]);
     }
@@ -141,7 +148,10 @@ mod tests {
     #[test]
     fn an_image_alone() {
         let line = CommandLine::parse(b"--ticks 20").unwrap();
-        assert_eq!(line, CommandLine { place: None, arguments: alloc::vec!["--ticks".into(), "20".into()] });
+        assert_eq!(
+            line,
+            CommandLine { place: None, arguments: alloc::vec!["--ticks".into(), "20".into()] }
+        );
         assert_eq!(CommandLine::parse(b"").unwrap(), CommandLine::default());
     }
 
@@ -162,10 +172,19 @@ mod tests {
     fn what_makes_no_sense_is_refused() {
         assert_eq!(error("\"open"), CommandLineError::OpenQuote);
         assert_eq!(error("open\\"), CommandLineError::OpenEscape);
-        assert_eq!(error("xenolith.rank=x xenolith.size=1"), CommandLineError::NotANumber("xenolith.rank=x".into()));
+        assert_eq!(
+            error("xenolith.rank=x xenolith.size=1"),
+            CommandLineError::NotANumber("xenolith.rank=x".into())
+        );
         assert_eq!(error("xenolith.rank=1"), CommandLineError::HalfAPlace);
-        assert_eq!(error("xenolith.rank=4 xenolith.size=4"), CommandLineError::NoSuchRank { rank: 4, size: 4 });
-        assert_eq!(error("xenolith.colour=red"), CommandLineError::Unknown("xenolith.colour=red".into()));
+        assert_eq!(
+            error("xenolith.rank=4 xenolith.size=4"),
+            CommandLineError::NoSuchRank { rank: 4, size: 4 }
+        );
+        assert_eq!(
+            error("xenolith.colour=red"),
+            CommandLineError::Unknown("xenolith.colour=red".into())
+        );
         assert_eq!(CommandLine::parse(b"\xff"), Err(CommandLineError::NotText));
     }
 }

@@ -40,13 +40,15 @@ pub fn files(archive: &[u8]) -> Result<Vec<(String, &[u8])>, CpioError> {
     let mut files = Vec::new();
     let mut at = 0;
     loop {
-        let entry = archive.get(at..).filter(|rest| is_archive(rest)).ok_or(CpioError::NoEntry(at))?;
+        let entry =
+            archive.get(at..).filter(|rest| is_archive(rest)).ok_or(CpioError::NoEntry(at))?;
         let cut_short = CpioError::CutShort(at);
         let mode = number(entry, 1).ok_or(CpioError::NoEntry(at))?;
         let size = number(entry, 6).ok_or(CpioError::NoEntry(at))?;
         let name_size = number(entry, 11).ok_or(CpioError::NoEntry(at))?;
         let name_end = HEADER.checked_add(name_size).ok_or(cut_short)?;
-        // Name and content are padded so that what follows lies at a multiple of four in the archive.
+        // Name and content are padded so that what follows lies at a multiple of four in the
+        // archive.
         let start = align(at.checked_add(name_end).ok_or(cut_short)?).ok_or(cut_short)?;
         let end = start.checked_add(size).ok_or(cut_short)?;
         let name = entry.get(HEADER..name_end).ok_or(cut_short)?;
@@ -112,7 +114,10 @@ mod tests {
     fn regular_files_come_out_with_plain_names() {
         let bytes = archive();
         let files = files(&bytes).unwrap();
-        assert_eq!(files, [("matrix".to_string(), &b"12345"[..]), ("etc/name".to_string(), &b""[..])]);
+        assert_eq!(
+            files,
+            [("matrix".to_string(), &b"12345"[..]), ("etc/name".to_string(), &b""[..])]
+        );
     }
 
     #[test]

@@ -42,7 +42,10 @@ impl fmt::Display for PageFault {
         };
         let address = self.address;
         if let Some(stack) = self.stack {
-            write!(f, "stack overflow: {access} the guard page of the {stack} stack at {address:#x}")
+            write!(
+                f,
+                "stack overflow: {access} the guard page of the {stack} stack at {address:#x}"
+            )
         } else if self.reserved_bit() {
             write!(f, "damaged page tables: {access} {address:#x}")
         } else if address < PAGE_SIZE as u64 {
@@ -63,8 +66,11 @@ pub fn exception_name(vector: u64) -> &'static str {
         0 => "division by zero or overflow",
         1 => "debug exception",
         2 => "non-maskable interrupt",
-        // image-builder puts breakpoints where a C library gives up by an instruction that only privileged code may use.
-        3 if cfg!(feature = "c") => "a check in the C library failed: damaged heap, double free or the like",
+        // image-builder puts breakpoints where a C library gives up by an instruction that only
+        // privileged code may use.
+        3 if cfg!(feature = "c") => {
+            "a check in the C library failed: damaged heap, double free or the like"
+        }
         3 => "breakpoint",
         4 => "overflow",
         5 => "bound exceeded",

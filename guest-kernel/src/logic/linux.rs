@@ -1,4 +1,5 @@
-//! Linux's interface to programs on x86-64, as far as a C library needs it: numbers, structures, the beginning.
+//! Linux's interface to programs on x86-64, as far as a C library needs it: numbers, structures,
+//! the beginning.
 
 use alloc::vec::Vec;
 use core::mem::offset_of;
@@ -118,7 +119,8 @@ impl ClockId {
         match number {
             // REALTIME, REALTIME_COARSE.
             0 | 5 => Ok(ClockId::Real),
-            // MONOTONIC, PROCESS_CPUTIME_ID, THREAD_CPUTIME_ID, MONOTONIC_RAW, MONOTONIC_COARSE, BOOTTIME.
+            // MONOTONIC, PROCESS_CPUTIME_ID, THREAD_CPUTIME_ID, MONOTONIC_RAW, MONOTONIC_COARSE,
+            // BOOTTIME.
             1..=4 | 6 | 7 => Ok(ClockId::Monotonic),
             _ => Err(Errno::INVALID),
         }
@@ -143,7 +145,9 @@ fn pair(first: u64, second: u64) -> [u8; 16] {
 pub(crate) fn duration(timespec: &[u8; 16]) -> Result<Duration, Errno> {
     let (seconds, nanoseconds) = split(timespec);
     match u32::try_from(nanoseconds) {
-        Ok(nanoseconds @ 0..1_000_000_000) if i64::try_from(seconds).is_ok() => Ok(Duration::new(seconds, nanoseconds)),
+        Ok(nanoseconds @ 0..1_000_000_000) if i64::try_from(seconds).is_ok() => {
+            Ok(Duration::new(seconds, nanoseconds))
+        }
         _ => Err(Errno::INVALID),
     }
 }
@@ -182,7 +186,8 @@ pub(crate) fn stat(kind: Kind) -> [u8; STAT] {
         Kind::File(size) => (0o100_444, size),
     };
     let mut bytes = [0; STAT];
-    let mut put = |offset: usize, value: &[u8]| bytes[offset..offset + value.len()].copy_from_slice(value);
+    let mut put =
+        |offset: usize, value: &[u8]| bytes[offset..offset + value.len()].copy_from_slice(value);
     put(16, &1_u64.to_le_bytes()); // links
     put(24, &mode.to_le_bytes());
     put(48, &size.to_le_bytes());
@@ -207,7 +212,8 @@ pub(crate) fn uname(node: &str) -> [u8; 6 * UTS_NAME] {
     bytes
 }
 
-/// What raising a signal does to a process that has no handlers: nothing, or it ends it, for this reason.
+/// What raising a signal does to a process that has no handlers: nothing, or it ends it, for this
+/// reason.
 pub(crate) fn death(signal: u64) -> Option<&'static str> {
     match signal {
         // Probing, SIGCHLD, SIGCONT, SIGURG, SIGWINCH.
@@ -241,7 +247,8 @@ const _: () = assert!(size_of::<ProgramHeader>() == 56);
 const _: () = assert!(offset_of!(ProgramHeader, address) == 16);
 
 impl ProgramHeader {
-    /// Thread-local variables: those with initial values, and the end of all of them, all zero behind the others.
+    /// Thread-local variables: those with initial values, and the end of all of them, all zero
+    /// behind the others.
     pub(crate) fn thread_local(initial: Span, end: u64, align: u64) -> Self {
         const PT_TLS: u32 = 7;
         const READ: u32 = 4;
@@ -258,8 +265,8 @@ impl ProgramHeader {
     }
 }
 
-/// What is at a process's beginning on its stack: the number of arguments, pointers to them, to the environment, and
-/// pairs that say what the process has to know. Each list ends with zeros.
+/// What is at a process's beginning on its stack: the number of arguments, pointers to them, to the
+/// environment, and pairs that say what the process has to know. Each list ends with zeros.
 pub(crate) fn beginning(
     arguments: impl ExactSizeIterator<Item = u64>,
     environment: impl Iterator<Item = u64>,
@@ -318,7 +325,10 @@ mod tests {
         assert_eq!(&names[..9], b"Xenolith\0");
         assert_eq!((names[2 * UTS_NAME - 2], names[2 * UTS_NAME - 1]), (b'n', 0));
         let header = ProgramHeader::thread_local(Span { start: 64, end: 72 }, 80, 16);
-        assert_eq!((header.kind, header.file_size, header.memory_size, header.align), (7, 8, 16, 16));
+        assert_eq!(
+            (header.kind, header.file_size, header.memory_size, header.align),
+            (7, 8, 16, 16)
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Memory that a C program has asked for by the page.
 //!
-//! It may give back any part of it, but the heap takes back only what it gave, as a whole: so a block goes back when the
-//! last part of it has.
+//! It may give back any part of it, but the heap takes back only what it gave, as a whole: so a
+//! block goes back when the last part of it has.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -28,15 +28,26 @@ impl Mappings {
     /// Whether all of this is in use, and of one block.
     pub(crate) fn contains(&self, span: Span) -> bool {
         let block = self.blocks.range(..=span.start).next_back();
-        block.is_some_and(|(_, (_, used))| used.iter().any(|used| used.start <= span.start && span.end <= used.end))
+        block.is_some_and(|(_, (_, used))| {
+            used.iter().any(|used| used.start <= span.start && span.end <= used.end)
+        })
     }
 
-    /// Takes note that this is not used any more, whatever of it was. The blocks of which nothing is used now.
+    /// Takes note that this is not used any more, whatever of it was. The blocks of which nothing
+    /// is used now.
     pub(crate) fn remove(&mut self, span: Span) -> Vec<Span> {
         let mut free = Vec::new();
-        let touched = self.blocks.range_mut(..span.end).rev().take_while(|(_, (block, _))| span.start < block.end);
+        let touched = self
+            .blocks
+            .range_mut(..span.end)
+            .rev()
+            .take_while(|(_, (block, _))| span.start < block.end);
         for (_, (block, used)) in touched {
-            *used = used.iter().flat_map(|used| without(*used, span)).filter(|span| !span.is_empty()).collect();
+            *used = used
+                .iter()
+                .flat_map(|used| without(*used, span))
+                .filter(|span| !span.is_empty())
+                .collect();
             if used.is_empty() {
                 free.push(*block);
             }
@@ -50,7 +61,10 @@ impl Mappings {
 
 /// What is left of `span` below and above `cut`.
 fn without(span: Span, cut: Span) -> [Span; 2] {
-    [Span { start: span.start, end: span.end.min(cut.start) }, Span { start: span.start.max(cut.end), end: span.end }]
+    [
+        Span { start: span.start, end: span.end.min(cut.start) },
+        Span { start: span.start.max(cut.end), end: span.end },
+    ]
 }
 
 #[cfg(test)]
@@ -83,7 +97,9 @@ mod tests {
         assert_eq!(mappings.remove(span(15, 65)), [span(40, 50), span(20, 30)]);
         assert!(mappings.contains(span(10, 15)) && mappings.contains(span(65, 70)));
         assert!(
-            !mappings.contains(span(60, 61)) && !mappings.contains(span(0, 11)) && !mappings.contains(span(99, 100))
+            !mappings.contains(span(60, 61))
+                && !mappings.contains(span(0, 11))
+                && !mappings.contains(span(99, 100))
         );
     }
 }

@@ -1,4 +1,5 @@
-//! Decides what the domain's memory is used for. See the [crate's documentation](crate) for the picture.
+//! Decides what the domain's memory is used for. See the [crate's documentation](crate) for the
+//! picture.
 
 use xen_hypercall::PAGE_SIZE;
 use xen_hypercall::start_info::{MemoryKind, MemoryMapEntry};
@@ -6,7 +7,8 @@ use xen_hypercall::start_info::{MemoryKind, MemoryMapEntry};
 const PAGE: u64 = PAGE_SIZE as u64;
 const LARGE_PAGE: u64 = 2 << 20;
 const FOUR_GIB: u64 = 4 << 30;
-/// The last 256 MiB below 4 GiB hold pages that the memory map does not tell of, such as the local APIC's registers.
+/// The last 256 MiB below 4 GiB hold pages that the memory map does not tell of, such as the local
+/// APIC's registers.
 const HIDDEN: u64 = FOUR_GIB - (256 << 20);
 
 /// Addresses from `start` up to, not including, `end`.
@@ -91,7 +93,8 @@ pub const LEAST_LOW: u64 = 416 << 10;
 /// The least RAM for the heap.
 pub const LEAST_HEAP: u64 = 64 << 10;
 
-/// Decides. `used` are ranges in RAM that must be left alone: boot modules, and what Xen says about the boot.
+/// Decides. `used` are ranges in RAM that must be left alone: boot modules, and what Xen says about
+/// the boot.
 pub fn plan(
     map: impl Iterator<Item = MemoryMapEntry> + Clone,
     image: Span,
@@ -99,8 +102,11 @@ pub fn plan(
 ) -> Result<MemoryPlan, MemoryError> {
     let below_4_gib = Span { start: 0, end: FOUR_GIB };
     let spans = || map.clone().map(|entry| (entry.kind, Span::sized(entry.address, entry.size)));
-    let ram_regions =
-        || spans().filter(|(kind, _)| *kind == MemoryKind::RAM).map(|(_, span)| span.intersection(below_4_gib));
+    let ram_regions = || {
+        spans()
+            .filter(|(kind, _)| *kind == MemoryKind::RAM)
+            .map(|(_, span)| span.intersection(below_4_gib))
+    };
 
     let ram = ram_regions()
         .find(|span| span.contains(image.start) && image.end <= span.end)
@@ -113,7 +119,8 @@ pub fn plan(
         .map(|span| largest_gap(span.intersection(below_image).whole_pages(), used.iter().copied()))
         .max_by_key(|gap| gap.len())
         .unwrap_or(Span { start: 0, end: 0 });
-    let heap = largest_gap(Span { start: image.end, end: ram.end }.whole_pages(), used.iter().copied());
+    let heap =
+        largest_gap(Span { start: image.end, end: ram.end }.whole_pages(), used.iter().copied());
     if low.len() < LEAST_LOW || heap.len() < LEAST_HEAP {
         return Err(MemoryError::TooLittle(low.len(), heap.len()));
     }
@@ -140,8 +147,12 @@ fn largest_gap(within: Span, used: impl Iterator<Item = Span> + Clone) -> Span {
     let behind = used.clone().filter_map(|span| span.end.checked_next_multiple_of(PAGE));
     let starts = core::iter::once(within.start).chain(behind);
     for start in starts {
-        // A gap begins at the start of all or behind something used, and ends where the next used thing begins.
-        if start < within.start || start >= within.end || used.clone().any(|span| span.contains(start)) {
+        // A gap begins at the start of all or behind something used, and ends where the next used
+        // thing begins.
+        if start < within.start
+            || start >= within.end
+            || used.clone().any(|span| span.contains(start))
+        {
             continue;
         }
         let end = used.clone().map(|span| span.start).filter(|used| *used >= start).min();
@@ -231,7 +242,10 @@ mod tests {
     #[test]
     fn too_little_memory_is_said_in_bytes() {
         let map = [MemoryMapEntry::new(0, 0x13_0000, MemoryKind::RAM)];
-        assert_eq!(plan(map.into_iter(), IMAGE, &[]), Err(MemoryError::TooLittle(0xf_f000, 0xc000)));
+        assert_eq!(
+            plan(map.into_iter(), IMAGE, &[]),
+            Err(MemoryError::TooLittle(0xf_f000, 0xc000))
+        );
     }
 
     #[test]

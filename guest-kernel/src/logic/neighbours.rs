@@ -1,11 +1,12 @@
-//! Who grants what to whom: the numbers that ranks on one host exchange about memory that they share.
+//! Who grants what to whom: the numbers that ranks on one host exchange about memory that they
+//! share.
 
 use core::ops::Range;
 
 use xen_hypercall::{DomainId, PAGE_SIZE};
 
-/// Which of a share's blocks of references is for rank `reader`, when rank `owner` shares: everybody but the owner
-/// has one. None for the owner itself.
+/// Which of a share's blocks of references is for rank `reader`, when rank `owner` shares:
+/// everybody but the owner has one. None for the owner itself.
 pub fn block(owner: u32, reader: u32) -> Option<u32> {
     match reader.cmp(&owner) {
         core::cmp::Ordering::Less => Some(reader),
@@ -19,8 +20,8 @@ pub fn reader(owner: u32, block: u32) -> u32 {
     if block < owner { block } else { block.saturating_add(1) }
 }
 
-/// The references by which rank `reader` maps `pages` pages that rank `owner` shares under `token`. None if no token
-/// says that: it was made up, or the reader is the owner.
+/// The references by which rank `reader` maps `pages` pages that rank `owner` shares under `token`.
+/// None if no token says that: it was made up, or the reader is the owner.
 pub fn references(token: u64, owner: u32, reader: u32, pages: u32) -> Option<Range<u32>> {
     let before = block(owner, reader)?.checked_mul(pages)?;
     let first = u32::try_from(token).ok()?.checked_add(before)?;
@@ -35,7 +36,8 @@ pub fn domain(number: u32) -> Option<DomainId> {
 
 /// How many whole pages `len` bytes from `address` are. None if they are not whole pages, or none.
 pub fn pages(address: u64, len: usize) -> Option<u32> {
-    let whole = len > 0 && address.is_multiple_of(PAGE_SIZE as u64) && len.is_multiple_of(PAGE_SIZE);
+    let whole =
+        len > 0 && address.is_multiple_of(PAGE_SIZE as u64) && len.is_multiple_of(PAGE_SIZE);
     if whole { u32::try_from(len / PAGE_SIZE).ok() } else { None }
 }
 
@@ -46,9 +48,12 @@ mod tests {
     #[test]
     fn everybody_but_the_owner_has_a_block() {
         for owner in 0..5 {
-            let blocks: alloc::vec::Vec<_> = (0..5).filter_map(|reader| block(owner, reader)).collect();
+            let blocks: alloc::vec::Vec<_> =
+                (0..5).filter_map(|reader| block(owner, reader)).collect();
             assert_eq!(blocks, [0, 1, 2, 3]);
-            assert!(blocks.iter().all(|number| block(owner, reader(owner, *number)) == Some(*number)));
+            assert!(
+                blocks.iter().all(|number| block(owner, reader(owner, *number)) == Some(*number))
+            );
         }
     }
 

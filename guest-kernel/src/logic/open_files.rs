@@ -69,14 +69,16 @@ impl OpenFiles {
             return Ok(&[]);
         }
         let file = self.file(descriptor)?;
-        let rest = usize::try_from(file.position).ok().and_then(|position| file.content.get(position..));
+        let rest =
+            usize::try_from(file.position).ok().and_then(|position| file.content.get(position..));
         let rest = rest.unwrap_or_default();
         let read = &rest[..rest.len().min(usize::try_from(len).unwrap_or(usize::MAX))];
         file.position += read.len() as u64;
         Ok(read)
     }
 
-    /// Sets where to read next: `offset` from the start (0), from there (1) or from the end (2). The new position.
+    /// Sets where to read next: `offset` from the start (0), from there (1) or from the end (2).
+    /// The new position.
     pub(crate) fn seek(&mut self, descriptor: u64, offset: i64, from: u64) -> Result<u64, Errno> {
         if descriptor < CONSOLE {
             return Err(Errno::NO_SEEK);
@@ -88,7 +90,8 @@ impl OpenFiles {
             2 => file.content.len() as u64,
             _ => return Err(Errno::INVALID),
         };
-        let position = base.checked_add_signed(offset).filter(|position| i64::try_from(*position).is_ok());
+        let position =
+            base.checked_add_signed(offset).filter(|position| i64::try_from(*position).is_ok());
         file.position = position.ok_or(Errno::INVALID)?;
         Ok(file.position)
     }

@@ -46,8 +46,9 @@ pub fn wall_clock(info: &SharedInfo) -> Duration {
     }
 }
 
-/// Modulo 2^64: a domain's counter begins with the domain, but Xen may have taken the stamp before that. None if the
-/// counter is a little behind the stamp, as it may be right after a change of processor.
+/// Modulo 2^64: a domain's counter begins with the domain, but Xen may have taken the stamp before
+/// that. None if the counter is a little behind the stamp, as it may be right after a change of
+/// processor.
 fn ticks_since(stamp: u64, tsc: u64) -> u64 {
     u64::try_from(tsc.wrapping_sub(stamp) as i64).unwrap_or(0)
 }
@@ -55,7 +56,8 @@ fn ticks_since(stamp: u64, tsc: u64) -> u64 {
 /// (ticks << shift) * multiplier / 2^32, whatever the numbers.
 fn nanoseconds(ticks: u64, multiplier: u32, shift: i8) -> u64 {
     let distance = u32::from(shift.unsigned_abs());
-    let shifted = if shift >= 0 { ticks.checked_shl(distance) } else { ticks.checked_shr(distance) };
+    let shifted =
+        if shift >= 0 { ticks.checked_shl(distance) } else { ticks.checked_shr(distance) };
     ((u128::from(shifted.unwrap_or(0)) * u128::from(multiplier)) >> 32) as u64
 }
 
@@ -88,7 +90,8 @@ mod tests {
         info.tsc_shift.store(1, Ordering::Relaxed);
         info.system_time.store(1000, Ordering::Relaxed);
         assert_eq!(system_time(&info, || 7), 1007);
-        // Between reading the counter and the rest, Xen writes a new set, as after a move to another processor.
+        // Between reading the counter and the rest, Xen writes a new set, as after a move to
+        // another processor.
         let moved = core::cell::Cell::new(false);
         let time = system_time(&info, || {
             if !moved.replace(true) {

@@ -5,8 +5,9 @@ use core::ops::Range;
 
 /// Numbers that are free, as runs in ascending order, no two of which touch.
 ///
-/// The first run that is long enough is taken from, so low numbers are used again before high ones are used at all.
-/// What comes with the high ones, like frames of the grant table, is then not made without need.
+/// The first run that is long enough is taken from, so low numbers are used again before high ones
+/// are used at all. What comes with the high ones, like frames of the grant table, is then not made
+/// without need.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Runs {
     free: Vec<Range<u32>>,
@@ -30,12 +31,12 @@ impl Runs {
         Some(Runs { free, taken: 0 })
     }
 
-    /// Takes `len` consecutive numbers; the first of them. None if there are not so many together, or no memory to
-    /// remember it. A run of no length is none.
+    /// Takes `len` consecutive numbers; the first of them. None if there are not so many together,
+    /// or no memory to remember it. A run of no length is none.
     pub fn take(&mut self, len: u32) -> Option<u32> {
         let at = self.free.iter().position(|run| len > 0 && run.end - run.start >= len)?;
-        // Each run that is given back adds a free one at most. Room for all is made now, so that giving back needs
-        // no memory: it is done where nothing may fail.
+        // Each run that is given back adds a free one at most. Room for all is made now, so that
+        // giving back needs no memory: it is done where nothing may fail.
         self.free.try_reserve(self.taken + 1).ok()?;
         self.taken += 1;
         let run = &mut self.free[at];
@@ -47,10 +48,12 @@ impl Runs {
         Some(first)
     }
 
-    /// Gives back what [`take`](Self::take) gave, whole. False, and nothing changes, if any of these numbers are free
-    /// already or nothing is taken: then they were not taken.
+    /// Gives back what [`take`](Self::take) gave, whole. False, and nothing changes, if any of
+    /// these numbers are free already or nothing is taken: then they were not taken.
     pub fn give(&mut self, first: u32, len: u32) -> bool {
-        let Some(end) = first.checked_add(len).filter(|_| len > 0 && self.taken > 0) else { return false };
+        let Some(end) = first.checked_add(len).filter(|_| len > 0 && self.taken > 0) else {
+            return false;
+        };
         let at = self.free.partition_point(|run| run.end <= first);
         if self.free.get(at).is_some_and(|next| next.start < end) {
             return false;
@@ -110,8 +113,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is taken and given back in whatever order: nothing is handed out twice, giving back needs no
-        /// memory, and at the end all is one run again.
+        /// Whatever is taken and given back in whatever order: nothing is handed out twice, giving
+        /// back needs no memory, and at the end all is one run again.
         #[test]
         fn taken_runs_never_overlap(steps in proptest::collection::vec((any::<bool>(), 1u32..40, any::<usize>()), 0..200)) {
             let all = 100..400;

@@ -1,10 +1,11 @@
 //! The conversation with xenstore: requests, answers and watches over a ring.
 //!
-//! This part knows no hypercalls: its owner connects rings, [pumps](Client::pump) when the ring's event comes, and
-//! notifies the other side when told to. Several requests may be under way; answers find theirs by number. After
-//! [`connect`](Client::connect) to a new ring everything that has no answer yet is sent again, and every watch
-//! registered again, so a request in flight does not notice that its domain was saved and restored. (All requests that
-//! are made here may be done twice: a second write of the same value changes nothing.)
+//! This part knows no hypercalls: its owner connects rings, [pumps](Client::pump) when the ring's
+//! event comes, and notifies the other side when told to. Several requests may be under way;
+//! answers find theirs by number. After [`connect`](Client::connect) to a new ring everything that
+//! has no answer yet is sent again, and every watch registered again, so a request in flight does
+//! not notice that its domain was saved and restored. (All requests that are made here may be done
+//! twice: a second write of the same value changes nothing.)
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -96,7 +97,12 @@ impl Client {
     }
 
     /// Queues a request, with room for an answer of so many bytes. [Pump](Self::pump) afterwards.
-    pub fn submit(&mut self, kind: MessageType, parts: &[&[u8]], room: usize) -> Result<CallId, StoreError> {
+    pub fn submit(
+        &mut self,
+        kind: MessageType,
+        parts: &[&[u8]],
+        room: usize,
+    ) -> Result<CallId, StoreError> {
         self.queue(kind, parts, room, false)
     }
 
@@ -105,8 +111,13 @@ impl Client {
         self.call(id).is_none_or(|at| self.calls[at].phase == Phase::Answered)
     }
 
-    /// Looks at the answer, and forgets the request. None if there is no answer yet; then the answer will be dropped.
-    pub fn finish<R>(&mut self, id: CallId, look: impl FnOnce(Result<&[u8], &StoreError>) -> R) -> Option<R> {
+    /// Looks at the answer, and forgets the request. None if there is no answer yet; then the
+    /// answer will be dropped.
+    pub fn finish<R>(
+        &mut self,
+        id: CallId,
+        look: impl FnOnce(Result<&[u8], &StoreError>) -> R,
+    ) -> Option<R> {
         let call = self.calls.remove(self.call(id)?);
         let answered = call.phase == Phase::Answered;
         let result = answered.then(|| look(call.answer.as_deref()));
@@ -148,7 +159,13 @@ impl Client {
         }
     }
 
-    fn queue(&mut self, kind: MessageType, parts: &[&[u8]], room: usize, lasting: bool) -> Result<CallId, StoreError> {
+    fn queue(
+        &mut self,
+        kind: MessageType,
+        parts: &[&[u8]],
+        room: usize,
+        lasting: bool,
+    ) -> Result<CallId, StoreError> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
         }
@@ -160,7 +177,8 @@ impl Client {
         }
         self.last_id = self.last_id.wrapping_add(1);
         let id = CallId(self.last_id);
-        let mut request = self.buffer(Header::SIZE + parts.iter().map(|part| part.len()).sum::<usize>());
+        let mut request =
+            self.buffer(Header::SIZE + parts.iter().map(|part| part.len()).sum::<usize>());
         compose(&mut request, kind, id.0, parts)?;
         let answer = Ok(self.buffer(room.min(PAYLOAD_MAX)));
         self.calls.push(Call { id, phase: Phase::Sending(0), request, answer, lasting });
@@ -204,19 +222,25 @@ impl Client {
     fn dispatch(&mut self) -> Result<(), StoreError> {
         let Some((header, payload)) = self.incoming.message() else { return Ok(()) };
         if header.kind == MessageType::WATCH_EVENT {
-            let number = core::str::from_utf8(token(payload)?).ok().and_then(|token| token.strip_prefix('w'));
+            let number = core::str::from_utf8(token(payload)?)
+                .ok()
+                .and_then(|token| token.strip_prefix('w'));
             let watch = number.and_then(|number| number.parse::<usize>().ok());
             let fired = watch.and_then(|watch| self.watches.get_mut(watch));
-            let fired = fired.ok_or(StoreError::Broken("a watch event has a token that nobody gave"))?;
+            let fired =
+                fired.ok_or(StoreError::Broken("a watch event has a token that nobody gave"))?;
             *fired = fired.wrapping_add(1);
             return Ok(());
         }
         // An answer that nobody waits for is one to a request that was given up.
-        let Some(call) = self.calls.iter_mut().find(|call| call.id.0 == header.request) else { return Ok(()) };
+        let Some(call) = self.calls.iter_mut().find(|call| call.id.0 == header.request) else {
+            return Ok(());
+        };
         if call.phase != Phase::Sent {
             return Err(StoreError::Broken("an answer came twice, or too early"));
         }
-        let expected = Header::from_bytes(*call.request.first_chunk().unwrap_or(&[0; Header::SIZE])).kind;
+        let expected =
+            Header::from_bytes(*call.request.first_chunk().unwrap_or(&[0; Header::SIZE])).kind;
         if header.kind == MessageType::ERROR {
             call.answer = Err(refusal(payload));
         } else if header.kind != expected {
@@ -269,7 +293,8 @@ mod tests {
     use alloc::boxed::Box;
     use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
-    /// The memory of a connection, small so that messages do not fit at once, and xenstored's side of it.
+    /// The memory of a connection, small so that messages do not fit at once, and xenstored's side
+    /// of it.
     #[derive(Default)]
     struct Daemon {
         bytes: [[AtomicU8; 16]; 2],
@@ -310,7 +335,13 @@ mod tests {
         }
 
         /// Writes one message while the client pumps.
-        fn say(&'static self, client: &mut Client, kind: MessageType, request: u32, payload: &[u8]) {
+        fn say(
+            &'static self,
+            client: &mut Client,
+            kind: MessageType,
+            request: u32,
+            payload: &[u8],
+        ) {
             let mut message = Vec::new();
             compose(&mut message, kind, request, &[payload]).unwrap();
             let mut rest = &message[..];
@@ -340,7 +371,10 @@ mod tests {
         let second = client.submit(MessageType::READ, &[b"b\0"], SHORT).unwrap();
         let one = daemon.hear(&mut client);
         let two = daemon.hear(&mut client);
-        assert_eq!((one.1.as_slice(), two.1.as_slice()), (&b"a-rather-long-path\0"[..], &b"b\0"[..]));
+        assert_eq!(
+            (one.1.as_slice(), two.1.as_slice()),
+            (&b"a-rather-long-path\0"[..], &b"b\0"[..])
+        );
         daemon.say(&mut client, MessageType::READ, two.0.request, b"2");
         assert!(client.is_answered(second) && !client.is_answered(first));
         daemon.say(&mut client, MessageType::ERROR, one.0.request, b"ENOENT\0");
@@ -359,7 +393,8 @@ mod tests {
         let done = client.submit(MessageType::READ, &[b"done\0"], SHORT).unwrap();
         let (header, _) = old.hear(&mut client);
         old.say(&mut client, MessageType::READ, header.request, b"yes");
-        let open = client.submit(MessageType::WRITE, &[b"a-rather-long-path\0", b"value"], SHORT).unwrap();
+        let open =
+            client.submit(MessageType::WRITE, &[b"a-rather-long-path\0", b"value"], SHORT).unwrap();
         client.pump();
         // Half an answer to nothing in particular is in the old ring.
         old.ring(1).write(&[1, 2, 3]).unwrap();
@@ -368,15 +403,22 @@ mod tests {
         let new = Daemon::new();
         client.connect(new.rings());
         let (header, payload) = new.hear(&mut client);
-        assert_eq!((header.kind, &payload[..]), (MessageType::WATCH, &b"control/shutdown\0w0\0"[..]));
+        assert_eq!(
+            (header.kind, &payload[..]),
+            (MessageType::WATCH, &b"control/shutdown\0w0\0"[..])
+        );
         let (header, payload) = new.hear(&mut client);
-        assert_eq!((header.kind, &payload[..]), (MessageType::WRITE, &b"a-rather-long-path\0value"[..]));
+        assert_eq!(
+            (header.kind, &payload[..]),
+            (MessageType::WRITE, &b"a-rather-long-path\0value"[..])
+        );
         new.say(&mut client, MessageType::WRITE, header.request, b"OK\0");
         assert_eq!(answer(&mut client, open), Some(Ok(b"OK\0".to_vec())));
         assert_eq!(answer(&mut client, done), Some(Ok(b"yes".to_vec())));
     }
 
-    /// What a client makes of hostile bytes: an error for the request under way, and for all later ones.
+    /// What a client makes of hostile bytes: an error for the request under way, and for all later
+    /// ones.
     fn breaks(bytes: &[u8]) {
         let (mut client, daemon) = connected();
         let id = client.submit(MessageType::READ, &[b"x\0"], SHORT).unwrap();
@@ -388,7 +430,10 @@ mod tests {
             client.pump();
         }
         assert!(matches!(answer(&mut client, id), Some(Err(StoreError::Broken(_)))), "{bytes:?}");
-        assert!(matches!(client.submit(MessageType::READ, &[b"x\0"], SHORT), Err(StoreError::Broken(_))));
+        assert!(matches!(
+            client.submit(MessageType::READ, &[b"x\0"], SHORT),
+            Err(StoreError::Broken(_))
+        ));
     }
 
     fn message(kind: MessageType, request: u32, len: u32, payload: &[u8]) -> Vec<u8> {
@@ -412,7 +457,10 @@ mod tests {
         daemon.say(&mut client, MessageType::READ, 1, b"1");
         daemon.say(&mut client, MessageType::READ, 1, b"2");
         assert_eq!(answer(&mut client, id), Some(Ok(b"1".to_vec())));
-        assert!(matches!(client.submit(MessageType::READ, &[b"x\0"], SHORT), Err(StoreError::Broken(_))));
+        assert!(matches!(
+            client.submit(MessageType::READ, &[b"x\0"], SHORT),
+            Err(StoreError::Broken(_))
+        ));
     }
 
     #[test]
@@ -449,7 +497,10 @@ mod tests {
     #[test]
     fn without_a_connection_and_with_too_many_requests_there_is_an_error() {
         let mut client = Client::new();
-        assert_eq!(client.submit(MessageType::READ, &[b"x\0"], SHORT), Err(StoreError::NotConnected));
+        assert_eq!(
+            client.submit(MessageType::READ, &[b"x\0"], SHORT),
+            Err(StoreError::NotConnected)
+        );
         let (mut client, _) = connected();
         for _ in 0..CALLS {
             client.submit(MessageType::READ, &[b"x\0"], SHORT).unwrap();

@@ -36,14 +36,21 @@ pub enum StoreError {
     Busy,
 }
 
-/// Puts a request together in `message`, reusing its memory. The payload is the parts, one behind the other.
-pub fn compose(message: &mut Vec<u8>, kind: MessageType, request: u32, parts: &[&[u8]]) -> Result<(), StoreError> {
+/// Puts a request together in `message`, reusing its memory. The payload is the parts, one behind
+/// the other.
+pub fn compose(
+    message: &mut Vec<u8>,
+    kind: MessageType,
+    request: u32,
+    parts: &[&[u8]],
+) -> Result<(), StoreError> {
     let len = parts.iter().map(|part| part.len()).sum();
     if len > PAYLOAD_MAX {
         return Err(StoreError::TooLong(len));
     }
     message.clear();
-    message.extend_from_slice(&Header { kind, request, transaction: 0, len: len as u32 }.to_bytes());
+    message
+        .extend_from_slice(&Header { kind, request, transaction: 0, len: len as u32 }.to_bytes());
     parts.iter().for_each(|part| message.extend_from_slice(part));
     Ok(())
 }
@@ -60,11 +67,14 @@ impl Assembler {
         Assembler { bytes: Vec::with_capacity(Header::SIZE + PAYLOAD_MAX) }
     }
 
-    /// How many more bytes the message needs, as far as is known: first those of the header. Zero when complete.
+    /// How many more bytes the message needs, as far as is known: first those of the header. Zero
+    /// when complete.
     pub fn missing(&self) -> Result<usize, StoreError> {
         match self.header() {
             None => Ok(Header::SIZE - self.bytes.len()),
-            Some(header) if header.len as usize > PAYLOAD_MAX => Err(StoreError::Broken("a message is too long")),
+            Some(header) if header.len as usize > PAYLOAD_MAX => {
+                Err(StoreError::Broken("a message is too long"))
+            }
             Some(header) => Ok(Header::SIZE + header.len as usize - self.bytes.len()),
         }
     }
@@ -104,7 +114,8 @@ pub fn token(payload: &[u8]) -> Result<&[u8], StoreError> {
 pub fn refusal(payload: &[u8]) -> StoreError {
     let name = payload.strip_suffix(b"\0").unwrap_or(payload);
     // The name goes to consoles and into one-line errors.
-    let is_name = !name.is_empty() && name.len() <= 32 && name.iter().all(u8::is_ascii_alphanumeric);
+    let is_name =
+        !name.is_empty() && name.len() <= 32 && name.iter().all(u8::is_ascii_alphanumeric);
     match core::str::from_utf8(name) {
         Ok(name) if is_name => StoreError::Refused(name.to_string()),
         _ => StoreError::Broken("an error has no name"),
@@ -130,7 +141,10 @@ mod tests {
     #[test]
     fn a_request_that_is_too_long_is_an_error() {
         let long = [0; PAYLOAD_MAX];
-        assert_eq!(compose(&mut Vec::new(), MessageType::WRITE, 7, &[&long, b"1"]), Err(StoreError::TooLong(4097)));
+        assert_eq!(
+            compose(&mut Vec::new(), MessageType::WRITE, 7, &[&long, b"1"]),
+            Err(StoreError::TooLong(4097))
+        );
     }
 
     #[test]

@@ -52,7 +52,11 @@ const _: () = assert!(size_of::<BindInterdomain>() == 12);
 
 /// Makes a port bound to a port that `remote` has made for us.
 #[doc(alias = "EVTCHNOP_bind_interdomain")]
-pub fn bind_interdomain(xen: &(impl Hypercall + ?Sized), remote: DomainId, remote_port: Port) -> Result<Port> {
+pub fn bind_interdomain(
+    xen: &(impl Hypercall + ?Sized),
+    remote: DomainId,
+    remote_port: Port,
+) -> Result<Port> {
     let mut argument = BindInterdomain { remote, remote_port, local_port: Port(0) };
     call(xen, operation::BIND_INTERDOMAIN, &mut argument)?;
     Ok(argument.local_port)

@@ -2,7 +2,9 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{DomainId, Error, Gfn, Hypercall, Number, PAGE_SIZE, Result, with_arguments, with_one_argument};
+use crate::{
+    DomainId, Error, Gfn, Hypercall, Number, PAGE_SIZE, Result, with_arguments, with_one_argument,
+};
 
 /// References below this one are the toolstack's (console and xenstore).
 #[doc(alias = "GNTTAB_NR_RESERVED_ENTRIES")]
@@ -36,8 +38,8 @@ const READING: u16 = 1 << 3;
 const WRITING: u16 = 1 << 4;
 
 impl Grant {
-    /// The entry's 64 bits: flags, domain, frame, from the lowest. None if the page lies beyond what version 1 can
-    /// name (16 TiB).
+    /// The entry's 64 bits: flags, domain, frame, from the lowest. None if the page lies beyond
+    /// what version 1 can name (16 TiB).
     pub fn pack(self) -> Option<u64> {
         let frame = u32::try_from(self.gfn.0).ok()?;
         let flags = PERMIT_ACCESS | if self.writable { 0 } else { READ_ONLY };
@@ -64,8 +66,8 @@ impl Entry {
         Entry(AtomicU64::new(0))
     }
 
-    /// Writes the entry. Xen sees all of it at once, which is as good as Xen's own order (frame and domain, then
-    /// flags).
+    /// Writes the entry. Xen sees all of it at once, which is as good as Xen's own order (frame and
+    /// domain, then flags).
     pub fn set(&self, packed: u64) {
         self.0.store(packed, Ordering::Release);
     }
@@ -74,7 +76,9 @@ impl Entry {
     pub fn revoke(&self) -> core::result::Result<(), InUse> {
         let in_use = u64::from(READING | WRITING);
         self.0
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |entry| (entry & in_use == 0).then_some(0))
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |entry| {
+                (entry & in_use == 0).then_some(0)
+            })
             .map(drop)
             .map_err(|_| InUse)
     }
@@ -98,7 +102,8 @@ impl Status {
     /// Done.
     #[doc(alias = "GNTST_okay")]
     pub const OKAY: Status = Status(0);
-    /// What Xen puts into a structure that it has not come to is up to us: this, so that nothing passes for done.
+    /// What Xen puts into a structure that it has not come to is up to us: this, so that nothing
+    /// passes for done.
     const NOT_DONE: Status = Status(i16::MIN);
 
     /// The status as a result.
@@ -116,7 +121,8 @@ impl core::fmt::Debug for Status {
     }
 }
 
-/// Why an operation on a grant was not done, as Xen numbers it (`grant_table.h`, `GNTST_*`): a negative number.
+/// Why an operation on a grant was not done, as Xen numbers it (`grant_table.h`, `GNTST_*`): a
+/// negative number.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{} (grant status {})", self.text(), self.0)]
 pub struct StatusError(pub i16);
@@ -195,7 +201,9 @@ const _: () = assert!(size_of::<QuerySize>() == 16);
 pub fn query_size(xen: &(impl Hypercall + ?Sized)) -> Result<Size> {
     let mut argument = QuerySize { domain: DomainId::SELF, frames: 0, max_frames: 0, status: 0 };
     // SAFETY: the operation's own structure, which holds no pointers.
-    let rax = unsafe { with_one_argument(xen, Number::GrantTableOp, operation::QUERY_SIZE, &mut argument) };
+    let rax = unsafe {
+        with_one_argument(xen, Number::GrantTableOp, operation::QUERY_SIZE, &mut argument)
+    };
     Error::check(rax)?;
     // The operation has a status of its own (GNTST_*): zero or a negative number.
     if argument.status != 0 {
@@ -209,7 +217,9 @@ pub fn query_size(xen: &(impl Hypercall + ?Sized)) -> Result<Size> {
 pub fn set_version_1(xen: &(impl Hypercall + ?Sized)) -> Result<()> {
     let mut version: u32 = 1;
     // SAFETY: the operation's structure is one 32-bit word.
-    let rax = unsafe { with_one_argument(xen, Number::GrantTableOp, operation::SET_VERSION, &mut version) };
+    let rax = unsafe {
+        with_one_argument(xen, Number::GrantTableOp, operation::SET_VERSION, &mut version)
+    };
     Error::check(rax).map(drop)
 }
 
@@ -223,7 +233,8 @@ const HOST_MAP: u32 = 1 << 1;
 #[repr(transparent)]
 pub struct Handle(pub u32);
 
-/// One granted page to be mapped, readable and writable: an entry of a batch for [`map_grant_refs`].
+/// One granted page to be mapped, readable and writable: an entry of a batch for
+/// [`map_grant_refs`].
 #[doc(alias = "gnttab_map_grant_ref")]
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -248,7 +259,8 @@ const _: () = {
 };
 
 impl MapGrantRef {
-    /// An entry that asks for the page behind `reference` of `domain`, to appear at `gfn` of the caller's.
+    /// An entry that asks for the page behind `reference` of `domain`, to appear at `gfn` of the
+    /// caller's.
     pub const fn new(domain: DomainId, reference: u32, gfn: Gfn) -> Self {
         MapGrantRef {
             host_address: gfn.address(),
@@ -270,8 +282,8 @@ impl MapGrantRef {
     }
 }
 
-/// Maps pages that other domains have granted, each at its frame of the caller's map. Every entry has an
-/// [outcome](MapGrantRef::outcome) of its own, also if the call as a whole fails.
+/// Maps pages that other domains have granted, each at its frame of the caller's map. Every entry
+/// has an [outcome](MapGrantRef::outcome) of its own, also if the call as a whole fails.
 ///
 /// # Errors
 /// If Xen does not take the call; entries that it came to before are mapped nevertheless.
@@ -279,8 +291,12 @@ impl MapGrantRef {
 /// # Safety
 /// Nothing may be using memory at the entries' frames, since it is replaced.
 #[doc(alias = "GNTTABOP_map_grant_ref")]
-pub unsafe fn map_grant_refs(xen: &(impl Hypercall + ?Sized), batch: &mut [MapGrantRef]) -> Result<()> {
-    // SAFETY: the operation's own structures, which hold no pointers; what they replace is the caller's promise.
+pub unsafe fn map_grant_refs(
+    xen: &(impl Hypercall + ?Sized),
+    batch: &mut [MapGrantRef],
+) -> Result<()> {
+    // SAFETY: the operation's own structures, which hold no pointers; what they replace is the
+    // caller's promise.
     let rax = unsafe { with_arguments(xen, Number::GrantTableOp, operation::MAP_GRANT_REF, batch) };
     Error::check(rax).map(drop)
 }
@@ -305,7 +321,12 @@ const _: () = {
 impl UnmapGrantRef {
     /// An entry that takes away what was mapped at `gfn` under `handle`.
     pub const fn new(handle: Handle, gfn: Gfn) -> Self {
-        UnmapGrantRef { host_address: gfn.address(), device_address: 0, handle, status: Status::NOT_DONE }
+        UnmapGrantRef {
+            host_address: gfn.address(),
+            device_address: 0,
+            handle,
+            status: Status::NOT_DONE,
+        }
     }
 
     /// Whether it was taken away, and why not.
@@ -314,8 +335,8 @@ impl UnmapGrantRef {
     }
 }
 
-/// Takes mappings of [`map_grant_refs`] away. Every entry has an [outcome](UnmapGrantRef::outcome) of its own; when
-/// the call returns no processor's TLB knows of those that are gone.
+/// Takes mappings of [`map_grant_refs`] away. Every entry has an [outcome](UnmapGrantRef::outcome)
+/// of its own; when the call returns no processor's TLB knows of those that are gone.
 ///
 /// # Errors
 /// If Xen does not take the call; entries that it came to before are gone nevertheless.
@@ -323,9 +344,14 @@ impl UnmapGrantRef {
 /// # Safety
 /// Nothing may be using memory at the entries' frames, since there is nothing left.
 #[doc(alias = "GNTTABOP_unmap_grant_ref")]
-pub unsafe fn unmap_grant_refs(xen: &(impl Hypercall + ?Sized), batch: &mut [UnmapGrantRef]) -> Result<()> {
-    // SAFETY: the operation's own structures, which hold no pointers; what they remove is the caller's promise.
-    let rax = unsafe { with_arguments(xen, Number::GrantTableOp, operation::UNMAP_GRANT_REF, batch) };
+pub unsafe fn unmap_grant_refs(
+    xen: &(impl Hypercall + ?Sized),
+    batch: &mut [UnmapGrantRef],
+) -> Result<()> {
+    // SAFETY: the operation's own structures, which hold no pointers; what they remove is the
+    // caller's promise.
+    let rax =
+        unsafe { with_arguments(xen, Number::GrantTableOp, operation::UNMAP_GRANT_REF, batch) };
     Error::check(rax).map(drop)
 }
 
@@ -362,7 +388,10 @@ mod tests {
         let xen = Recorder::new(0, 16).replying(4, &reply);
         assert_eq!(query_size(&xen), Ok(Size { frames: 4, max_frames: 64 }));
         let call = xen.next();
-        assert_eq!((call.number, call.arguments[0], call.arguments[2]), (Number::GrantTableOp, 6, 1));
+        assert_eq!(
+            (call.number, call.arguments[0], call.arguments[2]),
+            (Number::GrantTableOp, 6, 1)
+        );
     }
 
     #[test]
@@ -378,7 +407,8 @@ mod tests {
         reply.extend(7u32.to_le_bytes());
         reply.resize(32, 0);
         reply.extend((-3i16).to_le_bytes());
-        // The bytes between the two statuses belong to the second entry's request, and Xen does not change them.
+        // The bytes between the two statuses belong to the second entry's request, and Xen does not
+        // change them.
         reply[14..32].copy_from_slice(&{
             let mut request = [0; 18];
             request[..8].copy_from_slice(&0x6000u64.to_le_bytes());
@@ -388,12 +418,16 @@ mod tests {
             request
         });
         let xen = Recorder::new(0, 64).replying(18, &reply);
-        let mut batch =
-            [9, 10].map(|reference| MapGrantRef::new(DomainId(3), reference, Gfn(u64::from(reference) - 4)));
+        let mut batch = [9, 10].map(|reference| {
+            MapGrantRef::new(DomainId(3), reference, Gfn(u64::from(reference) - 4))
+        });
         // SAFETY: a recording double changes no map.
         unsafe { map_grant_refs(&xen, &mut batch) }.unwrap();
         let call = xen.next();
-        assert_eq!((call.number, call.arguments[0], call.arguments[2]), (Number::GrantTableOp, 0, 2));
+        assert_eq!(
+            (call.number, call.arguments[0], call.arguments[2]),
+            (Number::GrantTableOp, 0, 2)
+        );
         assert_eq!(call.structure[..8], 0x5000u64.to_le_bytes());
         assert_eq!(call.structure[8..16], [2, 0, 0, 0, 9, 0, 0, 0]);
         assert_eq!(call.structure[16..18], [3, 0]);
@@ -423,7 +457,10 @@ mod tests {
         // SAFETY: a recording double changes no map.
         unsafe { unmap_grant_refs(&xen, &mut batch) }.unwrap();
         let call = xen.next();
-        assert_eq!((call.number, call.arguments[0], call.arguments[2]), (Number::GrantTableOp, 1, 1));
+        assert_eq!(
+            (call.number, call.arguments[0], call.arguments[2]),
+            (Number::GrantTableOp, 1, 1)
+        );
         assert_eq!(call.structure[..8], 0x5000u64.to_le_bytes());
         assert_eq!(call.structure[8..20], [0, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0]);
         assert_eq!(batch[0].outcome(), Ok(()));

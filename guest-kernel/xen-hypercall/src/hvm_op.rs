@@ -56,11 +56,15 @@ pub fn get_param(xen: &(impl Hypercall + ?Sized), param: Param) -> Result<u64> {
 /// Sets a parameter of the calling domain.
 #[doc(alias = "HVMOP_set_param")]
 pub fn set_param(xen: &(impl Hypercall + ?Sized), param: Param, value: u64) -> Result<()> {
-    call(xen, operation::SET_PARAM, &mut HvmParam { domain: DomainId::SELF, pad: 0, index: param, value })
+    call(
+        xen,
+        operation::SET_PARAM,
+        &mut HvmParam { domain: DomainId::SELF, pad: 0, index: param, value },
+    )
 }
 
-/// The value of [`Param::CallbackIrq`] that has Xen inject `vector` whenever events are pending and interrupts on. It
-/// passes no local APIC, so there is none to acknowledge.
+/// The value of [`Param::CallbackIrq`] that has Xen inject `vector` whenever events are pending and
+/// interrupts on. It passes no local APIC, so there is none to acknowledge.
 #[doc(alias = "HVM_PARAM_CALLBACK_TYPE_VECTOR")]
 pub const fn callback_by_vector(vector: u8) -> u64 {
     2 << 56 | vector as u64

@@ -1,9 +1,10 @@
 //! Typed Xen hypercalls and the public ABI structures that go with them, for x86-64 guests.
 //!
-//! This crate has no policy: it decides nothing, keeps no state, allocates nothing. There is a module per hypercall,
-//! named as Xen names it, with a function per operation; structures shared with Xen or with a backend have their
-//! sizes and offsets asserted at compile time. Xen's own C names are doc aliases, so that a search for
-//! `XENMEM_add_to_physmap` finds [`memory_op::add_to_physmap`]. Each fact names the public header that it comes from
+//! This crate has no policy: it decides nothing, keeps no state, allocates nothing. There is a
+//! module per hypercall, named as Xen names it, with a function per operation; structures shared
+//! with Xen or with a backend have their sizes and offsets asserted at compile time. Xen's own C
+//! names are doc aliases, so that a search for `XENMEM_add_to_physmap` finds
+//! [`memory_op::add_to_physmap`]. Each fact names the public header that it comes from
 //! (`xen/include/public/...` in Xen's tree).
 //!
 //! Functions take the means of calling Xen as a [`Hypercall`], so the same code runs over the
@@ -124,8 +125,9 @@ pub unsafe trait Hypercall {
     /// Makes one hypercall and returns what Xen left in RAX.
     ///
     /// # Safety
-    /// The arguments must be right for the hypercall: pointers among them must be valid for what Xen does with them,
-    /// and an operation that changes the caller's memory map must be one that the caller is prepared for.
+    /// The arguments must be right for the hypercall: pointers among them must be valid for what
+    /// Xen does with them, and an operation that changes the caller's memory map must be one that
+    /// the caller is prepared for.
     unsafe fn call(&self, number: Number, arguments: [u64; 5]) -> i64;
 }
 
@@ -141,9 +143,15 @@ unsafe impl<H: Hypercall + ?Sized> Hypercall for &H {
 ///
 /// # Safety
 /// `T` must be the structure that `operation` of `number` takes, and its pointers, if any, valid.
-unsafe fn with_argument<T>(xen: &(impl Hypercall + ?Sized), number: Number, operation: u32, argument: &mut T) -> i64 {
+unsafe fn with_argument<T>(
+    xen: &(impl Hypercall + ?Sized),
+    number: Number,
+    operation: u32,
+    argument: &mut T,
+) -> i64 {
     let pointer = core::ptr::from_mut(argument) as u64;
-    // SAFETY: the structure is borrowed mutably for the length of the call; the rest is the caller's promise.
+    // SAFETY: the structure is borrowed mutably for the length of the call; the rest is the
+    // caller's promise.
     unsafe { xen.call(number, [u64::from(operation), pointer, 0, 0, 0]) }
 }
 
@@ -172,6 +180,7 @@ unsafe fn with_arguments<T>(
     arguments: &mut [T],
 ) -> i64 {
     let pointer = arguments.as_mut_ptr() as u64;
-    // SAFETY: the slice is borrowed mutably for the length of the call; the rest is the caller's promise.
+    // SAFETY: the slice is borrowed mutably for the length of the call; the rest is the caller's
+    // promise.
     unsafe { xen.call(number, [u64::from(operation), pointer, arguments.len() as u64, 0, 0]) }
 }

@@ -34,7 +34,11 @@ const _: () = assert!(size_of::<AddToPhysmap>() == 24);
 /// # Safety
 /// Nothing may be using memory at `gfn`, since it is replaced.
 #[doc(alias = "XENMEM_add_to_physmap")]
-pub unsafe fn add_to_physmap(xen: &(impl Hypercall + ?Sized), space: MapSpace, gfn: Gfn) -> Result<()> {
+pub unsafe fn add_to_physmap(
+    xen: &(impl Hypercall + ?Sized),
+    space: MapSpace,
+    gfn: Gfn,
+) -> Result<()> {
     let (space, index) = match space {
         MapSpace::SharedInfo => (0, 0),
         MapSpace::GrantTable(frame) => (1, frame),

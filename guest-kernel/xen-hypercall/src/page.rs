@@ -1,8 +1,9 @@
 //! Calling Xen through its hypercall page.
 //!
-//! Xen fills a page of the guest's with one 32-byte stub per hypercall, right for the processor at hand, when the
-//! page's address is written to the MSR that CPUID leaf base + 2 names in EBX (`arch-x86/cpuid.h`). The page must be
-//! filled anew after the domain has been restored: it may be another processor.
+//! Xen fills a page of the guest's with one 32-byte stub per hypercall, right for the processor at
+//! hand, when the page's address is written to the MSR that CPUID leaf base + 2 names in EBX
+//! (`arch-x86/cpuid.h`). The page must be filled anew after the domain has been restored: it may be
+//! another processor.
 
 use core::arch::asm;
 
@@ -36,8 +37,9 @@ unsafe impl Hypercall for HypercallPage {
     unsafe fn call(&self, number: Number, arguments: [u64; 5]) -> i64 {
         let stub = self.address + number as usize * STUB;
         let result: i64;
-        // SAFETY: the stub is Xen's, by the promise of `new`; argument registers may come back changed, so all are
-        // outputs (a debug build of Xen poisons them). No `nostack`: the call pushes.
+        // SAFETY: the stub is Xen's, by the promise of `new`; argument registers may come back
+        // changed, so all are outputs (a debug build of Xen poisons them). No `nostack`: the call
+        // pushes.
         unsafe {
             asm!(
                 "call {stub}",

@@ -5,7 +5,8 @@ use std::vec::Vec;
 
 use crate::{Hypercall, Number};
 
-/// What one call was: number, plain arguments, and the bytes of the structure that argument 1 points to.
+/// What one call was: number, plain arguments, and the bytes of the structure that argument 1
+/// points to.
 pub(crate) struct Call {
     pub(crate) number: Number,
     pub(crate) arguments: [u64; 5],
@@ -57,11 +58,20 @@ unsafe impl Hypercall for Recorder {
         let mut structure = std::vec![0u8; self.structure_len];
         if self.structure_len > 0 {
             let pointer = arguments[1] as *mut u8;
-            // SAFETY: the tested function passes a live structure of this length, uniquely borrowed.
-            unsafe { core::ptr::copy_nonoverlapping(pointer, structure.as_mut_ptr(), self.structure_len) };
+            // SAFETY: the tested function passes a live structure of this length, uniquely
+            // borrowed.
+            unsafe {
+                core::ptr::copy_nonoverlapping(pointer, structure.as_mut_ptr(), self.structure_len)
+            };
             if let Some((offset, bytes)) = self.reply.borrow().as_ref() {
                 // SAFETY: as above; `replying` checked the range.
-                unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), pointer.add(*offset), bytes.len()) };
+                unsafe {
+                    core::ptr::copy_nonoverlapping(
+                        bytes.as_ptr(),
+                        pointer.add(*offset),
+                        bytes.len(),
+                    )
+                };
             }
         }
         self.calls.borrow_mut().push(Call { number, arguments, structure });

@@ -26,7 +26,8 @@ pub enum ShutdownReason {
 pub enum Resumed {
     /// The suspension was cancelled, or was a checkpoint: nothing is lost.
     InSameDomain,
-    /// In a domain new to us: memory and processor are as before, all that Xen kept for the old domain is gone.
+    /// In a domain new to us: memory and processor are as before, all that Xen kept for the old
+    /// domain is gone.
     InNewDomain,
 }
 
@@ -53,8 +54,8 @@ struct Poll {
 
 const _: () = assert!(size_of::<Poll>() == 24);
 
-/// Stops the virtual CPU until one of the ports is pending, interrupts on or off. A timeout is an absolute system
-/// time in nanoseconds; zero means none. May return early.
+/// Stops the virtual CPU until one of the ports is pending, interrupts on or off. A timeout is an
+/// absolute system time in nanoseconds; zero means none. May return early.
 #[doc(alias = "SCHEDOP_poll")]
 pub fn poll(xen: &(impl Hypercall + ?Sized), ports: &[Port], timeout: u64) -> Result<()> {
     let count = u32::try_from(ports.len()).map_err(|_| Error::INVALID)?;
@@ -74,15 +75,18 @@ struct Shutdown {
 #[doc(alias = "SCHEDOP_shutdown")]
 pub fn shutdown(xen: &(impl Hypercall + ?Sized), reason: ShutdownReason) -> Error {
     // SAFETY: the operation's own structure, which holds no pointers.
-    let rax = unsafe { with_argument(xen, Number::SchedOp, operation::SHUTDOWN, &mut Shutdown { reason }) };
+    let rax = unsafe {
+        with_argument(xen, Number::SchedOp, operation::SHUTDOWN, &mut Shutdown { reason })
+    };
     Error::check(rax).err().unwrap_or(Error::INVALID)
 }
 
 /// Stops the domain so that the toolstack can save it, and returns when it runs again.
 ///
 /// # Safety
-/// After [`Resumed::InNewDomain`] pages that Xen had placed in the memory map are not Xen's any more, and what had
-/// been shared is not shared. The caller must set them up again before it uses them.
+/// After [`Resumed::InNewDomain`] pages that Xen had placed in the memory map are not Xen's any
+/// more, and what had been shared is not shared. The caller must set them up again before it uses
+/// them.
 #[doc(alias = "SCHEDOP_shutdown")]
 #[doc(alias = "SHUTDOWN_suspend")]
 pub unsafe fn suspend(xen: &(impl Hypercall + ?Sized)) -> Result<Resumed> {

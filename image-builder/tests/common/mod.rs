@@ -43,10 +43,22 @@ impl Fixture {
         let end = start + contents.len();
 
         let mut file = bytes_of(&header(end, self.tail_len)).to_vec();
-        file.extend(bytes_of(&segment(PT_LOAD, start, BASE, contents.len(), contents.len() + 4096)));
+        file.extend(bytes_of(&segment(
+            PT_LOAD,
+            start,
+            BASE,
+            contents.len(),
+            contents.len() + 4096,
+        )));
         let notes_len = contents.len() - notes_offset;
         let notes_address = BASE + notes_offset as u64;
-        file.extend(bytes_of(&segment(PT_NOTE, start + notes_offset, notes_address, notes_len, notes_len)));
+        file.extend(bytes_of(&segment(
+            PT_NOTE,
+            start + notes_offset,
+            notes_address,
+            notes_len,
+            notes_len,
+        )));
         file.extend(&contents);
         file.resize(end + self.tail_len, 0x55);
         file

@@ -1,7 +1,8 @@
 //! What runs inside a host's dom0 and does there what qemu-ci asks for.
 //!
-//! The agent is this very program, started in dom0 under the name [`NAME`] by the init script; under the name [`ON`] it is the
-//! command with which a script reaches another host. It sits on the virtio-serial port and speaks [`crate::channel`].
+//! The agent is this very program, started in dom0 under the name [`NAME`] by the init script;
+//! under the name [`ON`] it is the command with which a script reaches another host. It sits on the
+//! virtio-serial port and speaks [`crate::channel`].
 
 mod on;
 mod process;
@@ -87,7 +88,8 @@ impl Wire {
         Self(Arc::new(Mutex::new(Box::new(port))))
     }
 
-    /// Sends a message. When that fails qemu-ci is gone, and this host with it: nobody is left to be told.
+    /// Sends a message. When that fails qemu-ci is gone, and this host with it: nobody is left to
+    /// be told.
     fn send(&self, message: &FromAgent) {
         let mut port = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = channel::send(&mut **port, message) {
@@ -114,7 +116,8 @@ fn serve(mut port: impl Read, wire: &Wire, relays: &Relays) -> Result<()> {
                 }
             }
             ToAgent::Process(id, request) => {
-                // A process that has just ended may still get input or a signal: nothing to do then.
+                // A process that has just ended may still get input or a signal: nothing to do
+                // then.
                 if let Some(process) = processes.get(&id) {
                     process.request(request);
                 }
@@ -155,7 +158,11 @@ mod tests {
                         Event::Output(Stream::Out, data) => out.extend(data),
                         Event::Output(Stream::Err, data) => err.extend(data),
                         end => {
-                            return (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap(), end);
+                            return (
+                                String::from_utf8(out).unwrap(),
+                                String::from_utf8(err).unwrap(),
+                                end,
+                            );
                         }
                     }
                 }
@@ -195,7 +202,10 @@ mod tests {
     fn a_daemon_that_keeps_the_output_open_does_not_hold_up_the_end() {
         let port = agent();
         channel::send(&port, &start(3, &["sh", "-c", "sleep 30 & echo started"])).unwrap();
-        assert_eq!(outcome(&port, 3), ("started\n".into(), "".into(), Event::Exited(Exit::Code(0))));
+        assert_eq!(
+            outcome(&port, 3),
+            ("started\n".into(), "".into(), Event::Exited(Exit::Code(0)))
+        );
     }
 
     #[test]

@@ -10,7 +10,8 @@ use anyhow::{Context, Result, bail};
 use super::SOCKET;
 use crate::channel::{self, CHUNK, Command, Event, OnCall, Request, Stream};
 
-const USAGE: &str = "usage: on HOST COMMAND [ARGUMENTS] (HOST counts from 1; a single COMMAND may be a shell line)";
+const USAGE: &str =
+    "usage: on HOST COMMAND [ARGUMENTS] (HOST counts from 1; a single COMMAND may be a shell line)";
 
 /// Runs the command there; gives back its status.
 pub fn run(arguments: &[String]) -> Result<i32> {
@@ -21,10 +22,13 @@ pub fn run(arguments: &[String]) -> Result<i32> {
         [line] => vec!["bash".into(), "-c".into(), line.clone()],
         words => words.to_vec(),
     };
-    let agent = UnixStream::connect(SOCKET)
-        .with_context(|| format!("cannot reach the agent at {SOCKET}: is this a host of qemu-ci?"))?;
-    let calls =
-        Calls { host, agent: Arc::new(Mutex::new(agent.try_clone().context("cannot share the agent's socket")?)) };
+    let agent = UnixStream::connect(SOCKET).with_context(|| {
+        format!("cannot reach the agent at {SOCKET}: is this a host of qemu-ci?")
+    })?;
+    let calls = Calls {
+        host,
+        agent: Arc::new(Mutex::new(agent.try_clone().context("cannot share the agent's socket")?)),
+    };
     calls.send(Request::Start(Command::new(argv)))?;
     thread::spawn(move || calls.feed(io::stdin()));
     events(agent)

@@ -16,8 +16,8 @@ use rustix::termios::Winsize;
 
 use crate::channel::{CHUNK, Command, Event, Exit, Request, Stream, TerminalSize};
 
-/// After a process has ended, its outputs are read to their end, but no longer than this: a daemon that it left behind may
-/// keep them open for ever.
+/// After a process has ended, its outputs are read to their end, but no longer than this: a daemon
+/// that it left behind may keep them open for ever.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// A running process; where its events go was settled at its start.
@@ -160,8 +160,8 @@ impl Teller {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 
-    /// Reads `source` to its end in a thread of its own. It is read on even when nobody wants it any more, so that a daemon
-    /// left behind does not die of its own output.
+    /// Reads `source` to its end in a thread of its own. It is read on even when nobody wants it
+    /// any more, so that a daemon left behind does not die of its own output.
     fn pass_on(&self, stream: Stream, mut source: impl Read + Send + 'static, done: Sender<()>) {
         let teller = self.clone();
         thread::spawn(move || {
@@ -198,8 +198,8 @@ fn attach_terminal(
     let copy = || theirs.try_clone().context("cannot share the terminal");
     let (input, output) = (copy()?, copy()?);
 
-    // util-linux and busybox both have setsid, which makes the terminal the controlling one without code of ours
-    // between fork and exec.
+    // util-linux and busybox both have setsid, which makes the terminal the controlling one without
+    // code of ours between fork and exec.
     let mut wrapped = process::Command::new("setsid");
     wrapped.arg("-c").arg(program).args(arguments);
     for (name, value) in command.get_envs() {

@@ -24,7 +24,8 @@ impl Relays {
     pub fn listen(socket: impl AsRef<Path>, wire: Wire) -> Result<Self> {
         let socket = socket.as_ref();
         let _ = fs::remove_file(socket);
-        let listener = UnixListener::bind(socket).with_context(|| format!("cannot listen on {}", socket.display()))?;
+        let listener = UnixListener::bind(socket)
+            .with_context(|| format!("cannot listen on {}", socket.display()))?;
         let relays = Self::default();
         let ours = relays.clone();
         thread::spawn(move || {
@@ -36,7 +37,8 @@ impl Relays {
         Ok(relays)
     }
 
-    /// Hands the event to the `on` that waits for it, and never waits itself: the caller is the thread that reads the port.
+    /// Hands the event to the `on` that waits for it, and never waits itself: the caller is the
+    /// thread that reads the port.
     pub fn deliver(&self, id: ProcessId, event: Event) {
         let last = !matches!(event, Event::Output(..));
         let mut callers = self.callers();

@@ -1,5 +1,6 @@
 #!/bin/busybox sh
-# The first program of a host's dom0: mounts, modules, Xen's daemons, the network, then the agent of qemu-ci.
+# The first program of a host's dom0: mounts, modules, Xen's daemons, the network, then the agent of
+# qemu-ci.
 
 export PATH=/opt/xenolith/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=linux LANG=C.UTF-8
 

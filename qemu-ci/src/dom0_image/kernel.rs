@@ -20,14 +20,17 @@ pub fn release(root: &Path) -> Result<String> {
     match (names.next(), names.next()) {
         (Some(release), None) => Ok(release),
         (None, _) => bail!("no kernel in {}", modules.display()),
-        (Some(one), Some(other)) => bail!("two kernels in {}: {one} and {other}", modules.display()),
+        (Some(one), Some(other)) => {
+            bail!("two kernels in {}: {one} and {other}", modules.display())
+        }
     }
 }
 
 /// Takes the ELF file out of a bzImage, so that Xen need not do so in emulation at each boot.
 pub fn unpack_bzimage(bzimage: &Path, target: &Path) -> Result<()> {
     let image = fs::read(bzimage).with_context(|| format!("cannot read {}", bzimage.display()))?;
-    let payload = payload(&image).with_context(|| format!("{} is no bzImage packed with xz", bzimage.display()))?;
+    let payload = payload(&image)
+        .with_context(|| format!("{} is no bzImage packed with xz", bzimage.display()))?;
     let packed = target.with_extension("xz");
     fs::write(&packed, payload).with_context(|| format!("cannot write {}", packed.display()))?;
     // The kernel's build appends four bytes of its own to the stream.
@@ -54,7 +57,8 @@ fn payload(image: &[u8]) -> Option<&[u8]> {
     payload.starts_with(XZ_MAGIC).then_some(payload)
 }
 
-/// Links `wanted` modules, and those that they need, into a tree of their own below `stage`, and indexes it for modprobe.
+/// Links `wanted` modules, and those that they need, into a tree of their own below `stage`, and
+/// indexes it for modprobe.
 pub fn cut_modules(root: &Path, release: &str, wanted: &[&str], stage: &Path) -> Result<()> {
     depmod(root, release)?;
     let from = root.join("lib/modules").join(release);
@@ -64,8 +68,11 @@ pub fn cut_modules(root: &Path, release: &str, wanted: &[&str], stage: &Path) ->
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
     };
     let needed = closure(&read("modules.dep")?, wanted, &read("modules.builtin")?)?;
-    for file in needed.iter().map(String::as_str).chain(["modules.order", "modules.builtin", "modules.builtin.modinfo"])
-    {
+    for file in needed.iter().map(String::as_str).chain([
+        "modules.order",
+        "modules.builtin",
+        "modules.builtin.modinfo",
+    ]) {
         let (source, target) = (from.join(file), to.join(file));
         let dir = target.parent().unwrap_or(&to);
         fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
@@ -76,7 +83,12 @@ pub fn cut_modules(root: &Path, release: &str, wanted: &[&str], stage: &Path) ->
 
 fn depmod(root: &Path, release: &str) -> Result<()> {
     let program = install::find("depmod").context("depmod is missing (package kmod)")?;
-    let output = Command::new(program).arg("-b").arg(root).arg(release).output().context("cannot run depmod")?;
+    let output = Command::new(program)
+        .arg("-b")
+        .arg(root)
+        .arg(release)
+        .output()
+        .context("cannot run depmod")?;
     ensure!(
         output.status.success(),
         "depmod failed on {}: {}",
@@ -123,7 +135,8 @@ mod tests {
 
     #[test]
     fn modules_bring_what_they_need() {
-        let files = closure(DEPENDENCIES, &["rdma_rxe", "virtio_pci"], "kernel/v/virtio-pci.ko\n").unwrap();
+        let files =
+            closure(DEPENDENCIES, &["rdma_rxe", "virtio_pci"], "kernel/v/virtio-pci.ko\n").unwrap();
         let expected = ["kernel/a/rdma-rxe.ko", "kernel/b/ib_core.ko", "kernel/c/crc.ko"];
         assert_eq!(files.iter().collect::<Vec<_>>(), expected);
     }

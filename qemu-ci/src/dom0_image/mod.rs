@@ -1,10 +1,13 @@
-//! The software of a host: Xen, dom0's kernel and dom0's root file system, made from Debian packages.
+//! The software of a host: Xen, dom0's kernel and dom0's root file system, made from Debian
+//! packages.
 //!
-//! Packages are fetched and unpacked by `mmdebstrap` without being installed or configured (`packages`); what dom0 needs is
-//! picked out of them (`selection`, `kernel`) as the `recipe` says and put into an initramfs. It is not compressed: QEMU
-//! hands it over in memory, and unpacking would cost more than copying when the processor is emulated.
+//! Packages are fetched and unpacked by `mmdebstrap` without being installed or configured
+//! (`packages`); what dom0 needs is picked out of them (`selection`, `kernel`) as the `recipe` says
+//! and put into an initramfs. It is not compressed: QEMU hands it over in memory, and unpacking
+//! would cost more than copying when the processor is emulated.
 //!
-//! The result is kept under a name made from the recipe's hash. It is built aside and renamed, so it is whole or not there.
+//! The result is kept under a name made from the recipe's hash. It is built aside and renamed, so
+//! it is whole or not there.
 
 mod kernel;
 mod packages;
@@ -65,7 +68,8 @@ impl Dom0Image {
             .with_context(|| format!("cannot create a directory in {}", cache.display()))?;
         build(aside.path())?;
         let aside = aside.keep();
-        fs::rename(&aside, &dir).with_context(|| format!("cannot rename {} to {}", aside.display(), dir.display()))?;
+        fs::rename(&aside, &dir)
+            .with_context(|| format!("cannot rename {} to {}", aside.display(), dir.display()))?;
         phase.done();
         Self::open(&dir)
     }
@@ -73,7 +77,8 @@ impl Dom0Image {
     fn open(dir: &Path) -> Result<Self> {
         let path = dir.join(FACTS);
         let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let facts = serde_json::from_slice(&text).with_context(|| format!("{} is broken", path.display()))?;
+        let facts = serde_json::from_slice(&text)
+            .with_context(|| format!("{} is broken", path.display()))?;
         Ok(Self { dir: dir.to_path_buf(), facts })
     }
 
@@ -112,7 +117,8 @@ impl Dom0Image {
     }
 }
 
-/// Images of older recipes, and what interrupted builds left. The caller holds the lock, so nobody builds now.
+/// Images of older recipes, and what interrupted builds left. The caller holds the lock, so nobody
+/// builds now.
 fn remove_others(cache: &Path) {
     let Ok(entries) = fs::read_dir(cache) else { return };
     for entry in entries.flatten() {
@@ -155,7 +161,8 @@ fn build(dir: &Path) -> Result<()> {
         kernel_release: release,
     };
     for done_with in [&root, &modules] {
-        fs::remove_dir_all(done_with).with_context(|| format!("cannot remove {}", done_with.display()))?;
+        fs::remove_dir_all(done_with)
+            .with_context(|| format!("cannot remove {}", done_with.display()))?;
     }
     fs::write(dir.join(FACTS), serde_json::to_vec_pretty(&facts)?)
         .with_context(|| format!("cannot write {FACTS} in {}", dir.display()))
@@ -232,14 +239,19 @@ fn unpack_xen(boot: &Path, target: &Path) -> Result<()> {
 
 /// Runs a program that writes what it unpacks to its standard output.
 fn unpack(command: &mut Command, target: &Path) -> Result<()> {
-    let file = File::create(target).with_context(|| format!("cannot create {}", target.display()))?;
+    let file =
+        File::create(target).with_context(|| format!("cannot create {}", target.display()))?;
     let status = command
         .stdin(Stdio::null())
         .stdout(file)
         .status()
         .with_context(|| format!("cannot run {}", command.get_program().display()))?;
     if !status.success() {
-        bail!("{} could not unpack {}: {status}", command.get_program().display(), target.display());
+        bail!(
+            "{} could not unpack {}: {status}",
+            command.get_program().display(),
+            target.display()
+        );
     }
     Ok(())
 }

@@ -34,14 +34,20 @@ pub fn extract(root: &Path) -> Result<()> {
     let mut child = command.spawn().context("cannot run mmdebstrap")?;
     if let Some(mut input) = child.stdin.take() {
         use std::io::Write;
-        input.write_all(sources.as_bytes()).context("cannot tell mmdebstrap the package sources")?;
+        input
+            .write_all(sources.as_bytes())
+            .context("cannot tell mmdebstrap the package sources")?;
     }
     let output = child.wait_with_output().context("cannot wait for mmdebstrap")?;
     if !output.status.success() {
         let errors = String::from_utf8_lossy(&output.stderr);
         let tail: Vec<&str> = errors.lines().rev().take(8).collect();
         let tail: Vec<&str> = tail.into_iter().rev().collect();
-        bail!("mmdebstrap could not fetch dom0's packages ({}):\n{}", output.status, tail.join("\n"));
+        bail!(
+            "mmdebstrap could not fetch dom0's packages ({}):\n{}",
+            output.status,
+            tail.join("\n")
+        );
     }
     if !root.join("boot").is_dir() {
         let _ = fs::remove_dir_all(root);
@@ -57,7 +63,8 @@ fn sources() -> Result<String> {
         .args(["indextargets", "--format", format, "Created-By: Packages", "Architecture: amd64"])
         .stderr(Stdio::null())
         .output();
-    let own = own.map(|output| own_sources(&String::from_utf8_lossy(&output.stdout))).unwrap_or_default();
+    let own =
+        own.map(|output| own_sources(&String::from_utf8_lossy(&output.stdout))).unwrap_or_default();
     if own.is_empty() {
         bail!(
             "this machine's apt has no sources of Debian {SUITE}, of which dom0 is made: add them to /etc/apt/sources.list.d"
@@ -71,24 +78,37 @@ fn own_sources(targets: &str) -> String {
     for target in targets.lines() {
         let fields: Vec<&str> = target.split_whitespace().collect();
         if let [uri, release, component, "Debian"] = fields[..] {
-            let ours = release == SUITE || release.strip_prefix(SUITE).is_some_and(|rest| rest.starts_with('-'));
+            let ours = release == SUITE
+                || release.strip_prefix(SUITE).is_some_and(|rest| rest.starts_with('-'));
             if ours && !release.ends_with("-backports") {
                 let _ = writeln!(list, "deb {uri} {release} {component}");
             }
         }
     }
     // Updates alone are of no use.
-    if list.lines().any(|line| line.split(' ').nth(2) == Some(SUITE)) { list } else { String::new() }
+    if list.lines().any(|line| line.split(' ').nth(2) == Some(SUITE)) {
+        list
+    } else {
+        String::new()
+    }
 }
 
-/// How this machine reaches mirrors: proxies and the like. mmdebstrap itself takes none of that over.
+/// How this machine reaches mirrors: proxies and the like. mmdebstrap itself takes none of that
+/// over.
 fn host_options() -> Vec<String> {
     let dump = Command::new("apt-config").arg("dump").stderr(Stdio::null()).output();
-    dump.map(|output| reaching_options(&String::from_utf8_lossy(&output.stdout))).unwrap_or_default()
+    dump.map(|output| reaching_options(&String::from_utf8_lossy(&output.stdout)))
+        .unwrap_or_default()
 }
 
 fn reaching_options(dump: &str) -> Vec<String> {
-    let wanted = ["Acquire::http", "Acquire::https", "Acquire::Retries", "Acquire::Check-", "Acquire::ForceIPv"];
+    let wanted = [
+        "Acquire::http",
+        "Acquire::https",
+        "Acquire::Retries",
+        "Acquire::Check-",
+        "Acquire::ForceIPv",
+    ];
     dump.lines()
         .filter(|line| wanted.iter().any(|name| line.starts_with(name)))
         .filter(|line| !line.ends_with("\"\";"))

@@ -27,8 +27,9 @@ pub const PACKAGES: &[&str] = &[
     "xenstore-utils",
 ];
 
-/// What is taken from them into dom0: files, directories with all below, or all names that begin like the part before a `*`.
-/// The libraries that programs need come along by themselves; busybox provides whatever command is not named here.
+/// What is taken from them into dom0: files, directories with all below, or all names that begin
+/// like the part before a `*`. The libraries that programs need come along by themselves; busybox
+/// provides whatever command is not named here.
 pub const FILES: &[&str] = &[
     // Xen's tools
     "etc/xen",
@@ -119,14 +120,26 @@ pub const LINUX_DOMU_INIT: &str = include_str!("linux-domu-init.sh");
 pub const TEXTS: &[(&str, &str)] = &[
     ("etc/passwd", "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/:/bin/false\n"),
     ("etc/group", "root:x:0:\nnogroup:x:65534:\n"),
-    ("etc/hosts", "127.0.0.1 localhost\n10.77.0.1 host1\n10.77.0.2 host2\n10.77.0.3 host3\n10.77.0.4 host4\n"),
+    (
+        "etc/hosts",
+        "127.0.0.1 localhost\n10.77.0.1 host1\n10.77.0.2 host2\n10.77.0.3 host3\n10.77.0.4 host4\n",
+    ),
     ("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"),
     ("etc/profile", "PS1='\\h:\\w# '\n"),
 ];
 
 /// Directories that programs expect.
-pub const DIRECTORIES: &[&str] =
-    &["dev", "proc", "root", "run", "sys", "tmp", "var/lib/xen", "var/lib/xenstored", "var/log/xen/console"];
+pub const DIRECTORIES: &[&str] = &[
+    "dev",
+    "proc",
+    "root",
+    "run",
+    "sys",
+    "tmp",
+    "var/lib/xen",
+    "var/lib/xenstored",
+    "var/log/xen/console",
+];
 
 /// Changes whenever an image made from this recipe would.
 pub fn hash() -> String {

@@ -25,14 +25,16 @@ impl<'a> Selection<'a> {
         Self { root, paths: BTreeSet::new() }
     }
 
-    /// Adds a file, a directory with all below it, or with a `*` at its end all names in a directory that begin so.
+    /// Adds a file, a directory with all below it, or with a `*` at its end all names in a
+    /// directory that begin so.
     pub fn add(&mut self, pattern: &str) -> Result<()> {
         let Some(beginning) = pattern.strip_suffix('*') else {
             return self.add_path(Path::new(pattern));
         };
         let (dir, beginning) = beginning.rsplit_once('/').unwrap_or(("", beginning));
         let names = names(&self.root.join(dir))?;
-        let matching: Vec<&String> = names.iter().filter(|name| name.starts_with(beginning)).collect();
+        let matching: Vec<&String> =
+            names.iter().filter(|name| name.starts_with(beginning)).collect();
         ensure!(!matching.is_empty(), "dom0's packages hold nothing like {pattern}");
         matching.into_iter().try_for_each(|name| self.add_path(&Path::new(dir).join(name)))
     }
@@ -42,8 +44,8 @@ impl<'a> Selection<'a> {
             return Ok(());
         }
         let full = self.root.join(path);
-        let metadata =
-            fs::symlink_metadata(&full).with_context(|| format!("dom0's packages hold no {}", path.display()))?;
+        let metadata = fs::symlink_metadata(&full)
+            .with_context(|| format!("dom0's packages hold no {}", path.display()))?;
         if metadata.is_dir() {
             for name in names(&full)? {
                 self.add_path(&path.join(name))?;
@@ -52,7 +54,8 @@ impl<'a> Selection<'a> {
         }
         self.paths.insert(path.to_path_buf());
         if metadata.is_symlink() {
-            let target = fs::read_link(&full).with_context(|| format!("cannot read {}", full.display()))?;
+            let target =
+                fs::read_link(&full).with_context(|| format!("cannot read {}", full.display()))?;
             let target = resolve(path, &target);
             // Some links in packages point to what other packages would bring.
             if self.root.join(&target).symlink_metadata().is_ok() {
@@ -81,7 +84,10 @@ impl<'a> Selection<'a> {
                 if let Some(elf) = self.elf(&path)? {
                     for library in elf.libraries {
                         let found = where_is.get(&library).with_context(|| {
-                            format!("dom0's packages hold no {library}, which {} needs", path.display())
+                            format!(
+                                "dom0's packages hold no {library}, which {} needs",
+                                path.display()
+                            )
                         });
                         if library != "ld-linux-x86-64.so.2" {
                             self.add_path(found?)?;
@@ -112,9 +118,9 @@ impl<'a> Selection<'a> {
     /// A command of this path's name is picked, wherever it is.
     pub fn provides(&self, command: &Path) -> bool {
         const COMMAND_DIRS: [&str; 4] = ["bin", "sbin", "usr/bin", "usr/sbin"];
-        command
-            .file_name()
-            .is_some_and(|name| COMMAND_DIRS.iter().any(|dir| self.paths.contains(&Path::new(dir).join(name))))
+        command.file_name().is_some_and(|name| {
+            COMMAND_DIRS.iter().any(|dir| self.paths.contains(&Path::new(dir).join(name)))
+        })
     }
 }
 

@@ -30,7 +30,8 @@ pub fn run(args: &HostArgs) -> Result<i32> {
     let mut job = command(["pgas", "run", "-n", &ranks, "--table", IMAGE, "--", "--class", "S"]);
     job.cwd = Some(IMAGES.into());
     note(format_args!("running in dom0: {}", job.argv.join(" ")));
-    let running = Phase::start(format!("NAS Parallel Benchmark CG, class S, on {RANKS} unikernels"));
+    let running =
+        Phase::start(format!("NAS Parallel Benchmark CG, class S, on {RANKS} unikernels"));
     // A spinner would get into the way of the job's own output.
     running.hide();
     let outcome = cluster.run(1, job, TIME, pass_on)?;
@@ -40,12 +41,18 @@ pub fn run(args: &HostArgs) -> Result<i32> {
             drop(cluster);
             let total = started.elapsed().as_secs_f64();
             match exit.status() {
-                0 => note(format_args!("done in {total:.1} s; `qemu-ci shell` gives you this dom0 to play with")),
-                status => note(format_args!("the job failed with status {status} after {total:.1} s")),
+                0 => note(format_args!(
+                    "done in {total:.1} s; `qemu-ci shell` gives you this dom0 to play with"
+                )),
+                status => {
+                    note(format_args!("the job failed with status {status} after {total:.1} s"))
+                }
             }
             Ok(exit.status())
         }
-        Outcome::TimedOut => bail!("the job took longer than {} s\n{}", TIME.as_secs(), cluster.serial_tail(1)),
+        Outcome::TimedOut => {
+            bail!("the job took longer than {} s\n{}", TIME.as_secs(), cluster.serial_tail(1))
+        }
         Outcome::NotStarted(why) => bail!("pgas cannot be run in dom0: {why}"),
         Outcome::HostLost(why) => bail!("{why}\n{}", cluster.serial_tail(1)),
     }

@@ -65,10 +65,12 @@ impl Invocation {
             .with_context(|| format!("cannot read {}", script.display()))?;
         let executable = {
             use std::os::unix::fs::PermissionsExt;
-            let metadata = fs::metadata(script).with_context(|| format!("cannot read {}", script.display()))?;
+            let metadata = fs::metadata(script)
+                .with_context(|| format!("cannot read {}", script.display()))?;
             metadata.permissions().mode() & 0o111 != 0
         };
-        let runs_itself = executable && (beginning.starts_with(b"#!") || beginning.starts_with(b"\x7fELF"));
+        let runs_itself =
+            executable && (beginning.starts_with(b"#!") || beginning.starts_with(b"\x7fELF"));
         let mut argv: Vec<String> = Vec::new();
         if !runs_itself {
             argv.push("bash".into());

@@ -52,7 +52,8 @@ impl Ground {
     fn overlay(&self, content: &ContentArgs) -> Result<Overlay> {
         for put in &content.put {
             // Found missing now rather than after minutes of building.
-            fs::metadata(&put.local).with_context(|| format!("cannot read {}", put.local.display()))?;
+            fs::metadata(&put.local)
+                .with_context(|| format!("cannot read {}", put.local.display()))?;
         }
         let mut overlay = Overlay::default();
         if !content.bare {

@@ -16,7 +16,10 @@ use crate::terminal;
 
 /// Gives the shell's last status.
 pub fn run(args: &ShellArgs) -> Result<i32> {
-    ensure!(io::stdin().is_terminal(), "a shell needs a terminal: use `qemu-ci exec SCRIPT` without one");
+    ensure!(
+        io::stdin().is_terminal(),
+        "a shell needs a terminal: use `qemu-ci exec SCRIPT` without one"
+    );
     let ground = Ground::prepare()?;
     let overlay = ground.overlay(&args.content)?;
     let setup = ground.setup(args.content.hosts, &args.host)?;

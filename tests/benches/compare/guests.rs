@@ -1,4 +1,5 @@
-//! Xen guests, in one boot of a host in QEMU, where times mean nothing by themselves: all results are ratios.
+//! Xen guests, in one boot of a host in QEMU, where times mean nothing by themselves: all results
+//! are ratios.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -14,12 +15,14 @@ use crate::table::{Table, bytes, ratio};
 /// Measures and prints the tables.
 pub fn compare(rounds: u32) -> Result<()> {
     let output = run_script(rounds)?;
-    let (tables, guests) = output.split_once("guests\n").context("the script printed nothing about guests")?;
+    let (tables, guests) =
+        output.split_once("guests\n").context("the script printed nothing about guests")?;
     let guests = Guests::parse(guests)?;
     let (mut direct, mut proxy) = (Rows::default(), Rows::default());
     // Before the first there is nothing.
     for table in tables.split("round ").skip(1) {
-        let (way, table) = table.split_once('\n').context("the script printed a round without a table")?;
+        let (way, table) =
+            table.split_once('\n').context("the script printed a round without a table")?;
         if way == "direct" { direct.add_round(table)? } else { proxy.add_round(table)? }
     }
     print_ratios("directly", &direct);
@@ -27,8 +30,11 @@ pub fn compare(rounds: u32) -> Result<()> {
     println!();
     guests.print_table();
     let file = results_directory()?.join("xen.csv");
-    fs::write(&file, format!("{HEADER}\n{}{}", direct.csv("xenolith"), proxy.csv("xenolith-by-proxy")))
-        .with_context(|| format!("write {}", file.display()))?;
+    fs::write(
+        &file,
+        format!("{HEADER}\n{}{}", direct.csv("xenolith"), proxy.csv("xenolith-by-proxy")),
+    )
+    .with_context(|| format!("write {}", file.display()))?;
     eprintln!("rows: {}", file.display());
     Ok(())
 }
@@ -36,7 +42,17 @@ pub fn compare(rounds: u32) -> Result<()> {
 /// Runs the script in dom0 and returns what it printed, which also shows how far it is.
 fn run_script(rounds: u32) -> Result<String> {
     let mut qemu_ci = Command::new(env!("CARGO"))
-        .args(["run", "--quiet", "--release", "--package", "qemu-ci", "--", "exec", "--timeout", "3600"])
+        .args([
+            "run",
+            "--quiet",
+            "--release",
+            "--package",
+            "qemu-ci",
+            "--",
+            "exec",
+            "--timeout",
+            "3600",
+        ])
         .args([concat!(env!("CARGO_MANIFEST_DIR"), "/benches/guests.sh"), &rounds.to_string()])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .stdin(Stdio::null())
@@ -96,7 +112,10 @@ impl Guests {
                 _ => bail!("the script printed a line that is not understood: {line}"),
             }
         }
-        ensure!(!guests.xenolith.boots.is_empty() && !guests.linux.boots.is_empty(), "the script measured no boots");
+        ensure!(
+            !guests.xenolith.boots.is_empty() && !guests.linux.boots.is_empty(),
+            "the script measured no boots"
+        );
         Ok(guests)
     }
 
@@ -116,14 +135,30 @@ impl Guests {
             mib(linux.least as f64),
             times(ours.least as f64, linux.least as f64),
         );
-        row("of the host, with that", mib(ours.host), mib(linux.host), times(ours.host, linux.host));
+        row(
+            "of the host, with that",
+            mib(ours.host),
+            mib(linux.host),
+            times(ours.host, linux.host),
+        );
         let whole = |[create, boot]: [u64; 2]| create + boot;
         let boot = |[_, boot]: [u64; 2]| boot;
-        for (what, time) in [("xl create to first line", whole as fn([u64; 2]) -> u64), ("start to first line", boot)] {
-            row(what, "1".into(), times(median(&ours.boots, time), median(&linux.boots, time)), "".into());
+        for (what, time) in [
+            ("xl create to first line", whole as fn([u64; 2]) -> u64),
+            ("start to first line", boot),
+        ] {
+            row(
+                what,
+                "1".into(),
+                times(median(&ours.boots, time), median(&linux.boots, time)),
+                "".into(),
+            );
         }
         table.print();
-        println!("\nTimes are multiples of Xenolith's: medians of {} boots each.", ours.boots.len());
+        println!(
+            "\nTimes are multiples of Xenolith's: medians of {} boots each.",
+            ours.boots.len()
+        );
     }
 }
 
@@ -133,12 +168,15 @@ fn median(boots: &[[u64; 2]], time: impl Fn([u64; 2]) -> u64) -> f64 {
     times[times.len() / 2] as f64
 }
 
-/// Every row as a multiple of a copy of as many bytes in the guest; what copies nothing, of a copy of 8 bytes.
+/// Every row as a multiple of a copy of as many bytes in the guest; what copies nothing, of a copy
+/// of 8 bytes.
 fn print_ratios(way: &str, rows: &Rows) {
     let keys = rows.keys();
-    let mut ops: Vec<&str> = keys.iter().map(|(op, _)| op.as_str()).filter(|op| *op != "memcpy").collect();
+    let mut ops: Vec<&str> =
+        keys.iter().map(|(op, _)| op.as_str()).filter(|op| *op != "memcpy").collect();
     ops.dedup();
-    let mut sizes: Vec<u64> = keys.iter().map(|(_, bytes)| *bytes).filter(|bytes| *bytes > 0).collect();
+    let mut sizes: Vec<u64> =
+        keys.iter().map(|(_, bytes)| *bytes).filter(|bytes| *bytes > 0).collect();
     sizes.sort_unstable();
     sizes.dedup();
     println!("\nTwo guests {way}: time of an operation, as a multiple of memcpy in the guest.\n");

@@ -19,8 +19,12 @@ pub fn compare(rounds: u32, with_peers: bool) -> Result<()> {
     let (mut ours, mut proxy) = (Rows::default(), Rows::default());
     // How many ranks, and what to measure on them.
     let barrier: (&[&str], &[&str]) = (&["--rows", "barrier"], &["barrier"]);
-    let runs: [(usize, &[&str], &[&str]); 4] =
-        [(2, &[], &[]), (3, barrier.0, barrier.1), (4, barrier.0, barrier.1), (8, barrier.0, barrier.1)];
+    let runs: [(usize, &[&str], &[&str]); 4] = [
+        (2, &[], &[]),
+        (3, barrier.0, barrier.1),
+        (4, barrier.0, barrier.1),
+        (8, barrier.0, barrier.1),
+    ];
     let mut theirs: Vec<Rows> = programs.iter().map(|_| Rows::default()).collect();
     // In turns, so that a busy minute of the machine hits all alike.
     for round in 1..=rounds {
@@ -31,14 +35,16 @@ pub fn compare(rounds: u32, with_peers: bool) -> Result<()> {
             ours.add_round(&ended.stdout)?;
             for (program, rows) in programs.iter().zip(&mut theirs) {
                 let output = program.run(ranks, arguments)?;
-                rows.add_round(&output).with_context(|| format!("the peer on {}", program.name()))?;
+                rows.add_round(&output)
+                    .with_context(|| format!("the peer on {}", program.name()))?;
             }
         }
         let ended = host.run(2, "bench", &["--way", "proxy"])?;
         ensure!(ended.status == 0, "bench failed: {}{}", ended.stdout, ended.stderr);
         proxy.add_round(&ended.stdout)?;
     }
-    let named: Vec<(&str, Rows)> = programs.iter().map(|program| program.name()).zip(theirs).collect();
+    let named: Vec<(&str, Rows)> =
+        programs.iter().map(|program| program.name()).zip(theirs).collect();
 
     print_machine()?;
     print_table(&ours, &proxy, &named);
@@ -55,10 +61,15 @@ pub fn compare(rounds: u32, with_peers: bool) -> Result<()> {
 fn print_machine() -> Result<()> {
     let processors = std::thread::available_parallelism().context("count processors")?;
     let information = fs::read_to_string("/proc/cpuinfo").context("read /proc/cpuinfo")?;
-    let field =
-        |name: &str| information.lines().find(|line| line.starts_with(name)).and_then(|line| line.split_once(": "));
+    let field = |name: &str| {
+        information
+            .lines()
+            .find(|line| line.starts_with(name))
+            .and_then(|line| line.split_once(": "))
+    };
     let model = field("model name").map_or("unknown", |(_, model)| model);
-    let virtual_machine = field("flags").is_some_and(|(_, flags)| flags.split(' ').any(|flag| flag == "hypervisor"));
+    let virtual_machine =
+        field("flags").is_some_and(|(_, flags)| flags.split(' ').any(|flag| flag == "hypervisor"));
     let load = fs::read_to_string("/proc/loadavg").context("read /proc/loadavg")?;
     println!(
         "{processors} processors ({model}{}), load {}",
@@ -70,7 +81,8 @@ fn print_machine() -> Result<()> {
 }
 
 fn print_table(ours: &Rows, proxy: &Rows, peers: &[(&str, Rows)]) {
-    let mut columns = ["operation", "size", "xenolith", "by proxy", "memcpy"].map(String::from).to_vec();
+    let mut columns =
+        ["operation", "size", "xenolith", "by proxy", "memcpy"].map(String::from).to_vec();
     columns.extend(peers.iter().map(|(name, _)| (*name).to_owned()));
     columns.push("/ memcpy".into());
     columns.extend(peers.iter().map(|(name, _)| format!("/ {name}")));
@@ -78,11 +90,18 @@ fn print_table(ours: &Rows, proxy: &Rows, peers: &[(&str, Rows)]) {
     for key in ours.keys().iter().filter(|(op, _)| op != "memcpy") {
         let Some(own) = ours.cost(key) else { continue };
         let memcpy = memcpy(ours, key);
-        let costs: Vec<Option<f64>> = peers.iter().map(|(_, rows)| rows.cost(key).map(|cost| cost.median)).collect();
+        let costs: Vec<Option<f64>> =
+            peers.iter().map(|(_, rows)| rows.cost(key).map(|cost| cost.median)).collect();
         let time = |cost: &Option<f64>| cost.map_or("-".into(), microseconds);
         let times = |cost: &Option<f64>| cost.map_or("-".into(), |cost| ratio(own.median, cost));
         let by_proxy = proxy.cost(key).map(|cost| cost.median);
-        let mut row = vec![key.0.clone(), bytes(key.1), microseconds(own.median), time(&by_proxy), time(&memcpy)];
+        let mut row = vec![
+            key.0.clone(),
+            bytes(key.1),
+            microseconds(own.median),
+            time(&by_proxy),
+            time(&memcpy),
+        ];
         row.extend(costs.iter().map(time));
         row.push(times(&memcpy));
         row.extend(costs.iter().map(times));
@@ -108,9 +127,14 @@ fn print_verdict(ours: &Rows, name: &str, theirs: &Rows) {
         .collect();
     let lost = compared.iter().filter(|(_, ratio)| *ratio > 1.0).count();
     let ahead = compared.iter().filter(|(_, ratio)| *ratio <= 1.0 / 3.0).count();
-    print!("\nThree times as quick as {name} or more in {ahead} of {} rows; slower in {lost}", compared.len());
+    print!(
+        "\nThree times as quick as {name} or more in {ahead} of {} rows; slower in {lost}",
+        compared.len()
+    );
     match compared.iter().max_by(|a, b| a.1.total_cmp(&b.1)) {
-        Some(((op, size), worst)) if *worst > 1.0 => println!(", by {worst:.1} at worst ({op} {}).", bytes(*size)),
+        Some(((op, size), worst)) if *worst > 1.0 => {
+            println!(", by {worst:.1} at worst ({op} {}).", bytes(*size))
+        }
         _ => println!("."),
     }
 }

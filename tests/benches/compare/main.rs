@@ -1,7 +1,9 @@
 //! What operations cost, beside what they cost elsewhere. See `docs/benchmarks.md`.
 //!
-//! - `cargo bench -p xenolith-tests --bench compare`: hosted ranks beside ARMCI-MPI, two processes on this machine;
-//! - `cargo bench -p xenolith-tests --bench compare -- --xen`: Xen guests beside memcpy and beside a Linux guest, in one boot.
+//! - `cargo bench -p xenolith-tests --bench compare`: hosted ranks beside ARMCI-MPI, two processes
+//!   on this machine;
+//! - `cargo bench -p xenolith-tests --bench compare -- --xen`: Xen guests beside memcpy and beside
+//!   a Linux guest, in one boot.
 //!
 //! Tables go to standard output, and as CSV to `bench/` in the target directory.
 
@@ -26,7 +28,8 @@ struct Cli {
     /// Measure in Xen guests, in one boot of a host in QEMU
     #[arg(long)]
     xen: bool,
-    /// How often to measure everything; each row is that of its calmest round [default: 5, in Xen 2]
+    /// How often to measure everything; each row is that of its calmest round [default: 5, in Xen
+    /// 2]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: Option<u32>,
     /// Leave out ARMCI-MPI, and install nothing
@@ -53,7 +56,8 @@ fn main() -> Result<()> {
 fn results_directory() -> Result<PathBuf> {
     let own = std::env::current_exe().context("find the bench program")?;
     // TARGET/release/deps/NAME
-    let target = own.ancestors().nth(3).context("the bench program is not in a target directory")?;
+    let target =
+        own.ancestors().nth(3).context("the bench program is not in a target directory")?;
     let results = target.join("bench");
     std::fs::create_dir_all(&results).with_context(|| format!("create {}", results.display()))?;
     Ok(results)

@@ -7,7 +7,8 @@ use anyhow::{Context, Result, ensure};
 
 /// Installs what of `packages` is missing, saying so.
 pub fn install(packages: &[&str], purpose: &str) -> Result<()> {
-    let missing: Vec<&str> = packages.iter().copied().filter(|package| !installed(package)).collect();
+    let missing: Vec<&str> =
+        packages.iter().copied().filter(|package| !installed(package)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -30,7 +31,11 @@ pub fn install(packages: &[&str], purpose: &str) -> Result<()> {
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null());
-        Ok(command.env("DEBIAN_FRONTEND", "noninteractive").status().context("run apt-get")?.success())
+        Ok(command
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .status()
+            .context("run apt-get")?
+            .success())
     };
     let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
     arguments.extend(&missing);
@@ -41,6 +46,8 @@ pub fn install(packages: &[&str], purpose: &str) -> Result<()> {
 }
 
 fn installed(package: &str) -> bool {
-    let query = Command::new("dpkg-query").args(["--show", "--showformat=${db:Status-Status}", package]).output();
+    let query = Command::new("dpkg-query")
+        .args(["--show", "--showformat=${db:Status-Status}", package])
+        .output();
     query.is_ok_and(|output| output.stdout == b"installed")
 }

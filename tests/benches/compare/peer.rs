@@ -51,7 +51,14 @@ impl Peer {
         let path = directory.join(format!("armci-{}", self.name));
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peer/armci_bench.c");
         let status = Command::new(self.compiler)
-            .args(["-O2", "-std=c11", &format!("-DPEER_NAME=\"{}\"", self.name), source, self.library, "-o"])
+            .args([
+                "-O2",
+                "-std=c11",
+                &format!("-DPEER_NAME=\"{}\"", self.name),
+                source,
+                self.library,
+                "-o",
+            ])
             .arg(&path)
             .status()
             .with_context(|| format!("run {}", self.compiler))?;
@@ -73,8 +80,14 @@ impl Program {
             .stderr(Stdio::inherit())
             .output()
             .with_context(|| format!("run {}", launcher[0]))?;
-        ensure!(output.status.success(), "the peer on {} failed: {}", self.peer.name, output.status);
-        String::from_utf8(output.stdout).with_context(|| format!("the peer on {} printed no text", self.peer.name))
+        ensure!(
+            output.status.success(),
+            "the peer on {} failed: {}",
+            self.peer.name,
+            output.status
+        );
+        String::from_utf8(output.stdout)
+            .with_context(|| format!("the peer on {} printed no text", self.peer.name))
     }
 
     /// For tables.

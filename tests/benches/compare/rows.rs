@@ -28,16 +28,26 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Takes the rows out of what a program has printed in one round. `pgas` puts the rank before each line.
+    /// Takes the rows out of what a program has printed in one round. `pgas` puts the rank before
+    /// each line.
     ///
-    /// Of several rounds the calmest counts: whatever else the machine does makes operations slower, never quicker.
+    /// Of several rounds the calmest counts: whatever else the machine does makes operations
+    /// slower, never quicker.
     pub fn add_round(&mut self, output: &str) -> Result<()> {
-        let lines: Vec<&str> = output.lines().map(|line| line.strip_prefix("[0] ").unwrap_or(line)).collect();
-        let start = lines.iter().position(|line| *line == HEADER).context("no table in what was printed")?;
+        let lines: Vec<&str> =
+            output.lines().map(|line| line.strip_prefix("[0] ").unwrap_or(line)).collect();
+        let start = lines
+            .iter()
+            .position(|line| *line == HEADER)
+            .context("no table in what was printed")?;
         let mut any = false;
         for line in &lines[start + 1..] {
-            let [_, op, bytes, median, min] = line.split(',').collect::<Vec<_>>()[..] else { continue };
-            let number = |text: &str| text.parse::<f64>().with_context(|| format!("no number in the row {line}"));
+            let [_, op, bytes, median, min] = line.split(',').collect::<Vec<_>>()[..] else {
+                continue;
+            };
+            let number = |text: &str| {
+                text.parse::<f64>().with_context(|| format!("no number in the row {line}"))
+            };
             let bytes = bytes.parse().with_context(|| format!("no number in the row {line}"))?;
             self.add((op.to_owned(), bytes), Cost { median: number(median)?, min: number(min)? });
             any = true;

@@ -19,14 +19,20 @@ impl Table {
 
     /// Writes it to standard output.
     pub fn print(&self) {
-        let width =
-            |column: usize| self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+        let width = |column: usize| {
+            self.rows
+                .iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count())
+                .max()
+        };
         let widths: Vec<usize> = (0..self.rows[0].len()).filter_map(width).collect();
         for (number, row) in self.rows.iter().enumerate() {
-            let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
-                0 => format!("{cell:width$}"),
-                _ => format!("{cell:>width$}"),
-            });
+            let cells =
+                row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
+                    0 => format!("{cell:width$}"),
+                    _ => format!("{cell:>width$}"),
+                });
             println!("| {} |", cells.collect::<Vec<_>>().join(" | "));
             if number == 0 {
                 let rules = widths.iter().enumerate().map(|(column, &width)| match column {

@@ -1,4 +1,5 @@
-//! Any sequence of ring entries from two ranks: nothing outside of their windows is touched, nothing panics.
+//! Any sequence of ring entries from two ranks: nothing outside of their windows is touched,
+//! nothing panics.
 
 #![no_main]
 

@@ -32,7 +32,9 @@ impl Connection {
     pub fn open(run_dir: &RunDir) -> Result<Self> {
         let socket = run_dir.socket();
         let stream = UnixStream::connect(&socket).map_err(|error| match error.kind() {
-            ErrorKind::NotFound | ErrorKind::ConnectionRefused => Error::NoDaemon { run_dir: run_dir.root().into() },
+            ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
+                Error::NoDaemon { run_dir: run_dir.root().into() }
+            }
             ErrorKind::PermissionDenied => Error::SocketPermission { socket: socket.clone() },
             _ => Error::Io { action: format!("connect to {}", socket.display()), source: error },
         })?;
@@ -130,7 +132,8 @@ fn last_line_since(log: &mut File, start: u64) -> Option<String> {
 
 /// The daemon's program: beside this one, or on the path.
 fn program() -> Option<PathBuf> {
-    let beside = std::env::current_exe().ok().and_then(|path| Some(path.parent()?.join("dom0-proxy")));
+    let beside =
+        std::env::current_exe().ok().and_then(|path| Some(path.parent()?.join("dom0-proxy")));
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).map(|dir| dir.join("dom0-proxy"));
     beside.into_iter().chain(on_path).find(|program| program.is_file())

@@ -14,10 +14,13 @@ pub fn find(name: &str, kind: RankKind, directories: &[PathBuf]) -> Result<PathB
         RankKind::Xen => &["", ".img"],
         RankKind::Hosted => &[""],
     };
-    let in_directories = directories.iter().filter(|_| !name.contains('/')).map(|directory| directory.join(name));
+    let in_directories =
+        directories.iter().filter(|_| !name.contains('/')).map(|directory| directory.join(name));
     std::iter::once(PathBuf::from(name))
         .chain(in_directories)
-        .flat_map(|path| endings.iter().map(move |ending| PathBuf::from(format!("{}{ending}", path.display()))))
+        .flat_map(|path| {
+            endings.iter().map(move |ending| PathBuf::from(format!("{}{ending}", path.display())))
+        })
         .find(|path| path.is_file())
         .and_then(|path| std::path::absolute(path).ok())
         .ok_or_else(|| Error::ImageNotFound(name.into()))
@@ -37,9 +40,14 @@ pub fn check(path: &Path, kind: RankKind, memory: u64) -> Result<()> {
             info.minimum_memory / MIB
         ))),
         (RankKind::Xen, Ok(_)) => Ok(()),
-        (RankKind::Hosted, Ok(_)) => Err(unusable("it is a Xen image: run it without --hosted".into())),
+        (RankKind::Hosted, Ok(_)) => {
+            Err(unusable("it is a Xen image: run it without --hosted".into()))
+        }
         (RankKind::Hosted, Err(_)) => {
-            let mode = std::fs::metadata(path).map_err(|error| unusable(error.to_string()))?.permissions().mode();
+            let mode = std::fs::metadata(path)
+                .map_err(|error| unusable(error.to_string()))?
+                .permissions()
+                .mode();
             match mode & 0o111 {
                 0 => Err(unusable("it is not executable".into())),
                 _ => Ok(()),
@@ -73,7 +81,18 @@ mod tests {
         assert_eq!(parse_memory("16M").unwrap(), 16 * MIB);
         assert_eq!(parse_memory("1G").unwrap(), 1024 * MIB);
         assert_eq!(parse_memory("8MiB").unwrap(), 8 * MIB);
-        for bad in ["", "M", "16", "3M", "0G", "16K", "-1M", "1.5G", "99999999999999999999M", "18446744073709551615G"] {
+        for bad in [
+            "",
+            "M",
+            "16",
+            "3M",
+            "0G",
+            "16K",
+            "-1M",
+            "1.5G",
+            "99999999999999999999M",
+            "18446744073709551615G",
+        ] {
             assert!(parse_memory(bad).is_err(), "{bad}");
         }
     }

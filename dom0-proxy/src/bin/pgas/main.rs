@@ -161,10 +161,13 @@ fn logs(job: &str, rank: Option<u32>, json: bool) -> anyhow::Result<u8> {
     let dir = RunDir::from_env()?.job_logs(job);
     let no_log = |path: PathBuf| Error::NoLog { path, kept: LOGS_KEPT };
     let is_name = !job.is_empty() && job.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let entries = std::fs::read_dir(&dir).ok().filter(|_| is_name).ok_or_else(|| no_log(dir.clone()))?;
+    let entries =
+        std::fs::read_dir(&dir).ok().filter(|_| is_name).ok_or_else(|| no_log(dir.clone()))?;
     let mut ranks: Vec<u32> = entries
         .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.strip_prefix("rank-")?.strip_suffix(".log")?.parse().ok())
+        .filter_map(|entry| {
+            entry.file_name().to_str()?.strip_prefix("rank-")?.strip_suffix(".log")?.parse().ok()
+        })
         .filter(|number| rank.is_none_or(|only| only == *number))
         .collect();
     ranks.sort_unstable();

@@ -16,7 +16,8 @@ pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     print(&serde_json::to_string(value)?)
 }
 
-/// A rank's line, made harmless for a terminal: ranks are not to be trusted with the user's keyboard and title bar.
+/// A rank's line, made harmless for a terminal: ranks are not to be trusted with the user's
+/// keyboard and title bar.
 pub fn clean(line: &str) -> Cow<'_, str> {
     if std::io::stdout().is_terminal() { escape(line) } else { Cow::Borrowed(line) }
 }
@@ -25,7 +26,9 @@ fn escape(line: &str) -> Cow<'_, str> {
     if !line.chars().any(|c| c.is_control() && c != '\t') {
         return Cow::Borrowed(line);
     }
-    let show = |c: char| if c.is_control() && c != '\t' { c.escape_default().to_string() } else { c.to_string() };
+    let show = |c: char| {
+        if c.is_control() && c != '\t' { c.escape_default().to_string() } else { c.to_string() }
+    };
     Cow::Owned(line.chars().map(show).collect())
 }
 

@@ -38,7 +38,9 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<u8> {
             Ok(Some(Reply::Up(up))) => show.up(up),
             Ok(Some(Reply::Line(line))) => show.line(line)?,
             Ok(Some(Reply::Ended(summary))) => return show.end(&summary),
-            Ok(Some(Reply::Refused { status, text })) => return Err(Error::Refused { status, text }.into()),
+            Ok(Some(Reply::Refused { status, text })) => {
+                return Err(Error::Refused { status, text }.into());
+            }
             Ok(Some(reply)) => return Err(unexpected(&reply).into()),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Ok(None) | Err(_) => {
@@ -53,15 +55,22 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<u8> {
 fn daemon_lost(run_dir: &RunDir, daemon: &mut Connection, job: Option<&str>) -> Error {
     let pid = daemon.pid;
     if stays_alive(pid) {
-        let text = format!("the daemon (process {pid}) has hung up: its log is {}", run_dir.daemon_log().display());
+        let text = format!(
+            "the daemon (process {pid}) has hung up: its log is {}",
+            run_dir.daemon_log().display()
+        );
         return Error::Refused { status: status::DAEMON_LOST, text };
     }
     let text = match job {
         None => format!("the daemon (process {pid}) died before the job had started"),
         Some(job) => match clean_up_after_daemon(run_dir, job) {
-            Ok(()) => format!("the daemon (process {pid}) died: job {job} has failed, and its ranks have been ended"),
+            Ok(()) => format!(
+                "the daemon (process {pid}) died: job {job} has failed, and its ranks have been ended"
+            ),
             Err(error) => {
-                format!("the daemon (process {pid}) died, and what job {job} left could not be removed: {error}")
+                format!(
+                    "the daemon (process {pid}) died, and what job {job} left could not be removed: {error}"
+                )
             }
         },
     };
@@ -72,7 +81,8 @@ fn daemon_lost(run_dir: &RunDir, daemon: &mut Connection, job: Option<&str>) -> 
 fn stays_alive(pid: u32) -> bool {
     let is_alive = || {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // The state follows the name, which is in parentheses. A daemon that this pgas has started stays as a zombie.
+        // The state follows the name, which is in parentheses. A daemon that this pgas has started
+        // stays as a zombie.
         stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
     };
     let deadline = Instant::now() + Duration::from_secs(1);
@@ -101,7 +111,9 @@ fn spec(arguments: &RunArguments) -> anyhow::Result<JobSpec> {
             Duration::try_from_secs_f64(seconds)
                 .ok()
                 .filter(|limit| !limit.is_zero())
-                .with_context(|| format!("--timeout {seconds}: give a number of seconds above 0"))?,
+                .with_context(|| {
+                    format!("--timeout {seconds}: give a number of seconds above 0")
+                })?,
         ),
     };
     let directories = std::env::var_os("XENOLITH_IMAGES").unwrap_or_default();
@@ -132,16 +144,20 @@ fn spec(arguments: &RunArguments) -> anyhow::Result<JobSpec> {
 fn file(path: &Path) -> dom0_proxy::Result<PathBuf> {
     let bad = |why: String| Error::BadFile { path: path.into(), why };
     match std::fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() => std::path::absolute(path).map_err(|error| bad(error.to_string())),
+        Ok(metadata) if metadata.is_file() => {
+            std::path::absolute(path).map_err(|error| bad(error.to_string()))
+        }
         Ok(_) => Err(bad("it is not a file".into())),
         Err(error) => Err(bad(error.to_string())),
     }
 }
 
-/// The first signal asks the daemon to end the job, the second ends this process, which ends the job too.
+/// The first signal asks the daemon to end the job, the second ends this process, which ends the
+/// job too.
 fn interrupt_on_signals(stream: &UnixStream) -> anyhow::Result<()> {
     let stream = stream.try_clone().context("talk with the daemon")?;
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).context("take signals")?;
+    let mut signals =
+        signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).context("take signals")?;
     std::thread::spawn(move || {
         for (count, _) in signals.forever().enumerate() {
             if count > 0 || frame::send(&stream, &Request::Interrupt).is_err() {
@@ -163,7 +179,8 @@ struct Show {
 impl Show {
     fn new(arguments: &RunArguments, size: u32) -> Self {
         // On a terminal only: indicatif draws nothing elsewhere.
-        let progress = if arguments.json { ProgressBar::hidden() } else { ProgressBar::new(size.into()) };
+        let progress =
+            if arguments.json { ProgressBar::hidden() } else { ProgressBar::new(size.into()) };
         if let Ok(style) = ProgressStyle::with_template("{spinner} starting ranks: {pos}/{len}") {
             progress.set_style(style);
         }

@@ -12,7 +12,13 @@ pub fn jobs(jobs: &[JobInfo]) -> String {
             RankKind::Hosted => "hosted",
         };
         let image = job.image.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        [job.job.clone(), kind.into(), format!("{}/{}", job.up, job.size), format!("{:.1} s", job.seconds), image]
+        [
+            job.job.clone(),
+            kind.into(),
+            format!("{}/{}", job.up, job.size),
+            format!("{:.1} s", job.seconds),
+            image,
+        ]
     });
     render(["job", "kind", "ranks up", "time", "image"], rows)
 }
@@ -38,8 +44,9 @@ pub fn ranks(summary: &Summary) -> String {
 
 fn render<const N: usize>(heads: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
     let rows: Vec<_> = std::iter::once(heads.map(String::from)).chain(rows).collect();
-    let widths: [usize; N] =
-        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+    let widths: [usize; N] = std::array::from_fn(|column| {
+        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
+    });
     let mut text = String::new();
     for row in &rows {
         let mut line = String::new();
@@ -88,7 +95,8 @@ mod tests {
             traffic: Traffic { put, ..Traffic::default() },
         };
         let ranks_of = vec![rank, RankSummary::default()];
-        let summary = Summary { job: "ab".into(), status: 0, cause: None, seconds: 1.0, ranks: ranks_of };
+        let summary =
+            Summary { job: "ab".into(), status: 0, cause: None, seconds: 1.0, ranks: ranks_of };
         assert_eq!(
             ranks(&summary),
             "\

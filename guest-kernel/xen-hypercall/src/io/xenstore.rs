@@ -102,7 +102,9 @@ impl Header {
 
     /// Reads a header.
     pub fn from_bytes(bytes: [u8; Self::SIZE]) -> Self {
-        let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let word = |at: usize| {
+            u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        };
         Header { kind: MessageType(word(0)), request: word(4), transaction: word(8), len: word(12) }
     }
 }

@@ -4,8 +4,9 @@
 //! # xenolith: mem=4096 cpus=2 hosts=2 timeout=300 own-boot
 //! ```
 //!
-//! `mem` is each host's memory (MiB, or with M or G), `cpus` its processors, `hosts` their number, `timeout` the script's
-//! time in seconds; `own-boot` wants hosts that no other test has used or will use.
+//! `mem` is each host's memory (MiB, or with M or G), `cpus` its processors, `hosts` their number,
+//! `timeout` the script's time in seconds; `own-boot` wants hosts that no other test has used or
+//! will use.
 
 use std::time::Duration;
 
@@ -87,9 +88,15 @@ mod tests {
 
     #[test]
     fn everything_can_be_asked_for() {
-        let script = "#!/bin/bash\n# xenolith: mem=4G cpus=3\n# xenolith: hosts=2 timeout=5 own-boot\n";
-        let expected =
-            Directives { memory: Some(4096), cpus: Some(3), hosts: 2, timeout: Duration::from_secs(5), own_boot: true };
+        let script =
+            "#!/bin/bash\n# xenolith: mem=4G cpus=3\n# xenolith: hosts=2 timeout=5 own-boot\n";
+        let expected = Directives {
+            memory: Some(4096),
+            cpus: Some(3),
+            hosts: 2,
+            timeout: Duration::from_secs(5),
+            own_boot: true,
+        };
         assert_eq!(Directives::parse(script).unwrap(), expected);
     }
 

@@ -1,4 +1,5 @@
-//! The tests that need no Xen: formatting, lints, and the workspace's own tests with hosted jobs among them.
+//! The tests that need no Xen: formatting, lints, and the workspace's own tests with hosted jobs
+//! among them.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
@@ -42,11 +43,18 @@ pub fn run(workspace: &Workspace, logs: &Path, verdicts: &mut Verdicts) {
     step(workspace, logs, verdicts, TESTS.0, TESTS.1);
 }
 
-fn step(workspace: &Workspace, logs: &Path, verdicts: &mut Verdicts, name: &str, arguments: &[&str]) {
+fn step(
+    workspace: &Workspace,
+    logs: &Path,
+    verdicts: &mut Verdicts,
+    name: &str,
+    arguments: &[&str],
+) {
     let phase = Phase::start(format!("cargo {}", arguments.join(" ")));
     let started = Instant::now();
     let log = logs.join(format!("local-{name}.log"));
-    let result = cargo(workspace, &log, arguments).unwrap_or_else(|error| Err(Failure::from_error(&error)));
+    let result =
+        cargo(workspace, &log, arguments).unwrap_or_else(|error| Err(Failure::from_error(&error)));
     drop(phase);
     verdicts.add(&format!("local: {name}"), started.elapsed(), result);
 }

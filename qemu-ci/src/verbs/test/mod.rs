@@ -1,8 +1,9 @@
 //! `qemu-ci test`: everything that can be tested, hosted and in Xen.
 //!
-//! Xen tests are the scripts `tests/xen/*.sh`; each runs in host 1's dom0 and passes if its status is 0 and it leaves dom0 as
-//! it was. Tests that ask for nothing special (see `directives`) come first, in order of name, in one boot; then those with
-//! other machines, and those with a boot of their own. After a failure the next test gets a fresh boot.
+//! Xen tests are the scripts `tests/xen/*.sh`; each runs in host 1's dom0 and passes if its status
+//! is 0 and it leaves dom0 as it was. Tests that ask for nothing special (see `directives`) come
+//! first, in order of name, in one boot; then those with other machines, and those with a boot of
+//! their own. After a failure the next test gets a fresh boot.
 
 mod directives;
 mod local;
@@ -76,8 +77,10 @@ fn find(dir: &Path) -> Result<Vec<Test>> {
     for entry in fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))? {
         let script = entry.with_context(|| format!("cannot list {}", dir.display()))?.path();
         if script.extension().is_some_and(|extension| extension == "sh") {
-            let text = fs::read_to_string(&script).with_context(|| format!("cannot read {}", script.display()))?;
-            let directives = Directives::parse(&text).with_context(|| format!("{}", script.display()))?;
+            let text = fs::read_to_string(&script)
+                .with_context(|| format!("cannot read {}", script.display()))?;
+            let directives =
+                Directives::parse(&text).with_context(|| format!("{}", script.display()))?;
             let name = script.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             tests.push(Test { name, script, directives });
         }
@@ -94,11 +97,13 @@ fn select(tests: Vec<Test>, names: &[String]) -> Result<Vec<Test>> {
     let plain = |name: &str| name.strip_suffix(".sh").unwrap_or(name).to_owned();
     for name in names.iter().filter(|name| *name != LOCAL) {
         if !tests.iter().any(|test| test.name == plain(name)) {
-            let known: Vec<&str> = tests.iter().map(|test| test.name.as_str()).chain([LOCAL]).collect();
+            let known: Vec<&str> =
+                tests.iter().map(|test| test.name.as_str()).chain([LOCAL]).collect();
             bail!("there is no test {name}; there are {}", known.join(", "));
         }
     }
-    let chosen = |test: &Test| names.is_empty() || names.iter().any(|name| plain(name) == test.name);
+    let chosen =
+        |test: &Test| names.is_empty() || names.iter().any(|name| plain(name) == test.name);
     Ok(tests.into_iter().filter(chosen).collect())
 }
 
@@ -125,9 +130,9 @@ impl<'a> Suite<'a> {
     fn run(&mut self, test: &Test, verdicts: &mut Verdicts) {
         let booted = self.boot_for(test);
         let started = Instant::now();
-        let result = booted
-            .map_err(|error| Failure::from_error(&error))
-            .and_then(|()| self.run_in_dom0(test).unwrap_or_else(|error| Err(Failure::from_error(&error))));
+        let result = booted.map_err(|error| Failure::from_error(&error)).and_then(|()| {
+            self.run_in_dom0(test).unwrap_or_else(|error| Err(Failure::from_error(&error)))
+        });
         let took = started.elapsed();
         if result.is_err() || test.directives.own_boot {
             self.booted = None;
@@ -163,7 +168,8 @@ impl<'a> Suite<'a> {
         let mut invocation = Invocation::at(&test.script, remote, &[])?;
         invocation.command.cwd = Some(REMOTE_DIR.into());
         let log = self.run.path().join(format!("{}.log", test.name));
-        let mut file = File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
+        let mut file =
+            File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
         let outcome = cluster.run(1, invocation.command, test.directives.timeout, |_, data| {
             file.write_all(data).context("cannot write a log")
         })?;
@@ -176,11 +182,17 @@ impl<'a> Suite<'a> {
                 format!("left behind: {}", left.join("; "))
             }
             Outcome::Exited(exit) => format!("status {}", exit.status()),
-            Outcome::TimedOut => format!("took longer than {} s", test.directives.timeout.as_secs()),
+            Outcome::TimedOut => {
+                format!("took longer than {} s", test.directives.timeout.as_secs())
+            }
             Outcome::NotStarted(why) => why,
             Outcome::HostLost(why) => {
                 let said = fs::read(&log).unwrap_or_default();
-                let output = format!("{}\n{}", String::from_utf8_lossy(&said).trim_end(), cluster.serial_tail(1));
+                let output = format!(
+                    "{}\n{}",
+                    String::from_utf8_lossy(&said).trim_end(),
+                    cluster.serial_tail(1)
+                );
                 return Ok(Err(Failure { why, output }));
             }
         };
@@ -199,7 +211,9 @@ fn left_behind(cluster: &mut Cluster, hosts: usize) -> Result<Vec<String>> {
     let mut left = Vec::new();
     for host in 1..=hosts {
         let said = cluster.ask(host, state("check"), STATE_TIME)?;
-        left.extend(String::from_utf8_lossy(&said).lines().map(|line| format!("{line} on host {host}")));
+        left.extend(
+            String::from_utf8_lossy(&said).lines().map(|line| format!("{line} on host {host}")),
+        );
     }
     Ok(left)
 }
@@ -207,7 +221,8 @@ fn left_behind(cluster: &mut Cluster, hosts: usize) -> Result<Vec<String>> {
 /// Keeps all logs of the dom0s of a failed test, guests' consoles among them.
 fn save_logs(cluster: &mut Cluster, hosts: usize, dir: &Path, test: &str) {
     for host in 1..=hosts {
-        let archive = cluster.ask(host, Command::new(["tar", "-C", "/var", "-cf", "-", "log"]), STATE_TIME);
+        let archive =
+            cluster.ask(host, Command::new(["tar", "-C", "/var", "-cf", "-", "log"]), STATE_TIME);
         if let Ok(archive) = archive {
             // The failure itself is what is reported.
             let _ = fs::write(dir.join(format!("{test}-host-{host}.tar")), archive);

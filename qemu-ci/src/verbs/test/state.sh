@@ -1,5 +1,5 @@
-# Checks that a test leaves dom0 as it was. `baseline` remembers the state; `check` prints one line per thing left behind.
-# After `check` no dom0-proxy runs: the next test begins with none.
+# Checks that a test leaves dom0 as it was. `baseline` remembers the state; `check` prints one line
+# per thing left behind. After `check` no dom0-proxy runs: the next test begins with none.
 
 baseline=/run/qemu-ci-baseline
 mkdir -p $baseline
@@ -36,7 +36,8 @@ check)
     domains | while read -r name id rest; do echo "domain $name ($id)"; done
     store_domains | while read -r id; do echo "xenstore /local/domain/$id"; done
     before=$(cat $baseline/free) now=$(free_memory)
-    # The table of dom0's grant mappings grows with the most that there ever were, to 4 MiB, and never shrinks.
+    # The table of dom0's grant mappings grows with the most that there ever were, to 4 MiB, and
+    # never shrinks.
     [ "$now" -ge $((before - 5)) ] || echo "Xen has $now MiB free, it had $before"
     before=$(cat $baseline/trouble) now=$(kernel_trouble)
     [ "$now" -le "$before" ] || dmesg | grep -E 'BUG:|WARNING:|Bad page|Oops' | tail -n 1 | sed 's/^/in the kernel log: /'
