@@ -13,7 +13,7 @@
  *   Operations of one process on one target keep their order. Get: the data are here on return.
  * - Local buffers may lie anywhere (stack, heap, ARMCI memory). Any alignment will do, here and there, but for the words of
  *   read-modify-writes and the flags of puts.
- * - If the job has failed elsewhere, functions that can not go on end the process.
+ * - If the job has failed elsewhere, functions that cannot go on end the process.
  */
 #ifndef XENOLITH_ARMCI_H
 #define XENOLITH_ARMCI_H

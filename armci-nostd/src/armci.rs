@@ -125,7 +125,7 @@ pub struct Armci {
     pub(crate) post: Post,
     /// Whether the proxy was asked to put or accumulate anything since the last fence on all ranks.
     pub(crate) unfenced: Cell<bool>,
-    /// A piece of the window through which data goes that the proxy can not reach.
+    /// A piece of the window through which data goes that the proxy cannot reach.
     pub(crate) bounce: OnceCell<(NonNull<u8>, Layout)>,
     /// Notifications, by their other side.
     pub(crate) notices: RefCell<Option<crate::flag::Notices>>,
@@ -164,7 +164,7 @@ impl Armci {
         armci.neighbours = vec![Some(own)];
         armci.public = vec![everything];
         armci.hosts = vec![0];
-        // With enough memory for one word this can not fail.
+        // With enough memory for one word this cannot fail.
         let _ = armci.prepare_notices();
         armci
     }
@@ -385,7 +385,7 @@ impl Armci {
         }
     }
 
-    /// The way to the proxy. Without one whatever needs it can not be done: all that this rank may
+    /// The way to the proxy. Without one whatever needs it cannot be done: all that this rank may
     /// touch is reached directly.
     pub(crate) fn link(&self) -> Result<&Link, Error> {
         self.link.as_ref().ok_or(Error::NobodyElse)

@@ -164,7 +164,7 @@ impl Armci {
         };
         let Some(Offer { there, token }) = neighbour.accept(address) else { return false };
         let len = ((there.end - there.start) as usize).next_multiple_of(port.page().unwrap_or(1));
-        // What can not be mapped is reached by the proxy.
+        // What cannot be mapped is reached by the proxy.
         let here = port.map(rank as usize, len, token);
         here.map(|here| neighbour.add(there, here)).is_some()
     }

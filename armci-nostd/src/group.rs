@@ -68,7 +68,7 @@ impl Group {
         let mut sorted = ranks.clone();
         sorted.sort_unstable();
         if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
-            return Err(Error::Group("a group can not have a member twice"));
+            return Err(Error::Group("a group cannot have a member twice"));
         }
         let Some(rank) = ranks.iter().position(|&rank| rank == armci.rank) else { return Ok(None) };
         let own = armci.alloc(Layout::new::<TeamArea>()).map(NonNull::cast::<TeamArea>);

@@ -153,7 +153,7 @@ impl Mapped {
         let layout = &introduction.layout;
         let len = usize::try_from(layout.len)
             .map_err(|_| AttachError::Control(ControlError::Malformed))?;
-        // The proxy has checked the layout, and that the memory can not shrink.
+        // The proxy has checked the layout, and that the memory cannot shrink.
         // SAFETY: a fresh mapping, which stays for as long as the process lives.
         let start = unsafe {
             mmap(

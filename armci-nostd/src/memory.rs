@@ -32,7 +32,7 @@ pub struct Window {
 // SAFETY: the memory behind the pointer is shared by design; all accesses are raw.
 unsafe impl Send for Window {}
 
-/// A layout that can not be true.
+/// A layout that cannot be true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
     /// Window, public range or runtime area wrap around the address space.

@@ -16,7 +16,7 @@ pub struct Nonblocking<'scope, 'env: 'scope> {
     armci: &'scope Armci,
     /// By handle; empty when it has been waited for.
     under_way: RefCell<Vec<Pending>>,
-    /// Invariant in both, as `std::thread::Scope` is, so that a buffer can not be borrowed for
+    /// Invariant in both, as `std::thread::Scope` is, so that a buffer cannot be borrowed for
     /// less.
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,

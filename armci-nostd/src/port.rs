@@ -102,7 +102,7 @@ pub unsafe trait Port {
     }
 
     /// Lets neighbours map `memory`, whole pages of this rank. They need the token to do so. `None`
-    /// if they can not.
+    /// if they cannot.
     fn share(&self, _memory: NonNull<u8>, _len: usize) -> Option<u64> {
         None
     }

@@ -370,7 +370,7 @@ impl Armci {
                 unsafe { self.start_row(space, operation, rank, row, &mut pending)? };
                 continue;
             }
-            // The proxy can not reach it there: through the bounce buffer, in as many pieces as it
+            // The proxy cannot reach it there: through the bounce buffer, in as many pieces as it
             // takes.
             let bounce = self.bounce()?;
             let mut done = 0;
@@ -537,7 +537,7 @@ impl Bounced {
     }
 }
 
-/// Does rows here and now, until there are no more, or one can not be reached or is not as it must
+/// Does rows here and now, until there are no more, or one cannot be reached or is not as it must
 /// be: returns that, as far as it is not done.
 ///
 /// # Safety

@@ -146,7 +146,7 @@ fn what_can_not_return_an_error_ends_the_job_with_one_line() -> Result<()> {
         ("type", 1, "rank 1: armci_msg_gop_scope: no such operation or type"),
         ("group", 1, "rank 1: armci_msg_group_barrier: no such group"),
         ("send", 1, "rank 1: armci_msg_snd: no rank 3"),
-        ("members", 1, "rank 1: ARMCI_Group_create: a group can not have a member twice"),
+        ("members", 1, "rank 1: ARMCI_Group_create: a group cannot have a member twice"),
         (
             "buffer",
             1,

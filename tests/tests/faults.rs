@@ -32,7 +32,7 @@ impl Running {
     /// Waits for the job's end.
     fn end(mut self) -> Result<Ended> {
         let (mut stdout, mut stderr) = (String::new(), String::new());
-        // What there is of errors is little, so that reading one after the other can not block.
+        // What there is of errors is little, so that reading one after the other cannot block.
         self.0.stdout.take().context("no output")?.read_to_string(&mut stdout)?;
         self.0.stderr.take().context("no error output")?.read_to_string(&mut stderr)?;
         let status = self.0.wait()?.code().context("pgas was killed")?;

@@ -1,5 +1,5 @@
 #!/bin/bash
-# xenolith: timeout=400 Images and memory that can not work are refused, nearly always before
+# xenolith: timeout=400 Images and memory that cannot work are refused, nearly always before
 # anything is started, in one line.
 . ./expect.bash
 
@@ -44,6 +44,6 @@ expect_status 0
 
 # More memory than the application can have is its own error, and names the rank.
 run pgas run -n 2 --mem 8M cg.img -- --class A
-[ "$status" != 0 ] || fail "class A can not fit into 8 MiB"
+[ "$status" != 0 ] || fail "class A cannot fit into 8 MiB"
 expect "rank"
 finish

@@ -124,7 +124,7 @@ impl Runtime {
             return Err(Refusal::Local);
         }
         self.reclaim(id, &group)?;
-        // Whoever asks for what can not be gets it refused with all others.
+        // Whoever asks for what cannot be gets it refused with all others.
         let bytes = length(bytes).unwrap_or(usize::MAX);
         let segment = self.armci.malloc_bytes(&group, bytes)?;
         for (member, part) in segment.parts().iter().enumerate() {

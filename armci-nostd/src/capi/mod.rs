@@ -46,7 +46,7 @@ pub use {
 /// What the C functions need of the system they are on.
 #[derive(Clone, Copy, Debug)]
 pub struct Host {
-    /// This rank of its job, attached if it is not yet; ends the rank if it can not be.
+    /// This rank of its job, attached if it is not yet; ends the rank if it cannot be.
     pub rank: fn() -> &'static Armci,
     /// Shows the user a line about an error.
     pub say: fn(&str),

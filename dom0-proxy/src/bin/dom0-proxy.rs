@@ -52,7 +52,7 @@ fn run(arguments: Arguments) -> dom0_proxy::Result<()> {
         .init();
     let run_dir = RunDir::from_env()?;
     if arguments.detach {
-        // A process that leads a group already can not leave its session, and need not.
+        // A process that leads a group already cannot leave its session, and need not.
         let _ = rustix::process::setsid();
         let _ = std::env::set_current_dir("/");
     }

@@ -73,7 +73,7 @@ fn reap_domains() {
     let domains = match xl::list() {
         Ok(domains) => domains,
         Err(error) => {
-            return tracing::warn!(%error, "domains of an earlier daemon can not be looked for");
+            return tracing::warn!(%error, "domains of an earlier daemon cannot be looked for");
         }
     };
     let jobs: BTreeSet<_> = domains

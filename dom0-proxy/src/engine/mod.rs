@@ -1,6 +1,6 @@
 //! Serves the rings of one job.
 //!
-//! One thread a job: jobs can not harm each other. The thread waits until all ranks are attached,
+//! One thread a job: jobs cannot harm each other. The thread waits until all ranks are attached,
 //! so that no operation can meet an absent target; then it tells them and serves them in turn, a
 //! batch each. While there is work it polls; then it asks to be woken, looks once more, and blocks.
 //!

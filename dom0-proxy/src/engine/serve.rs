@@ -24,7 +24,7 @@ pub enum Violation {
     /// An entry that asks for something impossible.
     #[error("bad ring entry: {0}")]
     Entry(#[from] Fault),
-    /// Indices that can not be.
+    /// Indices that cannot be.
     #[error("bad {ring} ring: {source}")]
     Index {
         /// Which ring.

@@ -204,7 +204,7 @@ impl Reader {
             let ready = match self.wait() {
                 Ok(ready) => ready,
                 Err(error) => {
-                    tracing::error!(%error, "the job's consoles can not be read any more");
+                    tracing::error!(%error, "the job's consoles cannot be read any more");
                     return;
                 }
             };

@@ -286,7 +286,7 @@ struct Watcher {
 impl Watcher {
     fn run(mut self) {
         if let Err(error) = self.follow() {
-            tracing::error!(%error, job = self.job, "the job's domains can not be followed any more");
+            tracing::error!(%error, job = self.job, "the job's domains cannot be followed any more");
             let notice = crate::engine::Notice::Broken(error.to_string());
             let _ = self.events.send(Event::Engine(notice));
         }

@@ -1,6 +1,6 @@
 //! A console's bytes, as lines; and which lines are the kernel's.
 
-/// Longer lines are cut, so that a rank that never ends its line can not fill the memory.
+/// Longer lines are cut, so that a rank that never ends its line cannot fill the memory.
 const LONGEST: usize = 16 * 1024;
 
 /// Splits a stream of bytes into lines.

@@ -58,7 +58,7 @@ impl Processes {
                 .find(|path| path.to_string_lossy().contains(':'))
                 .cloned()
                 .unwrap_or_default(),
-            why: "a path with a colon can not be passed to a hosted rank".into(),
+            why: "a path with a colon cannot be passed to a hosted rank".into(),
         })?;
         let mut child = Command::new("/proc/self/exe")
             .arg0("pgas-rank")

@@ -148,6 +148,6 @@ impl Doorbell for EventFds {
     }
 
     /// Each write to an eventfd is an edge of its own; its count is of no interest and is never
-    /// read, so that this can not block.
+    /// read, so that this cannot block.
     fn acknowledge(&self) {}
 }

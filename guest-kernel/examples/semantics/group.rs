@@ -15,7 +15,7 @@ pub const CASES: &[Case] = &[
     ("group of a group", of_a_group),
     ("groups by split and duplicate", split),
     ("group memory", memory),
-    ("groups that can not be are refused", refused),
+    ("groups that cannot be are refused", refused),
     ("hosts of ranks", hosts),
 ];
 
