@@ -4,7 +4,7 @@ use core::ops::{Add, Mul};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::collective::ReduceOp;
+use crate::team::collective::ReduceOp;
 use crate::wire::{AccKind, RmwKind};
 
 /// A type whose values are plain bytes: any bits are a value, and it holds no pointers and no

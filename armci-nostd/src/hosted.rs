@@ -22,9 +22,9 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-use crate::armci::{Armci, Error};
-use crate::port::{Awaited, Port, ProxyGone, View};
-use crate::wire::control::{self, Attach, AttachReply, ControlError, Introduction, Layout};
+use crate::api::armci::{Armci, Error};
+use crate::path::platform::{Awaited, Port, ProxyGone, View};
+use crate::wire::attach::{self, Attach, AttachReply, ControlError, Introduction, Layout};
 use crate::wire::{PROTOCOL_VERSION, RuntimeArea};
 
 /// Bytes of a rank's window where `$XENOLITH_MEM` does not say. They cost nothing until they are
@@ -233,16 +233,16 @@ impl HostedPort {
         };
         let stream = UnixStream::connect(socket)
             .map_err(system("reach the proxy (is dom0-proxy running?)"))?;
-        send_with_fds(&stream, &control::encode(&attach)?, [&memory, &proxy_bell, &rank_bell])
+        send_with_fds(&stream, &attach::encode(&attach)?, [&memory, &proxy_bell, &rank_bell])
             .map_err(system("attach to the proxy"))?;
         let (reply, _) = receive(&stream)?;
-        if let AttachReply::Refused(reason) = control::decode(&reply)? {
+        if let AttachReply::Refused(reason) = attach::decode(&reply)? {
             return Err(AttachError::Refused(reason));
         }
         let mut neighbours: Vec<Option<Mapped>> = (0..size).map(|_| None).collect();
         for _ in 1..size {
             let (introduction, fds) = receive(&stream)?;
-            let introduction: Introduction = control::decode(&introduction)?;
+            let introduction: Introduction = attach::decode(&introduction)?;
             let [window, bell] = <[OwnedFd; 2]>::try_from(fds)
                 .map_err(|_| AttachError::Control(ControlError::Malformed))?;
             let slot = neighbours.get_mut(introduction.rank as usize);
@@ -284,7 +284,7 @@ fn receive(mut socket: &UnixStream) -> Result<(Vec<u8>, Vec<OwnedFd>), AttachErr
         .flatten()
         .collect();
     socket.read_exact(&mut prefix[received.bytes..]).map_err(system("hear from the proxy"))?;
-    let mut body = vec![0; control::body_length(prefix)?];
+    let mut body = vec![0; attach::body_length(prefix)?];
     socket.read_exact(&mut body).map_err(system("hear from the proxy"))?;
     Ok((body, fds))
 }

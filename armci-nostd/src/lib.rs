@@ -6,8 +6,8 @@
 //!
 //! - [`Armci`], [`Global`] and [`Nonblocking`]: what applications use; slices and `Result`, no raw
 //!   pointers;
-//! - [`wire`] and [`ring`]: what rank and proxy say to each other, and how;
-//! - [`memory`]: what the proxy does for one request, with every check before any access;
+//! - [`wire`] and [`shared`]: what rank and proxy say to each other, and how;
+//! - [`serve`]: what the proxy does for one request, with every check before any access;
 //! - [`Port`]: how a rank reaches its proxy, implemented by `guest-kernel` for a Xen guest and by
 //!   [`hosted`] for a Linux process.
 //!
@@ -20,65 +20,38 @@
 #![no_std]
 extern crate no_std_compat as std;
 
-pub mod gate;
-pub mod lock;
-pub mod ring;
-mod sync;
+pub mod shared;
 
 #[cfg(not(loom))]
-mod allocation;
-#[cfg(not(loom))]
-mod armci;
+mod api;
 #[cfg(all(feature = "capi", not(loom)))]
 pub mod capi;
 #[cfg(not(loom))]
-mod collective;
-#[cfg(not(loom))]
-mod direct;
-#[cfg(not(loom))]
 mod element;
-#[cfg(not(loom))]
-mod flag;
-#[cfg(not(loom))]
-mod global;
-#[cfg(not(loom))]
-mod group;
 #[cfg(all(feature = "hosted", not(loom)))]
 pub mod hosted;
 #[cfg(not(loom))]
-mod link;
+mod path;
 #[cfg(not(loom))]
-pub mod memory;
+pub mod serve;
 #[cfg(not(loom))]
-mod message;
-#[cfg(not(loom))]
-mod mutex;
-#[cfg(not(loom))]
-mod nonblocking;
-#[cfg(not(loom))]
-mod one_sided;
-#[cfg(not(loom))]
-mod port;
-#[cfg(not(loom))]
-mod strided;
-#[cfg(not(loom))]
-mod transfer;
+mod team;
 #[cfg(not(loom))]
 pub mod wire;
 
 #[cfg(not(loom))]
 pub use {
-    allocation::{Local, Part, Segment},
-    armci::{Armci, Error},
-    collective::ReduceOp,
+    api::allocation::{Local, Part, Segment},
+    api::armci::{Armci, Error},
+    api::global::{Global, GlobalPtr},
+    api::mutex::Mutexes,
+    api::nonblocking::{Handle, Nonblocking},
+    api::one_sided::{Piece, PieceMut},
+    api::strided::{Level, MAX_STRIDES, Rows, Strides},
     element::{Accumulate, Complex, Element, Reduce, RmwWord},
-    global::{Global, GlobalPtr},
-    group::Group,
-    message::{Received, Sender},
-    mutex::Mutexes,
-    nonblocking::{Handle, Nonblocking},
-    one_sided::{Piece, PieceMut},
-    port::{Awaited, Port, ProxyGone, View},
-    strided::{Level, MAX_STRIDES, Rows, Strides},
-    transfer::{Operation, Pending, Row},
+    path::platform::{Awaited, Port, ProxyGone, View},
+    path::transfer::{Operation, Pending, Row},
+    team::collective::ReduceOp,
+    team::group::Group,
+    team::message::{Received, Sender},
 };

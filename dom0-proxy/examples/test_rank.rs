@@ -77,10 +77,8 @@ fn misbehave(mode: &str, number: u32) -> ExitCode {
     let number = if mode == "impostor" { 0 } else { number };
     if mode == "unsealed" {
         let [_, to_proxy, to_rank] = rank.descriptors();
-        let frame = armci_nostd::wire::control::encode(&RawRank::message(
-            &variable("XENOLITH_JOB"),
-            number,
-        ));
+        let frame =
+            armci_nostd::wire::attach::encode(&RawRank::message(&variable("XENOLITH_JOB"), number));
         raw_rank::send_with_descriptors(
             &stream,
             &frame.expect("a frame"),

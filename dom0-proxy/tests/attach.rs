@@ -6,7 +6,7 @@ mod raw_rank;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use armci_nostd::wire::control::{self, Attach, Layout};
+use armci_nostd::wire::attach::{self, Attach, Layout};
 use dom0_proxy::ports::hosted;
 use raw_rank::{BASE, END, LEN, PUBLIC, RawRank, send_with_descriptors};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
@@ -23,7 +23,7 @@ fn outcome(bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<(), String> {
 fn frame(change: impl FnOnce(&mut Attach)) -> Vec<u8> {
     let mut attach = RawRank::message("job", 0);
     change(&mut attach);
-    control::encode(&attach).unwrap()
+    attach::encode(&attach).unwrap()
 }
 
 fn honest() -> Vec<u8> {

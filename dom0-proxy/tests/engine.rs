@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use armci_nostd::lock::TargetLock;
+use armci_nostd::shared::lock::TargetLock;
 use armci_nostd::wire::{
     AccKind, COMPLETIONS, Flags, JobState, Opcode, Request, RmwKind, SUBMISSIONS, Status,
 };

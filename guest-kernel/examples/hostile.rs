@@ -10,7 +10,7 @@ extern crate alloc;
 
 use core::sync::atomic::Ordering;
 
-use guest_kernel::armci::ring::{Producer, SharedSlots};
+use guest_kernel::armci::shared::ring::{Producer, SharedSlots};
 use guest_kernel::armci::wire::{
     COMPLETIONS, Header, JobState, Opcode, Request, RmwKind, SUBMISSIONS,
 };

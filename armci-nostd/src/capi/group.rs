@@ -8,7 +8,7 @@ use std::prelude::v1::*;
 use std::rc::Rc;
 
 use super::{Refusal, Runtime, code, length, or_die, weak_aliases};
-use crate::group::Group;
+use crate::team::group::Group;
 
 /// The number of the world.
 const WORLD: c_int = 0;

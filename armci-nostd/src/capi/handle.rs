@@ -5,8 +5,8 @@ use core::ffi::{c_int, c_uint};
 use std::prelude::v1::*;
 
 use super::{Refusal, Runtime, code, or_die, weak_aliases};
-use crate::armci::{Armci, Error};
-use crate::transfer::Pending;
+use crate::api::armci::{Armci, Error};
+use crate::path::transfer::Pending;
 
 /// `armci_hdl_t`.
 #[derive(Debug)]

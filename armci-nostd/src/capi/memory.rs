@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::prelude::v1::*;
 
 use super::{Refusal, Runtime, code, length, or_die, weak_aliases};
-use crate::allocation::Segment;
-use crate::group::Group;
+use crate::api::allocation::Segment;
+use crate::team::group::Group;
 
 /// What was allocated.
 #[derive(Default)]

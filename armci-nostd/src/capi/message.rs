@@ -3,8 +3,8 @@
 use core::ffi::{c_char, c_double, c_int, c_void};
 
 use super::{Refusal, Runtime, bytes, bytes_mut, length, or_die, weak_aliases};
-use crate::group::Group;
-use crate::message::{Received, Sender};
+use crate::team::group::Group;
+use crate::team::message::{Received, Sender};
 
 /// Context of messages with which this layer makes collectives.
 const INTERNAL: u32 = 2;

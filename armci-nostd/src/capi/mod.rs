@@ -25,8 +25,8 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use std::prelude::v1::*;
 
-use crate::armci::{Armci, Error};
-use crate::memory::Fault;
+use crate::api::armci::{Armci, Error};
+use crate::serve::memory::Fault;
 
 mod group;
 mod handle;

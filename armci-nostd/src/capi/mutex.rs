@@ -8,7 +8,7 @@ use std::prelude::v1::*;
 
 use super::group::Held;
 use super::{Refusal, Runtime, code, length, or_die, weak_aliases};
-use crate::mutex::Mutexes;
+use crate::api::mutex::Mutexes;
 
 /// The number of the set that `ARMCI_Create_mutexes` makes.
 const FIRST: usize = 0;

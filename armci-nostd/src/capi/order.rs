@@ -6,7 +6,7 @@ use std::prelude::v1::*;
 
 use super::memory::Place;
 use super::{Refusal, Runtime, code, or_die, weak_aliases};
-use crate::memory;
+use crate::serve::memory;
 use crate::wire::RmwKind;
 
 /// By rank: notifications that were waited for.

@@ -5,9 +5,9 @@ use std::prelude::v1::*;
 
 use super::message::Scope;
 use super::{Refusal, Runtime, bytes_mut, length, or_die, text};
-use crate::collective::ReduceOp;
 use crate::element::Reduce;
-use crate::group::Group;
+use crate::team::collective::ReduceOp;
+use crate::team::group::Group;
 
 /// Types of elements.
 const INT: c_int = -99;

@@ -8,7 +8,7 @@ use std::{prelude::v1::*, sync::OnceLock, time::Instant};
 
 use super::{Host, Refusal, Runtime, code, or_die, text, weak_aliases};
 #[cfg(feature = "hosted")]
-use crate::armci::Armci;
+use crate::api::armci::Armci;
 
 /// Whether ARMCI is in use.
 #[derive(Default)]
@@ -221,7 +221,7 @@ pub extern "C" fn ARMCIX_Progress() {
     std::thread::yield_now();
     #[cfg(not(feature = "hosted"))]
     if let Some(port) = Runtime::get().and_then(|runtime| runtime.armci.port()) {
-        port.pause(0, crate::port::Awaited::Rank);
+        port.pause(0, crate::path::platform::Awaited::Rank);
     }
 }
 

@@ -8,9 +8,9 @@ use std::prelude::v1::*;
 use super::handle::{Handle, When};
 use super::memory::Place;
 use super::{Refusal, Runtime, code, length, or_die, weak_aliases};
-use crate::memory;
-use crate::strided::{Level, MAX_STRIDES, Rows};
-use crate::transfer::{Operation, Pending, Row};
+use crate::api::strided::{Level, MAX_STRIDES, Rows};
+use crate::path::transfer::{Operation, Pending, Row};
+use crate::serve::memory;
 use crate::wire::AccKind;
 
 /// `armci_giov_t`: pieces of the same length.

@@ -63,7 +63,7 @@ pub struct Header {
     /// Not zero: the proxy is about to block and wants its doorbell rung.
     pub proxy_asleep: Line,
     /// Written by the proxy: the epoch in which the rank may reach its neighbours' memory by
-    /// itself, or zero. See [`Gate`](crate::gate::Gate). A rank that has lost its mappings writes
+    /// itself, or zero. See [`Gate`](crate::shared::gate::Gate). A rank that has lost its mappings writes
     /// zero.
     pub gate: Line,
     /// Written by the rank: not zero while it does.
@@ -178,7 +178,7 @@ pub struct Mailbox {
     /// Not zero: the rank is about to block and wants its doorbell rung.
     pub asleep: Line,
     /// Held by whoever accumulates into this rank's memory or changes a word of it: see
-    /// [`TargetLock`](crate::lock::TargetLock).
+    /// [`TargetLock`](crate::shared::lock::TargetLock).
     pub lock: Line,
     /// Messages for which a number has been drawn.
     pub drawn: Line64,

@@ -3,10 +3,10 @@
 //! Everything here is shared by the guest, the hosted rank and the proxy, and is described for
 //! other implementers in `docs/protocol.md`. The ring has fixed little-endian layouts, asserted at
 //! compile time, because its entries are read from memory that the other side may be changing;
-//! messages that are sent once, at attach, are [`control`] messages in postcard.
+//! messages that are sent once, at attach, are [`attach`] messages in postcard.
 
 pub mod area;
-pub mod control;
+pub mod attach;
 pub mod request;
 
 pub use area::{Header, JobState, Mailbox, RuntimeArea, TeamArea};

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use armci_nostd::wire::MAX_RANKS;
-use armci_nostd::wire::control::AttachReply;
+use armci_nostd::wire::attach::AttachReply;
 
 use super::Daemon;
 use crate::control::{Hello, JobSpec, RankKind, Reply, Request, VERSION, Welcome};

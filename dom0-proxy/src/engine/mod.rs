@@ -4,7 +4,7 @@
 //! so that no operation can meet an absent target; then it tells them and serves them in turn, a
 //! batch each. While there is work it polls; then it asks to be woken, looks once more, and blocks.
 //!
-//! Ranks of one host reach each other's memory by themselves while their [gates](armci_nostd::gate)
+//! Ranks of one host reach each other's memory by themselves while their [gates](armci_nostd::shared::gate)
 //! are open, and ask only for what they cannot do. The engine opens the gates when all are
 //! attached, and closes them for who needs memory that stands still.
 //!

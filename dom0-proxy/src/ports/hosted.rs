@@ -5,9 +5,9 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use armci_nostd::memory::Window;
+use armci_nostd::serve::memory::Window;
 use armci_nostd::wire::PROTOCOL_VERSION;
-use armci_nostd::wire::control::{self, Attach, AttachReply, Introduction, Layout};
+use armci_nostd::wire::attach::{self, Attach, AttachReply, Introduction, Layout};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags,
@@ -56,18 +56,18 @@ pub fn receive(stream: &UnixStream) -> Result<Asking, AttachError> {
     let mut stream = stream;
     let torn = |error| AttachError::new(format_args!("its attach is torn: {error}"));
     stream.read_exact(&mut prefix[received.bytes..]).map_err(torn)?;
-    let mut body = vec![0; control::body_length(prefix).map_err(AttachError::new)?];
+    let mut body = vec![0; attach::body_length(prefix).map_err(AttachError::new)?];
     stream.read_exact(&mut body).map_err(torn)?;
-    let attach: Attach = control::decode(&body).map_err(AttachError::new)?;
+    let attach: Attach = attach::decode(&body).map_err(AttachError::new)?;
     if attach.version != PROTOCOL_VERSION {
-        return Err(AttachError::new(control::ControlError::Version(attach.version)));
+        return Err(AttachError::new(attach::ControlError::Version(attach.version)));
     }
     Ok(Asking { attach, descriptors })
 }
 
 /// Answers a rank. It may be gone already, which shows elsewhere.
 pub fn answer(mut stream: &UnixStream, reply: &AttachReply) {
-    match control::encode(reply) {
+    match attach::encode(reply) {
         Ok(frame) => {
             if let Err(error) = stream.write_all(&frame) {
                 tracing::debug!(%error, "a rank did not take the answer to its attach");
@@ -113,7 +113,7 @@ impl Card {
     /// Tells this rank of another one.
     pub(super) fn introduce(&self, rank: u32, other: &Self) -> io::Result<()> {
         let introduction = Introduction { rank, layout: other.layout };
-        let frame = control::encode(&introduction).map_err(io::Error::other)?;
+        let frame = attach::encode(&introduction).map_err(io::Error::other)?;
         let fds = [other.window.as_fd(), other.to_rank.as_fd()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);

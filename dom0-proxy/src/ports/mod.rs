@@ -14,9 +14,9 @@ use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use armci_nostd::gate::Gate;
-use armci_nostd::memory::Window;
-use armci_nostd::ring::{Bell, Consumer, Producer, SharedSlots};
+use armci_nostd::serve::memory::Window;
+use armci_nostd::shared::gate::Gate;
+use armci_nostd::shared::ring::{Bell, Consumer, Producer, SharedSlots};
 use armci_nostd::wire::area::MAGIC;
 use armci_nostd::wire::{
     COMPLETIONS, Completion, JobState, PROTOCOL_VERSION, Request, RuntimeArea, SUBMISSIONS,

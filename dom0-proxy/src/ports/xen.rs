@@ -4,8 +4,8 @@
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-use armci_nostd::memory::Window;
-use armci_nostd::wire::control::{Layout, XenAttach};
+use armci_nostd::serve::memory::Window;
+use armci_nostd::wire::attach::{Layout, XenAttach};
 
 use super::{AttachError, Attachment, Doorbell};
 use crate::xen::{EventChannel, EventDevice, Mapping};

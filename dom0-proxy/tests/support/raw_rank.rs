@@ -11,9 +11,9 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use armci_nostd::gate::Gate;
-use armci_nostd::ring::{Bell, Consumer, Producer, SharedSlots};
-use armci_nostd::wire::control::{self, Attach, Layout};
+use armci_nostd::shared::gate::Gate;
+use armci_nostd::shared::ring::{Bell, Consumer, Producer, SharedSlots};
+use armci_nostd::wire::attach::{self, Attach, Layout};
 use armci_nostd::wire::{
     COMPLETIONS, Completion, Header, JobState, Mailbox, Opcode, PROTOCOL_VERSION, Request,
     RuntimeArea, SUBMISSIONS,
@@ -188,7 +188,7 @@ pub fn send_with_descriptors(stream: &UnixStream, bytes: &[u8], descriptors: &[B
 
 /// Sends the honest attach of a rank.
 pub fn send_attach(stream: &UnixStream, rank: &RawRank, job: &str, number: u32) {
-    let frame = control::encode(&RawRank::message(job, number)).unwrap();
+    let frame = attach::encode(&RawRank::message(job, number)).unwrap();
     send_with_descriptors(stream, &frame, &rank.descriptors());
 }
 

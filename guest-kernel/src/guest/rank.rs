@@ -7,8 +7,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 
 use armci_nostd::Armci;
-use armci_nostd::gate::Gate;
-use armci_nostd::wire::control::XenAttach;
+use armci_nostd::shared::gate::Gate;
+use armci_nostd::wire::attach::XenAttach;
 use xen_hypercall::DomainId;
 use xen_hypercall::event_channel_op::{self, Port};
 use xen_hypercall::io::xenstore::MessageType;

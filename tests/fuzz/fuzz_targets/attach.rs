@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use armci_nostd::wire::control::{Attach, AttachReply, XenAttach, decode, encode};
+use armci_nostd::wire::attach::{Attach, AttachReply, XenAttach, decode, encode};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

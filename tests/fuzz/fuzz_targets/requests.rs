@@ -6,8 +6,8 @@
 use std::alloc::{Layout as Allocation, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 
-use armci_nostd::memory::{Window, execute};
-use armci_nostd::wire::control::Layout;
+use armci_nostd::serve::memory::{Window, execute};
+use armci_nostd::wire::attach::Layout;
 use armci_nostd::wire::{Request, RuntimeArea};
 use libfuzzer_sys::fuzz_target;
 use zerocopy::FromBytes;

@@ -8,7 +8,7 @@
 //!
 //! What it costs is one exchange on a word of the rank's own.
 
-use crate::sync::{AtomicU32, Ordering, in_one_order};
+use crate::shared::sync::{AtomicU32, Ordering, in_one_order};
 
 /// What the gate's word holds while it is closed.
 pub const CLOSED: u32 = 0;

@@ -11,8 +11,8 @@ use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::element::Complex;
-use crate::lock::{PROXY, TargetLock};
-use crate::wire::control::Layout;
+use crate::shared::lock::{PROXY, TargetLock};
+use crate::wire::attach::Layout;
 use crate::wire::request::{ALL_RANKS, INLINE_BYTES};
 use crate::wire::{AccKind, Flags, Mailbox, Opcode, Request, RmwKind, RuntimeArea};
 

@@ -4,12 +4,12 @@ use core::cell::RefCell;
 use core::marker::PhantomData;
 use std::prelude::v1::*;
 
-use crate::armci::{Armci, Error};
+use crate::api::armci::{Armci, Error};
+use crate::api::global::GlobalPtr;
+use crate::api::one_sided::accumulate_with;
+use crate::api::strided::Strides;
 use crate::element::{Accumulate, Element};
-use crate::global::GlobalPtr;
-use crate::one_sided::accumulate_with;
-use crate::strided::Strides;
-use crate::transfer::{Operation, Pending, Row};
+use crate::path::transfer::{Operation, Pending, Row};
 
 /// Starts operations without waiting for them; see [`Armci::nonblocking`].
 pub struct Nonblocking<'scope, 'env: 'scope> {

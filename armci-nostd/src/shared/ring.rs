@@ -11,7 +11,7 @@
 //! Indices are published once a batch: [`Producer::publish`], [`Consumer::release`]. Sleeping and
 //! waking is [`Bell`]'s.
 
-use crate::sync::{AtomicU32, Ordering, fence};
+use crate::shared::sync::{AtomicU32, Ordering, fence};
 
 /// The other side's index is farther from ours than the ring is long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

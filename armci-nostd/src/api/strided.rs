@@ -1,9 +1,9 @@
 //! Strided sections: rows of equal length at regular distances, to eight levels.
 
-use crate::armci::Error;
+use crate::api::armci::Error;
+use crate::api::global::GlobalPtr;
 use crate::element::Element;
-use crate::global::GlobalPtr;
-use crate::transfer::Row;
+use crate::path::transfer::Row;
 use std::prelude::v1::*;
 
 /// Most strides that a section can have: ARMCI's `MAX_STRIDE_LEVEL`.

@@ -5,8 +5,8 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::prelude::v1::*;
 
-use crate::allocation::{Part, Segment};
-use crate::armci::Error;
+use crate::api::allocation::{Part, Segment};
+use crate::api::armci::Error;
 use crate::element::Element;
 
 /// A collective allocation: each rank holds a part, and all can reach every part. Made by

@@ -29,10 +29,10 @@ use core::sync::atomic::Ordering;
 
 use zerocopy::IntoBytes;
 
-use crate::armci::{Armci, Error};
+use crate::api::armci::{Armci, Error};
 use crate::element::{Element, Reduce};
-use crate::group::Group;
-use crate::transfer::{Operation, Row};
+use crate::path::transfer::{Operation, Row};
+use crate::team::group::Group;
 use crate::wire::area::{CHUNK, Line64, ROUNDS};
 use crate::wire::{RmwKind, TeamArea};
 

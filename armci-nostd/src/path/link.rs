@@ -5,10 +5,10 @@ use core::hint::spin_loop;
 use core::sync::atomic::Ordering;
 use std::prelude::v1::*;
 
-use crate::armci::Error;
-use crate::gate::Gate;
-use crate::port::{Awaited, Port};
-use crate::ring::{Bell, Consumer, Producer, SharedSlots};
+use crate::api::armci::Error;
+use crate::path::platform::{Awaited, Port};
+use crate::shared::gate::Gate;
+use crate::shared::ring::{Bell, Consumer, Producer, SharedSlots};
 use crate::wire::{COMPLETIONS, Completion, JobState, Request, RuntimeArea, SUBMISSIONS, Status};
 
 /// A rank's end of the ring.

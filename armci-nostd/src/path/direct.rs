@@ -1,6 +1,6 @@
 //! Memory of ranks on the same host, which a rank reaches by itself: no ring, no proxy.
 //!
-//! A [`Visit`] is a rank's time inside the [gate](crate::gate): all that it reaches, it reaches
+//! A [`Visit`] is a rank's time inside the [gate](crate::shared::gate): all that it reaches, it reaches
 //! through one.
 
 use core::cell::{Cell, RefCell};
@@ -9,11 +9,11 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::prelude::v1::*;
 
-use crate::armci::Armci;
-use crate::gate::{CLOSED, Pass};
-use crate::lock::{Held, TargetLock};
-use crate::port::{Awaited, Port};
-use crate::ring::Bell;
+use crate::api::armci::Armci;
+use crate::path::platform::{Awaited, Port};
+use crate::shared::gate::{CLOSED, Pass};
+use crate::shared::lock::{Held, TargetLock};
+use crate::shared::ring::Bell;
 use crate::wire::Mailbox;
 use crate::wire::area::Tally;
 

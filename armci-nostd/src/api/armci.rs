@@ -9,15 +9,15 @@ use std::prelude::v1::*;
 
 use zerocopy::IntoBytes;
 
-use crate::direct::Neighbour;
-use crate::gate::CLOSED;
-use crate::group::Group;
-use crate::link::Link;
-use crate::memory::Fault;
-use crate::message::Post;
-use crate::nonblocking::Nonblocking;
-use crate::port::{Awaited, Port, ProxyGone, View};
-use crate::ring::IndexJumped;
+use crate::api::nonblocking::Nonblocking;
+use crate::path::direct::Neighbour;
+use crate::path::link::Link;
+use crate::path::platform::{Awaited, Port, ProxyGone, View};
+use crate::serve::memory::Fault;
+use crate::shared::gate::CLOSED;
+use crate::shared::ring::IndexJumped;
+use crate::team::group::Group;
+use crate::team::message::Post;
 use crate::wire::request::ALL_RANKS;
 use crate::wire::{Mailbox, Opcode, Request};
 
@@ -102,7 +102,7 @@ pub enum Error {
 /// `create_mutexes`, `finalize`) must be made by all ranks in the same order.
 ///
 /// Memory of ranks on the same host is reached directly, by copies and atomics; other memory, and
-/// all memory while the proxy has closed the [gate](crate::gate), by the proxy.
+/// all memory while the proxy has closed the [gate](crate::shared::gate), by the proxy.
 pub struct Armci {
     pub(crate) rank: u32,
     pub(crate) size: u32,
@@ -128,7 +128,7 @@ pub struct Armci {
     /// A piece of the window through which data goes that the proxy cannot reach.
     pub(crate) bounce: OnceCell<(NonNull<u8>, Layout)>,
     /// Notifications, by their other side.
-    pub(crate) notices: RefCell<Option<crate::flag::Notices>>,
+    pub(crate) notices: RefCell<Option<crate::api::flag::Notices>>,
     /// The mailbox of a rank without a proxy.
     _own_mailbox: Option<Box<Mailbox>>,
 }

@@ -8,10 +8,10 @@ use std::prelude::v1::*;
 
 use zerocopy::IntoBytes;
 
-use crate::allocation::Segment;
-use crate::armci::{Armci, Error};
-use crate::direct::Space;
-use crate::message::{CREATE_GROUP, Sender};
+use crate::api::allocation::Segment;
+use crate::api::armci::{Armci, Error};
+use crate::path::direct::Space;
+use crate::team::message::{CREATE_GROUP, Sender};
 use crate::wire::{Mailbox, TeamArea};
 
 /// Some ranks of the job, in an order of their own: `ARMCI_Group`. A member's place in that order

@@ -17,10 +17,10 @@ use std::prelude::v1::*;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::armci::{Armci, Error};
-use crate::direct::{self, Space};
+use crate::api::armci::{Armci, Error};
 use crate::element::Element;
-use crate::transfer::{Operation, Row};
+use crate::path::direct::{self, Space};
+use crate::path::transfer::{Operation, Row};
 use crate::wire::area::{LETTER_BYTES, LETTERS, Letter};
 use crate::wire::{Mailbox, RmwKind};
 

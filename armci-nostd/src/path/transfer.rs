@@ -1,7 +1,7 @@
 //! Moving and accumulating: every put, get and accumulate, of whatever shape, is a sequence of
 //! [`Row`]s.
 //!
-//! Each row is done at once where the target's memory can be [reached](crate::direct), else by the
+//! Each row is done at once where the target's memory can be [reached](crate::path::direct), else by the
 //! proxy. A row that must go to the proxy takes the rest of its operation with it, so rows are done
 //! in their order.
 
@@ -10,10 +10,10 @@ use core::iter;
 use core::ptr::{self, NonNull};
 use std::prelude::v1::*;
 
-use crate::armci::{Armci, Error};
-use crate::direct::{Space, Visit};
-use crate::link::Ticket;
-use crate::memory::{self, Fault, Side};
+use crate::api::armci::{Armci, Error};
+use crate::path::direct::{Space, Visit};
+use crate::path::link::Ticket;
+use crate::serve::memory::{self, Fault, Side};
 use crate::wire::request::INLINE_BYTES;
 use crate::wire::{AccKind, Flags, Opcode, Request, RmwKind};
 

@@ -1,11 +1,11 @@
 //! Put, get, accumulate and read-modify-write on typed memory. All shapes end in
-//! [`transfer`](crate::transfer).
+//! [`transfer`](crate::path::transfer).
 
-use crate::armci::{Armci, Error};
+use crate::api::armci::{Armci, Error};
+use crate::api::global::{Global, GlobalPtr};
+use crate::api::strided::Strides;
 use crate::element::{Accumulate, Element, RmwWord};
-use crate::global::{Global, GlobalPtr};
-use crate::strided::Strides;
-use crate::transfer::{Operation, Pending, Row};
+use crate::path::transfer::{Operation, Pending, Row};
 use crate::wire::RmwKind;
 use std::prelude::v1::*;
 

@@ -4,12 +4,12 @@ use core::cell::Cell;
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::prelude::v1::*;
 
-use crate::armci::{Armci, Error};
-use crate::direct::Space;
+use crate::api::armci::{Armci, Error};
+use crate::api::global::{Global, GlobalPtr};
+use crate::api::strided::Strides;
 use crate::element::Element;
-use crate::global::{Global, GlobalPtr};
-use crate::strided::Strides;
-use crate::transfer::{Operation, Row};
+use crate::path::direct::Space;
+use crate::path::transfer::{Operation, Row};
 
 /// Notifications between this rank and each other one.
 #[derive(Debug)]

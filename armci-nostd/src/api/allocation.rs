@@ -8,10 +8,10 @@ use std::prelude::v1::*;
 
 use zerocopy::IntoBytes;
 
-use crate::armci::{Armci, Error};
+use crate::api::armci::{Armci, Error};
+use crate::api::global::Global;
 use crate::element::Element;
-use crate::global::Global;
-use crate::group::Group;
+use crate::team::group::Group;
 
 /// A collective allocation of bytes: `ARMCI_Malloc`'s. Each member of a group holds a part.
 ///

@@ -2,10 +2,10 @@
 //! them: a neighbour or a proxy.
 //!
 //! It is held for a few microseconds at most, never while waiting for anything, and inside the
-//! [`Gate`](crate::gate::Gate) only. A rank of the same job can hold it for ever by malice; so
+//! [`Gate`](crate::shared::gate::Gate) only. A rank of the same job can hold it for ever by malice; so
 //! nobody but a rank of that job ever waits for it: the proxy tries, and comes back later.
 
-use crate::sync::{AtomicU32, Ordering};
+use crate::shared::sync::{AtomicU32, Ordering};
 
 /// What the proxy writes into the lock that it holds.
 pub const PROXY: u32 = u32::MAX;

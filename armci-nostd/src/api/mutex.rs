@@ -8,9 +8,9 @@
 use core::cell::RefCell;
 use std::prelude::v1::*;
 
-use crate::armci::{Armci, Error};
-use crate::global::Global;
-use crate::group::Group;
+use crate::api::armci::{Armci, Error};
+use crate::api::global::Global;
+use crate::team::group::Group;
 
 /// Mutexes that a rank can hold or wait for at a time.
 const MOST_HELD: usize = 256;
