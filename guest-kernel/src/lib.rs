@@ -120,10 +120,16 @@ pub use armci_nostd as armci;
 
 #[cfg(xenolith_guest)]
 mod arch;
-#[cfg(xenolith_guest)]
-mod guest;
 #[cfg(not(xenolith_guest))]
 mod hosted;
+#[cfg(xenolith_guest)]
+mod life;
+#[cfg(all(xenolith_guest, feature = "c"))]
+mod linux;
+#[cfg(xenolith_guest)]
+mod rank;
+#[cfg(xenolith_guest)]
+mod xen;
 
 mod exit;
 mod file;
@@ -137,22 +143,26 @@ mod memory_functions;
 
 pub use exit::{Exit, Outcome};
 pub use file::{File, file};
+#[cfg(not(xenolith_guest))]
+pub use hosted::{args, armci, clock, exit, files};
+#[cfg(all(xenolith_guest, feature = "c"))]
+pub use life::run_c_program;
+#[cfg(xenolith_guest)]
+pub use life::{args, exit, files};
+#[cfg(xenolith_guest)]
+pub use rank::attachment::armci;
 /// What ARMCI builds on, for programs that try it; not for applications.
 #[cfg(xenolith_guest)]
 #[doc(hidden)]
-pub use guest::neighbours;
-#[cfg(all(xenolith_guest, feature = "c"))]
-pub use guest::run_c_program;
+pub use rank::neighbours;
 #[cfg(xenolith_guest)]
-pub use guest::{args, armci, clock, exit, files, xenstore};
-#[cfg(not(xenolith_guest))]
-pub use hosted::{args, armci, clock, exit, files};
+pub use xen::{clock, xenstore};
 
 /// What the macros expand to; not for applications.
 #[doc(hidden)]
 pub mod expansion {
-    #[cfg(xenolith_guest)]
-    pub use crate::guest::console::{print, print as eprint};
     #[cfg(not(xenolith_guest))]
     pub use crate::hosted::{eprint, print, start};
+    #[cfg(xenolith_guest)]
+    pub use crate::xen::console::{print, print as eprint};
 }

@@ -7,7 +7,7 @@
 
 use core::arch::global_asm;
 
-use super::{descriptors, fpu, memory, paging, stack, xen};
+use super::{descriptors, fpu, hypercalls, paging, runtime_area, stack};
 use crate::logic::memory_map::MemoryPlan;
 
 // The notes: the entry point for Xen, and the image's seal, whose 32 bytes of hash are filled in by
@@ -133,8 +133,8 @@ global_asm!(
 );
 
 extern "C" fn rust_entry(start_info: u64) -> ! {
-    xen::find();
-    crate::guest::boot(start_info)
+    hypercalls::find();
+    crate::life::boot::boot(start_info)
 }
 
 /// Takes over the machine as planned (page tables, descriptor tables, floating point) and goes on
@@ -142,7 +142,7 @@ extern "C" fn rust_entry(start_info: u64) -> ! {
 pub(crate) fn become_the_kernel(plan: &MemoryPlan, next: fn() -> !) -> ! {
     let (guard, stack_top) = paging::take_over(plan);
     stack::set_main(guard, stack_top);
-    memory::set_up_runtime_area();
+    runtime_area::set_up();
     fpu::set_up();
     descriptors::set_up();
     // SAFETY: the stack was just mapped, is unused, and 16-byte aligned as the ABI wants it before

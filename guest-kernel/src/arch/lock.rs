@@ -108,6 +108,6 @@ impl<T> MainOnce<T> {
     }
 
     fn check() {
-        assert!(crate::guest::may_block(), "this is for the application alone");
+        assert!(crate::life::boot::may_block(), "this is for the application alone");
     }
 }

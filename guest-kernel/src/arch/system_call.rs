@@ -13,7 +13,7 @@ use x86_64::registers::model_specific::{Efer, EferFlags, FsBase, LStar, SFMask, 
 use x86_64::registers::rflags::RFlags;
 
 use super::fpu;
-use crate::logic::linux::{self, Errno};
+use crate::logic::linux_abi::{self, Errno};
 
 /// The longest text (a file's name) that a program may hand over.
 const TEXT: u64 = 4096;
@@ -122,7 +122,7 @@ pub(crate) fn set_up() {
 }
 
 extern "C" fn system_call(request: &Request) -> u64 {
-    linux::returned(crate::guest::linux::serve(request))
+    linux_abi::returned(crate::linux::serve(request))
 }
 
 /// Addresses that C code hands over are taken at its word, as in any call of a C function: whether

@@ -170,9 +170,9 @@ pub(super) fn upcall_stub() -> u64 {
 
 extern "C" fn exception(registers: &Registers) -> ! {
     let address = Cr2::read_raw();
-    crate::guest::fatal::exception(registers, address)
+    crate::life::fatal::exception(registers, address)
 }
 
 extern "C" fn upcall() {
-    crate::guest::upcall();
+    crate::life::boot::upcall();
 }

@@ -5,11 +5,13 @@ use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use super::{console, power, rank};
+use super::suspension;
 use crate::arch::trap::Registers;
 use crate::arch::{cpu, heap, stack};
 use crate::logic::fault::{PageFault, exception_name};
 use crate::println;
+use crate::rank::place;
+use crate::xen::console;
 
 /// The vector of a page fault.
 const PAGE_FAULT: u64 = 14;
@@ -65,13 +67,13 @@ fn crash(cause: fmt::Arguments<'_>, registers: Option<&Registers>, frame: u64) -
     static DYING: AtomicBool = AtomicBool::new(false);
     // Dying went wrong as well: then at least quickly.
     if DYING.swap(true, Ordering::Relaxed) {
-        power::crash()
+        suspension::crash()
     }
     console::connect_in_an_emergency();
     let mut line = Line::new();
     let _ = write!(line, "{cause}");
     console::begin_line();
-    println!("xenolith: fatal: rank {}: {}", rank::rank(), line.text());
+    println!("xenolith: fatal: rank {}: {}", place::rank(), line.text());
     if let Some(registers) = registers {
         print_registers(registers);
     }
@@ -80,7 +82,7 @@ fn crash(cause: fmt::Arguments<'_>, registers: Option<&Registers>, frame: u64) -
         println!("xenolith:   {address:#x}");
     }
     console::drain();
-    power::crash()
+    suspension::crash()
 }
 
 fn print_registers(registers: &Registers) {

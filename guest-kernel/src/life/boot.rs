@@ -1,37 +1,16 @@
 //! The kernel proper, in safe Rust: what happens in which order from boot to exit.
 
-pub(crate) mod boot_info;
-#[cfg(feature = "c")]
-mod c_program;
-pub mod clock;
-pub(crate) mod console;
-mod events;
-pub(crate) mod fatal;
-mod files;
-mod grants;
-mod idle;
-#[cfg(feature = "c")]
-pub(crate) mod linux;
-pub mod neighbours;
-mod part;
-mod power;
-mod rank;
-pub mod xenstore;
-
 use alloc::string::String;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use super::{fatal, parts, suspension};
 use crate::arch::lock::Once;
 use crate::arch::{self, heap};
 use crate::logic::command_line::CommandLine;
+use crate::rank::{attachment, place};
+use crate::xen::boot_info::BootInfo;
+use crate::xen::{console, events, files};
 use crate::{Exit, File};
-
-use boot_info::BootInfo;
-#[cfg(feature = "c")]
-pub use c_program::run_c_program;
-pub(crate) use power::serve_suspension;
-pub use rank::armci;
-pub(crate) use rank::{ring_proxy, wait_for_doorbell};
 
 static BOOT_INFO: Once<BootInfo> = Once::new();
 static ARGUMENTS: Once<alloc::vec::Vec<String>> = Once::new();
@@ -59,15 +38,15 @@ pub(crate) fn boot(start_info: u64) -> ! {
 fn run() -> ! {
     heap::set_up();
     let info = BOOT_INFO.get().unwrap_or_else(|| unreachable!());
-    part::connect();
+    parts::connect();
     arch::cpu::enable_interrupts();
 
     let line = CommandLine::parse(info.command_line());
-    rank::set_place(line.as_ref().ok().and_then(|line| line.place.clone()));
+    place::set(line.as_ref().ok().and_then(|line| line.place.clone()));
     crate::println!(
         "xenolith: up rank={} size={} memory={} version={}",
-        rank::rank(),
-        rank::size(),
+        place::rank(),
+        place::size(),
         arch::paging::plan().map_or(0, |plan| plan.ram.len()),
         env!("CARGO_PKG_VERSION"),
     );
@@ -86,15 +65,15 @@ pub(crate) fn upcall() {
 
 /// Deals with events, and then with what the toolstack may have asked for by them. With interrupts
 /// off.
-fn serve(deliver: fn()) {
+pub(crate) fn serve(deliver: fn()) {
     SERVING.store(true, Ordering::Relaxed);
     deliver();
-    power::serve();
+    suspension::serve();
     SERVING.store(false, Ordering::Relaxed);
 }
 
 /// Serves what the toolstack has asked for and what was held off.
-fn serve_now() {
+pub(crate) fn serve_now() {
     arch::cpu::without_interrupts(|| serve(events::deliver_calling));
 }
 
@@ -119,9 +98,9 @@ pub fn files() -> &'static [File] {
 
 /// Ends the domain with this status, after all that has been printed has been read.
 pub fn exit(exit: impl Into<Exit>) -> ! {
-    let exit = rank::leave_job(exit.into());
-    power::report(exit);
+    let exit = attachment::leave(exit.into());
+    suspension::report(exit);
     console::begin_line();
     crate::println!("xenolith: exit {}", exit.code());
-    power::off()
+    suspension::off()
 }

@@ -15,9 +15,9 @@ use xen_hypercall::{DomainId, Gfn, PAGE_SIZE};
 
 use super::part::{Part, PartError, Resume};
 use crate::arch::lock::IrqLock;
-use crate::arch::{memory, paging, xen};
+use crate::arch::{hypercalls, paging, shared_page};
+use crate::logic::grant_blocks::{block, reader};
 use crate::logic::memory_map::{Span, WINDOW};
-use crate::logic::neighbours::{block, reader};
 use crate::logic::runs::Runs;
 
 /// Frames that there is room for, one page of the window being Xen's shared one.
@@ -74,10 +74,10 @@ impl Share {
 
 /// All of RAM, granted: the page at address n * 4096 has the reference `first_reference` + n.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SharedRam {
-    pub(super) domain: DomainId,
-    pub(super) first_reference: u32,
-    pub(super) pages: u32,
+pub(crate) struct SharedRam {
+    pub(crate) domain: DomainId,
+    pub(crate) first_reference: u32,
+    pub(crate) pages: u32,
 }
 
 /// Why memory could not be granted.
@@ -133,7 +133,7 @@ pub enum GrantError {
 }
 
 /// Grants all of RAM to a domain, writable.
-pub(super) fn share_ram(domain: DomainId) -> Result<SharedRam, GrantError> {
+pub(crate) fn share_ram(domain: DomainId) -> Result<SharedRam, GrantError> {
     let ram_end = paging::plan().map_or(0, |plan| plan.ram.end);
     let pages = u32::try_from(ram_end / PAGE_SIZE as u64).map_err(|_| GrantError::TooHigh)?;
     let shared = SharedRam { domain, first_reference: FIRST_FREE_REFERENCE, pages };
@@ -153,7 +153,7 @@ pub(super) fn share_ram(domain: DomainId) -> Result<SharedRam, GrantError> {
 /// Grants whole pages to all neighbours, and reserves references for those of the job's other ranks
 /// that are none yet. The number of the first reference. `size` is that of the job, `span` memory
 /// that the other ranks may change at any moment, as domain 0 may change all.
-pub(super) fn share(span: Span, own_rank: u32, size: u32) -> Result<u32, GrantError> {
+pub(crate) fn share(span: Span, own_rank: u32, size: u32) -> Result<u32, GrantError> {
     let first_page = Gfn::containing(span.start);
     let pages = u32::try_from(span.len() / PAGE_SIZE as u64).map_err(|_| GrantError::TooHigh)?;
     let blocks = size.saturating_sub(1);
@@ -189,7 +189,7 @@ pub(super) fn share(span: Span, own_rank: u32, size: u32) -> Result<u32, GrantEr
 /// # Errors
 /// [`GrantError::InUse`] if a neighbour has a page mapped. Then it can change it, until it unmaps
 /// it or ends; nobody else can map a page any more. It can be tried again.
-pub(super) fn unshare(span: Span, first_reference: u32) -> Result<(), GrantError> {
+pub(crate) fn unshare(span: Span, first_reference: u32) -> Result<(), GrantError> {
     TABLE.with(|table| {
         let is_it = |share: &Share| {
             share.first_reference == first_reference
@@ -213,7 +213,7 @@ pub(super) fn unshare(span: Span, first_reference: u32) -> Result<(), GrantError
 /// # Errors
 /// [`GrantError::InUse`] if a domain that is no neighbour any more has memory mapped that is
 /// shared: it keeps that memory, and the domain that has taken its place does not get it.
-pub(super) fn set_neighbours(
+pub(crate) fn set_neighbours(
     domains: Vec<Option<DomainId>>,
     own_rank: u32,
 ) -> Result<(), GrantError> {
@@ -238,12 +238,12 @@ pub(super) fn set_neighbours(
 }
 
 /// The domain of a rank that is a neighbour.
-pub(super) fn neighbour(rank: u32) -> Option<DomainId> {
+pub(crate) fn neighbour(rank: u32) -> Option<DomainId> {
     TABLE.with(|table| table.neighbours.get(rank as usize).copied().flatten())
 }
 
 /// Withdraws what [`share_ram`] granted. An error if the other domain still has a page mapped.
-pub(super) fn withdraw_ram() -> Result<(), GrantError> {
+pub(crate) fn withdraw_ram() -> Result<(), GrantError> {
     TABLE.with(|table| {
         let Some(shared) = table.shared else { return Ok(()) };
         for page in 0..shared.pages {
@@ -277,7 +277,7 @@ impl Table {
             .map_err(|_| GrantError::NoMemory)?;
         for index in self.frames.len() as u32..needed {
             place(index)?;
-            let frame = memory::shared::<Frame>(address(index)).ok_or(GrantError::NotMapped)?;
+            let frame = shared_page::map::<Frame>(address(index)).ok_or(GrantError::NotMapped)?;
             self.frames.push(frame);
         }
         Ok(())
@@ -330,7 +330,7 @@ impl Table {
 
 /// How many frames the table may have.
 fn max_frames() -> Result<u32, GrantError> {
-    let Size { max_frames, .. } = grant_table_op::query_size(&xen::xen())?;
+    let Size { max_frames, .. } = grant_table_op::query_size(&hypercalls::xen())?;
     Ok(max_frames.min(FRAMES_IN_WINDOW))
 }
 
@@ -340,12 +340,12 @@ fn address(index: u32) -> u64 {
 }
 
 fn place(index: u32) -> Result<(), GrantError> {
-    xen::place(MapSpace::GrantTable(u64::from(index)), Gfn::containing(address(index)))?;
+    hypercalls::place(MapSpace::GrantTable(u64::from(index)), Gfn::containing(address(index)))?;
     Ok(())
 }
 
 /// The grant table.
-pub(super) struct GrantTable;
+pub(crate) struct GrantTable;
 
 impl Part for GrantTable {
     fn name(&self) -> &'static str {
@@ -362,7 +362,7 @@ impl Part for GrantTable {
             table.neighbours = Vec::new();
             let Some(shared) = table.shared else { return Ok(()) };
             // A new domain has an empty table: all frames are placed anew, at the same addresses.
-            grant_table_op::set_version_1(&xen::xen()).map_err(GrantError::from)?;
+            grant_table_op::set_version_1(&hypercalls::xen()).map_err(GrantError::from)?;
             for index in 0..table.frames.len() as u32 {
                 place(index)?;
             }

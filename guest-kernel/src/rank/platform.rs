@@ -10,25 +10,26 @@ use armci_nostd::{Awaited, Port, ProxyGone};
 
 use xen_hypercall::{PAGE_SIZE, sched_op};
 
-use super::{memory, paging, xen};
-use crate::guest::{self, neighbours};
+use super::{doorbell, neighbours};
+use crate::arch::{heap, hypercalls, paging, runtime_area};
+use crate::life::suspension;
 use crate::println;
 
 /// The attachment to a proxy in domain 0.
-pub(crate) struct GuestPort;
+pub(crate) struct Guest;
 
 // SAFETY: the area is always the same one, and memory comes from the global allocator.
-unsafe impl Port for GuestPort {
+unsafe impl Port for Guest {
     fn area(&self) -> &'static RuntimeArea {
-        memory::runtime_area()
+        runtime_area::get()
     }
 
     fn notify(&self) {
-        guest::ring_proxy();
+        doorbell::ring();
     }
 
     fn wait(&self) -> Result<(), ProxyGone> {
-        guest::wait_for_doorbell();
+        doorbell::wait();
         Ok(())
     }
 
@@ -44,7 +45,7 @@ unsafe impl Port for GuestPort {
     }
 
     fn public(&self) -> core::ops::Range<u64> {
-        let heap = super::heap::span();
+        let heap = heap::span();
         heap.start..heap.end
     }
 
@@ -105,10 +106,10 @@ unsafe impl Port for GuestPort {
     }
 
     fn yield_now(&self) {
-        sched_op::yield_now(&xen::xen());
+        sched_op::yield_now(&hypercalls::xen());
     }
 
     fn left(&self) {
-        guest::serve_suspension();
+        suspension::serve_suspension();
     }
 }

@@ -9,9 +9,10 @@ use xen_hypercall::io::console::ConsoleInterface;
 use xen_hypercall::{Gfn, sched_op};
 
 use super::part::{Part, PartError, Resume};
-use super::{clock, events, idle, may_block};
+use super::{clock, events, idle};
 use crate::arch::lock::IrqLock;
-use crate::arch::{cpu, memory, xen};
+use crate::arch::{cpu, hypercalls, shared_page};
+use crate::life::boot::may_block;
 use crate::logic::byte_ring::{ByteRing, IndexJump};
 
 /// A connection to xenconsoled.
@@ -145,7 +146,7 @@ fn poll(ready: impl Fn(&Link) -> bool) {
         let Some(link) = link() else { return };
         let time = clock::system_time();
         if time == 0 {
-            sched_op::yield_now(&xen::xen());
+            sched_op::yield_now(&hypercalls::xen());
             return;
         }
         // Cleared before looking: what is read after the look makes it pending again, and the poll
@@ -153,7 +154,7 @@ fn poll(ready: impl Fn(&Link) -> bool) {
         events::clear(link.port);
         if !ready(&link) {
             // If Xen refuses, the caller only looks more often.
-            let _ = sched_op::poll(&xen::xen(), &[link.port], time + LOOK_AGAIN);
+            let _ = sched_op::poll(&hypercalls::xen(), &[link.port], time + LOOK_AGAIN);
         }
     });
 }
@@ -173,7 +174,7 @@ pub(crate) fn connect_in_an_emergency() {
 /// Asks Xen where the console is.
 fn find() -> Result<Link, PartError> {
     let param = |param| {
-        hvm_op::get_param(&xen::xen(), param)
+        hvm_op::get_param(&hypercalls::xen(), param)
             .map_err(|error| PartError::Xen("cannot find the console", error))
     };
     let (gfn, port) = (param(Param::ConsoleGfn)?, param(Param::ConsolePort)?);
@@ -182,7 +183,7 @@ fn find() -> Result<Link, PartError> {
     if gfn == 0 {
         return Err(PartError::Unusable("the domain has no console"));
     }
-    let page = memory::shared(Gfn(gfn).address())
+    let page = shared_page::map(Gfn(gfn).address())
         .ok_or(PartError::Unusable("the console cannot be mapped"))?;
     Ok(Link { page, port: Port(port) })
 }
@@ -199,13 +200,13 @@ impl Link {
     fn write(&self, bytes: &[u8]) -> Result<usize, IndexJump> {
         let count = self.ring().write(bytes)?;
         // If the event cannot be sent there is nobody to read.
-        let _ = event_channel_op::send(&xen::xen(), self.port);
+        let _ = event_channel_op::send(&hypercalls::xen(), self.port);
         Ok(count)
     }
 }
 
 /// The console.
-pub(super) struct Console;
+pub(crate) struct Console;
 
 impl Part for Console {
     fn name(&self) -> &'static str {

@@ -12,9 +12,10 @@ use xen_hypercall::hvm_op::{self, Param};
 use xen_hypercall::io::xenstore::{MessageType, PAYLOAD_MAX, XenstoreInterface};
 
 use super::part::{Part, PartError, Resume};
-use super::{clock, events, idle, power};
+use super::{clock, events, idle};
 use crate::arch::lock::IrqLock;
-use crate::arch::{memory, xen};
+use crate::arch::{hypercalls, shared_page};
+use crate::life::suspension;
 use crate::logic::byte_ring::ByteRing;
 use crate::logic::xenstore_client::{CallId, Client, Rings, WatchId};
 pub use crate::logic::xenstore_wire::StoreError;
@@ -37,7 +38,7 @@ pub fn write(path: &str, value: &[u8]) -> Result<(), StoreError> {
 }
 
 /// Writes a node unless xenstore takes longer than that.
-pub(super) fn write_within(time: Duration, path: &str, value: &[u8]) -> Result<(), StoreError> {
+pub(crate) fn write_within(time: Duration, path: &str, value: &[u8]) -> Result<(), StoreError> {
     request(MessageType::WRITE, &[check(path)?, b"\0", value], 0, Some(time)).map(drop)
 }
 
@@ -98,14 +99,14 @@ fn request(
 }
 
 /// Asks without waiting: for use in the upcall. Needs no heap if the message is short.
-pub(super) fn post(kind: MessageType, parts: &[&[u8]]) -> Result<CallId, StoreError> {
+pub(crate) fn post(kind: MessageType, parts: &[&[u8]]) -> Result<CallId, StoreError> {
     let id = use_client(|client| client.submit(kind, parts, 64))?;
     pump();
     Ok(id)
 }
 
 /// The answer to what was [posted](post), once it is there.
-pub(super) fn posted<R>(
+pub(crate) fn posted<R>(
     id: CallId,
     look: impl FnOnce(Result<&[u8], &StoreError>) -> R,
 ) -> Option<R> {
@@ -114,12 +115,12 @@ pub(super) fn posted<R>(
 }
 
 /// Watches for use in the upcall.
-pub(super) fn fired(watch: WatchId) -> u32 {
+pub(crate) fn fired(watch: WatchId) -> u32 {
     use_client(|client| Ok(client.fired(watch))).unwrap_or(0)
 }
 
 /// Begins a watch without waiting.
-pub(super) fn post_watch(path: &str) -> Result<WatchId, StoreError> {
+pub(crate) fn post_watch(path: &str) -> Result<WatchId, StoreError> {
     let id = use_client(|client| client.watch(path.as_bytes()))?;
     pump();
     Ok(id)
@@ -137,7 +138,7 @@ fn pump() {
             && client.pump()
         {
             // If the event cannot be sent, the answer will not come, as if xenstored were slow.
-            let _ = event_channel_op::send(&xen::xen(), *port);
+            let _ = event_channel_op::send(&hypercalls::xen(), *port);
         }
     });
 }
@@ -145,18 +146,19 @@ fn pump() {
 /// Xenstored has read or written.
 fn event() {
     pump();
-    power::look_at_xenstore();
+    suspension::look_at_xenstore();
 }
 
 /// Asks Xen where the ring is. None in a domain without a toolstack.
 fn find() -> Option<(&'static XenstoreInterface, Port)> {
-    let gfn = hvm_op::get_param(&xen::xen(), Param::StoreGfn).ok().filter(|gfn| *gfn != 0)?;
-    let port = hvm_op::get_param(&xen::xen(), Param::StorePort).ok()?;
-    Some((memory::shared(Gfn(gfn).address())?, Port(u32::try_from(port).ok()?)))
+    let gfn =
+        hvm_op::get_param(&hypercalls::xen(), Param::StoreGfn).ok().filter(|gfn| *gfn != 0)?;
+    let port = hvm_op::get_param(&hypercalls::xen(), Param::StorePort).ok()?;
+    Some((shared_page::map(Gfn(gfn).address())?, Port(u32::try_from(port).ok()?)))
 }
 
 /// The connection.
-pub(super) struct Xenstore;
+pub(crate) struct Xenstore;
 
 impl Part for Xenstore {
     fn name(&self) -> &'static str {

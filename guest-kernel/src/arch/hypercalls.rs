@@ -45,7 +45,7 @@ pub(crate) fn xen() -> HypercallPage {
 
 /// Suspends the domain.
 pub(crate) fn suspend() -> xen_hypercall::Result<xen_hypercall::sched_op::Resumed> {
-    // SAFETY: called from `guest::part::suspend` alone, which has every part set up again what is
+    // SAFETY: called from `life::parts::suspend` alone, which has every part set up again what is
     // gone, in the order in which they need each other, before anything else runs.
     unsafe { xen_hypercall::sched_op::suspend(&xen()) }
 }

@@ -6,12 +6,14 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
-use super::{clock, console, exit, fatal, rank};
-use crate::arch::c_program;
+use crate::arch::c_memory;
 use crate::arch::lock::IrqLock;
 use crate::arch::system_call::Request;
-use crate::logic::linux::{self, ClockId, Errno, Kind, call};
+use crate::life::{exit, fatal};
+use crate::logic::linux_abi::{self, ClockId, Errno, Kind, call};
 use crate::logic::open_files::OpenFiles;
+use crate::rank::place;
+use crate::xen::{clock, console};
 use crate::{Exit, println};
 
 /// The program's process and thread.
@@ -26,9 +28,9 @@ pub(crate) fn serve(request: &Request) -> Result<u64, Errno> {
     let [a, b, c, d, ..] = request.arguments();
     match request.number() {
         call::READ => read(request, a, [(b, c)].into_iter()),
-        call::READV => read(request, a, linux::pieces(list(request, b, c)?)),
+        call::READV => read(request, a, linux_abi::pieces(list(request, b, c)?)),
         call::WRITE => write(request, a, [(b, c)].into_iter()),
-        call::WRITEV => write(request, a, linux::pieces(list(request, b, c)?)),
+        call::WRITEV => write(request, a, linux_abi::pieces(list(request, b, c)?)),
         call::OPEN => open(request, a, b),
         call::OPENAT => open(request, b, c),
         call::CLOSE => FILES.with(|files| files.close(a)).map(|()| 0),
@@ -39,45 +41,52 @@ pub(crate) fn serve(request: &Request) -> Result<u64, Errno> {
             (_, []) => tell(request, c, FILES.with(|files| files.kind(a))?),
             (found, _) => tell(request, c, Kind::File(found?.len() as u64)),
         },
-        call::ACCESS if b & linux::W_OK != 0 => find(request, a).and(Err(Errno::READ_ONLY)),
+        call::ACCESS if b & linux_abi::W_OK != 0 => find(request, a).and(Err(Errno::READ_ONLY)),
         call::ACCESS => find(request, a).map(|_| 0),
         call::FCNTL => control(a, b),
         // The console is a terminal of unknown size; so C libraries write to it line by line.
         call::IOCTL
-            if b == linux::TIOCGWINSZ && FILES.with(|files| files.kind(a))? == Kind::Console =>
+            if b == linux_abi::TIOCGWINSZ
+                && FILES.with(|files| files.kind(a))? == Kind::Console =>
         {
             request.put(c, &[0; 8]).map(|()| 0)
         }
         call::IOCTL => Err(Errno::NO_TERMINAL),
 
-        call::MMAP if c & linux::PROT_EXEC != 0 => Err(Errno::NO_ACCESS),
-        call::MMAP if d & linux::MAP_FIXED != 0 => Err(Errno::INVALID),
-        call::MMAP if d & linux::MAP_ANONYMOUS == 0 => Err(Errno::NO_DEVICE),
-        call::MMAP => c_program::map(b),
-        call::MUNMAP => c_program::unmap(a, b).map(|()| 0),
-        call::MREMAP => c_program::remap(a, b, c, d & linux::MREMAP_MAYMOVE != 0),
+        call::MMAP if c & linux_abi::PROT_EXEC != 0 => Err(Errno::NO_ACCESS),
+        call::MMAP if d & linux_abi::MAP_FIXED != 0 => Err(Errno::INVALID),
+        call::MMAP if d & linux_abi::MAP_ANONYMOUS == 0 => Err(Errno::NO_DEVICE),
+        call::MMAP => c_memory::map(b),
+        call::MUNMAP => c_memory::unmap(a, b).map(|()| 0),
+        call::MREMAP => c_memory::remap(a, b, c, d & linux_abi::MREMAP_MAYMOVE != 0),
         // All memory can be written to and not executed already; there are no other rights.
-        call::MPROTECT if c & (linux::PROT_WRITE | linux::PROT_EXEC) == linux::PROT_WRITE => Ok(0),
+        call::MPROTECT
+            if c & (linux_abi::PROT_WRITE | linux_abi::PROT_EXEC) == linux_abi::PROT_WRITE =>
+        {
+            Ok(0)
+        }
         call::MPROTECT => Err(Errno::NO_ACCESS),
-        call::MADVISE if c == linux::MADV_DONTNEED => Err(Errno::INVALID),
+        call::MADVISE if c == linux_abi::MADV_DONTNEED => Err(Errno::INVALID),
         call::MADVISE => Ok(0),
         // The break never moves: C libraries then map.
         call::BRK => Ok(0),
 
-        call::CLOCK_GETTIME => request.put(b, &linux::timespec(time(ClockId::new(a)?))).map(|()| 0),
+        call::CLOCK_GETTIME => {
+            request.put(b, &linux_abi::timespec(time(ClockId::new(a)?))).map(|()| 0)
+        }
         call::CLOCK_GETRES => {
             ClockId::new(a)?;
-            put_if_wanted(request, b, &linux::timespec(Duration::from_nanos(1)))
+            put_if_wanted(request, b, &linux_abi::timespec(Duration::from_nanos(1)))
         }
-        call::GETTIMEOFDAY => put_if_wanted(request, a, &linux::timeval(clock::time_of_day())),
+        call::GETTIMEOFDAY => put_if_wanted(request, a, &linux_abi::timeval(clock::time_of_day())),
         call::TIME => {
             let seconds = clock::time_of_day().as_secs();
             put_if_wanted(request, a, &seconds.to_le_bytes()).map(|_| seconds)
         }
-        call::NANOSLEEP => sleep(linux::duration(request.array(a)?)?),
+        call::NANOSLEEP => sleep(linux_abi::duration(request.array(a)?)?),
         call::CLOCK_NANOSLEEP => {
-            let wanted = linux::duration(request.array(c)?)?;
-            let until = b & linux::TIMER_ABSTIME != 0;
+            let wanted = linux_abi::duration(request.array(c)?)?;
+            let until = b & linux_abi::TIMER_ABSTIME != 0;
             let now = time(ClockId::new(a)?);
             sleep(if until { wanted.saturating_sub(now) } else { wanted })
         }
@@ -87,11 +96,13 @@ pub(crate) fn serve(request: &Request) -> Result<u64, Errno> {
         call::KILL | call::TKILL => raise(b),
         call::TGKILL => raise(c),
         call::RT_SIGACTION | call::RT_SIGPROCMASK => Ok(0),
-        call::ARCH_PRCTL if a == linux::ARCH_SET_FS => request.set_thread_pointer(b).map(|()| 0),
+        call::ARCH_PRCTL if a == linux_abi::ARCH_SET_FS => {
+            request.set_thread_pointer(b).map(|()| 0)
+        }
         call::SET_TID_ADDRESS | call::GETTID | call::GETPID => Ok(PROCESS),
         call::GETUID | call::GETEUID | call::GETGID | call::GETEGID | call::GETPPID => Ok(0),
         call::UNAME => {
-            request.put(a, &linux::uname(&alloc::format!("rank-{}", rank::rank()))).map(|()| 0)
+            request.put(a, &linux_abi::uname(&alloc::format!("rank-{}", place::rank()))).map(|()| 0)
         }
         number => {
             tell_once(number);
@@ -101,10 +112,10 @@ pub(crate) fn serve(request: &Request) -> Result<u64, Errno> {
 }
 
 fn list(request: &Request, address: u64, count: u64) -> Result<&[u8], Errno> {
-    if count > linux::PIECES {
+    if count > linux_abi::PIECES {
         Err(Errno::INVALID)
     } else {
-        request.bytes(address, count * linux::IOVEC)
+        request.bytes(address, count * linux_abi::IOVEC)
     }
 }
 
@@ -143,7 +154,7 @@ fn write(
 }
 
 fn open(request: &Request, name: u64, flags: u64) -> Result<u64, Errno> {
-    if flags & linux::OPEN_TO_WRITE != 0 {
+    if flags & linux_abi::OPEN_TO_WRITE != 0 {
         return Err(Errno::READ_ONLY);
     }
     let content = find(request, name)?;
@@ -158,7 +169,7 @@ fn find(request: &Request, name: u64) -> Result<&'static [u8], Errno> {
 }
 
 fn tell(request: &Request, address: u64, kind: Kind) -> Result<u64, Errno> {
-    request.put(address, &linux::stat(kind)).map(|()| 0)
+    request.put(address, &linux_abi::stat(kind)).map(|()| 0)
 }
 
 /// `fcntl`, of which nothing matters here.
@@ -194,7 +205,7 @@ fn sleep(time: Duration) -> Result<u64, Errno> {
 }
 
 fn raise(signal: u64) -> Result<u64, Errno> {
-    match linux::death(signal) {
+    match linux_abi::death(signal) {
         None => Ok(0),
         Some(cause) => fatal::die(format_args!("{cause}, signal {signal}")),
     }

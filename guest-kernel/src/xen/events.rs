@@ -11,7 +11,7 @@ use xen_hypercall::{Gfn, Result};
 
 use super::part::{Part, PartError, Resume};
 use crate::arch::lock::{IrqLock, Once};
-use crate::arch::{memory, paging, trap, xen};
+use crate::arch::{hypercalls, paging, shared_page, trap};
 
 /// How many ports may be bound at a time: the kernel's own.
 const MOST_BOUND: usize = 8;
@@ -29,18 +29,18 @@ struct Binding {
 }
 
 /// The page that Xen shares; none before the boot has come so far.
-pub(super) fn shared_info() -> Option<&'static SharedInfo> {
+pub(crate) fn shared_info() -> Option<&'static SharedInfo> {
     SHARED_INFO.get().copied()
 }
 
 /// Has a port's events handled by a function whenever they come, whatever the application is doing.
-pub(super) fn bind(port: Port, handler: fn()) -> Result<()> {
+pub(crate) fn bind(port: Port, handler: fn()) -> Result<()> {
     add(Binding { port, handler, calls: true })?;
-    event_channel_op::unmask(&xen::xen(), port)
+    event_channel_op::unmask(&hypercalls::xen(), port)
 }
 
 /// Has a port's events handled when the kernel waits: the application is not interrupted for them.
-pub(super) fn bind_quietly(port: Port, handler: fn()) -> Result<()> {
+pub(crate) fn bind_quietly(port: Port, handler: fn()) -> Result<()> {
     add(Binding { port, handler, calls: false })
 }
 
@@ -55,7 +55,7 @@ fn add(binding: Binding) -> Result<()> {
 }
 
 /// Forgets that a port has an event pending; whether it had.
-pub(super) fn clear(port: Port) -> bool {
+pub(crate) fn clear(port: Port) -> bool {
     shared_info().is_some_and(|info| write_bit(&info.evtchn_pending, port, false))
 }
 
@@ -65,7 +65,7 @@ pub(super) fn clear(port: Port) -> bool {
 ///
 /// An upcall that Xen cannot deliver at once costs it dearly: it has to intercept the moment at
 /// which interrupts are let through again. So no port calls while the kernel waits.
-pub(super) fn wait(deadline: u64) {
+pub(crate) fn wait(deadline: u64) {
     let mut ports = [Port(0); MOST_BOUND];
     let mut count = 0;
     for binding in bound() {
@@ -74,23 +74,23 @@ pub(super) fn wait(deadline: u64) {
         count += 1;
     }
     // An error would be an early return.
-    let _ = sched_op::poll(&xen::xen(), &ports[..count], deadline);
+    let _ = sched_op::poll(&hypercalls::xen(), &ports[..count], deadline);
 }
 
 /// Lets the ports call again that may, before the application goes on. What came before is pending,
 /// and left to [`deliver_calling`].
-pub(super) fn unmask() {
+pub(crate) fn unmask() {
     bound().for_each(|binding| mask(&binding, false));
 }
 
 /// Calls the handlers of the ports that have called. With interrupts off.
-pub(super) fn deliver_calling() {
+pub(crate) fn deliver_calling() {
     deliver(|binding| binding.calls);
 }
 
 /// Calls the handlers of all ports that have had an event. With interrupts off, when the kernel has
 /// waited: whoever else looks for the event of a quiet port must find it.
-pub(super) fn deliver_all() {
+pub(crate) fn deliver_all() {
     deliver(|_| true);
 }
 
@@ -135,7 +135,7 @@ fn write_bit(words: &[AtomicU64], port: Port, value: bool) -> bool {
 }
 
 /// The shared page and the upcall.
-pub(super) struct Events;
+pub(crate) struct Events;
 
 impl Part for Events {
     fn name(&self) -> &'static str {
@@ -149,11 +149,11 @@ impl Part for Events {
         let address = paging::plan()
             .map(|plan| plan.window.start)
             .ok_or(PartError::Unusable("no memory plan"))?;
-        xen::place(MapSpace::SharedInfo, Gfn::containing(address))
+        hypercalls::place(MapSpace::SharedInfo, Gfn::containing(address))
             .map_err(|error| PartError::Xen("cannot place the shared page", error))?;
         if shared_info().is_none() {
             SHARED_INFO.set(
-                memory::shared(address)
+                shared_page::map(address)
                     .ok_or(PartError::Unusable("the shared page cannot be mapped"))?,
             );
         }
@@ -162,7 +162,7 @@ impl Part for Events {
         let masks = shared_info().map_or(&[][..], |info| &info.evtchn_mask);
         masks.iter().for_each(|word| word.store(u64::MAX, Ordering::SeqCst));
         hvm_op::set_param(
-            &xen::xen(),
+            &hypercalls::xen(),
             Param::CallbackIrq,
             hvm_op::callback_by_vector(trap::UPCALL_VECTOR),
         )

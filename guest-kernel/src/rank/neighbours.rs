@@ -21,17 +21,21 @@ use alloc::vec::Vec;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::part::{Part, PartError, Resume};
-use super::{grants, rank, xenstore};
+use armci_nostd::shared::gate::Gate;
+
+use super::place;
 use crate::arch::foreign::{self, Mapping};
 use crate::arch::lock::IrqLock;
-use crate::arch::{heap, memory};
+use crate::arch::{heap, runtime_area};
+use crate::logic::grant_blocks;
 use crate::logic::memory_map::Span;
-use crate::logic::neighbours as numbers;
 
-pub use super::grants::GrantError;
-pub use super::power::{hold, release};
+use crate::xen::part::{Part, PartError, Resume};
+use crate::xen::{grants, xenstore};
+
 pub use crate::arch::foreign::ForeignError;
+pub use crate::life::suspension::{hold, release};
+pub use crate::xen::grants::GrantError;
 
 /// A number that is no domain's, for [`set_neighbours`].
 pub const NO_DOMAIN: u32 = u32::MAX;
@@ -92,12 +96,12 @@ pub fn own_domain() -> Option<u32> {
 /// still: then the rank does not get that memory. [`GrantError::NoMemory`] if there is none to
 /// remember it; then nothing has changed.
 pub fn set_neighbours(domains: &[u32]) -> Result<(), GrantError> {
-    let own = rank::rank();
+    let own = place::rank();
     let mut known = Vec::new();
-    known.try_reserve_exact(rank::size() as usize).map_err(|_| GrantError::NoMemory)?;
-    known.extend((0..rank::size()).map(|rank| {
+    known.try_reserve_exact(place::size() as usize).map_err(|_| GrantError::NoMemory)?;
+    known.extend((0..place::size()).map(|rank| {
         let number = domains.get(rank as usize).copied().filter(|_| rank != own)?;
-        numbers::domain(number)
+        grant_blocks::domain(number)
     }));
     grants::set_neighbours(known, own)
 }
@@ -115,7 +119,7 @@ pub fn set_neighbours(domains: &[u32]) -> Result<(), GrantError> {
 /// says how many there are.
 pub fn share(memory: NonNull<u8>, len: usize) -> Result<u64, GrantError> {
     let span = shareable(memory, len)?;
-    grants::share(span, rank::rank(), rank::size()).map(u64::from)
+    grants::share(span, place::rank(), place::size()).map(u64::from)
 }
 
 /// Withdraws what was [shared](share), with the token that it was given.
@@ -132,13 +136,13 @@ pub fn unshare(memory: NonNull<u8>, len: usize, token: u64) -> Result<(), GrantE
 /// Whole pages that other ranks may be let into.
 fn shareable(memory: NonNull<u8>, len: usize) -> Result<Span, GrantError> {
     let address = memory.addr().get() as u64;
-    let runtime = memory::runtime_area_address();
-    let runtime = Span { start: runtime, end: runtime + memory::RUNTIME_AREA_SIZE };
+    let runtime = runtime_area::address();
+    let runtime = Span { start: runtime, end: runtime + runtime_area::SIZE };
     let span = Span::sized(address, len as u64);
     let inside = [heap::span(), runtime]
         .iter()
         .any(|whole| whole.start <= span.start && span.end <= whole.end);
-    match numbers::pages(address, len) {
+    match grant_blocks::pages(address, len) {
         Some(_) if inside => Ok(span),
         _ => Err(GrantError::NotShareable { address, len }),
     }
@@ -158,8 +162,8 @@ pub fn map(rank: u32, token: u64, len: usize) -> Result<NonNull<u8>, MapError> {
     // From the reference to the mapping that is remembered, all belongs to one domain.
     let _held = Held::new();
     let domain = grants::neighbour(rank).ok_or(MapError::NoNeighbour(rank))?;
-    let references = numbers::pages(0, len)
-        .and_then(|pages| numbers::references(token, rank, rank::rank(), pages))
+    let references = grant_blocks::pages(0, len)
+        .and_then(|pages| grant_blocks::references(token, rank, place::rank(), pages))
         .ok_or(MapError::BadToken)?;
     MAPPED.with(|mapped| mapped.try_reserve(1).map_err(|_| ForeignError::NoMemory))?;
     let mapping = foreign::map(domain, references)?;
@@ -176,7 +180,7 @@ pub fn map(rank: u32, token: u64, len: usize) -> Result<NonNull<u8>, MapError> {
 pub fn unmap(mapped: NonNull<u8>, len: usize) -> Result<(), MapError> {
     let _held = Held::new();
     let is_it = |mapping: &Mapping| {
-        mapping.address() == mapped && Some(mapping.pages() as u32) == numbers::pages(0, len)
+        mapping.address() == mapped && Some(mapping.pages() as u32) == grant_blocks::pages(0, len)
     };
     let mapping = MAPPED.with(|all| all.iter().position(is_it).map(|at| all.swap_remove(at)));
     Ok(foreign::unmap(mapping.ok_or(MapError::NotMapped)?)?)
@@ -199,10 +203,20 @@ pub fn heap_used() -> usize {
     heap::usage().used
 }
 
+/// Closes the gate to the neighbours' memory, which is about to be taken away. False if the rank is
+/// there now: it will leave soon, and call
+/// [`power::serve_suspension`](super::power::serve_suspension).
+pub(crate) fn leave() -> bool {
+    let header = &runtime_area::get().header;
+    let gate = Gate { epoch: &header.gate.0, inside: &header.inside.0 };
+    gate.close();
+    gate.is_empty()
+}
+
 fn take_all_away() {
     // ARMCI's too, which finds the gate closed from then on. Nobody is inside: suspensions wait for
     // that.
-    rank::leave_neighbours();
+    leave();
     GENERATION.store(GENERATION.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     for mapping in MAPPED.with(core::mem::take) {
         // Xen refuses only what is not mapped, and then nothing is left to be done; the addresses
@@ -212,7 +226,7 @@ fn take_all_away() {
 }
 
 /// Memory of other domains.
-pub(super) struct Mappings;
+pub(crate) struct Mappings;
 
 impl Part for Mappings {
     fn name(&self) -> &'static str {

@@ -14,12 +14,14 @@ use xen_hypercall::event_channel_op;
 use xen_hypercall::io::xenstore::MessageType;
 use xen_hypercall::sched_op::{self, ShutdownReason};
 
-use super::part::{self, Part, PartError, Resume};
-use super::{console, events, rank, xenstore};
+use super::parts;
 use crate::arch::lock::IrqLock;
-use crate::arch::{cpu, xen};
+use crate::arch::{cpu, hypercalls};
 use crate::logic::xenstore_client::{CallId, WatchId};
 use crate::logic::xenstore_wire::StoreError;
+use crate::rank::neighbours;
+use crate::xen::part::{Part, PartError, Resume};
+use crate::xen::{console, events, xenstore};
 use crate::{Exit, println};
 
 /// Where the toolstack writes what it wants.
@@ -67,7 +69,7 @@ static CONTROL_STATE: IrqLock<Control> =
 /// Serves a suspension that was put off because the rank was in its neighbours' memory.
 pub(crate) fn serve_suspension() {
     if REQUESTED.load(Ordering::Relaxed) == Request::Suspend as u8 {
-        super::serve_now();
+        super::boot::serve_now();
     }
 }
 
@@ -93,18 +95,18 @@ pub fn release() {
 }
 
 /// Does what was asked for in this upcall.
-pub(super) fn serve() {
+pub(crate) fn serve() {
     let request = REQUESTED.load(Ordering::Relaxed);
     // A suspension takes the neighbours' memory away, so it waits until nobody is there: then
     // `release` or `serve_suspension` calls.
     if request == Request::Suspend as u8
-        && (HELD.load(Ordering::Relaxed) > 0 || !rank::leave_neighbours())
+        && (HELD.load(Ordering::Relaxed) > 0 || !neighbours::leave())
     {
         return;
     }
     REQUESTED.store(0, Ordering::Relaxed);
     if request == Request::Suspend as u8 {
-        part::suspend();
+        parts::suspend();
     } else if request == Request::Poweroff as u8 {
         end_as_asked("poweroff", ShutdownReason::Poweroff);
     } else if request == Request::Reboot as u8 {
@@ -124,7 +126,7 @@ fn request(request: Request) {
 }
 
 /// Goes on with what is in `control/shutdown`, after an event from xenstore.
-pub(super) fn look_at_xenstore() {
+pub(crate) fn look_at_xenstore() {
     CONTROL_STATE.with(|control| {
         if control.publication.is_some_and(|id| xenstore::posted(id, |_| ()).is_some()) {
             control.publication = None;
@@ -182,7 +184,7 @@ fn requested(value: &[u8]) -> Option<Request> {
 }
 
 /// Writes the exit status to xenstore, if there is one.
-pub(super) fn report(exit: Exit) {
+pub(crate) fn report(exit: Exit) {
     let status = format!("{}", exit.code());
     match xenstore::write_within(PATIENCE, EXIT, status.as_bytes()) {
         Ok(()) | Err(StoreError::NotConnected) => (),
@@ -194,24 +196,24 @@ pub(super) fn report(exit: Exit) {
 }
 
 /// Ends the domain, all having been read that was printed.
-pub(super) fn off() -> ! {
+pub(crate) fn off() -> ! {
     console::drain();
     shutdown(ShutdownReason::Poweroff)
 }
 
 /// Ends the domain as crashed.
-pub(super) fn crash() -> ! {
+pub(crate) fn crash() -> ! {
     shutdown(ShutdownReason::Crash)
 }
 
 fn shutdown(reason: ShutdownReason) -> ! {
-    sched_op::shutdown(&xen::xen(), reason);
+    sched_op::shutdown(&hypercalls::xen(), reason);
     // Xen does not refuse it; and if, the domain still must not go on.
     cpu::stop()
 }
 
 /// Requests from the toolstack.
-pub(super) struct Power;
+pub(crate) struct Power;
 
 impl Part for Power {
     fn name(&self) -> &'static str {
@@ -222,7 +224,7 @@ impl Part for Power {
         if how == Resume::SameDomain {
             return Ok(());
         }
-        let port = event_channel_op::alloc_unbound(&xen::xen(), DomainId::DOM0)
+        let port = event_channel_op::alloc_unbound(&hypercalls::xen(), DomainId::DOM0)
             .map_err(|error| PartError::Xen("cannot make the suspend port", error))?;
         events::bind(port, || request(Request::Suspend))
             .map_err(|error| PartError::Xen("cannot bind the suspend port", error))?;

@@ -2,15 +2,16 @@
 
 use core::time::Duration;
 
-use super::{clock, events, may_block, serve};
+use super::{clock, events};
 use crate::arch::cpu;
+use crate::life::boot::{may_block, serve};
 
 /// Waits until `ready`, which is asked again after every event, or until the deadline. Whether it
 /// was ready.
 ///
 /// # Panics
 /// In the upcall, or with interrupts off, where no event would come.
-pub(super) fn wait_until(deadline: Option<Duration>, mut ready: impl FnMut() -> bool) -> bool {
+pub(crate) fn wait_until(deadline: Option<Duration>, mut ready: impl FnMut() -> bool) -> bool {
     assert!(may_block(), "waiting for an event where none can come");
     loop {
         // From the look to the wait no event may be handled, or it would be waited for after it has
@@ -36,7 +37,7 @@ pub(super) fn wait_until(deadline: Option<Duration>, mut ready: impl FnMut() -> 
 ///
 /// # Panics
 /// In the upcall, or with interrupts off, where no event would come.
-pub(super) fn wait_for_event(most: Duration) {
+pub(crate) fn wait_for_event(most: Duration) {
     assert!(may_block(), "waiting for an event where none can come");
     cpu::without_interrupts(|| wait(clock::system_time_at(clock::now().saturating_add(most))));
 }

@@ -7,14 +7,14 @@ pub(crate) mod byte_ring;
 pub(crate) mod command_line;
 pub(crate) mod cpio;
 pub(crate) mod fault;
+pub(crate) mod grant_blocks;
 #[cfg(any(feature = "c", test))]
-pub(crate) mod linux;
-#[cfg(any(feature = "c", test))]
-pub(crate) mod mappings;
+pub(crate) mod linux_abi;
 pub(crate) mod memory_map;
-pub(crate) mod neighbours;
 #[cfg(any(feature = "c", test))]
 pub(crate) mod open_files;
+#[cfg(any(feature = "c", test))]
+pub(crate) mod page_blocks;
 pub(crate) mod pvclock;
 pub(crate) mod runs;
 pub(crate) mod xenstore_client;

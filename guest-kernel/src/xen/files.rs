@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::boot_info::{BootInfo, BootModule};
-use crate::arch::memory;
+use crate::arch::boot_memory;
 use crate::file::File;
 use crate::logic::cpio::{self, CpioError};
 
@@ -24,7 +24,7 @@ pub(crate) enum FileError {
 pub(crate) fn read(info: &BootInfo) -> Result<Vec<File>, FileError> {
     let mut files = Vec::new();
     for module in info.modules().filter(|module| !module.content.is_empty()) {
-        let content = memory::left_by_xen(module.content)
+        let content = boot_memory::left_by_xen(module.content)
             .ok_or(FileError::Elsewhere(module.content.start))?;
         if cpio::is_archive(content) {
             let entries =
@@ -38,7 +38,7 @@ pub(crate) fn read(info: &BootInfo) -> Result<Vec<File>, FileError> {
 }
 
 fn name(module: BootModule) -> String {
-    let name =
-        memory::left_by_xen(module.command_line).and_then(|name| core::str::from_utf8(name).ok());
+    let name = boot_memory::left_by_xen(module.command_line)
+        .and_then(|name| core::str::from_utf8(name).ok());
     name.filter(|name| !name.is_empty()).unwrap_or(NAMELESS).to_string()
 }

@@ -40,7 +40,7 @@ fn nanoseconds() -> u64 {
 
 /// The time of day, as time since 1970: Xen's, which dom0 sets.
 #[cfg(feature = "c")]
-pub(super) fn time_of_day() -> Duration {
+pub(crate) fn time_of_day() -> Duration {
     cpu::without_interrupts(|| {
         let began = events::shared_info().map_or(Duration::ZERO, pvclock::wall_clock);
         began.saturating_add(Duration::from_nanos(system_time()))
@@ -48,13 +48,13 @@ pub(super) fn time_of_day() -> Duration {
 }
 
 /// Xen's system time in nanoseconds; 0 before there is a clock.
-pub(super) fn system_time() -> u64 {
+pub(crate) fn system_time() -> u64 {
     events::shared_info()
         .map_or(0, |info| pvclock::system_time(&info.vcpu_info[0].time, cpu::time_stamp_counter))
 }
 
 /// The system time at which our time is `time`, for Xen to wait until.
-pub(super) fn system_time_at(time: Duration) -> u64 {
+pub(crate) fn system_time_at(time: Duration) -> u64 {
     // Xen's time is signed, and this is beyond all waiting.
     const MOST: u64 = i64::MAX as u64 / 4;
     let time = u64::try_from(time.as_nanos()).unwrap_or(MOST).min(MOST);
@@ -63,7 +63,7 @@ pub(super) fn system_time_at(time: Duration) -> u64 {
 }
 
 /// The clock.
-pub(super) struct Clock;
+pub(crate) struct Clock;
 
 impl Part for Clock {
     fn name(&self) -> &'static str {

@@ -3,8 +3,8 @@
 use xen_hypercall::memory_op::{E820Entry, memory_map};
 use xen_hypercall::start_info::{MAGIC, MemoryKind, MemoryMapEntry, Module, StartInfo};
 
-use crate::arch::memory::{self, read_at_boot};
-use crate::arch::xen;
+use crate::arch::boot_memory::{self, read_at_boot};
+use crate::arch::{hypercalls, image};
 use crate::logic::memory_map::{MemoryError, MemoryPlan, Span, plan};
 
 /// Boot modules that there may be.
@@ -72,12 +72,12 @@ impl BootInfo {
         for (pair, module) in used.chunks_exact_mut(2).zip(self.modules()) {
             pair.copy_from_slice(&[module.content, module.command_line]);
         }
-        plan(self.map.iter().copied().take(self.map_len), memory::image(), &used)
+        plan(self.map.iter().copied().take(self.map_len), image::whole(), &used)
     }
 
     /// The kernel's command line.
     pub(crate) fn command_line(&self) -> &'static [u8] {
-        memory::left_by_xen(self.command_line).unwrap_or_default()
+        boot_memory::left_by_xen(self.command_line).unwrap_or_default()
     }
 
     /// The boot modules.
@@ -94,7 +94,7 @@ fn read_map(
 ) -> Result<usize, BootError> {
     if start_info.version == 0 || start_info.memory_map_count == 0 {
         let mut entries = [E820Entry::default(); MAP_ENTRIES];
-        let count = memory_map(&xen::xen(), &mut entries).map_err(BootError::NoMemoryMap)?;
+        let count = memory_map(&hypercalls::xen(), &mut entries).map_err(BootError::NoMemoryMap)?;
         for (slot, entry) in map.iter_mut().zip(&entries[..count]) {
             *slot = MemoryMapEntry::new(entry.address, entry.size, MemoryKind(entry.kind));
         }

@@ -9,9 +9,11 @@ use core::ffi::CStr;
 use armci_nostd::capi::Host;
 use xen_hypercall::PAGE_SIZE;
 
-use super::{clock, console, fatal, rank};
-use crate::arch::{c_program, cpu, system_call};
-use crate::logic::linux::{ProgramHeader, auxiliary, beginning};
+use super::fatal;
+use crate::arch::{c_library, cpu, system_call};
+use crate::logic::linux_abi::{ProgramHeader, auxiliary, beginning};
+use crate::rank::{attachment, place};
+use crate::xen::{clock, console};
 use crate::{Exit, println};
 
 /// What ARMCI's C functions find here. The first of them that is called attaches the rank; the
@@ -21,12 +23,12 @@ use crate::{Exit, println};
 #[unsafe(no_mangle)]
 #[allow(non_upper_case_globals, reason = "a symbol's name")]
 static xenolith_armci_host: Host = Host {
-    rank: rank::armci,
+    rank: attachment::armci,
     say: |line| {
         console::begin_line();
         println!("{line}");
     },
-    end: c_program::end,
+    end: c_library::end,
     seconds: || clock::now().as_secs_f64(),
 };
 
@@ -40,12 +42,12 @@ static xenolith_armci_host: Host = Host {
 pub fn run_c_program() -> Exit {
     system_call::set_up();
     let arguments =
-        core::iter::once(c_program::name().into()).chain(crate::args().iter().map(text));
+        core::iter::once(c_library::name().into()).chain(crate::args().iter().map(text));
     let arguments: Box<[&CStr]> = arguments.map(kept).collect();
     let environment =
-        [format!("XENOLITH_RANK={}", rank::rank()), format!("XENOLITH_SIZE={}", rank::size())];
+        [format!("XENOLITH_RANK={}", place::rank()), format!("XENOLITH_SIZE={}", place::size())];
     let environment = environment.iter().map(text).map(kept);
-    let header: &ProgramHeader = Box::leak(Box::new(c_program::thread_local()));
+    let header: &ProgramHeader = Box::leak(Box::new(c_library::thread_local()));
     let random: &[u64; 2] = Box::leak(Box::new(seed()));
     let auxiliary = [
         (auxiliary::PAGE_SIZE, PAGE_SIZE as u64),
@@ -56,7 +58,7 @@ pub fn run_c_program() -> Exit {
     ];
     let words =
         beginning(arguments.iter().map(|text| address(text)), environment.map(address), &auxiliary);
-    c_program::run(words.leak())
+    c_library::run(words.leak())
 }
 
 fn text(text: &String) -> CString {

@@ -10,14 +10,14 @@ use super::memory_map::Span;
 
 /// All blocks that the program has.
 #[derive(Debug)]
-pub(crate) struct Mappings {
+pub(crate) struct PageBlocks {
     /// By first address: the block, and what of it is still in use.
     blocks: BTreeMap<u64, (Span, Vec<Span>)>,
 }
 
-impl Mappings {
+impl PageBlocks {
     pub(crate) const fn new() -> Self {
-        Mappings { blocks: BTreeMap::new() }
+        PageBlocks { blocks: BTreeMap::new() }
     }
 
     /// Takes a new block.
@@ -77,29 +77,29 @@ mod tests {
 
     #[test]
     fn a_block_goes_back_with_its_last_part() {
-        let mut mappings = Mappings::new();
-        mappings.add(span(10, 20));
-        assert_eq!(mappings.remove(span(12, 15)), []);
-        assert!(mappings.contains(span(10, 12)) && mappings.contains(span(15, 20)));
-        assert!(!mappings.contains(span(11, 13)));
-        assert_eq!(mappings.remove(span(12, 15)), []);
-        assert_eq!(mappings.remove(span(0, 12)), []);
-        assert_eq!(mappings.remove(span(15, 20)), [span(10, 20)]);
-        assert_eq!(mappings.remove(span(15, 20)), []);
+        let mut blocks = PageBlocks::new();
+        blocks.add(span(10, 20));
+        assert_eq!(blocks.remove(span(12, 15)), []);
+        assert!(blocks.contains(span(10, 12)) && blocks.contains(span(15, 20)));
+        assert!(!blocks.contains(span(11, 13)));
+        assert_eq!(blocks.remove(span(12, 15)), []);
+        assert_eq!(blocks.remove(span(0, 12)), []);
+        assert_eq!(blocks.remove(span(15, 20)), [span(10, 20)]);
+        assert_eq!(blocks.remove(span(15, 20)), []);
     }
 
     #[test]
     fn several_blocks_go_at_once_and_others_stay() {
-        let mut mappings = Mappings::new();
+        let mut blocks = PageBlocks::new();
         for start in [10, 20, 40, 60] {
-            mappings.add(span(start, start + 10));
+            blocks.add(span(start, start + 10));
         }
-        assert_eq!(mappings.remove(span(15, 65)), [span(40, 50), span(20, 30)]);
-        assert!(mappings.contains(span(10, 15)) && mappings.contains(span(65, 70)));
+        assert_eq!(blocks.remove(span(15, 65)), [span(40, 50), span(20, 30)]);
+        assert!(blocks.contains(span(10, 15)) && blocks.contains(span(65, 70)));
         assert!(
-            !mappings.contains(span(60, 61))
-                && !mappings.contains(span(0, 11))
-                && !mappings.contains(span(99, 100))
+            !blocks.contains(span(60, 61))
+                && !blocks.contains(span(0, 11))
+                && !blocks.contains(span(99, 100))
         );
     }
 }
