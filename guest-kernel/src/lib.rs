@@ -140,23 +140,37 @@ mod macros;
 #[path = "arch/memory_functions.rs"]
 #[allow(unsafe_code, reason = "part of `arch`, here for its tests")]
 mod memory_functions;
+mod outcome;
 
-pub use exit::{Exit, Outcome};
-pub use file::{File, file};
+pub use exit::Exit;
+pub use file::File;
 #[cfg(not(xenolith_guest))]
 pub use hosted::{args, armci, clock, exit, files};
 #[cfg(all(xenolith_guest, feature = "c"))]
 pub use life::run_c_program;
 #[cfg(xenolith_guest)]
-pub use life::{args, exit, files};
-#[cfg(xenolith_guest)]
-pub use rank::attachment::armci;
+pub use life::{args, armci, exit};
+pub use outcome::Outcome;
 /// What ARMCI builds on, for programs that try it; not for applications.
 #[cfg(xenolith_guest)]
 #[doc(hidden)]
 pub use rank::neighbours;
 #[cfg(xenolith_guest)]
-pub use xen::{clock, xenstore};
+pub use xen::files::files;
+#[cfg(xenolith_guest)]
+pub use xen::xenstore;
+
+/// Time.
+#[cfg(xenolith_guest)]
+pub mod clock {
+    pub use crate::xen::clock::now;
+    pub use crate::xen::idle::sleep;
+}
+
+/// The content of the file of this name, if the application was started with one.
+pub fn file(name: &str) -> Option<&'static [u8]> {
+    file::content_of(name, files())
+}
 
 /// What the macros expand to; not for applications.
 #[doc(hidden)]

@@ -6,15 +6,15 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
+use crate::Exit;
 use crate::arch::c_memory;
 use crate::arch::lock::IrqLock;
-use crate::arch::system_call::Request;
-use crate::life::{exit, fatal};
+use crate::arch::system_call::SystemCall;
+use crate::file::content_of;
 use crate::logic::linux_abi::{self, ClockId, Errno, Kind, call};
 use crate::logic::open_files::OpenFiles;
 use crate::rank::place;
-use crate::xen::{clock, console};
-use crate::{Exit, println};
+use crate::xen::{clock, console, files, idle};
 
 /// The program's process and thread.
 const PROCESS: u64 = 1;
@@ -23,8 +23,35 @@ const TOLD: usize = 512;
 
 static FILES: IrqLock<OpenFiles> = IrqLock::new(OpenFiles::new());
 
-/// Does what the program asks for. Gives what the system call returns.
-pub(crate) fn serve(request: &Request) -> Result<u64, Errno> {
+/// What comes of a system call.
+pub(crate) enum Answer {
+    /// It returns this.
+    Returns(u64),
+    /// The program ends.
+    Exits(Exit),
+    /// The program kills itself: for this reason, by the signal of this number.
+    Dies(&'static str, u64),
+}
+
+/// Does what the program asks for.
+pub(crate) fn serve(request: &SystemCall) -> Answer {
+    let [first, second, third, ..] = request.arguments();
+    let signal = match request.number() {
+        call::EXIT | call::EXIT_GROUP => {
+            return Answer::Exits(Exit::from((first & 0xff) as i32));
+        }
+        call::KILL | call::TKILL => second,
+        call::TGKILL => third,
+        _ => return Answer::Returns(linux_abi::returned(serve_and_go_on(request))),
+    };
+    match linux_abi::death(signal) {
+        None => Answer::Returns(0),
+        Some(reason) => Answer::Dies(reason, signal),
+    }
+}
+
+/// The same where the program goes on. Gives what the system call returns.
+fn serve_and_go_on(request: &SystemCall) -> Result<u64, Errno> {
     let [a, b, c, d, ..] = request.arguments();
     match request.number() {
         call::READ => read(request, a, [(b, c)].into_iter()),
@@ -92,9 +119,6 @@ pub(crate) fn serve(request: &Request) -> Result<u64, Errno> {
         }
         call::SCHED_YIELD => Ok(0),
 
-        call::EXIT | call::EXIT_GROUP => exit(Exit::from((a & 0xff) as i32)),
-        call::KILL | call::TKILL => raise(b),
-        call::TGKILL => raise(c),
         call::RT_SIGACTION | call::RT_SIGPROCMASK => Ok(0),
         call::ARCH_PRCTL if a == linux_abi::ARCH_SET_FS => {
             request.set_thread_pointer(b).map(|()| 0)
@@ -111,7 +135,7 @@ pub(crate) fn serve(request: &Request) -> Result<u64, Errno> {
     }
 }
 
-fn list(request: &Request, address: u64, count: u64) -> Result<&[u8], Errno> {
+fn list(request: &SystemCall, address: u64, count: u64) -> Result<&[u8], Errno> {
     if count > linux_abi::PIECES {
         Err(Errno::INVALID)
     } else {
@@ -120,7 +144,7 @@ fn list(request: &Request, address: u64, count: u64) -> Result<&[u8], Errno> {
 }
 
 fn read(
-    request: &Request,
+    request: &SystemCall,
     file: u64,
     pieces: impl Iterator<Item = (u64, u64)>,
 ) -> Result<u64, Errno> {
@@ -137,7 +161,7 @@ fn read(
 }
 
 fn write(
-    request: &Request,
+    request: &SystemCall,
     file: u64,
     pieces: impl Iterator<Item = (u64, u64)> + Clone,
 ) -> Result<u64, Errno> {
@@ -153,7 +177,7 @@ fn write(
     Ok(total)
 }
 
-fn open(request: &Request, name: u64, flags: u64) -> Result<u64, Errno> {
+fn open(request: &SystemCall, name: u64, flags: u64) -> Result<u64, Errno> {
     if flags & linux_abi::OPEN_TO_WRITE != 0 {
         return Err(Errno::READ_ONLY);
     }
@@ -162,13 +186,13 @@ fn open(request: &Request, name: u64, flags: u64) -> Result<u64, Errno> {
 }
 
 /// The file of this name, which may begin with `/` or `./`.
-fn find(request: &Request, name: u64) -> Result<&'static [u8], Errno> {
+fn find(request: &SystemCall, name: u64) -> Result<&'static [u8], Errno> {
     let name = core::str::from_utf8(request.text(name)?).map_err(|_| Errno::NO_ENTRY)?;
     let name = name.strip_prefix("./").unwrap_or(name).trim_start_matches('/');
-    crate::file(name).ok_or(Errno::NO_ENTRY)
+    content_of(name, files::files()).ok_or(Errno::NO_ENTRY)
 }
 
-fn tell(request: &Request, address: u64, kind: Kind) -> Result<u64, Errno> {
+fn tell(request: &SystemCall, address: u64, kind: Kind) -> Result<u64, Errno> {
     request.put(address, &linux_abi::stat(kind)).map(|()| 0)
 }
 
@@ -185,7 +209,7 @@ fn control(file: u64, command: u64) -> Result<u64, Errno> {
     }
 }
 
-fn put_if_wanted(request: &Request, address: u64, bytes: &[u8]) -> Result<u64, Errno> {
+fn put_if_wanted(request: &SystemCall, address: u64, bytes: &[u8]) -> Result<u64, Errno> {
     if address != 0 {
         request.put(address, bytes)?;
     }
@@ -200,15 +224,8 @@ fn time(clock: ClockId) -> Duration {
 }
 
 fn sleep(time: Duration) -> Result<u64, Errno> {
-    clock::sleep(time);
+    idle::sleep(time);
     Ok(0)
-}
-
-fn raise(signal: u64) -> Result<u64, Errno> {
-    match linux_abi::death(signal) {
-        None => Ok(0),
-        Some(cause) => fatal::die(format_args!("{cause}, signal {signal}")),
-    }
 }
 
 /// Says that a system call is missing, but not again and again.
@@ -217,7 +234,6 @@ fn tell_once(number: u64) {
     let bit = 1 << (number % 64);
     let word = usize::try_from(number / 64).ok().and_then(|index| MISSING.get(index));
     if word.is_none_or(|word| word.fetch_or(bit, Ordering::Relaxed) & bit == 0) {
-        console::begin_line();
-        println!("xenolith: there is no system call {number} here");
+        console::say(format_args!("there is no system call {number} here"));
     }
 }

@@ -4,7 +4,8 @@ use core::arch::global_asm;
 
 use x86_64::registers::control::Cr2;
 
-use super::fpu;
+use super::lock::Once;
+use super::{cpu, fpu};
 
 /// Vectors from 0 that are exceptions.
 pub(crate) const EXCEPTIONS: u8 = 32;
@@ -168,11 +169,33 @@ pub(super) fn upcall_stub() -> u64 {
     core::ptr::from_ref(&xenolith_upcall) as u64
 }
 
+/// What is done when the processor has entered: handed down at boot, so that nothing here knows who
+/// does it.
+#[derive(Clone, Copy)]
+pub(crate) struct Handlers {
+    /// After an exception, with the registers and the address that a page fault is about (CR2).
+    pub(crate) exception: fn(&Registers, u64) -> !,
+    /// In the upcall, with interrupts off.
+    pub(crate) events: fn(),
+}
+
+static HANDLERS: Once<Handlers> = Once::new();
+
+/// Sets the handlers. For the boot, once, before the descriptor tables lead here.
+pub(super) fn set_handlers(handlers: Handlers) {
+    HANDLERS.set(handlers);
+}
+
 extern "C" fn exception(registers: &Registers) -> ! {
     let address = Cr2::read_raw();
-    crate::life::fatal::exception(registers, address)
+    match HANDLERS.get() {
+        Some(handlers) => (handlers.exception)(registers, address),
+        None => cpu::stop(),
+    }
 }
 
 extern "C" fn upcall() {
-    crate::life::boot::upcall();
+    if let Some(handlers) = HANDLERS.get() {
+        (handlers.events)();
+    }
 }

@@ -9,12 +9,14 @@ use core::ffi::CStr;
 use armci_nostd::capi::Host;
 use xen_hypercall::PAGE_SIZE;
 
-use super::fatal;
+use super::{application, end, fatal};
+use crate::Exit;
+use crate::arch::system_call::SystemCall;
 use crate::arch::{c_library, cpu, system_call};
+use crate::linux::{self, Answer};
 use crate::logic::linux_abi::{ProgramHeader, auxiliary, beginning};
-use crate::rank::{attachment, place};
+use crate::rank::place;
 use crate::xen::{clock, console};
-use crate::{Exit, println};
 
 /// What ARMCI's C functions find here. The first of them that is called attaches the rank; the
 /// domain's end leaves the job.
@@ -23,10 +25,10 @@ use crate::{Exit, println};
 #[unsafe(no_mangle)]
 #[allow(non_upper_case_globals, reason = "a symbol's name")]
 static xenolith_armci_host: Host = Host {
-    rank: attachment::armci,
+    rank: application::armci,
     say: |line| {
         console::begin_line();
-        println!("{line}");
+        console::print(format_args!("{line}\n"));
     },
     end: c_library::end,
     seconds: || clock::now().as_secs_f64(),
@@ -40,9 +42,9 @@ static xenolith_armci_host: Host = Host {
 ///
 /// The program ends by returning from `main` or by C's `exit`, both of which end the domain.
 pub fn run_c_program() -> Exit {
-    system_call::set_up();
+    system_call::set_up(serve);
     let arguments =
-        core::iter::once(c_library::name().into()).chain(crate::args().iter().map(text));
+        core::iter::once(c_library::name().into()).chain(application::args().iter().map(text));
     let arguments: Box<[&CStr]> = arguments.map(kept).collect();
     let environment =
         [format!("XENOLITH_RANK={}", place::rank()), format!("XENOLITH_SIZE={}", place::size())];
@@ -59,6 +61,15 @@ pub fn run_c_program() -> Exit {
     let words =
         beginning(arguments.iter().map(|text| address(text)), environment.map(address), &auxiliary);
     c_library::run(words.leak())
+}
+
+/// Serves a system call, which may be the program's last.
+fn serve(call: &SystemCall) -> u64 {
+    match linux::serve(call) {
+        Answer::Returns(value) => value,
+        Answer::Exits(exit) => end::exit(exit),
+        Answer::Dies(reason, signal) => fatal::die(format_args!("{reason}, signal {signal}")),
+    }
 }
 
 fn text(text: &String) -> CString {

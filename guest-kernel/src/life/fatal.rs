@@ -5,11 +5,10 @@ use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use super::suspension;
+use super::end;
 use crate::arch::trap::Registers;
 use crate::arch::{cpu, heap, stack};
 use crate::logic::fault::{PageFault, exception_name};
-use crate::println;
 use crate::rank::place;
 use crate::xen::console;
 
@@ -17,12 +16,12 @@ use crate::xen::console;
 const PAGE_FAULT: u64 = 14;
 
 /// Ends the domain because of this.
-pub(crate) fn die(cause: fmt::Arguments<'_>) -> ! {
+pub(super) fn die(cause: fmt::Arguments<'_>) -> ! {
     crash(cause, None, stack::frame_pointer())
 }
 
 /// Ends the domain because of a processor exception. `address` is CR2.
-pub(crate) fn exception(registers: &Registers, address: u64) -> ! {
+pub(super) fn exception(registers: &Registers, address: u64) -> ! {
     let Registers { vector, error_code, rip, rbp, .. } = *registers;
     if vector == PAGE_FAULT {
         let stack =
@@ -41,7 +40,7 @@ pub(crate) fn exception(registers: &Registers, address: u64) -> ! {
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     let frame = stack::frame_pointer();
-    let mut message = Line::new();
+    let mut message = OneLine::new();
     // A line never fails.
     let _ = write!(message, "{}", info.message());
     // The standard library's allocation functions panic so when there is no memory.
@@ -67,43 +66,42 @@ fn crash(cause: fmt::Arguments<'_>, registers: Option<&Registers>, frame: u64) -
     static DYING: AtomicBool = AtomicBool::new(false);
     // Dying went wrong as well: then at least quickly.
     if DYING.swap(true, Ordering::Relaxed) {
-        suspension::crash()
+        end::crash()
     }
     console::connect_in_an_emergency();
-    let mut line = Line::new();
+    let mut line = OneLine::new();
     let _ = write!(line, "{cause}");
-    console::begin_line();
-    println!("xenolith: fatal: rank {}: {}", place::rank(), line.text());
+    console::say(format_args!("fatal: rank {}: {}", place::rank(), line.text()));
     if let Some(registers) = registers {
         print_registers(registers);
     }
     let instruction = registers.map(|registers| registers.rip);
     for address in instruction.into_iter().chain(stack::backtrace(frame)) {
-        println!("xenolith:   {address:#x}");
+        console::say(format_args!("  {address:#x}"));
     }
     console::drain();
-    suspension::crash()
+    end::crash()
 }
 
 fn print_registers(registers: &Registers) {
     let Registers { rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, .. } = registers;
     let Registers { r8, r9, r10, r11, r12, r13, r14, r15, rip, rflags, cs, .. } = registers;
-    println!("xenolith: rax={rax:#018x} rbx={rbx:#018x} rcx={rcx:#018x} rdx={rdx:#018x}");
-    println!("xenolith: rsi={rsi:#018x} rdi={rdi:#018x} rbp={rbp:#018x} rsp={rsp:#018x}");
-    println!("xenolith: r8 ={r8:#018x} r9 ={r9:#018x} r10={r10:#018x} r11={r11:#018x}");
-    println!("xenolith: r12={r12:#018x} r13={r13:#018x} r14={r14:#018x} r15={r15:#018x}");
-    println!("xenolith: rip={rip:#018x} rflags={rflags:#x} cs={cs:#x}");
+    console::say(format_args!("rax={rax:#018x} rbx={rbx:#018x} rcx={rcx:#018x} rdx={rdx:#018x}"));
+    console::say(format_args!("rsi={rsi:#018x} rdi={rdi:#018x} rbp={rbp:#018x} rsp={rsp:#018x}"));
+    console::say(format_args!("r8 ={r8:#018x} r9 ={r9:#018x} r10={r10:#018x} r11={r11:#018x}"));
+    console::say(format_args!("r12={r12:#018x} r13={r13:#018x} r14={r14:#018x} r15={r15:#018x}"));
+    console::say(format_args!("rip={rip:#018x} rflags={rflags:#x} cs={cs:#x}"));
 }
 
 /// Text that is made one line: it may come from the application, and there is no heap to count on.
-struct Line {
+struct OneLine {
     bytes: [u8; 1024],
     len: usize,
 }
 
-impl Line {
+impl OneLine {
     fn new() -> Self {
-        Line { bytes: [0; 1024], len: 0 }
+        OneLine { bytes: [0; 1024], len: 0 }
     }
 
     fn text(&self) -> &str {
@@ -122,7 +120,7 @@ impl Line {
     }
 }
 
-impl Write for Line {
+impl Write for OneLine {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for (index, line) in text.split('\n').enumerate() {
             let line = if index > 0 { line.trim_start() } else { line };

@@ -1,12 +1,17 @@
-//! The life of a domain: boot, suspension, end.
+//! The life of a domain: boot, suspension, end. Nothing below ends the domain: errors come up to
+//! here as values.
 
-pub(crate) mod boot;
+mod application;
+mod boot;
 #[cfg(feature = "c")]
 mod c_program;
-pub(crate) mod fatal;
+mod end;
+mod fatal;
 mod parts;
-pub(crate) mod suspension;
+mod suspension;
+mod toolstack;
 
-pub use boot::{args, exit, files};
+pub use application::{args, armci};
 #[cfg(feature = "c")]
 pub use c_program::run_c_program;
+pub use end::exit;

@@ -2,10 +2,11 @@
 
 use xen_hypercall::sched_op::Resumed;
 
-use super::{fatal, suspension};
+use super::{fatal, toolstack};
 use crate::arch::hypercalls;
 use crate::rank::{attachment, neighbours};
-use crate::xen::part::{Part, PartError, Resume};
+use crate::xen::error::PartError;
+use crate::xen::part::{Part, Resume};
 use crate::xen::{clock, console, events, grants, xenstore};
 
 /// All parts, in the order in which they need each other.
@@ -17,7 +18,7 @@ static PARTS: [&dyn Part; 9] = [
     &grants::GrantTable,
     &neighbours::Mappings,
     &xenstore::Xenstore,
-    &suspension::Power,
+    &toolstack::Toolstack,
     &attachment::Attachment,
 ];
 

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::ToString;
+
 use armci_nostd::Armci;
 use armci_nostd::wire::attach::XenAttach;
 use xen_hypercall::DomainId;
@@ -10,61 +11,57 @@ use xen_hypercall::io::xenstore::MessageType;
 
 use super::platform::Guest;
 use super::{doorbell, place};
+use crate::Exit;
 use crate::arch::lock::MainOnce;
 use crate::arch::{heap, runtime_area};
-use crate::life::fatal;
 use crate::logic::command_line::Place;
-use crate::xen::part::{Part, PartError, Resume};
-use crate::xen::{grants, xenstore};
-use crate::{Exit, println};
+use crate::xen::error::PartError;
+use crate::xen::grants::SharedRam;
+use crate::xen::part::{Part, Resume};
+use crate::xen::{console, grants, xenstore};
 
 /// Where the proxy learns how to reach us.
 const ATTACH: &str = "data/xenolith/attach";
 
 static ARMCI: MainOnce<Armci> = MainOnce::new();
-/// This rank of its job; the first call attaches it.
-///
-/// What job, the command line says (`xenolith.rank` and others, set by `pgas run`); without that it
-/// is the only rank of a job of one. A rank that cannot be attached ends with an error.
-pub fn armci() -> &'static Armci {
-    ARMCI.get_or_make(|| match place::get() {
-        None => Armci::alone(),
-        Some(place) => match attach(place) {
-            Ok(armci) => armci,
-            Err(error) => fatal::die(format_args!("cannot attach to the job: {error}")),
-        },
-    })
-}
 
-/// Why there is no attachment.
+/// Why the rank could not join its job.
 #[derive(Debug, thiserror::Error)]
-enum AttachError {
+pub(crate) enum JoinError {
     #[error(transparent)]
-    Grants(#[from] grants::GrantError),
-    #[error("no event channel: {0}")]
-    Xen(#[from] xen_hypercall::Error),
-    #[error(transparent)]
-    Store(#[from] xenstore::StoreError),
+    Part(#[from] PartError),
     #[error(transparent)]
     Armci(#[from] armci_nostd::Error),
 }
 
-fn attach(place: &Place) -> Result<Armci, AttachError> {
-    grants::share_ram(DomainId::DOM0)?;
+/// This rank of its job; the first call attaches it to the proxy.
+pub(crate) fn armci() -> Result<&'static Armci, JoinError> {
+    if let Some(armci) = ARMCI.get() {
+        return Ok(armci);
+    }
+    let armci = match place::get() {
+        None => Armci::alone(),
+        Some(place) => attach(place)?,
+    };
+    Ok(ARMCI.get_or_make(|| armci))
+}
+
+fn attach(place: &Place) -> Result<Armci, JoinError> {
+    let shared = grants::share_ram(DomainId::DOM0).map_err(PartError::from)?;
     let published =
-        publish().and_then(|node| Ok(xenstore::write(ATTACH, node.to_string().as_bytes())?));
+        node(shared).and_then(|node| Ok(xenstore::write(ATTACH, node.to_string().as_bytes())?));
     if let Err(error) = published {
         // Nobody knows of the grants yet.
-        grants::withdraw_ram()?;
-        return Err(error);
+        grants::withdraw_ram().map_err(PartError::from)?;
+        return Err(error.into());
     }
     Ok(Armci::attach(place.rank as usize, place.size as usize, Box::new(Guest))?)
 }
 
 /// Makes the doorbell, and says what the proxy has to know.
-fn publish() -> Result<XenAttach, AttachError> {
-    let shared = grants::share_ram(DomainId::DOM0)?;
-    let port = doorbell::make()?;
+fn node(shared: SharedRam) -> Result<XenAttach, PartError> {
+    let port =
+        doorbell::make().map_err(|error| PartError::Xen("cannot make the doorbell", error))?;
     let heap = heap::span();
     Ok(XenAttach {
         first_ref: shared.first_reference,
@@ -81,7 +78,7 @@ pub(crate) fn leave(exit: Exit) -> Exit {
     match ARMCI.get().filter(|_| exit == Exit::SUCCESS).map(Armci::finalize) {
         None | Some(Ok(())) => exit,
         Some(Err(error)) => {
-            println!("error: cannot leave the job: {error}");
+            console::print(format_args!("error: cannot leave the job: {error}\n"));
             Exit::FAILURE
         }
     }
@@ -96,11 +93,11 @@ impl Part for Attachment {
     }
 
     fn resume(&self, how: Resume) -> Result<(), PartError> {
-        if how == Resume::SameDomain || !doorbell::exists() {
+        let Some(shared) = grants::shared_ram().filter(|_| how == Resume::NewDomain) else {
             return Ok(());
-        }
+        };
         // A new proxy has to find us. The grants are there again already; the doorbell is not.
-        let node = publish().map_err(|_| PartError::Unusable("no doorbell"))?;
+        let node = node(shared)?;
         // Whoever waits for the doorbell has been woken by what asked for the suspension, and looks
         // again.
         xenstore::post(

@@ -27,11 +27,6 @@ pub(super) fn make() -> xen_hypercall::Result<Port> {
     Ok(port)
 }
 
-/// Whether there is a channel.
-pub(super) fn exists() -> bool {
-    PROXY.with(|proxy| proxy.is_some())
-}
-
 /// Rings the proxy's doorbell.
 pub(super) fn ring() {
     // In one go with interrupts off: in another domain it is another port.

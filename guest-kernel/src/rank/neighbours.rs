@@ -30,12 +30,14 @@ use crate::arch::{heap, runtime_area};
 use crate::logic::grant_blocks;
 use crate::logic::memory_map::Span;
 
-use crate::xen::part::{Part, PartError, Resume};
+use crate::xen::error::PartError;
+use crate::xen::hold::Held;
+use crate::xen::part::{Part, Resume};
 use crate::xen::{grants, xenstore};
 
 pub use crate::arch::foreign::ForeignError;
-pub use crate::life::suspension::{hold, release};
-pub use crate::xen::grants::GrantError;
+pub use crate::xen::error::GrantError;
+pub use crate::xen::hold::{hold, release};
 
 /// A number that is no domain's, for [`set_neighbours`].
 pub const NO_DOMAIN: u32 = u32::MAX;
@@ -60,22 +62,6 @@ pub enum MapError {
     /// It could not be done.
     #[error(transparent)]
     Foreign(#[from] ForeignError),
-}
-
-/// Holds suspensions off while it lives.
-struct Held;
-
-impl Held {
-    fn new() -> Self {
-        hold();
-        Held
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        release();
-    }
 }
 
 /// The number of the domain that this rank is in, as xenstore says. It changes when the domain is

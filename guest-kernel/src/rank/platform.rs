@@ -12,8 +12,7 @@ use xen_hypercall::{PAGE_SIZE, sched_op};
 
 use super::{doorbell, neighbours};
 use crate::arch::{heap, hypercalls, paging, runtime_area};
-use crate::life::suspension;
-use crate::println;
+use crate::xen::{console, hold};
 
 /// The attachment to a proxy in domain 0.
 pub(crate) struct Guest;
@@ -70,7 +69,9 @@ unsafe impl Port for Guest {
         let number = |&identity: &u64| u32::try_from(identity).unwrap_or(neighbours::NO_DOMAIN);
         let domains: Vec<u32> = identities.iter().map(number).collect();
         if let Err(error) = neighbours::set_neighbours(&domains) {
-            println!("xenolith: neighbours cannot be let in, the proxy will do it all: {error}");
+            console::say(format_args!(
+                "neighbours cannot be let in, the proxy will do it all: {error}"
+            ));
         }
     }
 
@@ -86,7 +87,7 @@ unsafe impl Port for Guest {
     fn unshare(&self, memory: NonNull<u8>, len: usize, token: u64) -> bool {
         let result = neighbours::unshare(memory, len, token);
         if let Err(error) = &result {
-            println!("xenolith: {len} bytes are lost: {error}");
+            console::say(format_args!("{len} bytes are lost: {error}"));
         }
         result.is_ok()
     }
@@ -100,7 +101,7 @@ unsafe impl Port for Guest {
             // A suspension has taken it away before.
             Ok(()) | Err(neighbours::MapError::NotMapped) => {}
             Err(error) => {
-                println!("xenolith: memory of a neighbour could not be unmapped: {error}")
+                console::say(format_args!("memory of a neighbour could not be unmapped: {error}"))
             }
         }
     }
@@ -110,6 +111,6 @@ unsafe impl Port for Guest {
     }
 
     fn left(&self) {
-        suspension::serve_suspension();
+        hold::go_on();
     }
 }

@@ -3,8 +3,9 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
-use super::part::{Part, PartError, Resume};
-use super::{events, idle};
+use super::error::PartError;
+use super::events;
+use super::part::{Part, Resume};
 use crate::arch::cpu;
 use crate::logic::pvclock;
 
@@ -20,11 +21,6 @@ static TOLD: AtomicU64 = AtomicU64::new(0);
 /// count.
 pub fn now() -> Duration {
     Duration::from_nanos(nanoseconds())
-}
-
-/// Waits this long, using no CPU.
-pub fn sleep(time: Duration) {
-    idle::wait_until(now().checked_add(time), || false);
 }
 
 fn nanoseconds() -> u64 {

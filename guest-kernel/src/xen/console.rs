@@ -8,11 +8,11 @@ use xen_hypercall::hvm_op::{self, Param};
 use xen_hypercall::io::console::ConsoleInterface;
 use xen_hypercall::{Gfn, sched_op};
 
-use super::part::{Part, PartError, Resume};
+use super::error::PartError;
+use super::part::{Part, Resume};
 use super::{clock, events, idle};
 use crate::arch::lock::IrqLock;
 use crate::arch::{cpu, hypercalls, shared_page};
-use crate::life::boot::may_block;
 use crate::logic::byte_ring::{ByteRing, IndexJump};
 
 /// A connection to xenconsoled.
@@ -50,6 +50,12 @@ pub(crate) fn write_pieces<'a>(pieces: impl Iterator<Item = &'a [u8]>) {
         lines.push(piece);
     }
     lines.flush();
+}
+
+/// Says a line of the kernel's own, which begins with `xenolith: `.
+pub(crate) fn say(line: fmt::Arguments<'_>) {
+    begin_line();
+    print(format_args!("xenolith: {line}\n"));
 }
 
 /// Begins a new line unless the last one has ended.
@@ -132,7 +138,7 @@ pub(crate) fn drain() {
 
 /// Waits until `ready`, or for a while.
 fn wait_for(ready: impl Fn(&Link) -> bool) {
-    if may_block() {
+    if idle::may_wait() {
         // xenconsoled sends an event when it has read.
         idle::wait_until(None, || link().is_none_or(|link| ready(&link)));
     } else {

@@ -9,15 +9,19 @@ use xen_hypercall::sched_op;
 use xen_hypercall::shared_info::SharedInfo;
 use xen_hypercall::{Gfn, Result};
 
-use super::part::{Part, PartError, Resume};
+use super::error::PartError;
+use super::part::{Part, Resume};
 use crate::arch::lock::{IrqLock, Once};
-use crate::arch::{hypercalls, paging, shared_page, trap};
+use crate::arch::{cpu, hypercalls, paging, shared_page, trap};
 
 /// How many ports may be bound at a time: the kernel's own.
 const MOST_BOUND: usize = 8;
 
 static SHARED_INFO: Once<&'static SharedInfo> = Once::new();
 static BOUND: IrqLock<[Option<Binding>; MOST_BOUND]> = IrqLock::new([None; MOST_BOUND]);
+
+/// What is done whenever events have been dealt with.
+static AFTERWARDS: Once<fn()> = Once::new();
 
 /// What happens when a port has had an event.
 #[derive(Clone, Copy)]
@@ -31,6 +35,12 @@ struct Binding {
 /// The page that Xen shares; none before the boot has come so far.
 pub(crate) fn shared_info() -> Option<&'static SharedInfo> {
     SHARED_INFO.get().copied()
+}
+
+/// Sets what is done whenever events have been dealt with: what they ask for that takes more than a
+/// handler may do. At boot, once.
+pub(crate) fn set_afterwards(afterwards: fn()) {
+    AFTERWARDS.set(afterwards);
 }
 
 /// Has a port's events handled by a function whenever they come, whatever the application is doing.
@@ -83,19 +93,33 @@ pub(crate) fn unmask() {
     bound().for_each(|binding| mask(&binding, false));
 }
 
-/// Calls the handlers of the ports that have called. With interrupts off.
+/// Deals with what is pending now, from the application's flow of control.
+pub(crate) fn deliver_now() {
+    cpu::without_interrupts(deliver_calling);
+}
+
+/// Calls the handlers of the ports that have called, and does what is done afterwards. With
+/// interrupts off.
 pub(crate) fn deliver_calling() {
     deliver(|binding| binding.calls);
 }
 
-/// Calls the handlers of all ports that have had an event. With interrupts off, when the kernel has
-/// waited: whoever else looks for the event of a quiet port must find it.
+/// The same for all ports that have had an event. With interrupts off, when the kernel has waited:
+/// whoever else looks for the event of a quiet port must find it.
 pub(crate) fn deliver_all() {
     deliver(|_| true);
 }
 
 fn deliver(of: impl Fn(&Binding) -> bool) {
-    let Some(info) = shared_info() else { return };
+    if let Some(info) = shared_info() {
+        call_handlers(info, of);
+    }
+    if let Some(afterwards) = AFTERWARDS.get() {
+        afterwards();
+    }
+}
+
+fn call_handlers(info: &SharedInfo, of: impl Fn(&Binding) -> bool) {
     let vcpu = &info.vcpu_info[0];
     // Cleared before looking: an event that comes after the look sets it again, and Xen calls
     // again.

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::boot_info::{BootInfo, BootModule};
 use crate::arch::boot_memory;
+use crate::arch::lock::Once;
 use crate::file::File;
 use crate::logic::cpio::{self, CpioError};
 
@@ -20,8 +21,24 @@ pub(crate) enum FileError {
     Damaged(String, CpioError),
 }
 
+static FILES: Once<Vec<File>> = Once::new();
+
+/// The read-only files that the application was started with.
+///
+/// In a domain: the boot modules (`ramdisk=` in xl.cfg). A module that is a cpio archive gives the
+/// files in it; any other is one file with its command line as name, or `ramdisk` if it has none.
+pub fn files() -> &'static [File] {
+    FILES.get().map_or(&[], |files| files)
+}
+
+/// Makes the modules files. At boot, once.
+pub(crate) fn set_up(info: &BootInfo) -> Result<(), FileError> {
+    FILES.set(read(info)?);
+    Ok(())
+}
+
 /// All files in all modules.
-pub(crate) fn read(info: &BootInfo) -> Result<Vec<File>, FileError> {
+fn read(info: &BootInfo) -> Result<Vec<File>, FileError> {
     let mut files = Vec::new();
     for module in info.modules().filter(|module| !module.content.is_empty()) {
         let content = boot_memory::left_by_xen(module.content)

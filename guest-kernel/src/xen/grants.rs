@@ -8,12 +8,13 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use xen_hypercall::grant_table_op::{
-    self, ENTRIES_PER_FRAME, Entry, FIRST_FREE_REFERENCE, Grant, InUse, Size,
+    self, ENTRIES_PER_FRAME, Entry, FIRST_FREE_REFERENCE, Grant, Size,
 };
 use xen_hypercall::memory_op::MapSpace;
 use xen_hypercall::{DomainId, Gfn, PAGE_SIZE};
 
-use super::part::{Part, PartError, Resume};
+use super::error::{GrantError, PartError};
+use super::part::{Part, Resume};
 use crate::arch::lock::IrqLock;
 use crate::arch::{hypercalls, paging, shared_page};
 use crate::logic::grant_blocks::{block, reader};
@@ -80,58 +81,6 @@ pub(crate) struct SharedRam {
     pub(crate) pages: u32,
 }
 
-/// Why memory could not be granted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum GrantError {
-    /// The grant table would become too large.
-    #[error(
-        "granting {pages} pages takes {needed} grant frames, and this domain may have {max} (max_grant_frames in xl.cfg)"
-    )]
-    TooManyFrames {
-        /// Pages that were to be granted.
-        pages: u32,
-        /// Frames that the table would have.
-        needed: u32,
-        /// Frames that it may have.
-        max: u32,
-    },
-    /// Xen does not let it grow.
-    #[error("cannot grow the grant table: {0}")]
-    Xen(#[from] xen_hypercall::Error),
-    /// There are no addresses or page tables for it, or no such entry.
-    #[error("a grant frame cannot be mapped")]
-    NotMapped,
-    /// Version 1 of the grant table cannot name the page.
-    #[error("memory beyond 16 TiB cannot be granted")]
-    TooHigh,
-    /// The other domain has a page mapped, so it can still change it.
-    #[error("{0}")]
-    InUse(#[from] InUse),
-    /// There are no references left for so much.
-    #[error("no {0} grant references in a row are free")]
-    NoReferences(u64),
-    /// There is no memory to remember it.
-    #[error("not enough memory")]
-    NoMemory,
-    /// Only whole pages that ranks may reach can be shared.
-    #[error("{len} bytes at {address:#x} are not whole pages of the heap or the runtime area")]
-    NotShareable {
-        /// Where.
-        address: u64,
-        /// How much.
-        len: usize,
-    },
-    /// Nothing is shared under this token, or other memory than this.
-    #[error("no such memory is shared")]
-    NotShared,
-    /// The job has no other rank.
-    #[error("there is nobody to share memory with")]
-    NoNeighbours,
-    /// Memory is shared by ranks of a job that are attached, and this is none.
-    #[error("not attached to a job")]
-    NotAttached,
-}
-
 /// Grants all of RAM to a domain, writable.
 pub(crate) fn share_ram(domain: DomainId) -> Result<SharedRam, GrantError> {
     let ram_end = paging::plan().map_or(0, |plan| plan.ram.end);
@@ -148,6 +97,11 @@ pub(crate) fn share_ram(domain: DomainId) -> Result<SharedRam, GrantError> {
         table.shared = Some(shared);
         Ok(shared)
     })
+}
+
+/// How RAM is granted to a domain, if it is.
+pub(crate) fn shared_ram() -> Option<SharedRam> {
+    TABLE.with(|table| table.shared)
 }
 
 /// Grants whole pages to all neighbours, and reserves references for those of the job's other ranks

@@ -1,6 +1,7 @@
 //! The hypercall page, which Xen fills in.
 
-use super::part::{Part, PartError, Resume};
+use super::error::PartError;
+use super::part::{Part, Resume};
 use crate::arch;
 
 /// The hypercall page.

@@ -4,7 +4,17 @@ use core::time::Duration;
 
 use super::{clock, events};
 use crate::arch::cpu;
-use crate::life::boot::{may_block, serve};
+
+/// Whether code may wait for events here: not with interrupts off, and so not where events are dealt
+/// with.
+pub(crate) fn may_wait() -> bool {
+    cpu::interrupts_enabled()
+}
+
+/// Waits this long, using no CPU.
+pub fn sleep(time: Duration) {
+    wait_until(clock::now().checked_add(time), || false);
+}
 
 /// Waits until `ready`, which is asked again after every event, or until the deadline. Whether it
 /// was ready.
@@ -12,7 +22,7 @@ use crate::life::boot::{may_block, serve};
 /// # Panics
 /// In the upcall, or with interrupts off, where no event would come.
 pub(crate) fn wait_until(deadline: Option<Duration>, mut ready: impl FnMut() -> bool) -> bool {
-    assert!(may_block(), "waiting for an event where none can come");
+    assert!(may_wait(), "waiting for an event where none can come");
     loop {
         // From the look to the wait no event may be handled, or it would be waited for after it has
         // come.
@@ -38,15 +48,15 @@ pub(crate) fn wait_until(deadline: Option<Duration>, mut ready: impl FnMut() -> 
 /// # Panics
 /// In the upcall, or with interrupts off, where no event would come.
 pub(crate) fn wait_for_event(most: Duration) {
-    assert!(may_block(), "waiting for an event where none can come");
+    assert!(may_wait(), "waiting for an event where none can come");
     cpu::without_interrupts(|| wait(clock::system_time_at(clock::now().saturating_add(most))));
 }
 
 /// With interrupts off, until the deadline in system time; 0 is none.
 fn wait(deadline: u64) {
     events::wait(deadline);
-    serve(events::deliver_all);
+    events::deliver_all();
     events::unmask();
     // What came since, and could not call.
-    serve(events::deliver_calling);
+    events::deliver_calling();
 }

@@ -3,8 +3,7 @@
 //! Each part does the same three things. Booting is being resumed in a new domain, so the way back
 //! from a restore is tried at every boot.
 
-use super::grants;
-use crate::logic::xenstore_wire::StoreError;
+use super::error::PartError;
 
 /// How the domain came to run again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,19 +12,6 @@ pub(crate) enum Resume {
     SameDomain,
     /// In a new domain, at boot or after a restore: Xen and the backends know nothing of us.
     NewDomain,
-}
-
-/// Why a part could not be set up.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum PartError {
-    #[error("{0}: {1}")]
-    Xen(&'static str, xen_hypercall::Error),
-    #[error("{0}")]
-    Unusable(&'static str),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Grants(#[from] grants::GrantError),
 }
 
 /// A part of the kernel that faces Xen.

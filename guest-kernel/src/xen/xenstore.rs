@@ -11,11 +11,11 @@ use xen_hypercall::event_channel_op::{self, Port};
 use xen_hypercall::hvm_op::{self, Param};
 use xen_hypercall::io::xenstore::{MessageType, PAYLOAD_MAX, XenstoreInterface};
 
-use super::part::{Part, PartError, Resume};
+use super::error::PartError;
+use super::part::{Part, Resume};
 use super::{clock, events, idle};
-use crate::arch::lock::IrqLock;
+use crate::arch::lock::{IrqLock, Once};
 use crate::arch::{hypercalls, shared_page};
-use crate::life::suspension;
 use crate::logic::byte_ring::ByteRing;
 use crate::logic::xenstore_client::{CallId, Client, Rings, WatchId};
 pub use crate::logic::xenstore_wire::StoreError;
@@ -26,6 +26,15 @@ struct Connection {
 }
 
 static CONNECTION: IrqLock<Option<Connection>> = IrqLock::new(None);
+
+/// What is done when something has come from xenstore.
+static LISTENER: Once<fn()> = Once::new();
+
+/// Sets what is done whenever something has come from xenstore: in the upcall or a wait, so it must
+/// not wait itself. At boot, once.
+pub(crate) fn set_listener(listener: fn()) {
+    LISTENER.set(listener);
+}
 
 /// Reads a node.
 pub fn read(path: &str) -> Result<Vec<u8>, StoreError> {
@@ -146,7 +155,9 @@ fn pump() {
 /// Xenstored has read or written.
 fn event() {
     pump();
-    suspension::look_at_xenstore();
+    if let Some(listener) = LISTENER.get() {
+        listener();
+    }
 }
 
 /// Asks Xen where the ring is. None in a domain without a toolstack.
