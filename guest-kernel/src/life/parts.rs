@@ -3,15 +3,15 @@
 use xen_hypercall::sched_op::Resumed;
 
 use super::{fatal, toolstack};
-use crate::arch::hypercalls;
+use crate::arch;
 use crate::rank::{attachment, neighbours};
 use crate::xen::error::PartError;
-use crate::xen::part::{Part, Resume};
-use crate::xen::{clock, console, events, grants, xenstore};
+use crate::xen::part::Part;
+use crate::xen::{clock, console, events, grants, hypercalls, xenstore};
 
 /// All parts, in the order in which they need each other.
 static PARTS: [&dyn Part; 9] = [
-    &crate::xen::hypercalls::Hypercalls,
+    &hypercalls::Hypercalls,
     &events::Events,
     &clock::Clock,
     &console::Console,
@@ -22,36 +22,30 @@ static PARTS: [&dyn Part; 9] = [
     &attachment::Attachment,
 ];
 
-/// Connects all parts, and resumes them in what is a new domain to them all.
-pub(crate) fn connect() {
-    for part in PARTS {
-        check(part, part.connect());
-    }
-    resume(Resume::NewDomain);
+/// Connects all parts, to which this is a new domain.
+pub(super) fn connect() {
+    for_all(|part| part.connect());
+    for_all(|part| part.arrive());
 }
 
-/// Has the domain saved, and comes back in the same domain or another. In the upcall, with
-/// interrupts off.
-pub(crate) fn suspend() {
+/// Has the domain saved, and goes on in the same domain or another. In the upcall, with interrupts
+/// off.
+pub(super) fn suspend() {
     for part in PARTS.iter().rev() {
         part.suspend();
     }
-    let resumed = hypercalls::suspend();
-    resume(match resumed {
-        Ok(Resumed::InNewDomain) => Resume::NewDomain,
+    match arch::hypercalls::suspend() {
+        Ok(Resumed::InNewDomain) => for_all(|part| part.arrive()),
         // Refused: then it has not been suspended.
-        Ok(Resumed::InSameDomain) | Err(_) => Resume::SameDomain,
-    });
-}
-
-fn resume(how: Resume) {
-    for part in PARTS {
-        check(part, part.resume(how));
+        Ok(Resumed::InSameDomain) | Err(_) => for_all(|part| part.stay()),
     }
 }
 
-fn check(part: &dyn Part, result: Result<(), PartError>) {
-    if let Err(error) = result {
-        fatal::die(format_args!("cannot set up {}: {error}", part.name()));
+/// Does the same with each part. One that cannot be set up is the end of the domain.
+fn for_all(set_up: impl Fn(&dyn Part) -> Result<(), PartError>) {
+    for part in PARTS {
+        if let Err(error) = set_up(part) {
+            fatal::die(format_args!("cannot set up {}: {error}", part.name()));
+        }
     }
 }

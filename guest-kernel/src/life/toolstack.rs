@@ -14,7 +14,7 @@ use crate::arch::lock::IrqLock;
 use crate::logic::xenstore_client::{CallId, WatchId};
 use crate::logic::xenstore_wire::StoreError;
 use crate::xen::error::PartError;
-use crate::xen::part::{Part, Resume};
+use crate::xen::part::Part;
 use crate::xen::{events, xenstore};
 
 /// Where the toolstack writes what it wants.
@@ -139,10 +139,7 @@ impl Part for Toolstack {
         Ok(())
     }
 
-    fn resume(&self, how: Resume) -> Result<(), PartError> {
-        if how == Resume::SameDomain {
-            return Ok(());
-        }
+    fn arrive(&self) -> Result<(), PartError> {
         let port = event_channel_op::alloc_unbound(&hypercalls::xen(), DomainId::DOM0)
             .map_err(|error| PartError::Xen("cannot make the suspend port", error))?;
         events::bind(port, || request(Request::Suspend))

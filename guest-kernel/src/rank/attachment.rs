@@ -17,7 +17,7 @@ use crate::arch::{heap, runtime_area};
 use crate::logic::command_line::Place;
 use crate::xen::error::PartError;
 use crate::xen::grants::SharedRam;
-use crate::xen::part::{Part, Resume};
+use crate::xen::part::Part;
 use crate::xen::{console, grants, xenstore};
 
 /// Where the proxy learns how to reach us.
@@ -92,10 +92,8 @@ impl Part for Attachment {
         "the attachment to the proxy"
     }
 
-    fn resume(&self, how: Resume) -> Result<(), PartError> {
-        let Some(shared) = grants::shared_ram().filter(|_| how == Resume::NewDomain) else {
-            return Ok(());
-        };
+    fn arrive(&self) -> Result<(), PartError> {
+        let Some(shared) = grants::shared_ram() else { return Ok(()) };
         // A new proxy has to find us. The grants are there again already; the doorbell is not.
         let node = node(shared)?;
         // Whoever waits for the doorbell has been woken by what asked for the suspension, and looks

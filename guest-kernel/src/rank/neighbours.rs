@@ -32,7 +32,7 @@ use crate::logic::memory_map::Span;
 
 use crate::xen::error::PartError;
 use crate::xen::hold::Held;
-use crate::xen::part::{Part, Resume};
+use crate::xen::part::Part;
 use crate::xen::{grants, xenstore};
 
 pub use crate::arch::foreign::ForeignError;
@@ -223,7 +223,7 @@ impl Part for Mappings {
         take_all_away();
     }
 
-    fn resume(&self, _: Resume) -> Result<(), PartError> {
+    fn arrive(&self) -> Result<(), PartError> {
         // Nothing is mapped again by itself: the neighbours may have gone elsewhere.
         Ok(())
     }

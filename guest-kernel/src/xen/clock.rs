@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::error::PartError;
 use super::events;
-use super::part::{Part, Resume};
+use super::part::Part;
 use crate::arch::cpu;
 use crate::logic::pvclock;
 
@@ -70,13 +70,9 @@ impl Part for Clock {
         SUSPENDED_AT.store(nanoseconds(), Ordering::Relaxed);
     }
 
-    fn resume(&self, how: Resume) -> Result<(), PartError> {
-        if how == Resume::NewDomain {
-            OFFSET.store(
-                SUSPENDED_AT.load(Ordering::Relaxed).wrapping_sub(system_time()),
-                Ordering::Relaxed,
-            );
-        }
+    fn arrive(&self) -> Result<(), PartError> {
+        let offset = SUSPENDED_AT.load(Ordering::Relaxed).wrapping_sub(system_time());
+        OFFSET.store(offset, Ordering::Relaxed);
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use xen_hypercall::io::console::ConsoleInterface;
 use xen_hypercall::{Gfn, sched_op};
 
 use super::error::PartError;
-use super::part::{Part, Resume};
+use super::part::Part;
 use super::{clock, events, idle};
 use crate::arch::lock::IrqLock;
 use crate::arch::{cpu, hypercalls, shared_page};
@@ -224,10 +224,7 @@ impl Part for Console {
         drain();
     }
 
-    fn resume(&self, how: Resume) -> Result<(), PartError> {
-        if how == Resume::SameDomain {
-            return Ok(());
-        }
+    fn arrive(&self) -> Result<(), PartError> {
         // A domain without a toolstack has none: see `write`.
         let found = find().ok();
         LINK.with(|link| *link = found);

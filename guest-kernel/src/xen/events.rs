@@ -10,7 +10,7 @@ use xen_hypercall::shared_info::SharedInfo;
 use xen_hypercall::{Gfn, Result};
 
 use super::error::PartError;
-use super::part::{Part, Resume};
+use super::part::Part;
 use crate::arch::lock::{IrqLock, Once};
 use crate::arch::{cpu, hypercalls, paging, shared_page, trap};
 
@@ -166,10 +166,7 @@ impl Part for Events {
         "event channels"
     }
 
-    fn resume(&self, how: Resume) -> core::result::Result<(), PartError> {
-        if how == Resume::SameDomain {
-            return Ok(());
-        }
+    fn arrive(&self) -> core::result::Result<(), PartError> {
         let address = paging::plan()
             .map(|plan| plan.window.start)
             .ok_or(PartError::Unusable("no memory plan"))?;

@@ -14,7 +14,7 @@ use xen_hypercall::memory_op::MapSpace;
 use xen_hypercall::{DomainId, Gfn, PAGE_SIZE};
 
 use super::error::{GrantError, PartError};
-use super::part::{Part, Resume};
+use super::part::Part;
 use crate::arch::lock::IrqLock;
 use crate::arch::{hypercalls, paging, shared_page};
 use crate::logic::grant_blocks::{block, reader};
@@ -306,10 +306,7 @@ impl Part for GrantTable {
         "the grant table"
     }
 
-    fn resume(&self, how: Resume) -> Result<(), PartError> {
-        if how == Resume::SameDomain {
-            return Ok(());
-        }
+    fn arrive(&self) -> Result<(), PartError> {
         TABLE.with(|table| {
             // Where the job's other ranks are now has to be told anew. What is shared with them is
             // still shared, and granted when it has been told.

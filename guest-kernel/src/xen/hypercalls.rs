@@ -1,8 +1,8 @@
 //! The hypercall page, which Xen fills in.
 
 use super::error::PartError;
-use super::part::{Part, Resume};
-use crate::arch;
+use super::part::Part;
+use crate::arch::hypercalls;
 
 /// The hypercall page.
 pub(crate) struct Hypercalls;
@@ -12,13 +12,8 @@ impl Part for Hypercalls {
         "hypercalls"
     }
 
-    fn resume(&self, how: Resume) -> Result<(), PartError> {
+    fn arrive(&self) -> Result<(), PartError> {
         // It may be another processor, which needs other stubs.
-        match how {
-            Resume::NewDomain if !arch::hypercalls::find() => {
-                Err(PartError::Unusable("there is no Xen"))
-            }
-            _ => Ok(()),
-        }
+        if hypercalls::find() { Ok(()) } else { Err(PartError::Unusable("there is no Xen")) }
     }
 }

@@ -1,18 +1,8 @@
 //! What a part of the kernel that faces Xen does.
 //!
-//! Each part does the same three things. Booting is being resumed in a new domain, so the way back
-//! from a restore is tried at every boot.
+//! Booting is arriving in a new domain, so the way back from a restore is tried at every boot.
 
 use super::error::PartError;
-
-/// How the domain came to run again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Resume {
-    /// As it was: a checkpoint, or a suspension that was cancelled. Nothing is lost.
-    SameDomain,
-    /// In a new domain, at boot or after a restore: Xen and the backends know nothing of us.
-    NewDomain,
-}
 
 /// A part of the kernel that faces Xen.
 pub(crate) trait Part: Sync {
@@ -24,9 +14,16 @@ pub(crate) trait Part: Sync {
         Ok(())
     }
 
-    /// Leaves everything in a state that can be saved.
+    /// Leaves everything in a state that can be saved. With interrupts off.
     fn suspend(&self) {}
 
-    /// Sets up again what is gone. With interrupts off.
-    fn resume(&self, how: Resume) -> Result<(), PartError>;
+    /// Sets up what a new domain does not have, at boot or after a restore: Xen and the backends
+    /// know nothing of us. With interrupts off.
+    fn arrive(&self) -> Result<(), PartError>;
+
+    /// Goes on in the domain that was suspended, after a checkpoint or a suspension that was
+    /// cancelled: nothing is lost. With interrupts off.
+    fn stay(&self) -> Result<(), PartError> {
+        Ok(())
+    }
 }

@@ -12,7 +12,7 @@ use xen_hypercall::hvm_op::{self, Param};
 use xen_hypercall::io::xenstore::{MessageType, PAYLOAD_MAX, XenstoreInterface};
 
 use super::error::PartError;
-use super::part::{Part, Resume};
+use super::part::Part;
 use super::{clock, events, idle};
 use crate::arch::lock::{IrqLock, Once};
 use crate::arch::{hypercalls, shared_page};
@@ -183,30 +183,33 @@ impl Part for Xenstore {
         Ok(())
     }
 
-    fn resume(&self, how: Resume) -> Result<(), PartError> {
-        if how == Resume::NewDomain {
-            let Some((page, port)) = find() else { return Ok(()) };
-            let rings = Rings {
-                requests: ByteRing {
-                    bytes: &page.req,
-                    produced: &page.req_prod,
-                    consumed: &page.req_cons,
-                },
-                answers: ByteRing {
-                    bytes: &page.rsp,
-                    produced: &page.rsp_prod,
-                    consumed: &page.rsp_cons,
-                },
-            };
-            CONNECTION.with(|connection| {
-                if let Some(connection) = connection {
-                    connection.client.connect(rings);
-                    connection.port = Some(port);
-                }
-            });
-            events::bind(port, event)
-                .map_err(|error| PartError::Xen("cannot bind its port", error))?;
-        }
+    fn arrive(&self) -> Result<(), PartError> {
+        let Some((page, port)) = find() else { return Ok(()) };
+        let rings = Rings {
+            requests: ByteRing {
+                bytes: &page.req,
+                produced: &page.req_prod,
+                consumed: &page.req_cons,
+            },
+            answers: ByteRing {
+                bytes: &page.rsp,
+                produced: &page.rsp_prod,
+                consumed: &page.rsp_cons,
+            },
+        };
+        CONNECTION.with(|connection| {
+            if let Some(connection) = connection {
+                connection.client.connect(rings);
+                connection.port = Some(port);
+            }
+        });
+        events::bind(port, event).map_err(|error| PartError::Xen("cannot bind its port", error))?;
+        pump();
+        Ok(())
+    }
+
+    fn stay(&self) -> Result<(), PartError> {
+        // What xenstored has written meanwhile.
         pump();
         Ok(())
     }
