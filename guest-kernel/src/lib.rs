@@ -141,6 +141,10 @@ mod macros;
 #[allow(unsafe_code, reason = "part of `arch`, here for its tests")]
 mod memory_functions;
 mod outcome;
+#[cfg(all(test, not(xenolith_guest)))]
+#[path = "arch/register_state.rs"]
+#[allow(unsafe_code, reason = "part of `arch`, here for its tests")]
+mod register_state;
 
 pub use exit::Exit;
 pub use file::File;

@@ -13,7 +13,7 @@ use x86_64::registers::model_specific::{Efer, EferFlags, FsBase, LStar, SFMask, 
 use x86_64::registers::rflags::RFlags;
 
 use super::lock::Once;
-use super::{cpu, fpu};
+use super::{cpu, fpu, register_state};
 use crate::logic::linux_abi::Errno;
 
 /// The longest text (a file's name) that a program may hand over.
@@ -49,34 +49,15 @@ global_asm!(
     "push r8",
     "push r9",
     "push rax",
-    "mov rdi, rsp",
     "sub rsp, [{SAVE_SIZE}]",
     "and rsp, -64",
-    "mov eax, -1",
-    "mov edx, -1",
-    "cmp byte ptr [{USE_XSAVE}], 0",
-    "je 2f",
-    // As in the upcall: what XSAVE does not write must be zero for XRSTOR.
-    "xor ecx, ecx",
-    ".irp offset, 512, 520, 528, 536, 544, 552, 560, 568",
-    "mov [rsp + \\offset], rcx",
-    ".endr",
-    "xsave64 [rsp]",
-    "jmp 3f",
-    "2:",
-    "fxsave64 [rsp]",
-    "3:",
+    "mov rdi, rsp",
+    "call {save}",
+    "lea rdi, [rbp - 64]",
     "call {system_call}",
     "mov [rbp - 64], rax",
-    "mov eax, -1",
-    "mov edx, -1",
-    "cmp byte ptr [{USE_XSAVE}], 0",
-    "je 4f",
-    "xrstor64 [rsp]",
-    "jmp 5f",
-    "4:",
-    "fxrstor64 [rsp]",
-    "5:",
+    "mov rdi, rsp",
+    "call {restore}",
     "lea rsp, [rbp - 64]",
     "pop rax",
     "pop r9",
@@ -92,7 +73,8 @@ global_asm!(
     "jmp rcx",
     ".popsection",
     SAVE_SIZE = sym fpu::SAVE_SIZE,
-    USE_XSAVE = sym fpu::USE_XSAVE,
+    save = sym register_state::save,
+    restore = sym register_state::restore,
     system_call = sym system_call,
 );
 

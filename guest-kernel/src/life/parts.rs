@@ -7,14 +7,16 @@ use crate::arch;
 use crate::rank::{attachment, neighbours};
 use crate::xen::error::PartError;
 use crate::xen::part::Part;
-use crate::xen::{clock, console, events, grants, hypercalls, xenstore};
+use crate::xen::{clock, console, events, grants, hypercalls, processor, xenstore};
 
 /// All parts, in the order in which they need each other.
-static PARTS: [&dyn Part; 9] = [
+static PARTS: [&dyn Part; 10] = [
     &hypercalls::Hypercalls,
     &events::Events,
     &clock::Clock,
     &console::Console,
+    // Needs the console for saying what is missing.
+    &processor::Processor,
     &grants::GrantTable,
     &neighbours::Mappings,
     &xenstore::Xenstore,

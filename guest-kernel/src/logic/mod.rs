@@ -15,6 +15,7 @@ pub(crate) mod memory_map;
 pub(crate) mod open_files;
 #[cfg(any(feature = "c", test))]
 pub(crate) mod page_blocks;
+pub(crate) mod processor;
 pub(crate) mod pvclock;
 pub(crate) mod runs;
 pub(crate) mod xenstore_client;

@@ -2,6 +2,7 @@
 
 use xen_hypercall::grant_table_op::InUse;
 
+use crate::logic::processor::Unfit;
 use crate::logic::xenstore_wire::StoreError;
 
 /// Why a part could not be set up.
@@ -13,6 +14,8 @@ pub(crate) enum PartError {
     /// What is there cannot be used.
     #[error("{0}")]
     Unusable(&'static str),
+    #[error(transparent)]
+    Processor(#[from] Unfit),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]

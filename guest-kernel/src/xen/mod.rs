@@ -11,4 +11,5 @@ pub mod hold;
 pub(crate) mod hypercalls;
 pub(crate) mod idle;
 pub(crate) mod part;
+pub(crate) mod processor;
 pub mod xenstore;
