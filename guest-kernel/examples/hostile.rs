@@ -1,6 +1,6 @@
 //! A rank that breaks the ring's rules, to see that nobody but its own job is harmed.
 //!
-//! `hostile KIND`: the last rank does what KIND says and then waits for ever, as do the others in a
+//! `hostile KIND`: the last rank does what KIND says and then waits forever, as do the others in a
 //! barrier; the proxy must end the job and say which rank did what. Without an argument the kinds
 //! are listed.
 
@@ -88,7 +88,7 @@ fn attack(armci: &Armci, port: &dyn Port, spoil: fn(Request) -> Wrong) -> Result
             ..Request::default()
         };
         let header = &area.header;
-        // SAFETY: the slots lie in the area, which lives for ever; nothing is under way on it.
+        // SAFETY: the slots lie in the area, which lives forever; nothing is under way on it.
         let slots = unsafe { SharedSlots::new(area.submissions.get().cast(), SUBMISSIONS) };
         let mut producer =
             Producer::new(slots, &header.submission_tail.0, &header.submission_head.0);

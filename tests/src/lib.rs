@@ -9,6 +9,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod layers;
+pub mod tidy;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,6 +30,12 @@ pub fn programs() -> Result<&'static Path> {
         Ok(directory) => Ok(directory),
         Err(error) => bail!("{error}"),
     }
+}
+
+/// The folder of the whole project.
+pub fn repository() -> &'static Path {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own)
 }
 
 /// Where cargo builds.
@@ -93,7 +102,7 @@ impl Host {
         Ok(command)
     }
 
-    /// The command that runs an example on so many hosted ranks.
+    /// The command that runs an example on `ranks` hosted ranks.
     pub fn job(&self, ranks: usize, example: &str, arguments: &[&str]) -> Result<Command> {
         self.job_of(ranks, &programs()?.join("examples").join(example), arguments)
     }
@@ -106,7 +115,7 @@ impl Host {
         Ok(command)
     }
 
-    /// Runs an example on so many hosted ranks to its end.
+    /// Runs an example on `ranks` hosted ranks to its end.
     pub fn run(&self, ranks: usize, example: &str, arguments: &[&str]) -> Result<Ended> {
         ended(self.job(ranks, example, arguments)?.output().context("run pgas")?)
     }

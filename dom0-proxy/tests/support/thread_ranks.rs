@@ -12,7 +12,7 @@ use dom0_proxy::engine::{Engine, Notice, Pause};
 use dom0_proxy::ports::hosted;
 use tempfile::TempDir;
 
-/// A job of so many ranks with windows of so many bytes.
+/// A job whose ranks are threads of this process.
 pub struct Job {
     ranks: usize,
     window: usize,
