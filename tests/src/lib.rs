@@ -9,6 +9,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod layers;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,6 +29,12 @@ pub fn programs() -> Result<&'static Path> {
         Ok(directory) => Ok(directory),
         Err(error) => bail!("{error}"),
     }
+}
+
+/// The folder of the whole project.
+pub fn repository() -> &'static Path {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own)
 }
 
 /// Where cargo builds.
