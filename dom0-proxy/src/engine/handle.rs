@@ -10,10 +10,10 @@ use std::thread::{self, JoinHandle};
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use super::gates::GateError;
 use super::notice::Notice;
 use super::order::Order;
 use super::patience::Pause;
+use super::state::{Change, OrderError};
 use super::traffic::Traffic;
 use super::worker::Worker;
 use crate::attach::Attachment;
@@ -23,7 +23,7 @@ use crate::attach::Attachment;
 pub struct Engine {
     orders: Sender<Order>,
     ordered: Arc<AtomicBool>,
-    stopping: Arc<AtomicBool>,
+    ending: Arc<AtomicBool>,
     wake: Arc<OwnedFd>,
     thread: JoinHandle<Vec<Traffic>>,
 }
@@ -38,7 +38,7 @@ impl Engine {
         tell: impl Fn(Notice) + Send + 'static,
     ) -> io::Result<Self> {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        let stopping = Arc::new(AtomicBool::new(false));
+        let ending = Arc::new(AtomicBool::new(false));
         let ordered = Arc::new(AtomicBool::new(false));
         let (orders, incoming) = channel();
         let worker = Worker {
@@ -46,7 +46,7 @@ impl Engine {
             pause,
             incoming,
             ordered: ordered.clone(),
-            stopping: stopping.clone(),
+            ending: ending.clone(),
             wake: wake.clone(),
         };
         let thread = thread::Builder::new().name(format!("engine-{job}")).spawn(move || {
@@ -59,7 +59,7 @@ impl Engine {
             }
             traffic
         })?;
-        Ok(Self { orders, ordered, stopping, wake, thread })
+        Ok(Self { orders, ordered, ending, wake, thread })
     }
 
     /// Adds a rank. Each rank is added at most once.
@@ -73,30 +73,77 @@ impl Engine {
     /// [`open_gates`](Self::open_gates).
     ///
     /// # Errors
-    /// [`GateError`], with the gates open.
-    pub fn close_gates(&self) -> Result<(), GateError> {
-        let (reply, closed) = channel();
-        self.order(Order::CloseGates(reply));
-        closed.recv().map_err(|_| GateError::NotRunning)?
+    /// [`OrderError`], with the gates open.
+    pub fn close_gates(&self) -> Result<(), OrderError> {
+        self.change(Change::Close)
     }
 
     /// Lets the ranks reach each other's memory again, by the mappings that they have.
-    pub fn open_gates(&self) {
-        self.order(Order::OpenGates);
+    ///
+    /// # Errors
+    /// [`OrderError`] while the rings are not served.
+    pub fn open_gates(&self) -> Result<(), OrderError> {
+        self.change(Change::Open)
     }
 
-    fn order(&self, order: Order) {
-        // An engine that has ended drops it.
-        let _ = self.orders.send(order);
+    /// Serves the rings no more, behind closed gates. When this returns no operation is half done,
+    /// and nothing that the proxy does changes the ranks' memory, until
+    /// [`start_serving`](Self::start_serving). What ranks ask for meanwhile stays in their rings.
+    ///
+    /// # Errors
+    /// [`OrderError`] while the gates are not closed.
+    pub fn stop_serving(&self) -> Result<(), OrderError> {
+        self.change(Change::Stop)
+    }
+
+    /// Serves the rings again. The gates stay closed.
+    ///
+    /// # Errors
+    /// [`OrderError::NotRunning`].
+    pub fn start_serving(&self) -> Result<(), OrderError> {
+        self.change(Change::Start)
+    }
+
+    /// Copies memory of a rank from `offset` of its window on, as much as `buffer` has room for, or
+    /// as there is: the buffer comes back with that length. What the proxies do is not in the way,
+    /// since the rings are not served; what the rank does is for the caller to know.
+    ///
+    /// # Errors
+    /// [`OrderError`] while the rings are served.
+    pub fn copy_window(
+        &self,
+        rank: u32,
+        offset: u64,
+        buffer: Vec<u8>,
+    ) -> Result<Vec<u8>, OrderError> {
+        self.ask(|reply| Order::CopyWindow { rank, offset, buffer, reply })
+    }
+
+    fn change(&self, change: Change) -> Result<(), OrderError> {
+        self.ask(|reply| Order::Change(change, reply))
+    }
+
+    fn ask<T>(
+        &self,
+        order: impl FnOnce(Sender<Result<T, OrderError>>) -> Order,
+    ) -> Result<T, OrderError> {
+        let (reply, answer) = channel();
+        // An engine that has ended drops it, and the answer's channel with it.
+        let _ = self.orders.send(order(reply));
         self.ordered.store(true, Ordering::Release);
+        self.wake();
+        answer.recv().map_err(|_| OrderError::NotRunning)?
+    }
+
+    fn wake(&self) {
         let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
     }
 
     /// Ends it. When this returns no memory of a rank is mapped any more.
-    pub fn stop(self) -> Vec<Traffic> {
-        self.stopping.store(true, Ordering::Release);
+    pub fn end(self) -> Vec<Traffic> {
+        self.ending.store(true, Ordering::Release);
+        self.wake();
         drop(self.orders);
-        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
         self.thread.join().unwrap_or_default()
     }
 }

@@ -9,6 +9,9 @@
 //! opens the gates when all are attached, and closes them for whoever needs memory that stands
 //! still.
 //!
+//! With the gates closed the rings can be stopped too, between two rounds. Then all that is under
+//! way is in the ranks' memory, and that can be copied.
+//!
 //! The first thing that a rank does wrong fails the job: all ranks are told, nothing more is done
 //! for them, and the job hears who did what.
 //!
@@ -16,6 +19,7 @@
 //! handle    what the job holds: orders to the thread
 //! worker    the thread: gathers ranks, takes orders, serves, blocks
 //! server    one round: entries taken, done, answered
+//! state     what is done for the ranks, and how that may change: no I/O
 //! gates     closed and opened for all ranks
 //! patience  how long to poll before blocking
 //! ```
@@ -26,11 +30,12 @@ mod notice;
 mod order;
 mod patience;
 mod server;
+mod state;
 mod traffic;
 mod worker;
 
-pub use gates::GateError;
 pub use handle::Engine;
 pub use notice::Notice;
 pub use patience::Pause;
+pub use state::{OrderError, State};
 pub use traffic::{Count, Traffic};

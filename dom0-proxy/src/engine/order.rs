@@ -2,15 +2,24 @@
 
 use std::sync::mpsc::Sender;
 
-use super::gates::GateError;
+use super::state::{Change, OrderError};
 use crate::attach::Attachment;
 
 /// One order.
 pub(super) enum Order {
     /// Take up this rank.
     Attach(u32, Attachment),
-    /// Close the gates, and say when nobody is inside.
-    CloseGates(Sender<Result<(), GateError>>),
-    /// Open them again.
-    OpenGates,
+    /// Change what is done for the ranks.
+    Change(Change, Sender<Result<(), OrderError>>),
+    /// Copy memory of a rank.
+    CopyWindow {
+        /// The rank.
+        rank: u32,
+        /// The first byte, counted from the start of its window.
+        offset: u64,
+        /// What to fill.
+        buffer: Vec<u8>,
+        /// Where it goes, cut down to what there was.
+        reply: Sender<Result<Vec<u8>, OrderError>>,
+    },
 }

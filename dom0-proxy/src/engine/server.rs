@@ -143,6 +143,11 @@ impl<'a> Server<'a> {
         !self.ranks.iter().any(|served| served.submissions.has_entries())
     }
 
+    /// Forgets how long ranks have been locked out: nobody was served meanwhile.
+    pub fn restart_patience(&mut self) {
+        self.ranks.iter_mut().for_each(|served| served.locked_out = None);
+    }
+
     /// No ringing is wanted any more.
     pub fn wake_up(&self) {
         self.ranks.iter().for_each(|served| served.rank.area().proxy_asleep().disarm());

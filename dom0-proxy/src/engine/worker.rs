@@ -1,20 +1,22 @@
 //! The engine's thread.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use armci_nostd::wire::JobState;
 use rustix::event::epoll;
 
-use super::gates::{Closing, Gates};
+use super::gates::{Gates, Inside};
 use super::notice::Notice;
 use super::order::Order;
 use super::patience::{Patience, Pause};
 use super::server::{Server, Violation};
+use super::state::{Action, Input, Machine, OrderError, State};
 use super::traffic::Traffic;
 use crate::attach::{Attachment, Fleet};
 
@@ -32,7 +34,7 @@ pub(super) struct Worker {
     /// Whether there may be an order.
     pub ordered: Arc<AtomicBool>,
     /// Whether to end.
-    pub stopping: Arc<AtomicBool>,
+    pub ending: Arc<AtomicBool>,
     /// Ends a block of the thread.
     pub wake: Arc<OwnedFd>,
 }
@@ -60,7 +62,7 @@ impl Worker {
             // it.
             tell(Notice::Violation { rank, cause: error.to_string() });
             tell_ranks(JobState::Failed);
-            self.wait_for_stop();
+            self.wait_for_end();
         }
         Ok(())
     }
@@ -98,7 +100,7 @@ impl Worker {
         Ok(all)
     }
 
-    /// Serves until told to stop, or a rank does something wrong.
+    /// Serves until told to end, or a rank does something wrong.
     fn serve(
         &self,
         fleet: &Fleet,
@@ -108,60 +110,119 @@ impl Worker {
     ) -> io::Result<Option<(u32, Violation)>> {
         let mut server = Server::new(fleet, traffic);
         let mut patience = Patience::new(self.pause);
-        let mut events = [const { std::mem::MaybeUninit::<epoll::Event>::uninit() }; 64];
-        let mut closing: Option<Closing> = None;
-        while !self.stopping.load(Ordering::Acquire) {
+        let mut machine = Machine::new();
+        while !self.ending.load(Ordering::Acquire) {
             if self.ordered.swap(false, Ordering::AcqRel) {
-                self.take_orders(gates, &mut closing);
+                self.take_orders(fleet, &mut machine, gates, &mut server);
             }
-            closing.take_if(|closing| closing.has_ended(gates));
+            match machine.state() {
+                State::Stopped => {
+                    // Ranks are asleep or not, as they are; who rings now is seen when serving
+                    // begins again, with all that is in the rings.
+                    wait(fleet, doorbells)?;
+                    continue;
+                }
+                State::Closing => look_inside(&mut machine, gates, &mut server),
+                State::Open | State::Closed => {}
+            }
             match server.round() {
                 Err(violation) => return Ok(Some(violation)),
                 Ok(true) => {
                     patience.worked();
                     continue;
                 }
-                Ok(false) if closing.is_some() || patience.look_again() => continue,
+                Ok(false) if machine.state() == State::Closing => continue,
+                Ok(false) if patience.look_again() => continue,
                 Ok(false) => {}
             }
             if server.fall_asleep() {
                 patience.blocks();
-                let (ready, _) = match epoll::wait(doorbells, &mut events, None) {
-                    Err(rustix::io::Errno::INTR) => continue,
-                    result => result?,
-                };
+                wait(fleet, doorbells)?;
                 patience.woken();
-                for event in ready {
-                    if let Some(rank) = fleet.ranks().get(event.data.u64() as usize) {
-                        rank.doorbell().acknowledge();
-                    }
-                }
             }
             server.wake_up();
         }
         Ok(None)
     }
 
-    fn take_orders(&self, gates: &mut Gates<'_>, closing: &mut Option<Closing>) {
+    fn take_orders(
+        &self,
+        fleet: &Fleet,
+        machine: &mut Machine<Reply>,
+        gates: &mut Gates<'_>,
+        server: &mut Server<'_>,
+    ) {
         while let Ok(order) = self.incoming.try_recv() {
             match order {
                 // All ranks are attached; dropping it detaches whoever that is.
                 Order::Attach(..) => {}
-                Order::CloseGates(reply) => {
-                    *closing = Some(Closing::begin(gates, reply));
+                Order::Change(change, reply) => {
+                    act(machine.take(Input::Wanted(change, reply)), gates, server);
                 }
-                Order::OpenGates => gates.open(),
+                Order::CopyWindow { rank, offset, mut buffer, reply } => {
+                    let copied = match (machine.state(), fleet.windows().get(rank as usize)) {
+                        (State::Stopped, Some(window)) => {
+                            let count = window.copy_out(offset, &mut buffer);
+                            buffer.truncate(count);
+                            Ok(buffer)
+                        }
+                        (State::Stopped, None) => Err(OrderError::NoRank(rank)),
+                        (state, _) => Err(OrderError::NotNow(state)),
+                    };
+                    // Whoever asked may be gone.
+                    let _ = reply.send(copied);
+                }
             }
         }
     }
 
     /// Keeps the ranks' memory until the job has heard of its failure.
-    fn wait_for_stop(&self) {
-        while !self.stopping.load(Ordering::Acquire) {
+    fn wait_for_end(&self) {
+        while !self.ending.load(Ordering::Acquire) {
             let patience = Duration::from_secs(1);
             if let Err(RecvTimeoutError::Disconnected) = self.incoming.recv_timeout(patience) {
                 return;
             }
         }
     }
+}
+
+/// Where an order's answer goes.
+type Reply = Sender<Result<(), OrderError>>;
+
+/// Looks whether the ranks have left each other's memory, after the gates were closed.
+fn look_inside(machine: &mut Machine<Reply>, gates: &mut Gates<'_>, server: &mut Server<'_>) {
+    let input = match gates.inside() {
+        Inside::Nobody => Input::AllOut,
+        Inside::Stays(rank) => Input::OneStays(rank),
+        Inside::Somebody => return,
+    };
+    act(machine.take(input), gates, server);
+}
+
+fn act(actions: Vec<Action<Reply>>, gates: &mut Gates<'_>, server: &mut Server<'_>) {
+    for action in actions {
+        match action {
+            Action::CloseGates => gates.close(),
+            Action::OpenGates => gates.open(),
+            Action::RestartPatience => server.restart_patience(),
+            // Whoever asked may be gone.
+            Action::Answer(reply, result) => drop(reply.send(result)),
+        }
+    }
+}
+
+/// Blocks until a rank rings, or there is something else to do.
+fn wait(fleet: &Fleet, doorbells: &OwnedFd) -> io::Result<()> {
+    let mut events = [const { MaybeUninit::<epoll::Event>::uninit() }; 64];
+    let (ready, _) = match epoll::wait(doorbells, &mut events, None) {
+        Err(rustix::io::Errno::INTR) => return Ok(()),
+        result => result?,
+    };
+    for event in ready {
+        if let Some(rank) = fleet.ranks().get(event.data.u64() as usize) {
+            rank.doorbell().acknowledge();
+        }
+    }
+    Ok(())
 }

@@ -196,7 +196,7 @@ impl Supervisor {
         self.consoles.hide_kernels();
         // The memory of domains is given back before they are destroyed, or they would linger.
         // Attachments that came too late for the engine are among the events.
-        let traffic = self.engine.stop();
+        let traffic = self.engine.end();
         self.ranks.stop();
         while self.incoming.try_recv().is_ok() {}
         self.ranks.end();
