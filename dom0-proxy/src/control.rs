@@ -162,62 +162,39 @@ pub struct RankSummary {
     pub boot_seconds: Option<f64>,
     /// Its exit status, when it ended by itself.
     pub status: Option<i32>,
-    /// What it asked of its proxy.
-    pub traffic: Traffic,
+    /// What it did to the memory of ranks.
+    pub traffic: TrafficSummary,
 }
 
 /// Operations and bytes by kind: what one rank did directly, and what was served for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Traffic {
+pub struct TrafficSummary {
     /// Puts.
-    pub put: Tally,
+    pub put: OperationSummary,
     /// Gets.
-    pub get: Tally,
+    pub get: OperationSummary,
     /// Accumulates.
-    pub accumulate: Tally,
+    pub accumulate: OperationSummary,
     /// Read-modify-writes.
-    pub rmw: Tally,
+    pub rmw: OperationSummary,
     /// All else, such as fences.
-    pub other: Tally,
+    pub other: OperationSummary,
 }
 
 /// How often and how much.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
+pub struct OperationSummary {
     /// Operations.
     pub operations: u64,
     /// Bytes that they moved.
     pub bytes: u64,
 }
 
-impl Tally {
-    /// Counts one operation.
-    pub fn count(&mut self, bytes: u64) {
-        self.operations = self.operations.saturating_add(1);
-        self.bytes = self.bytes.saturating_add(bytes);
-    }
-}
-
-impl Traffic {
-    /// Adds what a rank says of itself, which may be anything.
-    pub fn add(&mut self, other: &Self) {
-        let pairs = [
-            (&mut self.put, other.put),
-            (&mut self.get, other.get),
-            (&mut self.accumulate, other.accumulate),
-            (&mut self.rmw, other.rmw),
-            (&mut self.other, other.other),
-        ];
-        for (mine, theirs) in pairs {
-            mine.operations = mine.operations.saturating_add(theirs.operations);
-            mine.bytes = mine.bytes.saturating_add(theirs.bytes);
-        }
-    }
-
+impl TrafficSummary {
     /// All kinds together.
-    pub fn total(&self) -> Tally {
+    pub fn total(&self) -> OperationSummary {
         let kinds = [self.put, self.get, self.accumulate, self.rmw, self.other];
-        Tally {
+        OperationSummary {
             operations: kinds.iter().map(|kind| kind.operations).fold(0, u64::saturating_add),
             bytes: kinds.iter().map(|kind| kind.bytes).fold(0, u64::saturating_add),
         }

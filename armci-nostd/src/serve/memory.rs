@@ -91,6 +91,21 @@ impl Window {
         self.mapped(runtime).cast()
     }
 
+    /// Copies bytes of the window, from the one that is `offset` behind its start: as many as
+    /// `buffer` has room for, or as there are. How many that were.
+    pub fn copy_out(&self, offset: u64, buffer: &mut [u8]) -> usize {
+        let there = (self.window.end - self.window.start).saturating_sub(offset);
+        let count = buffer.len().min(usize::try_from(there).unwrap_or(usize::MAX));
+        if count != 0 {
+            // SAFETY: within the window, which is mapped whole; the buffer is not of it.
+            unsafe {
+                let from = self.base.add(offset as usize);
+                ptr::copy_nonoverlapping(from.as_ptr(), buffer.as_mut_ptr(), count);
+            }
+        }
+        count
+    }
+
     /// The rank's lock for accumulates and read-modify-writes.
     fn lock(&self) -> TargetLock<'_> {
         // SAFETY: the area is mapped, whole and aligned, as long as the window lives; an atomic may

@@ -19,9 +19,9 @@ use super::console::Consoles;
 use super::cpio;
 use super::event::{End, Event};
 use super::ranks::Ranks;
+use crate::attach;
 use crate::control::{JobSpec, Stream};
 use crate::error::{Context, Error, Result};
-use crate::ports;
 use crate::xen::{self, EventDevice, Store};
 use crate::xl::{self, DomainConfig, Shutdown};
 
@@ -362,7 +362,7 @@ impl Watcher {
         known.attached = true;
         // A guest that writes its node for ever is not to keep this thread busy.
         self.store.unwatch(&attach_node(known.id), &format!("{ATTACH} {rank}"))?;
-        let event = match ports::xen::attach(known.id, &node, self.memory, &self.channels) {
+        let event = match attach::domain::attach(known.id, &node, self.memory, &self.channels) {
             Ok(attachment) => Event::Attached { rank, attachment },
             Err(error) => Event::AttachRefused { rank, cause: error.to_string() },
         };

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
+use crate::attach::Attachment;
 use crate::engine::Notice;
 use crate::error::Error;
-use crate::ports::Attachment;
 
 /// Something has happened.
 #[derive(Debug)]

@@ -160,9 +160,8 @@ impl Drop for Mapping {
         }
         for &(index, count) in &self.announced {
             // SAFETY: the device is gntdev's, whose request this is.
-            if let Err(error) =
-                unsafe { ioctl(&self.device, UnmapGrantRef { index, count, pad: 0 }) }
-            {
+            let taken_back = unsafe { ioctl(&self.device, UnmapGrantRef { index, count, pad: 0 }) };
+            if let Err(error) = taken_back {
                 tracing::error!(%error, "grants could not be given back");
             }
         }

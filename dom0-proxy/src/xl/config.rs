@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use super::names::domain_name;
 use crate::error::{Error, Result};
 
 /// Bytes that Xen's tools keep of a kernel command line, its final NUL included.
@@ -41,7 +42,7 @@ impl DomainConfig<'_> {
     /// The text for `xl create`.
     pub fn render(&self) -> Result<String> {
         let Self { job, rank, memory_mib, .. } = self;
-        let name = super::domain_name(job, *rank);
+        let name = domain_name(job, *rank);
         let mut text = format!(
             "name = {name:?}\ntype = \"pvh\"\nvcpus = 1\nmemory = {memory_mib}\nkernel = {}\n",
             quote(path(self.kernel)?)

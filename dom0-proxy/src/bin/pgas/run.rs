@@ -15,7 +15,7 @@ use dom0_proxy::{Error, frame, xen, xl};
 use indicatif::{ProgressBar, ProgressStyle};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::RunArguments;
+use crate::arguments::RunArguments;
 use crate::connect::{Connection, unexpected};
 use crate::output::{clean, print, print_json};
 use crate::{image, table};

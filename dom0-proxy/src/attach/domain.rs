@@ -7,7 +7,9 @@ use std::sync::Arc;
 use armci_nostd::serve::memory::Window;
 use armci_nostd::wire::attach::{Layout, XenAttach};
 
-use super::{AttachError, Attachment, Doorbell};
+use super::attachment::Attachment;
+use super::doorbell::Doorbell;
+use super::refusal::Refusal;
 use crate::xen::{EventChannel, EventDevice, Mapping};
 
 /// Bytes of a page.
@@ -20,15 +22,15 @@ const RESERVED_REFERENCES: u32 = 8;
 /// What a domain's node says, checked against what the domain was given.
 ///
 /// Everything in the node is hostile. `memory` is what the domain was created with.
-pub fn parse(node: &[u8], memory: u64) -> Result<(XenAttach, Layout), AttachError> {
+pub fn parse(node: &[u8], memory: u64) -> Result<(XenAttach, Layout), Refusal> {
     if node.len() > MAX_NODE {
-        return Err(AttachError::new(format_args!("its attach node has {} bytes", node.len())));
+        return Err(Refusal::new(format_args!("its attach node has {} bytes", node.len())));
     }
-    let node = str::from_utf8(node).map_err(|_| AttachError::new("its attach node is not text"))?;
-    let attach: XenAttach = node.parse().map_err(AttachError::new)?;
+    let node = str::from_utf8(node).map_err(|_| Refusal::new("its attach node is not text"))?;
+    let attach: XenAttach = node.parse().map_err(Refusal::new)?;
     let len = u64::from(attach.pages) * PAGE;
     if len == 0 || len > memory {
-        return Err(AttachError::new(format_args!(
+        return Err(Refusal::new(format_args!(
             "it grants {} pages and has {} (its node says {node:?})",
             attach.pages,
             memory / PAGE
@@ -37,7 +39,7 @@ pub fn parse(node: &[u8], memory: u64) -> Result<(XenAttach, Layout), AttachErro
     if attach.first_ref < RESERVED_REFERENCES
         || attach.first_ref.checked_add(attach.pages).is_none()
     {
-        return Err(AttachError::new(format_args!(
+        return Err(Refusal::new(format_args!(
             "its grant references start at {} and number {}",
             attach.first_ref, attach.pages
         )));
@@ -59,24 +61,22 @@ pub fn attach(
     node: &[u8],
     memory: u64,
     device: &Arc<EventDevice>,
-) -> Result<Attachment, AttachError> {
+) -> Result<Attachment, Refusal> {
     let (attach, layout) = parse(node, memory)?;
     let mapping = Mapping::new(domain, attach.first_ref, attach.pages).map_err(|error| {
-        AttachError::new(format_args!(
+        Refusal::new(format_args!(
             "its {} pages could not be mapped: {error} (domain 0's gnttab_max_maptrack_frames may be too small)",
             attach.pages
         ))
     })?;
     // SAFETY: `mapping` maps `layout.len` bytes on a page boundary, and lives in the attachment as
     // long as the window.
-    let window = unsafe { Window::new(mapping.base(), &layout) }.map_err(AttachError::new)?;
+    let window = unsafe { Window::new(mapping.base(), &layout) }.map_err(Refusal::new)?;
     let channel = EventChannel::bind(device.clone(), domain, attach.port).map_err(|error| {
-        AttachError::new(format_args!(
-            "its event channel {} could not be bound: {error}",
-            attach.port
-        ))
+        Refusal::new(format_args!("its event channel {} could not be bound: {error}", attach.port))
     })?;
-    Attachment::new(window, Box::new(channel), Box::new(mapping))
+    // SAFETY: the window points into `mapping`, which unmaps only when it is dropped.
+    unsafe { Attachment::new(window, Box::new(channel), None, Box::new(mapping)) }
 }
 
 impl Doorbell for EventChannel {

@@ -1,13 +1,13 @@
 //! Takes entries from the rings of all ranks, does them, and answers.
 
+use std::time::{Duration, Instant};
+
 use armci_nostd::serve::memory::{Fault, Outcome, execute};
 use armci_nostd::shared::ring::{Consumer, IndexJumped, Producer, SharedSlots};
 use armci_nostd::wire::{Completion, Opcode, Request, Status};
 
-use std::time::{Duration, Instant};
-
-use crate::control::Traffic;
-use crate::ports::{Fleet, Line};
+use super::traffic::Traffic;
+use crate::attach::{AttachedRank, Fleet};
 
 /// Entries of one rank before the next has its turn.
 const BATCH: usize = 32;
@@ -42,9 +42,9 @@ pub enum Violation {
     Overrun,
 }
 
-/// One rank's rings.
-struct Seat<'a> {
-    line: &'a Line,
+/// One rank, as it is served.
+struct Served<'a> {
+    rank: &'a AttachedRank,
     submissions: Consumer<'a, SharedSlots<Request>>,
     completions: Producer<'a, SharedSlots<Completion>>,
     traffic: &'a mut Traffic,
@@ -55,7 +55,7 @@ struct Seat<'a> {
 /// Serves the ranks of one job.
 pub struct Server<'a> {
     fleet: &'a Fleet,
-    seats: Vec<Seat<'a>>,
+    ranks: Vec<Served<'a>>,
     /// Ranks to be woken at the end of the batch.
     to_wake: Vec<u32>,
 }
@@ -63,25 +63,25 @@ pub struct Server<'a> {
 impl<'a> Server<'a> {
     /// Takes up all rings where they are.
     pub fn new(fleet: &'a Fleet, traffic: &'a mut [Traffic]) -> Self {
-        let seats = fleet
-            .lines()
+        let ranks = fleet
+            .ranks()
             .iter()
             .zip(traffic)
-            .map(|(line, traffic)| Seat {
-                line,
-                submissions: line.submissions(),
-                completions: line.completions(),
+            .map(|(rank, traffic)| Served {
+                rank,
+                submissions: rank.area().submissions(),
+                completions: rank.area().completions(),
                 traffic,
                 locked_out: None,
             })
             .collect();
-        Self { fleet, seats, to_wake: Vec::new() }
+        Self { fleet, ranks, to_wake: Vec::new() }
     }
 
     /// Gives every rank one turn. Whether there was anything to do, or which rank did what wrong.
     pub fn round(&mut self) -> Result<bool, (u32, Violation)> {
         let mut worked = false;
-        for rank in 0..self.seats.len() {
+        for rank in 0..self.ranks.len() {
             worked |= self.turn(rank).map_err(|violation| (rank as u32, violation))?;
         }
         Ok(worked)
@@ -89,35 +89,35 @@ impl<'a> Server<'a> {
 
     /// Serves a batch of one rank.
     fn turn(&mut self, rank: usize) -> Result<bool, Violation> {
-        let seat = &mut self.seats[rank];
+        let served = &mut self.ranks[rank];
         let (mut entries, mut bytes) = (0, 0);
         while entries < BATCH && bytes < BATCH_BYTES {
-            let next = seat.submissions.pop();
+            let next = served.submissions.pop();
             let next = next.map_err(|source| Violation::Index { ring: "submission", source })?;
             let Some(request) = next else { break };
             let Outcome::Done(effect) = execute(rank, &request, self.fleet.windows())? else {
                 // A rank is at work on that memory: others have their turn first.
-                seat.submissions.put_back();
-                if seat.locked_out.get_or_insert_with(Instant::now).elapsed() > LOCK_PATIENCE {
+                served.submissions.put_back();
+                if served.locked_out.get_or_insert_with(Instant::now).elapsed() > LOCK_PATIENCE {
                     return Err(Violation::Locked(request.rank));
                 }
                 break;
             };
-            seat.locked_out = None;
+            served.locked_out = None;
             let completion =
                 Completion { tag: request.tag, status: Status::Ok as u32, value: effect.value };
-            let pushed = seat.completions.push(completion);
+            let pushed = served.completions.push(completion);
             if !pushed.map_err(|source| Violation::Index { ring: "completion", source })? {
                 return Err(Violation::Overrun);
             }
             let kind = match Opcode::from_wire(request.opcode) {
-                Some(Opcode::Put) => &mut seat.traffic.put,
-                Some(Opcode::Get) => &mut seat.traffic.get,
-                Some(Opcode::Accumulate) => &mut seat.traffic.accumulate,
-                Some(Opcode::ReadModifyWrite) => &mut seat.traffic.rmw,
-                _ => &mut seat.traffic.other,
+                Some(Opcode::Put) => &mut served.traffic.put,
+                Some(Opcode::Get) => &mut served.traffic.get,
+                Some(Opcode::Accumulate) => &mut served.traffic.accumulate,
+                Some(Opcode::ReadModifyWrite) => &mut served.traffic.rmw,
+                _ => &mut served.traffic.other,
             };
-            kind.count(effect.bytes);
+            kind.add(1, effect.bytes);
             self.to_wake.extend(effect.notify);
             entries += 1;
             bytes += effect.bytes;
@@ -126,12 +126,12 @@ impl<'a> Server<'a> {
             return Ok(false);
         }
         // In this order: who sees a completion finds room for the next request.
-        seat.submissions.release();
-        seat.completions.publish();
-        wake(seat.line);
+        served.submissions.release();
+        served.completions.publish();
+        served.rank.wake();
         for target in self.to_wake.drain(..) {
-            if let Some(line) = self.fleet.lines().get(target as usize) {
-                wake(line);
+            if let Some(rank) = self.fleet.ranks().get(target as usize) {
+                rank.wake();
             }
         }
         Ok(true)
@@ -139,19 +139,17 @@ impl<'a> Server<'a> {
 
     /// Asks all ranks to ring when they have something; false when one has already.
     pub fn fall_asleep(&self) -> bool {
-        self.seats.iter().for_each(|seat| seat.line.proxy_asleep().arm());
-        !self.seats.iter().any(|seat| seat.submissions.has_entries())
+        self.ranks.iter().for_each(|served| served.rank.area().proxy_asleep().arm());
+        !self.ranks.iter().any(|served| served.submissions.has_entries())
+    }
+
+    /// Forgets how long ranks have been locked out: nobody was served meanwhile.
+    pub fn restart_patience(&mut self) {
+        self.ranks.iter_mut().for_each(|served| served.locked_out = None);
     }
 
     /// No ringing is wanted any more.
     pub fn wake_up(&self) {
-        self.seats.iter().for_each(|seat| seat.line.proxy_asleep().disarm());
-    }
-}
-
-/// Rings the rank's doorbell if it sleeps.
-fn wake(line: &Line) {
-    if line.rank_asleep().take() {
-        line.doorbell().ring();
+        self.ranks.iter().for_each(|served| served.rank.area().proxy_asleep().disarm());
     }
 }
