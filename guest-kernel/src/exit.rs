@@ -1,7 +1,5 @@
 //! How an application ends.
 
-use core::fmt::Display;
-
 /// The exit status of an application: 0 is success.
 ///
 /// In a domain it is printed as the last console line and written to xenstore;
@@ -31,44 +29,5 @@ impl From<i32> for Exit {
 impl From<()> for Exit {
     fn from((): ()) -> Self {
         Exit::SUCCESS
-    }
-}
-
-/// What an application's main function may return.
-pub trait Outcome {
-    /// Turns the value into an exit status, printing the error if it is one.
-    fn into_exit(self) -> Exit;
-}
-
-impl<T: Into<Exit>> Outcome for T {
-    fn into_exit(self) -> Exit {
-        self.into()
-    }
-}
-
-impl<T: Into<Exit>, E: Display> Outcome for Result<T, E> {
-    fn into_exit(self) -> Exit {
-        match self {
-            Ok(value) => value.into(),
-            Err(error) => {
-                crate::eprintln!("error: {error}");
-                Exit::FAILURE
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_accepted_return_value_has_its_status() {
-        assert_eq!(().into_exit().code(), 0);
-        assert_eq!(7.into_exit().code(), 7);
-        assert_eq!(Exit::FAILURE.into_exit().code(), 1);
-        assert_eq!(Ok::<(), &str>(()).into_exit().code(), 0);
-        assert_eq!(Ok::<i32, &str>(4).into_exit().code(), 4);
-        assert_eq!(Err::<(), &str>("no luck").into_exit().code(), 1);
     }
 }

@@ -25,7 +25,7 @@ impl File {
     }
 }
 
-/// The content of the file of this name, if there is one.
-pub fn file(name: &str) -> Option<&'static [u8]> {
-    crate::files().iter().find(|file| file.name() == name).map(File::content)
+/// The content of the file of this name, if there is one among them.
+pub(crate) fn content_of(name: &str, files: &[File]) -> Option<&'static [u8]> {
+    files.iter().find(|file| file.name() == name).map(File::content)
 }

@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 
 use armci_nostd::Armci;
 
-use crate::{Exit, File, Outcome};
+use crate::{Exit, File};
 
 /// The entry that [`main!`](crate::main) makes.
 #[doc(hidden)]
-pub fn start<T: Outcome>(run: fn() -> T) -> std::process::ExitCode {
+pub fn start(run: fn() -> Exit) -> std::process::ExitCode {
     clock::start();
-    // Linux keeps eight bits of an exit status, and so do we: a status of 256
-    // must not come out as success.
-    let code = leave_job(run().into_exit()).code();
+    // Linux keeps eight bits of an exit status, and so do we: a status of 256 must not come out as
+    // success.
+    let code = leave_job(run()).code();
     std::process::ExitCode::from(eight_bits(code))
 }
 
@@ -45,7 +45,7 @@ pub fn armci() -> &'static Armci {
             match armci_nostd::hosted::attach() {
                 Ok(armci) => Box::leak(Box::new(armci)),
                 Err(error) => {
-                    eprintln!("error: cannot attach to the job: {error}");
+                    std::eprintln!("error: cannot attach to the job: {error}");
                     std::process::exit(1)
                 }
             }
@@ -59,7 +59,7 @@ fn leave_job(exit: Exit) -> Exit {
     match attached.filter(|_| exit == Exit::SUCCESS).map(Armci::finalize) {
         None | Some(Ok(())) => exit,
         Some(Err(error)) => {
-            eprintln!("error: cannot leave the job: {error}");
+            std::eprintln!("error: cannot leave the job: {error}");
             Exit::FAILURE
         }
     }
@@ -102,7 +102,7 @@ fn read_file(path: PathBuf) -> Option<File> {
     match std::fs::read(&path) {
         Ok(content) => Some(File::new(name, Vec::leak(content))),
         Err(error) => {
-            eprintln!("cannot read {}, named by $XENOLITH_FILES: {error}", path.display());
+            std::eprintln!("cannot read {}, named by $XENOLITH_FILES: {error}", path.display());
             None
         }
     }

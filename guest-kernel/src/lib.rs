@@ -120,10 +120,16 @@ pub use armci_nostd as armci;
 
 #[cfg(xenolith_guest)]
 mod arch;
-#[cfg(xenolith_guest)]
-mod guest;
 #[cfg(not(xenolith_guest))]
 mod hosted;
+#[cfg(xenolith_guest)]
+mod life;
+#[cfg(all(xenolith_guest, feature = "c"))]
+mod linux;
+#[cfg(xenolith_guest)]
+mod rank;
+#[cfg(xenolith_guest)]
+mod xen;
 
 mod exit;
 mod file;
@@ -134,25 +140,47 @@ mod macros;
 #[path = "arch/memory_functions.rs"]
 #[allow(unsafe_code, reason = "part of `arch`, here for its tests")]
 mod memory_functions;
+mod outcome;
+#[cfg(all(test, not(xenolith_guest)))]
+#[path = "arch/register_state.rs"]
+#[allow(unsafe_code, reason = "part of `arch`, here for its tests")]
+mod register_state;
 
-pub use exit::{Exit, Outcome};
-pub use file::{File, file};
+pub use exit::Exit;
+pub use file::File;
+#[cfg(not(xenolith_guest))]
+pub use hosted::{args, armci, clock, exit, files};
+#[cfg(all(xenolith_guest, feature = "c"))]
+pub use life::run_c_program;
+#[cfg(xenolith_guest)]
+pub use life::{args, armci, exit};
+pub use outcome::Outcome;
 /// What ARMCI builds on, for programs that try it; not for applications.
 #[cfg(xenolith_guest)]
 #[doc(hidden)]
-pub use guest::neighbours;
-#[cfg(all(xenolith_guest, feature = "c"))]
-pub use guest::run_c_program;
+pub use rank::neighbours;
 #[cfg(xenolith_guest)]
-pub use guest::{args, armci, clock, exit, files, xenstore};
-#[cfg(not(xenolith_guest))]
-pub use hosted::{args, armci, clock, exit, files};
+pub use xen::files::files;
+#[cfg(xenolith_guest)]
+pub use xen::xenstore;
+
+/// Time.
+#[cfg(xenolith_guest)]
+pub mod clock {
+    pub use crate::xen::clock::now;
+    pub use crate::xen::idle::sleep;
+}
+
+/// The content of the file of this name, if the application was started with one.
+pub fn file(name: &str) -> Option<&'static [u8]> {
+    file::content_of(name, files())
+}
 
 /// What the macros expand to; not for applications.
 #[doc(hidden)]
 pub mod expansion {
-    #[cfg(xenolith_guest)]
-    pub use crate::guest::console::{print, print as eprint};
     #[cfg(not(xenolith_guest))]
     pub use crate::hosted::{eprint, print, start};
+    #[cfg(xenolith_guest)]
+    pub use crate::xen::console::{print, print as eprint};
 }

@@ -22,7 +22,7 @@
 macro_rules! main {
     ($run:path) => {
         fn main() -> ::std::process::ExitCode {
-            $crate::expansion::start($run)
+            $crate::expansion::start(|| $crate::Outcome::into_exit($run()))
         }
     };
 }

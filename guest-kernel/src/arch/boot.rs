@@ -7,7 +7,8 @@
 
 use core::arch::global_asm;
 
-use super::{descriptors, fpu, memory, paging, stack, xen};
+use super::trap::{self, Handlers};
+use super::{descriptors, fpu, hypercalls, paging, runtime_area, stack};
 use crate::logic::memory_map::MemoryPlan;
 
 // The notes: the entry point for Xen, and the image's seal, whose 32 bytes of hash are filled in by
@@ -132,18 +133,26 @@ global_asm!(
     rust = sym rust_entry,
 );
 
-extern "C" fn rust_entry(start_info: u64) -> ! {
-    xen::find();
-    crate::guest::boot(start_info)
+unsafe extern "Rust" {
+    /// The boot, which is above. The entry code comes before anybody could hand it a function, so
+    /// it knows this one by its name.
+    safe fn xenolith_boot(start_info: u64) -> !;
 }
 
-/// Takes over the machine as planned (page tables, descriptor tables, floating point) and goes on
-/// with `next` on the main stack. For the boot, once.
-pub(crate) fn become_the_kernel(plan: &MemoryPlan, next: fn() -> !) -> ! {
+extern "C" fn rust_entry(start_info: u64) -> ! {
+    hypercalls::find();
+    xenolith_boot(start_info)
+}
+
+/// Takes over the machine as planned (page tables, descriptor tables, floating point), has what the
+/// processor enters by itself dealt with by `handlers`, and goes on with `next` on the main stack.
+/// For the boot, once.
+pub(crate) fn become_the_kernel(plan: &MemoryPlan, handlers: Handlers, next: fn() -> !) -> ! {
     let (guard, stack_top) = paging::take_over(plan);
     stack::set_main(guard, stack_top);
-    memory::set_up_runtime_area();
+    runtime_area::set_up();
     fpu::set_up();
+    trap::set_handlers(handlers);
     descriptors::set_up();
     // SAFETY: the stack was just mapped, is unused, and 16-byte aligned as the ABI wants it before
     // a call; `next` is a function that does not return.

@@ -12,7 +12,7 @@ use xen_hypercall::grant_table_op::{self, Handle, MapGrantRef, StatusError, Unma
 use xen_hypercall::{DomainId, Gfn, PAGE_SIZE};
 
 use super::lock::IrqLock;
-use super::{paging, xen};
+use super::{hypercalls, paging};
 use crate::logic::runs::Runs;
 
 /// Pages for one hypercall. The arrays are on the stack, which may be the upcall's.
@@ -127,7 +127,7 @@ impl Mapping {
         }
         // SAFETY: the frames are of the foreign area, where there is nothing but what is mapped by
         // this function, and were free: they are this mapping's alone.
-        let called = unsafe { grant_table_op::map_grant_refs(&xen::xen(), batch) };
+        let called = unsafe { grant_table_op::map_grant_refs(&hypercalls::xen(), batch) };
         let mut result = called.map_err(|_| ForeignError::Refused(StatusError::GENERAL));
         let mut gfn = first;
         for (index, entry) in batch.iter().enumerate() {
@@ -166,7 +166,7 @@ fn take_away(handles: &[Handle], first: u64) -> Result<(), ForeignError> {
             *entry = UnmapGrantRef::new(*handle, Gfn(gfn));
         }
         // SAFETY: foreign pages, mapped by us, and in no page table any more.
-        let called = unsafe { grant_table_op::unmap_grant_refs(&xen::xen(), batch) };
+        let called = unsafe { grant_table_op::unmap_grant_refs(&hypercalls::xen(), batch) };
         if called.is_err() {
             result = Err(ForeignError::Refused(StatusError::GENERAL));
         }

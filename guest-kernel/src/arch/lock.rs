@@ -3,7 +3,7 @@
 use core::cell::{OnceCell, UnsafeCell};
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use super::cpu::without_interrupts;
+use super::cpu::{interrupts_enabled, without_interrupts};
 
 /// A value that is used with interrupts off, so that the event upcall and what it interrupts never
 /// both use it.
@@ -76,12 +76,13 @@ impl<T> Once<T> {
 }
 
 /// A value that is made when it is first needed, and used by the application's flow of control
-/// alone, never by the upcall: it need not be `Sync`.
+/// alone, never where events are dealt with: it need not be `Sync`.
 pub(crate) struct MainOnce<T> {
     value: OnceCell<T>,
 }
 
-// SAFETY: `check` has only the one flow of control in.
+// SAFETY: there is one virtual CPU, and `check` lets in no code that runs with interrupts off. Such
+// is all that interrupts the application, and nothing of it turns them on.
 unsafe impl<T> Sync for MainOnce<T> {}
 
 impl<T> MainOnce<T> {
@@ -92,7 +93,7 @@ impl<T> MainOnce<T> {
     /// The value, made if there is none.
     ///
     /// # Panics
-    /// In the upcall.
+    /// With interrupts off, as in the upcall.
     pub(crate) fn get_or_make(&self, make: impl FnOnce() -> T) -> &T {
         Self::check();
         self.value.get_or_init(make)
@@ -101,13 +102,13 @@ impl<T> MainOnce<T> {
     /// The value, if it was made.
     ///
     /// # Panics
-    /// In the upcall.
+    /// With interrupts off, as in the upcall.
     pub(crate) fn get(&self) -> Option<&T> {
         Self::check();
         self.value.get()
     }
 
     fn check() {
-        assert!(crate::guest::may_block(), "this is for the application alone");
+        assert!(interrupts_enabled(), "this is for the application alone");
     }
 }

@@ -18,7 +18,7 @@ use x86_64::registers::control::{Cr3, Cr3Flags};
 use x86_64::structures::paging::{PageTable, PageTableFlags, PhysFrame};
 
 use super::lock::{IrqLock, Once};
-use super::{memory, stack};
+use super::{image, stack};
 use crate::logic::memory_map::{MemoryPlan, Span};
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -54,16 +54,16 @@ pub(super) fn take_over(plan: &MemoryPlan) -> (u64, u64) {
     let guard = tables.end;
     let mut space = Space::new(tables);
 
-    let image = memory::image();
+    let image = image::whole();
     let unmapped = |page: u64| {
         page == 0
             || page == guard
             || stack::interrupt_stacks().iter().any(|s| s.guard.contains(page))
     };
     let rights = |page: u64| {
-        if memory::text().contains(page) {
+        if image::text().contains(page) {
             EXECUTE
-        } else if memory::constants().contains(page) {
+        } else if image::constants().contains(page) {
             READ
         } else {
             WRITE

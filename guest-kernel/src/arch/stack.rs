@@ -112,7 +112,7 @@ pub(crate) fn backtrace(mut frame: u64) -> impl Iterator<Item = u64> {
         let same_stack =
             all().any(|stack| stack.memory.contains(frame) && stack.memory.contains(next));
         frame = if same_stack && next <= frame { 0 } else { next };
-        super::memory::text().contains(address).then_some(address)
+        super::image::text().contains(address).then_some(address)
     })
     .take(32)
 }

@@ -12,8 +12,9 @@ use x86_64::VirtAddr;
 use x86_64::registers::model_specific::{Efer, EferFlags, FsBase, LStar, SFMask, Star};
 use x86_64::registers::rflags::RFlags;
 
-use super::fpu;
-use crate::logic::linux::{self, Errno};
+use super::lock::Once;
+use super::{cpu, fpu, register_state};
+use crate::logic::linux_abi::Errno;
 
 /// The longest text (a file's name) that a program may hand over.
 const TEXT: u64 = 4096;
@@ -21,7 +22,7 @@ const TEXT: u64 = 4096;
 /// A system call: its number and arguments, as the code below pushes them.
 #[derive(Debug)]
 #[repr(C)]
-pub(crate) struct Request {
+pub(crate) struct SystemCall {
     number: u64,
     argument5: u64,
     argument4: u64,
@@ -48,34 +49,15 @@ global_asm!(
     "push r8",
     "push r9",
     "push rax",
-    "mov rdi, rsp",
     "sub rsp, [{SAVE_SIZE}]",
     "and rsp, -64",
-    "mov eax, -1",
-    "mov edx, -1",
-    "cmp byte ptr [{USE_XSAVE}], 0",
-    "je 2f",
-    // As in the upcall: what XSAVE does not write must be zero for XRSTOR.
-    "xor ecx, ecx",
-    ".irp offset, 512, 520, 528, 536, 544, 552, 560, 568",
-    "mov [rsp + \\offset], rcx",
-    ".endr",
-    "xsave64 [rsp]",
-    "jmp 3f",
-    "2:",
-    "fxsave64 [rsp]",
-    "3:",
+    "mov rdi, rsp",
+    "call {save}",
+    "lea rdi, [rbp - 64]",
     "call {system_call}",
     "mov [rbp - 64], rax",
-    "mov eax, -1",
-    "mov edx, -1",
-    "cmp byte ptr [{USE_XSAVE}], 0",
-    "je 4f",
-    "xrstor64 [rsp]",
-    "jmp 5f",
-    "4:",
-    "fxrstor64 [rsp]",
-    "5:",
+    "mov rdi, rsp",
+    "call {restore}",
     "lea rsp, [rbp - 64]",
     "pop rax",
     "pop r9",
@@ -91,7 +73,8 @@ global_asm!(
     "jmp rcx",
     ".popsection",
     SAVE_SIZE = sym fpu::SAVE_SIZE,
-    USE_XSAVE = sym fpu::USE_XSAVE,
+    save = sym register_state::save,
+    restore = sym register_state::restore,
     system_call = sym system_call,
 );
 
@@ -99,13 +82,18 @@ unsafe extern "C" {
     safe static xenolith_system_call: u8;
 }
 
+static SERVE: Once<fn(&SystemCall) -> u64> = Once::new();
+
 /// Makes the processor as a program finds it on Linux: system calls are on, and the x87 unit, which
 /// Rust code does not use, computes with all its digits and without exceptions. Both are part of
 /// the processor's state, which Xen saves and restores with the domain.
-pub(crate) fn set_up() {
+///
+/// `serve` does what a system call asks for, and gives what it returns.
+pub(crate) fn set_up(serve: fn(&SystemCall) -> u64) {
     /// The selector of the code segment; the stack segment's must be, and is, the next one
     /// (`descriptors`).
     const CODE: u16 = 8;
+    SERVE.set(serve);
     LStar::write(VirtAddr::new(core::ptr::from_ref(&xenolith_system_call) as u64));
     // What compiled code expects on entry; the interrupt flag stays as it is.
     SFMask::write(
@@ -121,14 +109,17 @@ pub(crate) fn set_up() {
     unsafe { core::arch::asm!("fninit", options(nomem, nostack, preserves_flags)) }
 }
 
-extern "C" fn system_call(request: &Request) -> u64 {
-    linux::returned(crate::guest::linux::serve(request))
+extern "C" fn system_call(call: &SystemCall) -> u64 {
+    match SERVE.get() {
+        Some(serve) => serve(call),
+        None => cpu::stop(),
+    }
 }
 
 /// Addresses that C code hands over are taken at its word, as in any call of a C function: whether
 /// there is memory, and nobody else uses it, only C code can know. What is not there faults, and
 /// the fault names the address.
-impl Request {
+impl SystemCall {
     /// Which system call.
     pub(crate) fn number(&self) -> u64 {
         self.number

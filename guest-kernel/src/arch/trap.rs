@@ -4,7 +4,8 @@ use core::arch::global_asm;
 
 use x86_64::registers::control::Cr2;
 
-use super::fpu;
+use super::lock::Once;
+use super::{cpu, fpu, register_state};
 
 /// Vectors from 0 that are exceptions.
 pub(crate) const EXCEPTIONS: u8 = 32;
@@ -88,7 +89,7 @@ global_asm!(
     // that one is not meant. The processor then writes over the frame at the top of the stack, so
     // the handler works on a copy below it.
     "test byte ptr [rsp + 17], 2", // the interrupt flag in the frame
-    "jz 6f",
+    "jz 2f",
     "push [rsp + 32]", // stack segment
     "push [rsp + 32]", // stack pointer
     "push [rsp + 32]", // flags
@@ -107,31 +108,10 @@ global_asm!(
     "push r11", // an even number of words in all, as the call needs
     "cld",
     "mov rdi, [{SAVE_AREA}]",
-    "mov eax, -1",
-    "mov edx, -1",
-    "cmp byte ptr [{USE_XSAVE}], 0",
-    "je 2f",
-    // XSAVE leaves what it does not know of in its header, and XRSTOR faults if that is not zero.
-    "xor ecx, ecx",
-    ".irp offset, 512, 520, 528, 536, 544, 552, 560, 568",
-    "mov [rdi + \\offset], rcx",
-    ".endr",
-    "xsave64 [rdi]",
-    "jmp 3f",
-    "2:",
-    "fxsave64 [rdi]",
-    "3:",
+    "call {save}",
     "call {upcall}",
     "mov rdi, [{SAVE_AREA}]",
-    "mov eax, -1",
-    "mov edx, -1",
-    "cmp byte ptr [{USE_XSAVE}], 0",
-    "je 4f",
-    "xrstor64 [rdi]",
-    "jmp 5f",
-    "4:",
-    "fxrstor64 [rdi]",
-    "5:",
+    "call {restore}",
     "pop r11",
     "pop r10",
     "pop r9",
@@ -142,13 +122,14 @@ global_asm!(
     "pop rcx",
     "pop rax",
     "pop rbp",
-    "6:",
+    "2:",
     "iretq",
     ".popsection",
     EXCEPTIONS = const EXCEPTIONS,
     STUB = const STUB,
     SAVE_AREA = sym fpu::SAVE_AREA,
-    USE_XSAVE = sym fpu::USE_XSAVE,
+    save = sym register_state::save,
+    restore = sym register_state::restore,
     exception = sym exception,
     upcall = sym upcall,
 );
@@ -168,11 +149,33 @@ pub(super) fn upcall_stub() -> u64 {
     core::ptr::from_ref(&xenolith_upcall) as u64
 }
 
+/// What is done when the processor has entered: handed down at boot, so that nothing here knows who
+/// does it.
+#[derive(Clone, Copy)]
+pub(crate) struct Handlers {
+    /// After an exception, with the registers and the address that a page fault is about (CR2).
+    pub(crate) exception: fn(&Registers, u64) -> !,
+    /// In the upcall, with interrupts off.
+    pub(crate) events: fn(),
+}
+
+static HANDLERS: Once<Handlers> = Once::new();
+
+/// Sets the handlers. For the boot, once, before the descriptor tables lead here.
+pub(super) fn set_handlers(handlers: Handlers) {
+    HANDLERS.set(handlers);
+}
+
 extern "C" fn exception(registers: &Registers) -> ! {
     let address = Cr2::read_raw();
-    crate::guest::fatal::exception(registers, address)
+    match HANDLERS.get() {
+        Some(handlers) => (handlers.exception)(registers, address),
+        None => cpu::stop(),
+    }
 }
 
 extern "C" fn upcall() {
-    crate::guest::upcall();
+    if let Some(handlers) = HANDLERS.get() {
+        (handlers.events)();
+    }
 }

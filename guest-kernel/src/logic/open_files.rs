@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::linux::{Errno, Kind};
+use super::linux_abi::{Errno, Kind};
 
 /// File descriptors that stand for the console: standard input, output and error.
 const CONSOLE: u64 = 3;

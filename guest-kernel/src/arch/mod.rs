@@ -1,0 +1,40 @@
+//! The machine: everything of the kernel that the compiler cannot check.
+//!
+//! All `unsafe` of the kernel is in this module and below, behind functions that are safe to call;
+//! the other modules are ordinary safe Rust. What makes it sound, in short:
+//!
+//! - There is one virtual CPU, so what runs with interrupts off runs alone ([`lock::IrqLock`]).
+//! - Virtual addresses are guest-physical addresses ([`paging`]), so an address can go to Xen as it
+//!   is.
+//! - Memory that Xen or another domain may change at any moment is only seen through atomics
+//!   ([`shared_page`]).
+
+#![allow(unsafe_code)]
+
+mod boot;
+pub(crate) mod boot_memory;
+#[cfg(feature = "c")]
+pub(crate) mod c_library;
+#[cfg(feature = "c")]
+pub(crate) mod c_memory;
+pub(crate) mod cpu;
+mod descriptors;
+pub(crate) mod foreign;
+pub(crate) mod fpu;
+pub(crate) mod heap;
+pub(crate) mod hypercalls;
+pub(crate) mod image;
+pub(crate) mod lock;
+mod memory_functions;
+pub(crate) mod paging;
+pub(crate) mod processor;
+mod register_state;
+pub(crate) mod runtime_area;
+pub(crate) mod shared_page;
+pub(crate) mod stack;
+#[cfg(feature = "c")]
+pub(crate) mod system_call;
+pub(crate) mod trap;
+mod unwind;
+
+pub(crate) use boot::become_the_kernel;

@@ -1,0 +1,111 @@
+//! Saving the floating point and vector registers, and putting them back.
+
+use core::arch::naked_asm;
+
+/// Whether they are saved by XSAVE (1) or FXSAVE (0).
+pub(super) static mut USE_XSAVE: u8 = 0;
+
+/// Saves the state at the address in RDI, which is a multiple of 64. Changes RAX, RCX and RDX only.
+///
+/// # Safety
+/// There must be room for the state.
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn save() {
+    naked_asm!(
+        "mov eax, -1",
+        "mov edx, -1",
+        "cmp byte ptr [rip + {USE_XSAVE}], 0",
+        "je 2f",
+        // XSAVE leaves what it does not know of in its header, and XRSTOR faults if that is not
+        // zero.
+        "xor ecx, ecx",
+        ".irp offset, 512, 520, 528, 536, 544, 552, 560, 568",
+        "mov [rdi + \\offset], rcx",
+        ".endr",
+        "xsave64 [rdi]",
+        "ret",
+        "2:",
+        "fxsave64 [rdi]",
+        "ret",
+        USE_XSAVE = sym USE_XSAVE,
+    )
+}
+
+/// Puts back what [`save`] saved at the address in RDI. Changes RAX and RDX besides.
+///
+/// # Safety
+/// The state must have been saved there.
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn restore() {
+    naked_asm!(
+        "mov eax, -1",
+        "mov edx, -1",
+        "cmp byte ptr [rip + {USE_XSAVE}], 0",
+        "je 2f",
+        "xrstor64 [rdi]",
+        "ret",
+        "2:",
+        "fxrstor64 [rdi]",
+        "ret",
+        USE_XSAVE = sym USE_XSAVE,
+    )
+}
+
+#[cfg(all(test, not(xenolith_guest)))]
+mod tests {
+    use core::arch::asm;
+    use core::arch::x86_64::__cpuid_count;
+
+    #[repr(align(64))]
+    struct Area([u8; 16 << 10]);
+
+    /// Saves YMM7, changes it, restores it, and gives what is in it then.
+    #[target_feature(enable = "avx")]
+    fn there_and_back(area: &mut Area, value: [u64; 4]) -> [u64; 4] {
+        let mut result = [0; 4];
+        // SAFETY: the area is large enough, and aligned. The registers that change are declared;
+        // what the functions restore is what was saved here.
+        unsafe {
+            asm!(
+                "vmovdqu ymm7, [{value}]",
+                "call {save}",
+                "vpxor xmm7, xmm7, xmm7",
+                "call {restore}",
+                "vmovdqu [{result}], ymm7",
+                value = in(reg) value.as_ptr(),
+                result = in(reg) result.as_mut_ptr(),
+                save = sym super::save,
+                restore = sym super::restore,
+                in("rdi") area.0.as_mut_ptr(),
+                out("rax") _,
+                out("rcx") _,
+                out("rdx") _,
+                out("ymm7") _,
+            );
+        }
+        result
+    }
+
+    #[test]
+    fn registers_come_back() {
+        if !std::is_x86_feature_detected!("avx") {
+            return;
+        }
+        let size = __cpuid_count(0xd, 0).ebx as usize;
+        let value = [0x0123_4567_89ab_cdef, 2, 3, 0xfedc_ba98_7654_3210];
+        // What was in the area before must not matter.
+        let mut area = Area([0xff; 16 << 10]);
+        assert!(size <= area.0.len());
+        // SAFETY: only this test uses it.
+        unsafe { super::USE_XSAVE = 1 };
+        // SAFETY: there is AVX.
+        assert_eq!(unsafe { there_and_back(&mut area, value) }, value);
+        // Nothing is written beyond what the processor says.
+        assert!(area.0[size..].iter().all(|byte| *byte == 0xff));
+        // FXSAVE knows the lower half only, which it keeps.
+        // SAFETY: as above.
+        unsafe { super::USE_XSAVE = 0 };
+        // SAFETY: as above.
+        assert_eq!(unsafe { there_and_back(&mut area, value) }[..2], value[..2]);
+    }
+}

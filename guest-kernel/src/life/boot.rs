@@ -1,0 +1,58 @@
+//! From the entry code to the application.
+
+use crate::Exit;
+use crate::arch::lock::Once;
+use crate::arch::trap::Handlers;
+use crate::arch::{self, cpu, heap, paging};
+use crate::logic::command_line::CommandLine;
+use crate::rank::place;
+use crate::xen::boot_info::BootInfo;
+use crate::xen::{console, events, files};
+
+use super::{application, end, fatal, parts, suspension};
+
+static BOOT_INFO: Once<BootInfo> = Once::new();
+
+#[allow(unsafe_code, reason = "the application is another crate, which only the linker knows")]
+unsafe extern "Rust" {
+    /// The application; made by [`main!`](crate::main).
+    safe fn xenolith_application() -> Exit;
+}
+
+/// The beginning, on the entry code's page tables and a small stack.
+#[allow(unsafe_code, reason = "the entry code knows it by this name")]
+// SAFETY: nothing else has this name, and the entry code declares it as it is.
+#[unsafe(no_mangle)]
+extern "Rust" fn xenolith_boot(start_info: u64) -> ! {
+    let info =
+        BootInfo::read(start_info).unwrap_or_else(|error| fatal::die(format_args!("{error}")));
+    let plan = info.plan().unwrap_or_else(|error| fatal::die(format_args!("{error}")));
+    BOOT_INFO.set(info);
+    let handlers = Handlers { exception: fatal::exception, events: events::deliver_calling };
+    arch::become_the_kernel(&plan, handlers, run)
+}
+
+/// The rest, on the main stack.
+fn run() -> ! {
+    heap::set_up();
+    let info = BOOT_INFO.get().unwrap_or_else(|| unreachable!());
+    events::set_afterwards(suspension::serve);
+    parts::connect();
+    cpu::enable_interrupts();
+
+    let line = CommandLine::parse(info.command_line());
+    place::set(line.as_ref().ok().and_then(|line| line.place.clone()));
+    console::say(format_args!(
+        "up rank={} size={} memory={} version={}",
+        place::rank(),
+        place::size(),
+        paging::plan().map_or(0, |plan| plan.ram.len()),
+        env!("CARGO_PKG_VERSION"),
+    ));
+    match line {
+        Ok(line) => application::set_arguments(line.arguments),
+        Err(error) => fatal::die(format_args!("{error}")),
+    };
+    files::set_up(info).unwrap_or_else(|error| fatal::die(format_args!("{error}")));
+    end::exit(xenolith_application())
+}

@@ -1,0 +1,50 @@
+//! The event channel to the proxy: its doorbell, and ours.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+
+use xen_hypercall::DomainId;
+use xen_hypercall::event_channel_op::{self, Port};
+
+use crate::arch::hypercalls;
+use crate::arch::lock::IrqLock;
+use crate::xen::{events, idle};
+
+/// How long a wait for the doorbell lasts before both sides look again.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Whether the doorbell has rung in a wait.
+static RUNG: AtomicBool = AtomicBool::new(false);
+
+/// The channel, once there is one.
+static PROXY: IrqLock<Option<Port>> = IrqLock::new(None);
+
+/// Makes the channel, which domain 0 may bind to.
+pub(super) fn make() -> xen_hypercall::Result<Port> {
+    let port = event_channel_op::alloc_unbound(&hypercalls::xen(), DomainId::DOM0)?;
+    // That it rang is enough to look again.
+    events::bind_quietly(port, || RUNG.store(true, Ordering::Relaxed))?;
+    PROXY.with(|proxy| *proxy = Some(port));
+    Ok(port)
+}
+
+/// Rings the proxy's doorbell.
+pub(super) fn ring() {
+    // In one go with interrupts off: in another domain it is another port.
+    PROXY.with(|proxy| {
+        if let Some(port) = proxy {
+            // If the proxy is gone the toolstack ends the domain; there is nobody else to tell.
+            let _ = event_channel_op::send(&hypercalls::xen(), *port);
+        }
+    });
+}
+
+/// Waits until our own doorbell has rung, or anything else has happened.
+pub(super) fn wait() {
+    RUNG.store(false, Ordering::Relaxed);
+    idle::wait_for_event(LOOK_AGAIN);
+    // A ring that was lost must not stop the job, whoever lost it: we look again, and have the
+    // proxy look.
+    if !RUNG.load(Ordering::Relaxed) {
+        ring();
+    }
+}

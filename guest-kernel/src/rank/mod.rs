@@ -1,0 +1,8 @@
+//! The rank: its place in the job, and how it reaches its proxy and the other ranks.
+
+pub(crate) mod attachment;
+mod doorbell;
+pub mod neighbours;
+pub(crate) mod place;
+#[allow(unsafe_code, reason = "ARMCI's `Port` is an unsafe trait")]
+mod platform;

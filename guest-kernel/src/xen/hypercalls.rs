@@ -1,0 +1,19 @@
+//! The hypercall page, which Xen fills in.
+
+use super::error::PartError;
+use super::part::Part;
+use crate::arch::hypercalls;
+
+/// The hypercall page.
+pub(crate) struct Hypercalls;
+
+impl Part for Hypercalls {
+    fn name(&self) -> &'static str {
+        "hypercalls"
+    }
+
+    fn arrive(&self) -> Result<(), PartError> {
+        // It may be another processor, which needs other stubs.
+        if hypercalls::find() { Ok(()) } else { Err(PartError::Unusable("there is no Xen")) }
+    }
+}
