@@ -1,6 +1,7 @@
 //! Takes entries from the rings of all ranks, does them, and answers.
 
-use armci_nostd::serve::memory::{Fault, Outcome, execute};
+use armci_nostd::Fault;
+use armci_nostd::serve::memory::{Outcome, execute};
 use armci_nostd::shared::ring::{Consumer, IndexJumped, Producer, SharedSlots};
 use armci_nostd::wire::{Completion, Opcode, Request, Status};
 

@@ -6,7 +6,7 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use armci_nostd::wire::RuntimeArea;
-use armci_nostd::{Awaited, Port, ProxyGone};
+use armci_nostd::{Awaited, Platform, ProxyGone};
 
 use xen_hypercall::{PAGE_SIZE, sched_op};
 
@@ -15,10 +15,10 @@ use crate::guest::{self, neighbours};
 use crate::println;
 
 /// The attachment to a proxy in domain 0.
-pub(crate) struct GuestPort;
+pub(crate) struct GuestPlatform;
 
 // SAFETY: the area is always the same one, and memory comes from the global allocator.
-unsafe impl Port for GuestPort {
+unsafe impl Platform for GuestPlatform {
     fn area(&self) -> &'static RuntimeArea {
         memory::runtime_area()
     }

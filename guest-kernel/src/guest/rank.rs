@@ -15,7 +15,7 @@ use xen_hypercall::io::xenstore::MessageType;
 
 use super::part::{Part, PartError, Resume};
 use super::{events, fatal, grants, idle, xenstore};
-use crate::arch::armci_port::GuestPort;
+use crate::arch::armci_port::GuestPlatform;
 use crate::arch::lock::{IrqLock, MainOnce, Once};
 use crate::arch::{heap, memory, xen};
 use crate::logic::command_line::Place;
@@ -89,7 +89,7 @@ fn attach(place: &Place) -> Result<Armci, AttachError> {
         grants::withdraw_ram()?;
         return Err(error);
     }
-    Ok(Armci::attach(place.rank as usize, place.size as usize, Box::new(GuestPort))?)
+    Ok(Armci::attach(place.rank as usize, place.size as usize, Box::new(GuestPlatform))?)
 }
 
 /// Makes the doorbell, and says what the proxy has to know.
