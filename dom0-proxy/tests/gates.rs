@@ -18,7 +18,7 @@ const RANKS: usize = 3;
 
 /// What a rank has done directly, as it says itself.
 fn done_directly(armci: &Armci) -> u64 {
-    let tally = &armci.port().unwrap().area().header.tally;
+    let tally = &armci.platform().unwrap().area().header.tally;
     [&tally.put, &tally.get, &tally.accumulate, &tally.rmw]
         .iter()
         .map(|kind| kind[0].load(Ordering::Relaxed))

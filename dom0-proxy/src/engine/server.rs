@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use armci_nostd::serve::memory::{Fault, Outcome, execute};
+use armci_nostd::Fault;
+use armci_nostd::serve::memory::{Outcome, execute};
 use armci_nostd::shared::ring::{Consumer, IndexJumped, Producer, SharedSlots};
 use armci_nostd::wire::{Completion, Opcode, Request, Status};
 
