@@ -19,6 +19,7 @@ pub mod error;
 pub mod frame;
 pub mod job;
 pub mod ports;
+pub mod recovery;
 pub mod run_dir;
 pub mod xen;
 pub mod xl;
