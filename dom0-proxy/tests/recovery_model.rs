@@ -531,7 +531,7 @@ fn three_hosts_in_a_chain() {
 }
 
 #[test]
-#[ignore = "takes minutes unless built with --release"]
+#[cfg_attr(debug_assertions, ignore = "takes minutes unless built with --release")]
 fn three_hosts_in_a_star() {
     check(calm(3, 2));
 }
