@@ -8,6 +8,7 @@
 //! - [`daemon`]: listens for `pgas` and for hosted ranks;
 //! - [`job`]: a job's life, from creating its ranks to leaving nothing behind;
 //! - [`control`], [`frame`]: what `pgas` and the daemon say to each other;
+//! - [`recovery`]: how proxies agree on a recovery line;
 //! - [`engine`]: serves the rings of one job;
 //! - [`attach`]: how ranks attach, as domains or as Linux processes;
 //! - [`xen`], [`xl`]: Xen's devices and store, and its command;
@@ -22,6 +23,7 @@ pub mod engine;
 pub mod error;
 pub mod frame;
 pub mod job;
+pub mod recovery;
 pub mod run_dir;
 pub mod xen;
 pub mod xl;
