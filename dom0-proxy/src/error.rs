@@ -154,7 +154,7 @@ pub enum Error {
     AlreadyRunning {
         /// What it holds.
         what: String,
-        /// Who it is.
+        /// What that one says of itself.
         holder: String,
     },
     /// No place for sockets.

@@ -31,7 +31,7 @@ const GOODBYE_PATIENCE: Duration = Duration::from_secs(2);
 pub struct DaemonOptions {
     /// Where its sockets are.
     pub run_dir: RunDir,
-    /// End after so long without jobs and clients.
+    /// End after this time without jobs and clients.
     pub idle_exit: Option<Duration>,
 }
 

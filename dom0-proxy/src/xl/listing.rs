@@ -8,14 +8,14 @@ pub struct Domain {
     /// Its name.
     pub name: String,
     /// Why it has stopped, if it has.
-    pub shutdown: Option<Shutdown>,
+    pub shutdown: Option<StopReason>,
     /// It is being destroyed.
     pub dying: bool,
 }
 
 /// Why a domain has stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shutdown {
+pub enum StopReason {
     /// It powered itself off.
     Poweroff,
     /// It crashed.
@@ -39,13 +39,13 @@ fn parse_line(line: &str) -> Option<Domain> {
     let reason = words.nth(2);
     let [_, _, _, shut, crashed, dying] = *state else { return None };
     let shutdown = if crashed == b'c' {
-        Some(Shutdown::Crash)
+        Some(StopReason::Crash)
     } else if shut == b's' {
         // `SHUTDOWN_poweroff` is 0 and `SHUTDOWN_crash` 3.
         Some(match reason.and_then(|reason| reason.parse().ok()) {
-            Some(0u32) => Shutdown::Poweroff,
-            Some(3) => Shutdown::Crash,
-            _ => Shutdown::Other,
+            Some(0u32) => StopReason::Poweroff,
+            Some(3) => StopReason::Crash,
+            _ => StopReason::Other,
         })
     } else {
         None
@@ -98,9 +98,9 @@ nonsense
         assert_eq!(domains.len(), 6);
         assert_eq!(of(0).name, "Domain-0");
         assert_eq!(of(11).shutdown, None);
-        assert_eq!(of(12).shutdown, Some(Shutdown::Poweroff));
-        assert_eq!(of(13).shutdown, Some(Shutdown::Crash));
-        assert_eq!(of(14).shutdown, Some(Shutdown::Other));
+        assert_eq!(of(12).shutdown, Some(StopReason::Poweroff));
+        assert_eq!(of(13).shutdown, Some(StopReason::Crash));
+        assert_eq!(of(14).shutdown, Some(StopReason::Other));
         assert!(of(15).dying && !of(11).dying);
     }
 
