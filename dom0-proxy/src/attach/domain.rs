@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use armci_nostd::serve::memory::Window;
 use armci_nostd::wire::attach::{Layout, XenAttach};
+use xen_hypercall::PAGE_SIZE;
+use xen_hypercall::grant_table_op::FIRST_FREE_REFERENCE;
 
 use super::attachment::Attachment;
 use super::bad_attach::BadAttach;
@@ -13,11 +15,9 @@ use super::doorbell::Doorbell;
 use crate::xen::{EventChannel, EventDevice, GrantMapping};
 
 /// Bytes of a page.
-const PAGE: u64 = 4096;
+const PAGE: u64 = PAGE_SIZE as u64;
 /// No honest node is longer: seven numbers of at most 20 digits.
 const MAX_NODE: usize = 160;
-/// The first grant references, which Xen's tools keep for console and store.
-const RESERVED_REFERENCES: u32 = 8;
 
 /// What a domain's node says, checked against what the domain was given.
 ///
@@ -36,7 +36,7 @@ pub fn parse(node: &[u8], memory: u64) -> Result<(XenAttach, Layout), BadAttach>
             memory / PAGE
         )));
     }
-    if attach.first_ref < RESERVED_REFERENCES
+    if attach.first_ref < FIRST_FREE_REFERENCE
         || attach.first_ref.checked_add(attach.pages).is_none()
     {
         return Err(BadAttach::new(format_args!(

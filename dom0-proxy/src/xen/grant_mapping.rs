@@ -7,10 +7,9 @@ use std::ptr::NonNull;
 
 use rustix::ioctl::{Direction, Ioctl, IoctlOutput, Opcode, ioctl, opcode};
 use rustix::mm::{MapFlags, ProtFlags};
+use xen_hypercall::PAGE_SIZE;
 
 const DEVICE: &str = "/dev/xen/gntdev";
-/// Bytes of a page.
-const PAGE: usize = 4096;
 /// Pages that the kernel takes in one request.
 const CHUNK: usize = 65_536;
 
@@ -123,8 +122,8 @@ impl GrantMapping {
         // pointer to yet.
         let mapped = unsafe {
             rustix::mm::mmap(
-                self.base.as_ptr().add(at * PAGE).cast(),
-                count * PAGE,
+                self.base.as_ptr().add(at * PAGE_SIZE).cast(),
+                count * PAGE_SIZE,
                 ProtFlags::READ | ProtFlags::WRITE,
                 MapFlags::SHARED | MapFlags::FIXED,
                 &self.device,
@@ -141,7 +140,7 @@ impl GrantMapping {
 
     /// How many bytes there are.
     pub fn len(&self) -> usize {
-        self.pages * PAGE
+        self.pages * PAGE_SIZE
     }
 
     /// Never: a mapping has pages.
@@ -173,7 +172,12 @@ fn reserve(pages: usize) -> io::Result<NonNull<u8>> {
     let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
     // SAFETY: a new mapping at an address of the kernel's choice.
     let base = unsafe {
-        rustix::mm::mmap_anonymous(std::ptr::null_mut(), pages * PAGE, ProtFlags::empty(), flags)
+        rustix::mm::mmap_anonymous(
+            std::ptr::null_mut(),
+            pages * PAGE_SIZE,
+            ProtFlags::empty(),
+            flags,
+        )
     }?;
     NonNull::new(base.cast()).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
 }

@@ -1,5 +1,7 @@
 //! Reads what `xl list -v` and `xl info` print.
 
+use xen_hypercall::sched_op::ShutdownReason;
+
 /// One domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Domain {
@@ -41,10 +43,11 @@ fn parse_line(line: &str) -> Option<Domain> {
     let shutdown = if crashed == b'c' {
         Some(StopReason::Crash)
     } else if shut == b's' {
-        // `SHUTDOWN_poweroff` is 0 and `SHUTDOWN_crash` 3.
+        const POWEROFF: u32 = ShutdownReason::Poweroff as u32;
+        const CRASH: u32 = ShutdownReason::Crash as u32;
         Some(match reason.and_then(|reason| reason.parse().ok()) {
-            Some(0u32) => StopReason::Poweroff,
-            Some(3) => StopReason::Crash,
+            Some(POWEROFF) => StopReason::Poweroff,
+            Some(CRASH) => StopReason::Crash,
             _ => StopReason::Other,
         })
     } else {
