@@ -1,8 +1,9 @@
 //! What `pgas` and the daemon say to each other.
 //!
 //! The client opens with [`Hello`], the daemon answers with [`Welcome`]; then the client sends one
-//! [`ClientRequest`] and the daemon answers with [`Reply`]s. While a job of `Run` is under way the client
-//! may send [`ClientRequest::Interrupt`]; when it closes the connection the daemon ends the job.
+//! [`ClientRequest`] and the daemon answers with [`Reply`]s. While a job of `Run` is under way the
+//! client may send [`ClientRequest::Interrupt`]; when it closes the connection the daemon ends the
+//! job.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

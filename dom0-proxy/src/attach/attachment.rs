@@ -54,7 +54,8 @@ impl Attachment {
         let version = area.version();
         if version != PROTOCOL_VERSION {
             return Err(BadAttach::new(format_args!(
-                "it speaks protocol version {version} and the proxy {PROTOCOL_VERSION}: rebuild the older of the two"
+                "it speaks protocol version {version} and the proxy {PROTOCOL_VERSION}: \
+                 rebuild the older of the two"
             )));
         }
         Ok(Self { window, area, doorbell, card, memory })

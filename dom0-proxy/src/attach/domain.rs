@@ -65,7 +65,8 @@ pub fn attach(
     let (attach, layout) = parse(node, memory)?;
     let mapping = GrantMapping::new(domain, attach.first_ref, attach.pages).map_err(|error| {
         BadAttach::new(format_args!(
-            "its {} pages could not be mapped: {error} (domain 0's gnttab_max_maptrack_frames may be too small)",
+            "its {} pages could not be mapped: {error} \
+             (domain 0's gnttab_max_maptrack_frames may be too small)",
             attach.pages
         ))
     })?;

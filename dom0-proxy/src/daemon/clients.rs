@@ -83,7 +83,8 @@ fn start_job(daemon: &Arc<Daemon>, spec: JobSpec, stream: &UnixStream) -> Result
             break (job, incoming);
         }
     };
-    tracing::info!(job = job.name, kind = ?spec.kind, size = spec.size, image = %spec.image.display(), "starting");
+    let image = spec.image.display();
+    tracing::info!(job = job.name, kind = ?spec.kind, size = spec.size, %image, "starting");
     let (supervising, supervised) = (daemon.clone(), job.clone());
     let supervisor = thread::Builder::new().name(format!("job-{}", job.name)).spawn(move || {
         supervise(&supervised, incoming, &supervising.run_dir, stream, || {

@@ -194,7 +194,10 @@ on_soft_reset = "preserve"
         let line = text.lines().find(|line| line.starts_with("cmdline")).unwrap();
         assert_eq!(
             line,
-            r#"cmdline = "xenolith.job=ab12cd xenolith.rank=2 xenolith.size=4 -- \"a b\" \"\" \"\\\"\x0amemory = 4096 #\" \"back\\\\slash\" xenolith.rank=0""#
+            concat!(
+                r#"cmdline = "xenolith.job=ab12cd xenolith.rank=2 xenolith.size=4 -- "#,
+                r#"\"a b\" \"\" \"\\\"\x0amemory = 4096 #\" \"back\\\\slash\" xenolith.rank=0""#
+            )
         );
         assert_eq!(text.lines().count(), config(&[]).render().unwrap().lines().count());
     }

@@ -83,16 +83,7 @@ fn value<'a>(info: &'a str, key: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
 
-    const LISTING: &str = "\
-Name                                        ID   Mem VCPUs\tState\tTime(s)   UUID                            Reason-Code\tSecurity Label
-Domain-0                                     0  1536     2     r-----      12.3 00000000-0000-0000-0000-000000000000        -                -
-pgas-ab12cd-0                               11    16     1     -b----       0.1 5d3f4cf9-7b7f-4aee-b0b4-4ab4b7a3e2a0        -                -
-pgas-ab12cd-1                               12    16     1     ---s--       0.1 5d3f4cf9-7b7f-4aee-b0b4-4ab4b7a3e2a1        0                -
-pgas-ab12cd-2                               13    16     1     ---sc-       0.1 5d3f4cf9-7b7f-4aee-b0b4-4ab4b7a3e2a2        3                -
-pgas-ab12cd-3                               14    16     1     ---s--       0.1 5d3f4cf9-7b7f-4aee-b0b4-4ab4b7a3e2a3        2                -
-(null)                                      15     0     1     --psrd       0.0 5d3f4cf9-7b7f-4aee-b0b4-4ab4b7a3e2a4        0                -
-nonsense
-";
+    const LISTING: &str = include_str!("listing.txt");
 
     #[test]
     fn states_are_understood() {

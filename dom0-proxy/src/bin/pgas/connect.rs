@@ -46,7 +46,8 @@ impl DaemonConnection {
             return Err(Error::Refused {
                 status: status::USAGE,
                 text: format!(
-                    "the daemon (process {}) is of another version: end it (`kill {}`) and try again",
+                    "the daemon (process {}) is of another version: \
+                     end it (`kill {}`) and try again",
                     welcome.pid, welcome.pid
                 ),
             });

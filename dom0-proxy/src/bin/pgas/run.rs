@@ -67,11 +67,13 @@ fn daemon_lost(run_dir: &RunDir, daemon: &mut DaemonConnection, job: Option<&str
         None => format!("the daemon (process {pid}) died before the job had started"),
         Some(job) => match clean_up_after_daemon(run_dir, job) {
             Ok(()) => format!(
-                "the daemon (process {pid}) died: job {job} has failed, and its ranks have been ended"
+                "the daemon (process {pid}) died: job {job} has failed, \
+                 and its ranks have been ended"
             ),
             Err(error) => {
                 format!(
-                    "the daemon (process {pid}) died, and what job {job} left could not be removed: {error}"
+                    "the daemon (process {pid}) died, \
+                     and what job {job} left could not be removed: {error}"
                 )
             }
         },

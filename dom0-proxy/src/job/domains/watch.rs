@@ -89,7 +89,8 @@ impl Watcher {
 
     fn run(mut self) {
         if let Err(error) = self.follow() {
-            tracing::error!(%error, job = self.job, "the job's domains cannot be followed any more");
+            let job = &self.job;
+            tracing::error!(%error, job, "the job's domains cannot be followed any more");
             let notice = Notice::Broken(error.to_string());
             let _ = self.events.send(JobEvent::Engine(notice));
         }
