@@ -1,8 +1,9 @@
 //! What `pgas` and the daemon say to each other.
 //!
 //! The client opens with [`Hello`], the daemon answers with [`Welcome`]; then the client sends one
-//! [`Request`] and the daemon answers with [`Reply`]s. While a job of `Run` is under way the client
-//! may send [`Request::Interrupt`]; when it closes the connection the daemon ends the job.
+//! [`ClientRequest`] and the daemon answers with [`Reply`]s. While a job of `Run` is under way the
+//! client may send [`ClientRequest::Interrupt`]; when it closes the connection the daemon ends the
+//! job.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -62,9 +63,16 @@ pub struct JobSpec {
     pub timeout: Option<Duration>,
 }
 
+impl JobSpec {
+    /// MiB of memory of a rank.
+    pub fn memory_mib(&self) -> u64 {
+        self.memory >> 20
+    }
+}
+
 /// What a client asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Request {
+pub enum ClientRequest {
     /// Run a job and tell about it until it has ended.
     Run(JobSpec),
     /// End the job that was started on this connection.
@@ -84,7 +92,7 @@ pub enum Reply {
     /// This many ranks have started.
     Up(u32),
     /// A rank has written a line.
-    Line(Line),
+    Line(OutputLine),
     /// The job has ended; nothing follows.
     Ended(Summary),
     /// The jobs there are.
@@ -103,7 +111,7 @@ pub enum Reply {
 /// Which of its outputs a rank has written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Stream {
+pub enum OutputStream {
     /// Standard output, or a domain's console.
     Output,
     /// Standard error, or what a domain's kernel says about a failure.
@@ -112,11 +120,11 @@ pub enum Stream {
 
 /// A line that a rank has written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
+pub struct OutputLine {
     /// The rank.
     pub rank: u32,
     /// Where it was written.
-    pub stream: Stream,
+    pub stream: OutputStream,
     /// The line without its end.
     pub text: String,
 }

@@ -14,7 +14,7 @@ use armci_nostd::wire::{
     AccKind, COMPLETIONS, Flags, JobState, Opcode, Request, RmwKind, SUBMISSIONS, Status,
 };
 use dom0_proxy::attach::{Attachment, hosted};
-use dom0_proxy::engine::{Engine, Notice, OrderError, Pause, State, Traffic};
+use dom0_proxy::engine::{Engine, Notice, OrderError, Pause, ServiceState, Traffic};
 use raw_rank::{BASE, END, PUBLIC, RawRank, put, send_attach, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -215,13 +215,13 @@ fn behind_stopped_rings_nothing_is_written_and_all_can_be_copied() {
     let bench = Bench::new(2);
     let [a, b] = &bench.ranks[..] else { unreachable!() };
     let not_now = |state| Err(OrderError::NotNow(state));
-    assert_eq!(bench.engine.stop_serving(), not_now(State::Open));
+    assert_eq!(bench.engine.stop_serving(), not_now(ServiceState::Open));
     assert!(bench.engine.copy_window(0, 0, vec![0; 8]).is_err());
     bench.engine.close_gates().unwrap();
     assert!(bench.engine.copy_window(0, 0, vec![0; 8]).is_err());
     bench.engine.stop_serving().unwrap();
     bench.engine.stop_serving().unwrap();
-    assert_eq!(bench.engine.open_gates(), not_now(State::Stopped));
+    assert_eq!(bench.engine.open_gates(), not_now(ServiceState::Stopped));
 
     a.set_word(PUBLIC, 11);
     a.submit(&[put(1, PUBLIC + 64, PUBLIC, 8), put(1, PUBLIC + 72, PUBLIC, 8)]);

@@ -1,5 +1,5 @@
-//! Gates closed and opened, and rings stopped and started, under ranks at work, which are threads of
-//! this process and otherwise as any hosted rank.
+//! Gates closed and opened, and rings stopped and started, under ranks at work. These are
+//! threads of this process, and otherwise as any hosted rank.
 
 #[path = "support/thread_ranks.rs"]
 mod thread_ranks;
@@ -58,8 +58,8 @@ fn work(armci: &Armci, stop: &AtomicBool, direct: &AtomicU64, all: &AtomicU64) {
     armci.finalize().unwrap();
 }
 
-/// Runs ranks at work, and `interfere` with their engine meanwhile, which can wait until all of them
-/// have got on by as many rounds, and read what each has done directly.
+/// Runs ranks at work, and `interfere` with their engine meanwhile. It can wait until all ranks
+/// have got on by a number of rounds, and read what each has done directly.
 fn under_ranks_at_work(interfere: impl FnOnce(&Engine, &dyn Fn(u64), &dyn Fn() -> Vec<u64>)) {
     let job = Job::new(RANKS, 4 << 20);
     let stop = AtomicBool::new(false);

@@ -117,7 +117,8 @@ impl Area {
     pub(crate) fn describe(&self) -> String {
         let load = |word: &AtomicU32| word.load(Ordering::Relaxed);
         format!(
-            "submissions {} of {} taken, completions {} of {} taken, rank asleep {}, proxy asleep {}",
+            "submissions {} of {} taken, completions {} of {} taken, \
+             rank asleep {}, proxy asleep {}",
             load(word!(self, header.submission_head)),
             load(word!(self, header.submission_tail)),
             load(word!(self, header.completion_head)),

@@ -7,9 +7,9 @@ use armci_nostd::wire::PROTOCOL_VERSION;
 use armci_nostd::wire::area::MAGIC;
 
 use super::area::Area;
+use super::bad_attach::BadAttach;
 use super::card::Card;
 use super::doorbell::Doorbell;
-use super::refusal::Refusal;
 
 /// One attached rank.
 pub struct Attachment {
@@ -41,20 +41,21 @@ impl Attachment {
         doorbell: Box<dyn Doorbell>,
         card: Option<Card>,
         memory: Box<dyn Send>,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, BadAttach> {
         // SAFETY: the window has checked that the whole area lies in it, on a page boundary; it
         // stays mapped by the caller, and `memory` goes wherever the area goes.
         let area = unsafe { Area::new(window.area()) };
         let magic = area.magic();
         if magic != MAGIC {
-            return Err(Refusal::new(format_args!(
+            return Err(BadAttach::new(format_args!(
                 "its runtime area starts with {magic:#x} instead of {MAGIC:#x}"
             )));
         }
         let version = area.version();
         if version != PROTOCOL_VERSION {
-            return Err(Refusal::new(format_args!(
-                "it speaks protocol version {version} and the proxy {PROTOCOL_VERSION}: rebuild the older of the two"
+            return Err(BadAttach::new(format_args!(
+                "it speaks protocol version {version} and the proxy {PROTOCOL_VERSION}: \
+                 rebuild the older of the two"
             )));
         }
         Ok(Self { window, area, doorbell, card, memory })

@@ -6,40 +6,40 @@ use std::sync::Arc;
 
 use armci_nostd::serve::memory::Window;
 use armci_nostd::wire::attach::{Layout, XenAttach};
+use xen_hypercall::PAGE_SIZE;
+use xen_hypercall::grant_table_op::FIRST_FREE_REFERENCE;
 
 use super::attachment::Attachment;
+use super::bad_attach::BadAttach;
 use super::doorbell::Doorbell;
-use super::refusal::Refusal;
-use crate::xen::{EventChannel, EventDevice, Mapping};
+use crate::xen::{EventChannel, EventDevice, GrantMapping};
 
 /// Bytes of a page.
-const PAGE: u64 = 4096;
+const PAGE: u64 = PAGE_SIZE as u64;
 /// No honest node is longer: seven numbers of at most 20 digits.
 const MAX_NODE: usize = 160;
-/// The first grant references, which Xen's tools keep for console and store.
-const RESERVED_REFERENCES: u32 = 8;
 
 /// What a domain's node says, checked against what the domain was given.
 ///
 /// Everything in the node is hostile. `memory` is what the domain was created with.
-pub fn parse(node: &[u8], memory: u64) -> Result<(XenAttach, Layout), Refusal> {
+pub fn parse(node: &[u8], memory: u64) -> Result<(XenAttach, Layout), BadAttach> {
     if node.len() > MAX_NODE {
-        return Err(Refusal::new(format_args!("its attach node has {} bytes", node.len())));
+        return Err(BadAttach::new(format_args!("its attach node has {} bytes", node.len())));
     }
-    let node = str::from_utf8(node).map_err(|_| Refusal::new("its attach node is not text"))?;
-    let attach: XenAttach = node.parse().map_err(Refusal::new)?;
+    let node = str::from_utf8(node).map_err(|_| BadAttach::new("its attach node is not text"))?;
+    let attach: XenAttach = node.parse().map_err(BadAttach::new)?;
     let len = u64::from(attach.pages) * PAGE;
     if len == 0 || len > memory {
-        return Err(Refusal::new(format_args!(
+        return Err(BadAttach::new(format_args!(
             "it grants {} pages and has {} (its node says {node:?})",
             attach.pages,
             memory / PAGE
         )));
     }
-    if attach.first_ref < RESERVED_REFERENCES
+    if attach.first_ref < FIRST_FREE_REFERENCE
         || attach.first_ref.checked_add(attach.pages).is_none()
     {
-        return Err(Refusal::new(format_args!(
+        return Err(BadAttach::new(format_args!(
             "its grant references start at {} and number {}",
             attach.first_ref, attach.pages
         )));
@@ -61,19 +61,23 @@ pub fn attach(
     node: &[u8],
     memory: u64,
     device: &Arc<EventDevice>,
-) -> Result<Attachment, Refusal> {
+) -> Result<Attachment, BadAttach> {
     let (attach, layout) = parse(node, memory)?;
-    let mapping = Mapping::new(domain, attach.first_ref, attach.pages).map_err(|error| {
-        Refusal::new(format_args!(
-            "its {} pages could not be mapped: {error} (domain 0's gnttab_max_maptrack_frames may be too small)",
+    let mapping = GrantMapping::new(domain, attach.first_ref, attach.pages).map_err(|error| {
+        BadAttach::new(format_args!(
+            "its {} pages could not be mapped: {error} \
+             (domain 0's gnttab_max_maptrack_frames may be too small)",
             attach.pages
         ))
     })?;
     // SAFETY: `mapping` maps `layout.len` bytes on a page boundary, and lives in the attachment as
     // long as the window.
-    let window = unsafe { Window::new(mapping.base(), &layout) }.map_err(Refusal::new)?;
+    let window = unsafe { Window::new(mapping.base(), &layout) }.map_err(BadAttach::new)?;
     let channel = EventChannel::bind(device.clone(), domain, attach.port).map_err(|error| {
-        Refusal::new(format_args!("its event channel {} could not be bound: {error}", attach.port))
+        BadAttach::new(format_args!(
+            "its event channel {} could not be bound: {error}",
+            attach.port
+        ))
     })?;
     // SAFETY: the window points into `mapping`, which unmaps only when it is dropped.
     unsafe { Attachment::new(window, Box::new(channel), None, Box::new(mapping)) }

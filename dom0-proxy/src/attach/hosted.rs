@@ -12,9 +12,9 @@ use armci_nostd::wire::attach::{self, Attach, AttachReply};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags};
 
 use super::attachment::Attachment;
+use super::bad_attach::BadAttach;
 use super::card::Card;
 use super::doorbell::Doorbell;
-use super::refusal::Refusal;
 use super::shared_memory::SharedMemory;
 
 /// File descriptors that come with an attach: the window, the proxy's doorbell, the rank's
@@ -30,7 +30,7 @@ pub struct Asking {
 }
 
 /// Reads a rank's first message and the descriptors that come with its first byte.
-pub fn receive(stream: &UnixStream) -> Result<Asking, Refusal> {
+pub fn receive(stream: &UnixStream) -> Result<Asking, BadAttach> {
     let mut prefix = [0; 4];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
@@ -40,7 +40,7 @@ pub fn receive(stream: &UnixStream) -> Result<Asking, Refusal> {
         &mut ancillary,
         RecvFlags::CMSG_CLOEXEC,
     )
-    .map_err(|error| Refusal::new(format_args!("its attach did not arrive: {error}")))?;
+    .map_err(|error| BadAttach::new(format_args!("its attach did not arrive: {error}")))?;
     let descriptors: Vec<OwnedFd> = ancillary
         .drain()
         .filter_map(|message| match message {
@@ -50,19 +50,19 @@ pub fn receive(stream: &UnixStream) -> Result<Asking, Refusal> {
         .flatten()
         .collect();
     if received.flags.contains(ReturnFlags::CTRUNC) {
-        return Err(Refusal::new("it sent more than 3 file descriptors"));
+        return Err(BadAttach::new("it sent more than 3 file descriptors"));
     }
     let descriptors: [OwnedFd; DESCRIPTORS] = descriptors.try_into().map_err(|got: Vec<_>| {
-        Refusal::new(format_args!("it sent {} file descriptors instead of 3", got.len()))
+        BadAttach::new(format_args!("it sent {} file descriptors instead of 3", got.len()))
     })?;
     let mut stream = stream;
-    let torn = |error| Refusal::new(format_args!("its attach is torn: {error}"));
+    let torn = |error| BadAttach::new(format_args!("its attach is torn: {error}"));
     stream.read_exact(&mut prefix[received.bytes..]).map_err(torn)?;
-    let mut body = vec![0; attach::body_length(prefix).map_err(Refusal::new)?];
+    let mut body = vec![0; attach::body_length(prefix).map_err(BadAttach::new)?];
     stream.read_exact(&mut body).map_err(torn)?;
-    let attach: Attach = attach::decode(&body).map_err(Refusal::new)?;
+    let attach: Attach = attach::decode(&body).map_err(BadAttach::new)?;
     if attach.version != PROTOCOL_VERSION {
-        return Err(Refusal::new(attach::ControlError::Version(attach.version)));
+        return Err(BadAttach::new(attach::ControlError::Version(attach.version)));
     }
     Ok(Asking { attach, descriptors })
 }
@@ -82,20 +82,20 @@ pub fn answer(mut stream: &UnixStream, reply: &AttachReply) {
 impl Asking {
     /// Maps the rank's memory and takes its doorbells. `stream` stays open as long as the
     /// attachment lives: by that the rank sees that its proxy does.
-    pub fn accept(self, stream: UnixStream) -> Result<Attachment, Refusal> {
+    pub fn accept(self, stream: UnixStream) -> Result<Attachment, BadAttach> {
         let [memfd, to_proxy, to_rank] = self.descriptors;
         for doorbell in [&to_proxy, &to_rank] {
             let path = format!("/proc/self/fd/{}", doorbell.as_raw_fd());
             match std::fs::read_link(&path) {
                 Ok(target) if target.as_os_str() == "anon_inode:[eventfd]" => {}
-                _ => return Err(Refusal::new("its doorbells are not eventfds")),
+                _ => return Err(BadAttach::new("its doorbells are not eventfds")),
             }
         }
         let layout = self.attach.layout;
         let memory = SharedMemory::map(&memfd, layout.len)?;
         // SAFETY: `memory` maps `layout.len` bytes on a page boundary, and lives in the attachment
         // as long as the window.
-        let window = unsafe { Window::new(memory.base(), &layout) }.map_err(Refusal::new)?;
+        let window = unsafe { Window::new(memory.base(), &layout) }.map_err(BadAttach::new)?;
         let to_rank = Arc::new(to_rank);
         let doorbell = EventFds { to_proxy, to_rank: to_rank.clone() };
         let card = Card { layout, window: memfd, to_rank, stream };

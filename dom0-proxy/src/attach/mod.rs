@@ -7,16 +7,16 @@
 
 mod area;
 mod attachment;
+mod bad_attach;
 mod card;
 pub mod domain;
 mod doorbell;
 mod fleet;
 pub mod hosted;
-mod refusal;
 mod shared_memory;
 
 pub(crate) use area::DirectTally;
 pub use attachment::Attachment;
+pub use bad_attach::BadAttach;
 pub(crate) use fleet::{AttachedRank, Fleet};
-pub use refusal::Refusal;
 pub use shared_memory::SharedMemory;

@@ -23,7 +23,7 @@ struct DaemonArguments {
     #[arg(long)]
     detach: bool,
 
-    /// End after so many seconds without jobs and clients
+    /// End after this many seconds without jobs and clients
     #[arg(long, value_name = "SECONDS")]
     idle_exit: Option<u64>,
 }

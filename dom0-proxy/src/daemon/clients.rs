@@ -8,7 +8,7 @@ use std::time::Duration;
 use armci_nostd::wire::MAX_RANKS;
 
 use super::shared::Daemon;
-use crate::control::{Hello, JobSpec, RankKind, Reply, Request, VERSION, Welcome};
+use crate::control::{ClientRequest, Hello, JobSpec, RankKind, Reply, VERSION, Welcome};
 use crate::error::{Context, Error, Result};
 use crate::frame;
 use crate::job::event::KillReason;
@@ -29,20 +29,22 @@ pub fn serve_client(daemon: &Arc<Daemon>, stream: UnixStream) -> Result<()> {
     if hello.version != VERSION {
         return Ok(());
     }
-    let Some(request) = frame::receive::<Request>(&stream).context(context)? else {
+    let Some(request) = frame::receive::<ClientRequest>(&stream).context(context)? else {
         return Ok(());
     };
     stream.set_read_timeout(None).context(context)?;
     let reply = match request {
-        Request::Run(spec) => match start_job(daemon, spec, &stream) {
+        ClientRequest::Run(spec) => match start_job(daemon, spec, &stream) {
             Ok(job) => {
                 follow(&job, &stream);
                 return Ok(());
             }
             Err(error) => refusal(&error),
         },
-        Request::List => Reply::Jobs(daemon.registry.all().iter().map(|job| job.info()).collect()),
-        Request::Kill(name) => match daemon.registry.get(&name) {
+        ClientRequest::List => {
+            Reply::Jobs(daemon.registry.all().iter().map(|job| job.info()).collect())
+        }
+        ClientRequest::Kill(name) => match daemon.registry.get(&name) {
             Some(job) => {
                 job.kill(KillReason::Killed);
                 match daemon.registry.wait_for_end(&name, KILL_PATIENCE) {
@@ -58,7 +60,7 @@ pub fn serve_client(daemon: &Arc<Daemon>, stream: UnixStream) -> Result<()> {
             }
             None => refusal(&Error::NoJob(name)),
         },
-        Request::Interrupt => refusal(&Error::Protocol {
+        ClientRequest::Interrupt => refusal(&Error::Protocol {
             peer: "pgas".into(),
             why: "there is no job to interrupt".into(),
         }),
@@ -81,7 +83,8 @@ fn start_job(daemon: &Arc<Daemon>, spec: JobSpec, stream: &UnixStream) -> Result
             break (job, incoming);
         }
     };
-    tracing::info!(job = job.name, kind = ?spec.kind, size = spec.size, image = %spec.image.display(), "starting");
+    let image = spec.image.display();
+    tracing::info!(job = job.name, kind = ?spec.kind, size = spec.size, %image, "starting");
     let (supervising, supervised) = (daemon.clone(), job.clone());
     let supervisor = thread::Builder::new().name(format!("job-{}", job.name)).spawn(move || {
         supervise(&supervised, incoming, &supervising.run_dir, stream, || {
@@ -98,8 +101,8 @@ fn start_job(daemon: &Arc<Daemon>, spec: JobSpec, stream: &UnixStream) -> Result
 /// Listens to the client of a job until it is gone, and ends the job then.
 fn follow(job: &Job, stream: &UnixStream) {
     loop {
-        match frame::receive::<Request>(stream) {
-            Ok(Some(Request::Interrupt)) => job.kill(KillReason::Interrupted),
+        match frame::receive::<ClientRequest>(stream) {
+            Ok(Some(ClientRequest::Interrupt)) => job.kill(KillReason::Interrupted),
             Ok(Some(_)) => tracing::warn!(
                 job = job.name,
                 "a client asked for something else while its job ran"

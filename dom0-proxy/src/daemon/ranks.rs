@@ -9,7 +9,7 @@ use armci_nostd::wire::attach::AttachReply;
 use super::shared::Daemon;
 use crate::attach::hosted;
 use crate::error::{Context, Error, Result};
-use crate::job::event::Event;
+use crate::job::event::JobEvent;
 
 /// How long a rank may take for its first message, and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -35,7 +35,7 @@ pub fn attach_rank(daemon: &Arc<Daemon>, stream: UnixStream) -> Result<()> {
     let refuse = |cause: String| {
         // In this order, so that the job hears of the cause before the rank can end because of
         // it.
-        job.send(Event::AttachRefused { rank, cause: cause.clone() });
+        job.send(JobEvent::AttachRefused { rank, cause: cause.clone() });
         hosted::answer(&stream, &AttachReply::Refused(cause));
         Ok(())
     };
@@ -46,7 +46,7 @@ pub fn attach_rank(daemon: &Arc<Daemon>, stream: UnixStream) -> Result<()> {
     match asking.accept(kept) {
         Ok(attachment) => {
             hosted::answer(&stream, &AttachReply::Accepted);
-            job.send(Event::Attached { rank, attachment });
+            job.send(JobEvent::Attached { rank, attachment });
             Ok(())
         }
         Err(error) => refuse(error.to_string()),

@@ -31,7 +31,7 @@ const GOODBYE_PATIENCE: Duration = Duration::from_secs(2);
 pub struct DaemonOptions {
     /// Where its sockets are.
     pub run_dir: RunDir,
-    /// End after so long without jobs and clients.
+    /// End after this time without jobs and clients.
     pub idle_exit: Option<Duration>,
 }
 
@@ -46,7 +46,8 @@ pub fn run(options: DaemonOptions) -> Result<()> {
     let clients = listen(&run_dir.socket())?;
     let ranks = listen(&run_dir.ranks_socket())?;
     let daemon = Arc::new(Daemon::new(run_dir, host_domains));
-    tracing::info!(run_dir = %daemon.run_dir.root().display(), version = env!("CARGO_PKG_VERSION"), "listening");
+    let (root, version) = (daemon.run_dir.root().display(), env!("CARGO_PKG_VERSION"));
+    tracing::info!(run_dir = %root, version, "listening");
     let result = serve(&daemon, &clients, &ranks, &stop, idle_exit);
     for socket in [daemon.run_dir.socket(), daemon.run_dir.ranks_socket()] {
         let _ = fs::remove_file(socket);

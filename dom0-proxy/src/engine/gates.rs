@@ -20,7 +20,7 @@ pub(super) struct Gates<'a> {
     closed_at: Instant,
 }
 
-/// Who is still inside, after the gates were closed.
+/// Which ranks are still in a neighbour's memory, after the gates were closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Inside {
     /// Nobody: all that was done there is to be seen.

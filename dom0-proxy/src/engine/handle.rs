@@ -13,7 +13,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use super::notice::Notice;
 use super::order::Order;
 use super::patience::Pause;
-use super::state::{Change, OrderError};
+use super::service::{Change, OrderError};
 use super::traffic::Traffic;
 use super::worker::Worker;
 use crate::attach::Attachment;

@@ -18,8 +18,8 @@
 //! ```text
 //! handle    what the job holds: orders to the thread
 //! worker    the thread: gathers ranks, takes orders, serves, blocks
-//! server    one round: entries taken, done, answered
-//! state     what is done for the ranks, and how that may change: no I/O
+//! rounds    entries taken from the rings, done, answered
+//! service   what is done for the ranks, and how that may change: no I/O
 //! gates     closed and opened for all ranks
 //! patience  how long to poll before blocking
 //! ```
@@ -29,13 +29,13 @@ mod handle;
 mod notice;
 mod order;
 mod patience;
-mod server;
-mod state;
+mod rounds;
+mod service;
 mod traffic;
 mod worker;
 
 pub use handle::Engine;
 pub use notice::Notice;
 pub use patience::Pause;
-pub use state::{OrderError, State};
+pub use service::{OrderError, ServiceState};
 pub use traffic::{Count, Traffic};

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::Sender;
 
-use super::state::{Change, OrderError};
+use super::service::{Change, OrderError};
 use crate::attach::Attachment;
 
 /// One order.

@@ -27,7 +27,7 @@ pub struct Count {
 }
 
 impl Count {
-    /// Adds operations that moved so many bytes together. What a rank says of itself may be
+    /// Adds operations, and the bytes that they moved together. What a rank says of itself may be
     /// anything.
     pub(super) fn add(&mut self, operations: u64, bytes: u64) {
         self.operations = self.operations.saturating_add(operations);

@@ -15,8 +15,8 @@ use super::gates::{Gates, Inside};
 use super::notice::Notice;
 use super::order::Order;
 use super::patience::{Patience, Pause};
-use super::server::{Server, Violation};
-use super::state::{Action, Input, Machine, OrderError, State};
+use super::rounds::{Rounds, Violation};
+use super::service::{Action, Input, OrderError, Service, ServiceState};
 use super::traffic::Traffic;
 use crate::attach::{Attachment, Fleet};
 
@@ -108,39 +108,39 @@ impl Worker {
         doorbells: &OwnedFd,
         traffic: &mut [Traffic],
     ) -> io::Result<Option<(u32, Violation)>> {
-        let mut server = Server::new(fleet, traffic);
+        let mut rounds = Rounds::new(fleet, traffic);
         let mut patience = Patience::new(self.pause);
-        let mut machine = Machine::new();
+        let mut service = Service::new();
         while !self.ending.load(Ordering::Acquire) {
             if self.ordered.swap(false, Ordering::AcqRel) {
-                self.take_orders(fleet, &mut machine, gates, &mut server);
+                self.take_orders(fleet, &mut service, gates, &mut rounds);
             }
-            match machine.state() {
-                State::Stopped => {
+            match service.state() {
+                ServiceState::Stopped => {
                     // Ranks are asleep or not, as they are; who rings now is seen when serving
                     // begins again, with all that is in the rings.
                     wait(fleet, doorbells)?;
                     continue;
                 }
-                State::Closing => look_inside(&mut machine, gates, &mut server),
-                State::Open | State::Closed => {}
+                ServiceState::Closing => look_inside(&mut service, gates, &mut rounds),
+                ServiceState::Open | ServiceState::Closed => {}
             }
-            match server.round() {
+            match rounds.round() {
                 Err(violation) => return Ok(Some(violation)),
                 Ok(true) => {
                     patience.worked();
                     continue;
                 }
-                Ok(false) if machine.state() == State::Closing => continue,
+                Ok(false) if service.state() == ServiceState::Closing => continue,
                 Ok(false) if patience.look_again() => continue,
                 Ok(false) => {}
             }
-            if server.fall_asleep() {
+            if rounds.fall_asleep() {
                 patience.blocks();
                 wait(fleet, doorbells)?;
                 patience.woken();
             }
-            server.wake_up();
+            rounds.wake_up();
         }
         Ok(None)
     }
@@ -148,25 +148,25 @@ impl Worker {
     fn take_orders(
         &self,
         fleet: &Fleet,
-        machine: &mut Machine<Reply>,
+        service: &mut Service<Asker>,
         gates: &mut Gates<'_>,
-        server: &mut Server<'_>,
+        rounds: &mut Rounds<'_>,
     ) {
         while let Ok(order) = self.incoming.try_recv() {
             match order {
                 // All ranks are attached; dropping it detaches whoever that is.
                 Order::Attach(..) => {}
                 Order::Change(change, reply) => {
-                    act(machine.take(Input::Wanted(change, reply)), gates, server);
+                    act(service.take(Input::Wanted(change, reply)), gates, rounds);
                 }
                 Order::CopyWindow { rank, offset, mut buffer, reply } => {
-                    let copied = match (machine.state(), fleet.windows().get(rank as usize)) {
-                        (State::Stopped, Some(window)) => {
+                    let copied = match (service.state(), fleet.windows().get(rank as usize)) {
+                        (ServiceState::Stopped, Some(window)) => {
                             let count = window.copy_out(offset, &mut buffer);
                             buffer.truncate(count);
                             Ok(buffer)
                         }
-                        (State::Stopped, None) => Err(OrderError::NoRank(rank)),
+                        (ServiceState::Stopped, None) => Err(OrderError::NoRank(rank)),
                         (state, _) => Err(OrderError::NotNow(state)),
                     };
                     // Whoever asked may be gone.
@@ -187,25 +187,25 @@ impl Worker {
     }
 }
 
-/// Where an order's answer goes.
-type Reply = Sender<Result<(), OrderError>>;
+/// Where the answer to an order goes.
+type Asker = Sender<Result<(), OrderError>>;
 
 /// Looks whether the ranks have left each other's memory, after the gates were closed.
-fn look_inside(machine: &mut Machine<Reply>, gates: &mut Gates<'_>, server: &mut Server<'_>) {
+fn look_inside(service: &mut Service<Asker>, gates: &mut Gates<'_>, rounds: &mut Rounds<'_>) {
     let input = match gates.inside() {
         Inside::Nobody => Input::AllOut,
         Inside::Stays(rank) => Input::OneStays(rank),
         Inside::Somebody => return,
     };
-    act(machine.take(input), gates, server);
+    act(service.take(input), gates, rounds);
 }
 
-fn act(actions: Vec<Action<Reply>>, gates: &mut Gates<'_>, server: &mut Server<'_>) {
+fn act(actions: Vec<Action<Asker>>, gates: &mut Gates<'_>, rounds: &mut Rounds<'_>) {
     for action in actions {
         match action {
             Action::CloseGates => gates.close(),
             Action::OpenGates => gates.open(),
-            Action::RestartPatience => server.restart_patience(),
+            Action::RestartPatience => rounds.restart_patience(),
             // Whoever asked may be gone.
             Action::Answer(reply, result) => drop(reply.send(result)),
         }

@@ -8,7 +8,7 @@ use crate::error::Error;
 
 /// Something has happened.
 #[derive(Debug)]
-pub enum Event {
+pub enum JobEvent {
     /// A rank's creation has begun.
     Begun {
         /// The rank.

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use super::event::{Event, KillReason};
+use super::event::{JobEvent, KillReason};
 use crate::control::{JobInfo, JobSpec, RankKind};
 
 /// A job as others see it.
@@ -23,12 +23,12 @@ pub struct Job {
     /// Ranks that have attached, so that none does twice.
     attached: Mutex<BTreeSet<u32>>,
     /// Goes to its supervisor.
-    pub(super) events: Sender<Event>,
+    pub(super) events: Sender<JobEvent>,
 }
 
 impl Job {
     /// A new job, and the events that its supervisor will take.
-    pub fn new(name: String, spec: JobSpec) -> (Arc<Self>, Receiver<Event>) {
+    pub fn new(name: String, spec: JobSpec) -> (Arc<Self>, Receiver<JobEvent>) {
         let (events, incoming) = channel();
         let job = Self {
             name,
@@ -59,14 +59,14 @@ impl Job {
     }
 
     /// Tells the supervisor.
-    pub fn send(&self, event: Event) {
+    pub fn send(&self, event: JobEvent) {
         // One that has ended does not care.
         let _ = self.events.send(event);
     }
 
     /// Ends the job.
     pub fn kill(&self, reason: KillReason) {
-        self.send(Event::Kill(reason));
+        self.send(JobEvent::Kill(reason));
     }
 
     /// Whether this hosted rank may attach now. It may once.

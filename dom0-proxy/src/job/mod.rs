@@ -11,12 +11,10 @@
 //! read to the end, the job's record removed, the client told.
 
 mod client;
-mod console;
-mod cpio;
+mod consoles;
 pub mod domains;
 pub mod event;
 mod handle;
-mod lines;
 pub mod processes;
 mod ranks;
 mod summary;

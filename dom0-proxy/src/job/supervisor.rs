@@ -7,10 +7,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::client::Client;
-use super::console::Consoles;
+use super::client::JobClient;
+use super::consoles::Consoles;
 use super::domains::{self, Domains};
-use super::event::Event;
+use super::event::JobEvent;
 use super::handle::Job;
 use super::processes::Processes;
 use super::ranks::Ranks;
@@ -29,12 +29,12 @@ const CLIENT_PATIENCE: Duration = Duration::from_secs(3);
 /// client hears of it.
 pub fn supervise(
     job: &Arc<Job>,
-    incoming: Receiver<Event>,
+    incoming: Receiver<JobEvent>,
     run_dir: &RunDir,
     stream: UnixStream,
     ended: impl FnOnce(),
 ) {
-    let client = Arc::new(Client::new(stream));
+    let client = Arc::new(JobClient::new(stream));
     let record = run_dir.job(&job.name);
     let result = Supervisor::start(job, incoming, run_dir, client.clone()).map(Supervisor::run);
     if let Err(error) = fs::remove_dir_all(&record)
@@ -58,8 +58,8 @@ pub fn supervise(
 
 struct Supervisor {
     job: Arc<Job>,
-    incoming: Receiver<Event>,
-    client: Arc<Client>,
+    incoming: Receiver<JobEvent>,
+    client: Arc<JobClient>,
     consoles: Consoles,
     console_thread: JoinHandle<()>,
     engine: Engine,
@@ -72,9 +72,9 @@ impl Supervisor {
     /// Sets everything up but starts no rank.
     fn start(
         job: &Arc<Job>,
-        incoming: Receiver<Event>,
+        incoming: Receiver<JobEvent>,
         run_dir: &RunDir,
-        client: Arc<Client>,
+        client: Arc<JobClient>,
     ) -> Result<Self> {
         let spec = &job.spec;
         if spec.kind == RankKind::Xen {
@@ -88,7 +88,7 @@ impl Supervisor {
         let (consoles, console_thread) =
             Consoles::start(&job.name, spec, &logs, client.clone(), job.events.clone())?;
         let events = job.events.clone();
-        let tell = move |notice| drop(events.send(Event::Engine(notice)));
+        let tell = move |notice| drop(events.send(JobEvent::Engine(notice)));
         let pause = match spec.kind {
             RankKind::Hosted => Pause::Yield,
             RankKind::Xen => Pause::Spin,
@@ -141,39 +141,39 @@ impl Supervisor {
         self.finish(refused)
     }
 
-    fn take(&mut self, event: Event) {
+    fn take(&mut self, event: JobEvent) {
         match event {
-            Event::Begun { rank, at } => {
+            JobEvent::Begun { rank, at } => {
                 self.summaries.begun(rank, at);
                 if self.job.spec.kind == RankKind::Hosted {
                     self.count_up();
                 }
             }
-            Event::Up { rank, at } => {
+            JobEvent::Up { rank, at } => {
                 if self.summaries.booted(rank, at) {
                     self.count_up();
                 }
             }
-            Event::NotCreated { rank, error } => self.verdict.not_created(rank, &error),
-            Event::Attached { rank, attachment } => {
+            JobEvent::NotCreated { rank, error } => self.verdict.not_created(rank, &error),
+            JobEvent::Attached { rank, attachment } => {
                 if self.job.spec.kind == RankKind::Hosted {
                     self.summaries.booted(rank, Instant::now());
                 }
                 self.engine.attach(rank, attachment);
                 self.verdict.attached(rank);
             }
-            Event::AttachRefused { rank, cause } => self.verdict.attach_refused(rank, &cause),
-            Event::Fatal { rank, cause } => {
+            JobEvent::AttachRefused { rank, cause } => self.verdict.attach_refused(rank, &cause),
+            JobEvent::Fatal { rank, cause } => {
                 self.verdict.fatal(rank, cause);
                 self.consoles.drain(rank);
             }
-            Event::Ended { rank, end } => {
+            JobEvent::Ended { rank, end } => {
                 self.verdict.ended(rank, end);
                 self.consoles.drain(rank);
             }
-            Event::Drained { rank } => self.verdict.drained(rank),
-            Event::Engine(notice) => self.verdict.engine(notice),
-            Event::Kill(reason) => self.verdict.kill(reason),
+            JobEvent::Drained { rank } => self.verdict.drained(rank),
+            JobEvent::Engine(notice) => self.verdict.engine(notice),
+            JobEvent::Kill(reason) => self.verdict.kill(reason),
         }
     }
 
@@ -217,13 +217,13 @@ impl Supervisor {
 /// to be killed.
 fn wait_for_client(
     consoles: &JoinHandle<()>,
-    incoming: &Receiver<Event>,
-    client: &Client,
+    incoming: &Receiver<JobEvent>,
+    client: &JobClient,
     mut killed: bool,
 ) {
     let mut since = Instant::now();
     while !consoles.is_finished() {
-        if !killed && incoming.try_iter().any(|event| matches!(event, Event::Kill(_))) {
+        if !killed && incoming.try_iter().any(|event| matches!(event, JobEvent::Kill(_))) {
             (killed, since) = (true, Instant::now());
         }
         if killed && since.elapsed() > CLIENT_PATIENCE {

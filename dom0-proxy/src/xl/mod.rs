@@ -11,5 +11,5 @@ pub use commands::{
     most_grant_frames,
 };
 pub use config::{DomainConfig, more_grant_frames};
-pub use listing::{Domain, Shutdown};
+pub use listing::{Domain, StopReason};
 pub use names::{domain_name, parse_domain_name};

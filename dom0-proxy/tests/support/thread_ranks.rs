@@ -12,7 +12,7 @@ use dom0_proxy::attach::hosted;
 use dom0_proxy::engine::{Engine, Notice, Pause};
 use tempfile::TempDir;
 
-/// A job whose ranks are threads of this process.
+/// A job whose ranks are threads of this process, each with a window of `window` bytes.
 pub struct Job {
     ranks: usize,
     window: usize,

@@ -23,12 +23,12 @@ Exit status of `pgas run`: that of the first rank that ended with another status
 #[command(version, after_help = STATUSES)]
 pub struct PgasArguments {
     #[command(subcommand)]
-    pub action: Action,
+    pub command: PgasCommand,
 }
 
 /// What pgas is to do.
 #[derive(Debug, Subcommand)]
-pub enum Action {
+pub enum PgasCommand {
     /// Run a job, show what its ranks write, and end with its status
     #[command(after_help = STATUSES)]
     Run(RunArguments),
@@ -83,7 +83,7 @@ pub struct RunArguments {
     #[arg(long)]
     pub json: bool,
 
-    /// Give up after so many seconds
+    /// Give up after this many seconds
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<f64>,
 

@@ -15,12 +15,12 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use dom0_proxy::Error;
-use dom0_proxy::control::{Reply, Request};
+use dom0_proxy::control::{ClientRequest, Reply};
 use dom0_proxy::error::status;
 use dom0_proxy::run_dir::{LOGS_KEPT, RunDir};
 
-use arguments::{Action, PgasArguments};
-use connect::Connection;
+use arguments::{PgasArguments, PgasCommand};
+use connect::DaemonConnection;
 use output::print_json;
 
 fn main() -> ExitCode {
@@ -28,11 +28,11 @@ fn main() -> ExitCode {
         let _ = error.print();
         std::process::exit(if error.use_stderr() { status::USAGE.into() } else { 0 });
     });
-    let result = match arguments.action {
-        Action::Run(arguments) => run::run(&arguments),
-        Action::Ps { json } => ps(json),
-        Action::Logs { job, rank, json } => logs(&job, rank, json),
-        Action::Kill { job } => kill(job),
+    let result = match arguments.command {
+        PgasCommand::Run(arguments) => run::run(&arguments),
+        PgasCommand::Ps { json } => ps(json),
+        PgasCommand::Logs { job, rank, json } => logs(&job, rank, json),
+        PgasCommand::Kill { job } => kill(job),
     };
     match result {
         Ok(status) => ExitCode::from(status),
@@ -45,8 +45,8 @@ fn main() -> ExitCode {
 
 fn ps(json: bool) -> anyhow::Result<u8> {
     let run_dir = RunDir::from_env()?;
-    let jobs = match Connection::open(&run_dir) {
-        Ok(mut daemon) => match daemon.ask(&Request::List)? {
+    let jobs = match DaemonConnection::open(&run_dir) {
+        Ok(mut daemon) => match daemon.ask(&ClientRequest::List)? {
             Reply::Jobs(jobs) => jobs,
             reply => return Err(connect::unexpected(&reply).into()),
         },
@@ -63,7 +63,7 @@ fn ps(json: bool) -> anyhow::Result<u8> {
 
 fn kill(job: String) -> anyhow::Result<u8> {
     let run_dir = RunDir::from_env()?;
-    match Connection::open(&run_dir)?.ask(&Request::Kill(job))? {
+    match DaemonConnection::open(&run_dir)?.ask(&ClientRequest::Kill(job))? {
         Reply::Done => Ok(0),
         reply => Err(connect::unexpected(&reply).into()),
     }

@@ -1,4 +1,4 @@
-//! Ranks as Linux processes.
+//! The processes of a job: started, watched, ended.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -11,14 +11,13 @@ use std::time::Instant;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::console::Consoles;
-use super::event::{End, Event};
-use super::ranks::Ranks;
-use crate::control::{JobSpec, Stream};
+use super::become_rank::RANK_ARGUMENT;
+use super::sweep::sweep;
+use crate::control::{JobSpec, OutputStream};
 use crate::error::{Context, Error, Result};
-
-/// The argument by which this program, started again, becomes a rank: see [`become_rank`].
-pub const RANK_ARGUMENT: &str = "__rank";
+use crate::job::consoles::Consoles;
+use crate::job::event::{End, JobEvent};
+use crate::job::ranks::Ranks;
 
 /// The processes of one job.
 pub struct Processes {
@@ -26,12 +25,12 @@ pub struct Processes {
     spec: JobSpec,
     socket: PathBuf,
     consoles: Consoles,
-    events: Sender<Event>,
-    running: Vec<Running>,
+    events: Sender<JobEvent>,
+    running: Vec<RunningProcess>,
 }
 
 /// A process that has been started, and the thread that waits for its end.
-struct Running {
+struct RunningProcess {
     process: OwnedFd,
     waiter: JoinHandle<()>,
 }
@@ -43,12 +42,12 @@ impl Processes {
         spec: &JobSpec,
         socket: PathBuf,
         consoles: Consoles,
-        events: Sender<Event>,
+        events: Sender<JobEvent>,
     ) -> Self {
         Self { job: job.into(), spec: spec.clone(), socket, consoles, events, running: Vec::new() }
     }
 
-    fn spawn(&self, rank: u32) -> Result<Running> {
+    fn spawn(&self, rank: u32) -> Result<RunningProcess> {
         let context = || format!("start {}", self.spec.image.display());
         let files = std::env::join_paths(&self.spec.files).map_err(|_| Error::BadFile {
             path: self
@@ -85,7 +84,7 @@ impl Processes {
         match watched {
             Ok(process) => {
                 let waiter = self.wait_for(rank, child);
-                Ok(Running { process, waiter: waiter.context(context)? })
+                Ok(RunningProcess { process, waiter: waiter.context(context)? })
             }
             Err(error) => {
                 let _ = child.kill();
@@ -99,7 +98,7 @@ impl Processes {
     fn watch(&self, rank: u32, child: &mut Child) -> std::io::Result<OwnedFd> {
         let output = child.stdout.take().map(OwnedFd::from);
         let errors = child.stderr.take().map(OwnedFd::from);
-        for (stream, fd) in [(Stream::Output, output), (Stream::Error, errors)] {
+        for (stream, fd) in [(OutputStream::Output, output), (OutputStream::Error, errors)] {
             if let Some(fd) = fd {
                 fcntl_setfl(&fd, fcntl_getfl(&fd)? | OFlags::NONBLOCK)?;
                 self.consoles.add(rank, stream, fd);
@@ -121,7 +120,7 @@ impl Processes {
                     End::Vanished
                 }
             };
-            let _ = events.send(Event::Ended { rank, end });
+            let _ = events.send(JobEvent::Ended { rank, end });
         })
     }
 }
@@ -135,11 +134,11 @@ impl Ranks for Processes {
     fn start(&mut self) -> Result<()> {
         for rank in 0..self.spec.size {
             let at = Instant::now();
-            let _ = self.events.send(Event::Begun { rank, at });
+            let _ = self.events.send(JobEvent::Begun { rank, at });
             match self.spawn(rank) {
                 Ok(running) => self.running.push(running),
                 Err(error) => {
-                    let _ = self.events.send(Event::NotCreated { rank, error });
+                    let _ = self.events.send(JobEvent::NotCreated { rank, error });
                     break;
                 }
             }
@@ -161,53 +160,4 @@ impl Ranks for Processes {
         }
         sweep(&self.job);
     }
-}
-
-/// Kills every process that carries a job's name in its environment: ranks, and what they have
-/// started.
-pub fn sweep(job: &str) {
-    let mark = format!("XENOLITH_JOB={job}").into_bytes();
-    let is_marked = |pid: Pid| {
-        let environment = std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()));
-        environment
-            .is_ok_and(|environment| environment.split(|&byte| byte == 0).any(|word| word == mark))
-    };
-    // Again, for those that were started meanwhile.
-    for _ in 0..5 {
-        let Ok(entries) = std::fs::read_dir("/proc") else { return };
-        let numbers =
-            entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        let marked: Vec<Pid> =
-            numbers.filter_map(Pid::from_raw).filter(|pid| is_marked(*pid)).collect();
-        if marked.is_empty() {
-            return;
-        }
-        for pid in marked {
-            // The number may mean another process by now, but what is opened here stays what it is.
-            if let Ok(process) = pidfd_open(pid, PidfdFlags::empty())
-                && is_marked(pid)
-            {
-                let _ = pidfd_send_signal(&process, Signal::KILL);
-            }
-        }
-    }
-}
-
-/// What the daemon's program does when it is started as a rank: binds its life to the daemon's,
-/// then becomes the application. `arguments` are those after [`RANK_ARGUMENT`]. Returns only when
-/// that fails, with the reason.
-pub fn become_rank(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> String {
-    let parent = arguments.next().and_then(|word| word.to_str()?.parse().ok());
-    let Some(program) = arguments.next() else { return "no program".into() };
-    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
-        return format!("bind the rank's life to the daemon's: {error}");
-    }
-    // If the daemon died before that call, nobody will send the signal.
-    if rustix::process::getppid().and_then(|pid| u32::try_from(pid.as_raw_nonzero().get()).ok())
-        != parent
-    {
-        return "the daemon is gone".into();
-    }
-    let error = Command::new(&program).args(arguments).exec();
-    format!("{}: {error}", program.to_string_lossy())
 }

@@ -14,7 +14,7 @@ use std::fmt;
 
 /// What is done for the ranks now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum ServiceState {
     /// Rings are served, and ranks reach each other's memory.
     Open,
     /// Rings are served. The gates are closed, but a rank may still be in a neighbour's memory.
@@ -42,7 +42,7 @@ pub enum Change {
     Start,
 }
 
-impl State {
+impl ServiceState {
     /// The state that `change` leads to; `None` where it is not allowed.
     pub fn after(self, change: Change) -> Option<Self> {
         match (self, change) {
@@ -59,7 +59,7 @@ impl State {
     }
 }
 
-impl fmt::Display for State {
+impl fmt::Display for ServiceState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Open => "the gates are open",
@@ -81,7 +81,7 @@ pub enum OrderError {
     Reopened,
     /// The order does not go with what the engine does now.
     #[error("that cannot be done while {0}")]
-    NotNow(State),
+    NotNow(ServiceState),
     /// There is no such rank.
     #[error("no rank {0}")]
     NoRank(u32),
@@ -90,7 +90,7 @@ pub enum OrderError {
     NotRunning,
 }
 
-/// Something that the machine takes in. `W` is whoever waits for the answer.
+/// Something that the service takes in. `W` is whoever waits for the answer.
 #[derive(Debug)]
 pub enum Input<W> {
     /// Somebody wants this change, and waits until it is made.
@@ -116,20 +116,20 @@ pub enum Action<W> {
 
 /// The state, and whoever waits for it to change.
 #[derive(Debug)]
-pub struct Machine<W> {
-    state: State,
-    /// Who waits for the gates to be closed.
+pub struct Service<W> {
+    state: ServiceState,
+    /// Those who wait for the gates to be closed.
     closers: Vec<W>,
 }
 
-impl<W> Machine<W> {
+impl<W> Service<W> {
     /// Of a job whose gates have just been opened.
     pub fn new() -> Self {
-        Self { state: State::Open, closers: Vec::new() }
+        Self { state: ServiceState::Open, closers: Vec::new() }
     }
 
     /// What is done for the ranks now.
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> ServiceState {
         self.state
     }
 
@@ -151,16 +151,18 @@ impl<W> Machine<W> {
         self.state = after;
         let mut actions = Vec::new();
         match (before, after) {
-            (State::Open, State::Closing) => actions.push(Action::CloseGates),
-            (State::Closing | State::Closed, State::Open) => actions.push(Action::OpenGates),
-            (State::Stopped, State::Closed) => actions.push(Action::RestartPatience),
+            (ServiceState::Open, ServiceState::Closing) => actions.push(Action::CloseGates),
+            (ServiceState::Closing | ServiceState::Closed, ServiceState::Open) => {
+                actions.push(Action::OpenGates)
+            }
+            (ServiceState::Stopped, ServiceState::Closed) => actions.push(Action::RestartPatience),
             _ => {}
         }
-        if (after, change) == (State::Closing, Change::Close) {
+        if (after, change) == (ServiceState::Closing, Change::Close) {
             self.closers.extend(who);
             return actions;
         }
-        if (before, after) != (State::Closing, State::Closing) {
+        if (before, after) != (ServiceState::Closing, ServiceState::Closing) {
             let closers = self.closers.drain(..);
             actions.extend(closers.map(|closer| Action::Answer(closer, closed.clone())));
         }
@@ -173,7 +175,8 @@ impl<W> Machine<W> {
 mod tests {
     use super::*;
 
-    const STATES: [State; 4] = [State::Open, State::Closing, State::Closed, State::Stopped];
+    const STATES: [ServiceState; 4] =
+        [ServiceState::Open, ServiceState::Closing, ServiceState::Closed, ServiceState::Stopped];
     const CHANGES: [Change; 6] = [
         Change::Close,
         Change::AllOut,
@@ -183,17 +186,17 @@ mod tests {
         Change::Start,
     ];
 
-    fn machine(state: State) -> Machine<u32> {
-        Machine { state, closers: Vec::new() }
+    fn service(state: ServiceState) -> Service<u32> {
+        Service { state, closers: Vec::new() }
     }
 
-    fn want(machine: &mut Machine<u32>, change: Change, who: u32) -> Vec<Action<u32>> {
-        machine.take(Input::Wanted(change, who))
+    fn want(service: &mut Service<u32>, change: Change, who: u32) -> Vec<Action<u32>> {
+        service.take(Input::Wanted(change, who))
     }
 
     #[test]
     fn the_whole_table() {
-        use State::{Closed, Closing, Open, Stopped};
+        use ServiceState::{Closed, Closing, Open, Stopped};
         // By rows: close, all out, one stays, open, stop, start.
         let table = [
             (Open, [Some(Closing), None, None, Some(Open), None, Some(Open)]),
@@ -210,8 +213,10 @@ mod tests {
     fn gates_are_closed_while_rings_are_not_served() {
         for (before, change) in STATES.iter().flat_map(|state| CHANGES.map(|it| (*state, it))) {
             match before.after(change) {
-                Some(State::Stopped) => assert!(matches!(before, State::Closed | State::Stopped)),
-                Some(State::Open) => assert_ne!(before, State::Stopped),
+                Some(ServiceState::Stopped) => {
+                    assert!(matches!(before, ServiceState::Closed | ServiceState::Stopped))
+                }
+                Some(ServiceState::Open) => assert_ne!(before, ServiceState::Stopped),
                 _ => {}
             }
         }
@@ -219,67 +224,67 @@ mod tests {
 
     #[test]
     fn there_and_back() {
-        let mut machine = Machine::new();
-        assert_eq!(want(&mut machine, Change::Close, 1), [Action::CloseGates]);
-        assert_eq!(machine.take(Input::AllOut), [Action::Answer(1, Ok(()))]);
-        assert_eq!(want(&mut machine, Change::Stop, 2), [Action::Answer(2, Ok(()))]);
-        assert_eq!(machine.state(), State::Stopped);
-        let started = want(&mut machine, Change::Start, 3);
+        let mut service = Service::new();
+        assert_eq!(want(&mut service, Change::Close, 1), [Action::CloseGates]);
+        assert_eq!(service.take(Input::AllOut), [Action::Answer(1, Ok(()))]);
+        assert_eq!(want(&mut service, Change::Stop, 2), [Action::Answer(2, Ok(()))]);
+        assert_eq!(service.state(), ServiceState::Stopped);
+        let started = want(&mut service, Change::Start, 3);
         assert_eq!(started, [Action::RestartPatience, Action::Answer(3, Ok(()))]);
-        let opened = want(&mut machine, Change::Open, 4);
+        let opened = want(&mut service, Change::Open, 4);
         assert_eq!(opened, [Action::OpenGates, Action::Answer(4, Ok(()))]);
-        assert_eq!(machine.state(), State::Open);
+        assert_eq!(service.state(), ServiceState::Open);
     }
 
     #[test]
     fn all_who_close_are_answered() {
-        let mut machine = Machine::new();
-        assert_eq!(want(&mut machine, Change::Close, 1), [Action::CloseGates]);
-        assert_eq!(want(&mut machine, Change::Close, 2), []);
+        let mut service = Service::new();
+        assert_eq!(want(&mut service, Change::Close, 1), [Action::CloseGates]);
+        assert_eq!(want(&mut service, Change::Close, 2), []);
         let answers = [Action::Answer(1, Ok(())), Action::Answer(2, Ok(()))];
-        assert_eq!(machine.take(Input::AllOut), answers);
-        assert_eq!(want(&mut machine, Change::Close, 3), [Action::Answer(3, Ok(()))]);
+        assert_eq!(service.take(Input::AllOut), answers);
+        assert_eq!(want(&mut service, Change::Close, 3), [Action::Answer(3, Ok(()))]);
     }
 
     #[test]
     fn who_closes_hears_that_the_gates_are_open_again() {
-        let mut machine = Machine::new();
-        want(&mut machine, Change::Close, 1);
-        want(&mut machine, Change::Close, 2);
+        let mut service = Service::new();
+        want(&mut service, Change::Close, 1);
+        want(&mut service, Change::Close, 2);
         let stays = OrderError::Inside(7);
         let answers = [
             Action::OpenGates,
             Action::Answer(1, Err(stays.clone())),
             Action::Answer(2, Err(stays)),
         ];
-        assert_eq!(machine.take(Input::OneStays(7)), answers);
-        want(&mut machine, Change::Close, 3);
+        assert_eq!(service.take(Input::OneStays(7)), answers);
+        want(&mut service, Change::Close, 3);
         let answers = [
             Action::OpenGates,
             Action::Answer(3, Err(OrderError::Reopened)),
             Action::Answer(4, Ok(())),
         ];
-        assert_eq!(want(&mut machine, Change::Open, 4), answers);
-        assert_eq!(machine.state(), State::Open);
+        assert_eq!(want(&mut service, Change::Open, 4), answers);
+        assert_eq!(service.state(), ServiceState::Open);
     }
 
     #[test]
     fn a_refused_order_changes_nothing_and_keeps_nobody_waiting() {
         for (state, change) in STATES.iter().flat_map(|state| CHANGES.map(|it| (*state, it))) {
             if state.after(change).is_none() {
-                let mut machine = machine(state);
+                let mut service = service(state);
                 let refused = Action::Answer(5, Err(OrderError::NotNow(state)));
-                assert_eq!(want(&mut machine, change, 5), [refused]);
-                assert_eq!(machine.state(), state);
+                assert_eq!(want(&mut service, change, 5), [refused]);
+                assert_eq!(service.state(), state);
             }
         }
     }
 
     #[test]
     fn serving_again_while_the_gates_are_being_closed_answers_only_that() {
-        let mut machine = Machine::new();
-        want(&mut machine, Change::Close, 1);
-        assert_eq!(want(&mut machine, Change::Start, 2), [Action::Answer(2, Ok(()))]);
-        assert_eq!(machine.take(Input::AllOut), [Action::Answer(1, Ok(()))]);
+        let mut service = Service::new();
+        want(&mut service, Change::Close, 1);
+        assert_eq!(want(&mut service, Change::Start, 2), [Action::Answer(2, Ok(()))]);
+        assert_eq!(service.take(Input::AllOut), [Action::Answer(1, Ok(()))]);
     }
 }

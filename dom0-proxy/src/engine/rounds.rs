@@ -54,14 +54,14 @@ struct Served<'a> {
 }
 
 /// Serves the ranks of one job.
-pub struct Server<'a> {
+pub struct Rounds<'a> {
     fleet: &'a Fleet,
     ranks: Vec<Served<'a>>,
     /// Ranks to be woken at the end of the batch.
     to_wake: Vec<u32>,
 }
 
-impl<'a> Server<'a> {
+impl<'a> Rounds<'a> {
     /// Takes up all rings where they are.
     pub fn new(fleet: &'a Fleet, traffic: &'a mut [Traffic]) -> Self {
         let ranks = fleet

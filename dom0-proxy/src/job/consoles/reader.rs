@@ -1,151 +1,59 @@
-//! Reads what all ranks of a job write: splits it into lines, keeps it in the logs, shows it to the
-//! client.
-//!
-//! One thread a job. It is the only one that writes lines to the client, so a client that does not
-//! read stops the consoles (and through them the ranks that write), but not the job's supervisor.
+//! The thread that reads what all ranks of a job write.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::client::Client;
-use super::event::{End, Event};
-use super::lines::{KernelLine, LineSplitter};
-use crate::control::{JobSpec, Line, RankKind, Reply, Stream};
-use crate::error::{Context, Result};
+use super::kernel_line::KernelLine;
+use super::lines::LineSplitter;
+use super::log::Log;
+use crate::control::{OutputLine, OutputStream, Reply};
+use crate::job::client::JobClient;
+use crate::job::event::{End, JobEvent};
 
-/// A console that was silent for so long after its rank's end has said all.
+/// How long a console must be silent after its rank's end to have said all.
 const QUIET: Duration = Duration::from_millis(200);
 /// Nobody waits longer for a console that never falls silent.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A rank's log grows no longer than that: ranks that write for ever are not to fill the disk.
-const LOG_LIMIT: usize = 64 << 20;
-
-/// The consoles of one job. Clones are the same.
-#[derive(Clone, Debug)]
-pub struct Consoles {
-    commands: Sender<Command>,
-    wake: Arc<OwnedFd>,
-}
-
+/// What the thread is asked for.
 #[derive(Debug)]
-enum Command {
-    Add { rank: u32, stream: Stream, fd: OwnedFd },
-    Drain { rank: u32 },
-    Progress { up: u32 },
+pub enum ConsoleOrder {
+    /// Read this too.
+    Add {
+        /// The rank that writes.
+        rank: u32,
+        /// Which of its outputs that is.
+        stream: OutputStream,
+        /// What to read.
+        fd: OwnedFd,
+    },
+    /// Say when the rank's last words have been read.
+    Drain {
+        /// The rank.
+        rank: u32,
+    },
+    /// Tell the client how many ranks have started.
+    Progress {
+        /// How many.
+        up: u32,
+    },
+    /// Do not show any more what kernels say.
     HideKernels,
+    /// Read what is there, and end.
     Finish,
-}
-
-impl Consoles {
-    /// Starts the thread. Logs go to files in `logs`, lines to `client`, and what matters to the
-    /// job to `events`: of ranks that are domains, what their kernels say.
-    pub fn start(
-        job: &str,
-        spec: &JobSpec,
-        logs: &Path,
-        client: Arc<Client>,
-        events: Sender<Event>,
-    ) -> Result<(Self, JoinHandle<()>)> {
-        let context = || "start the job's consoles";
-        let wake =
-            Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).context(context)?);
-        let (commands, incoming) = channel();
-        let logs = (0..spec.size)
-            .map(|rank| {
-                let path = logs.join(format!("rank-{rank}.log"));
-                Log::create(&path)
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let reader = Reader {
-            incoming,
-            wake: wake.clone(),
-            sources: Vec::new(),
-            draining: BTreeMap::new(),
-            logs,
-            hide_kernels: false,
-            has_kernel: spec.kind == RankKind::Xen,
-            said_exit: vec![false; spec.size as usize],
-            client,
-            events,
-        };
-        let thread = thread::Builder::new()
-            .name(format!("console-{job}"))
-            .spawn(move || reader.run())
-            .context(context)?;
-        Ok((Self { commands, wake }, thread))
-    }
-
-    /// Reads this too. `fd` must not block.
-    pub fn add(&self, rank: u32, stream: Stream, fd: OwnedFd) {
-        self.tell(Command::Add { rank, stream, fd });
-    }
-
-    /// The rank has ended: [`Event::Drained`] is to follow when its last words have been read.
-    pub fn drain(&self, rank: u32) {
-        self.tell(Command::Drain { rank });
-    }
-
-    /// Tells the client how many ranks have started.
-    pub fn progress(&self, up: u32) {
-        self.tell(Command::Progress { up });
-    }
-
-    /// From now on the client is not shown what kernels say; the logs still have it.
-    pub fn hide_kernels(&self) {
-        self.tell(Command::HideKernels);
-    }
-
-    /// Reads what is there, and ends.
-    pub fn finish(&self) {
-        self.tell(Command::Finish);
-    }
-
-    fn tell(&self, command: Command) {
-        // A thread that has ended has nothing to read.
-        let _ = self.commands.send(command);
-        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
-    }
-}
-
-/// The log of one rank.
-struct Log {
-    file: File,
-    len: usize,
-}
-
-impl Log {
-    fn create(path: &Path) -> Result<Self> {
-        let file = File::create(path).context(|| format!("create {}", path.display()))?;
-        Ok(Self { file, len: 0 })
-    }
-
-    fn keep(&mut self, line: &str) -> io::Result<()> {
-        if self.len >= LOG_LIMIT {
-            return Ok(());
-        }
-        self.len += line.len() + 1;
-        self.file.write_all(format!("{line}\n").as_bytes())?;
-        if self.len >= LOG_LIMIT {
-            self.file.write_all(b"(the log is full)\n")?;
-        }
-        Ok(())
-    }
 }
 
 /// One thing to read.
 struct Source {
     rank: u32,
-    stream: Stream,
+    stream: OutputStream,
     file: File,
     splitter: LineSplitter,
 }
@@ -165,8 +73,9 @@ enum Found {
     End,
 }
 
-struct Reader {
-    incoming: Receiver<Command>,
+/// The thread's own.
+pub struct ConsoleReader {
+    incoming: Receiver<ConsoleOrder>,
     wake: Arc<OwnedFd>,
     sources: Vec<Source>,
     draining: BTreeMap<u32, Draining>,
@@ -176,28 +85,53 @@ struct Reader {
     /// Ranks have a kernel of ours, whose lines are told from the application's.
     has_kernel: bool,
     said_exit: Vec<bool>,
-    client: Arc<Client>,
-    events: Sender<Event>,
+    client: Arc<JobClient>,
+    events: Sender<JobEvent>,
 }
 
-impl Reader {
-    fn run(mut self) {
+impl ConsoleReader {
+    /// Of a job of which nothing is to be read yet. `logs` are by rank; `has_kernel` says whether
+    /// ranks have a kernel of ours.
+    pub fn new(
+        incoming: Receiver<ConsoleOrder>,
+        wake: Arc<OwnedFd>,
+        logs: Vec<Log>,
+        has_kernel: bool,
+        client: Arc<JobClient>,
+        events: Sender<JobEvent>,
+    ) -> Self {
+        Self {
+            incoming,
+            wake,
+            sources: Vec::new(),
+            draining: BTreeMap::new(),
+            said_exit: vec![false; logs.len()],
+            logs,
+            hide_kernels: false,
+            has_kernel,
+            client,
+            events,
+        }
+    }
+
+    /// Reads until it is told to finish.
+    pub fn run(mut self) {
         loop {
-            while let Ok(command) = self.incoming.try_recv() {
-                match command {
-                    Command::Add { rank, stream, fd } => {
+            while let Ok(order) = self.incoming.try_recv() {
+                match order {
+                    ConsoleOrder::Add { rank, stream, fd } => {
                         let splitter = LineSplitter::default();
                         self.sources.push(Source { rank, stream, file: fd.into(), splitter });
                     }
-                    Command::Drain { rank } => {
+                    ConsoleOrder::Drain { rank } => {
                         let now = Instant::now();
                         let draining =
                             Draining { quiet_at: now + QUIET, give_up_at: now + PATIENCE };
                         self.draining.insert(rank, draining);
                     }
-                    Command::Progress { up } => self.client.send(&Reply::Up(up)),
-                    Command::HideKernels => self.hide_kernels = true,
-                    Command::Finish => return self.finish(),
+                    ConsoleOrder::Progress { up } => self.client.send(&Reply::Up(up)),
+                    ConsoleOrder::HideKernels => self.hide_kernels = true,
+                    ConsoleOrder::Finish => return self.finish(),
                 }
             }
             self.report_drained();
@@ -274,23 +208,27 @@ impl Reader {
     }
 
     /// Keeps and shows one line.
-    fn line(&mut self, rank: u32, stream: Stream, text: String) {
+    fn line(&mut self, rank: u32, stream: OutputStream, text: String) {
         if let Some(log) = self.logs.get_mut(rank as usize)
             && let Err(error) = log.keep(&text)
         {
             tracing::warn!(%error, rank, "a line could not be kept in the log");
         }
         let event = match KernelLine::parse(&text).filter(|_| self.has_kernel) {
-            None => return self.client.send(&Reply::Line(Line { rank, stream, text })),
+            None => return self.client.send(&Reply::Line(OutputLine { rank, stream, text })),
             Some(KernelLine::Detail) if self.hide_kernels => return,
             Some(KernelLine::Detail) => {
-                return self.client.send(&Reply::Line(Line { rank, stream: Stream::Error, text }));
+                return self.client.send(&Reply::Line(OutputLine {
+                    rank,
+                    stream: OutputStream::Error,
+                    text,
+                }));
             }
-            Some(KernelLine::Up) => Event::Up { rank, at: Instant::now() },
-            Some(KernelLine::Fatal(cause)) => Event::Fatal { rank, cause },
+            Some(KernelLine::Up) => JobEvent::Up { rank, at: Instant::now() },
+            Some(KernelLine::Fatal(cause)) => JobEvent::Fatal { rank, cause },
             Some(KernelLine::Exit(status)) => {
                 self.said_exit[rank as usize] = true;
-                Event::Ended { rank, end: End::Exited(status) }
+                JobEvent::Ended { rank, end: End::Exited(status) }
             }
         };
         let _ = self.events.send(event);
@@ -310,7 +248,7 @@ impl Reader {
             .collect();
         for rank in done {
             self.draining.remove(&rank);
-            let _ = self.events.send(Event::Drained { rank });
+            let _ = self.events.send(JobEvent::Drained { rank });
         }
     }
 
@@ -322,23 +260,5 @@ impl Reader {
         for source in std::mem::take(&mut self.sources) {
             self.flush(source);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_log_does_not_grow_for_ever() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("log");
-        let mut log = Log::create(&path).unwrap();
-        log.keep("first").unwrap();
-        log.len = LOG_LIMIT - 3;
-        for _ in 0..3 {
-            log.keep("more").unwrap();
-        }
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "first\nmore\n(the log is full)\n");
     }
 }

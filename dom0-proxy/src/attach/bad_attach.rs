@@ -5,9 +5,9 @@ use std::fmt;
 /// Why a rank could not be attached: one line, without the rank.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Refusal(String);
+pub struct BadAttach(String);
 
-impl Refusal {
+impl BadAttach {
     pub(super) fn new(why: impl fmt::Display) -> Self {
         Self(why.to_string())
     }
