@@ -11,7 +11,7 @@ use crate::arch::c_memory;
 use crate::arch::lock::IrqLock;
 use crate::arch::system_call::SystemCall;
 use crate::file::content_of;
-use crate::logic::linux_abi::{self, ClockId, Errno, Kind, call};
+use crate::logic::linux_abi::{self, ClockId, Errno, FileKind, call};
 use crate::logic::open_files::OpenFiles;
 use crate::rank::place;
 use crate::xen::{clock, console, files, idle};
@@ -63,10 +63,12 @@ fn serve_and_go_on(request: &SystemCall) -> Result<u64, Errno> {
         call::CLOSE => FILES.with(|files| files.close(a)).map(|()| 0),
         call::LSEEK => FILES.with(|files| files.seek(a, b as i64, c)),
         call::FSTAT => tell(request, b, FILES.with(|files| files.kind(a))?),
-        call::STAT | call::LSTAT => tell(request, b, Kind::File(find(request, a)?.len() as u64)),
+        call::STAT | call::LSTAT => {
+            tell(request, b, FileKind::File(find(request, a)?.len() as u64))
+        }
         call::NEWFSTATAT => match (find(request, b), request.text(b)?) {
             (_, []) => tell(request, c, FILES.with(|files| files.kind(a))?),
-            (found, _) => tell(request, c, Kind::File(found?.len() as u64)),
+            (found, _) => tell(request, c, FileKind::File(found?.len() as u64)),
         },
         call::ACCESS if b & linux_abi::W_OK != 0 => find(request, a).and(Err(Errno::READ_ONLY)),
         call::ACCESS => find(request, a).map(|_| 0),
@@ -74,7 +76,7 @@ fn serve_and_go_on(request: &SystemCall) -> Result<u64, Errno> {
         // The console is a terminal of unknown size; so C libraries write to it line by line.
         call::IOCTL
             if b == linux_abi::TIOCGWINSZ
-                && FILES.with(|files| files.kind(a))? == Kind::Console =>
+                && FILES.with(|files| files.kind(a))? == FileKind::Console =>
         {
             request.put(c, &[0; 8]).map(|()| 0)
         }
@@ -166,8 +168,8 @@ fn write(
     pieces: impl Iterator<Item = (u64, u64)> + Clone,
 ) -> Result<u64, Errno> {
     match FILES.with(|files| files.kind(file))? {
-        Kind::Console => (),
-        Kind::File(_) => return Err(Errno::BAD_FILE),
+        FileKind::Console => (),
+        FileKind::File(_) => return Err(Errno::BAD_FILE),
     }
     let mut total = 0;
     for (address, len) in pieces.clone() {
@@ -192,7 +194,7 @@ fn find(request: &SystemCall, name: u64) -> Result<&'static [u8], Errno> {
     content_of(name, files::files()).ok_or(Errno::NO_ENTRY)
 }
 
-fn tell(request: &SystemCall, address: u64, kind: Kind) -> Result<u64, Errno> {
+fn tell(request: &SystemCall, address: u64, kind: FileKind) -> Result<u64, Errno> {
     request.put(address, &linux_abi::stat(kind)).map(|()| 0)
 }
 
@@ -203,7 +205,7 @@ fn control(file: u64, command: u64) -> Result<u64, Errno> {
     const GET_FLAGS: u64 = 3;
     const READ_AND_WRITE: u64 = 2;
     match (command, FILES.with(|files| files.kind(file))?) {
-        (GET_FLAGS, Kind::Console) => Ok(READ_AND_WRITE),
+        (GET_FLAGS, FileKind::Console) => Ok(READ_AND_WRITE),
         (GET_DESCRIPTOR_FLAGS | SET_DESCRIPTOR_FLAGS | GET_FLAGS, _) => Ok(0),
         _ => Err(Errno::INVALID),
     }

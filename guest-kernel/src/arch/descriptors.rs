@@ -14,7 +14,7 @@ use super::trap;
 /// An interrupt gate (AMD64 manual, volume 2, 4.8.4).
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
-struct Gate {
+struct InterruptGate {
     offset_low: u16,
     selector: u16,
     ist: u8,
@@ -24,12 +24,12 @@ struct Gate {
     reserved: u32,
 }
 
-const _: () = assert!(size_of::<Gate>() == 16);
+const _: () = assert!(size_of::<InterruptGate>() == 16);
 
-impl Gate {
+impl InterruptGate {
     /// A gate that turns interrupts off.
     fn new(handler: u64, code: SegmentSelector, ist: Ist) -> Self {
-        Gate {
+        InterruptGate {
             offset_low: handler as u16,
             selector: code.0,
             ist: ist as u8 + 1,
@@ -46,7 +46,7 @@ const GATES: usize = trap::UPCALL_VECTOR as usize + 1;
 
 static TSS: Once<TaskStateSegment> = Once::new();
 static GDT: Once<GlobalDescriptorTable> = Once::new();
-static IDT: Once<[Gate; GATES]> = Once::new();
+static IDT: Once<[InterruptGate; GATES]> = Once::new();
 
 /// Loads all three tables.
 pub(super) fn set_up() {
@@ -65,7 +65,7 @@ pub(super) fn set_up() {
     let task = gdt.append(Descriptor::tss_segment(tss));
     GDT.set(gdt).load();
 
-    let mut gates = [Gate::default(); GATES];
+    let mut gates = [InterruptGate::default(); GATES];
     for (gate, vector) in gates.iter_mut().zip(0..trap::EXCEPTIONS) {
         let ist = match vector {
             2 => Ist::NonMaskable,
@@ -73,9 +73,10 @@ pub(super) fn set_up() {
             18 => Ist::MachineCheck,
             _ => Ist::Exception,
         };
-        *gate = Gate::new(trap::exception_stub(vector), code, ist);
+        *gate = InterruptGate::new(trap::exception_stub(vector), code, ist);
     }
-    gates[trap::UPCALL_VECTOR as usize] = Gate::new(trap::upcall_stub(), code, Ist::Upcall);
+    gates[trap::UPCALL_VECTOR as usize] =
+        InterruptGate::new(trap::upcall_stub(), code, Ist::Upcall);
     let gates = IDT.set(gates);
 
     let pointer = DescriptorTablePointer {

@@ -8,11 +8,11 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use core::ptr::NonNull;
 
-use xen_hypercall::grant_table_op::{self, Handle, MapGrantRef, StatusError, UnmapGrantRef};
+use xen_hypercall::grant_table_op::{self, GrantHandle, MapGrantRef, StatusError, UnmapGrantRef};
 use xen_hypercall::{DomainId, Gfn, PAGE_SIZE};
 
 use super::lock::IrqLock;
-use super::{hypercalls, paging};
+use super::{hypercall_page, paging};
 use crate::logic::runs::Runs;
 
 /// Pages for one hypercall. The arrays are on the stack, which may be the upcall's.
@@ -38,13 +38,13 @@ pub enum ForeignError {
 /// Pages of another domain, one behind the other. They stay mapped until they are
 /// [unmapped](unmap).
 #[derive(Debug)]
-pub(crate) struct Mapping {
+pub(crate) struct ForeignMapping {
     first: Gfn,
     /// One for each page.
-    handles: Vec<Handle>,
+    handles: Vec<GrantHandle>,
 }
 
-impl Mapping {
+impl ForeignMapping {
     /// The first byte.
     pub(crate) fn address(&self) -> NonNull<u8> {
         NonNull::new(self.first.address() as *mut u8)
@@ -62,7 +62,10 @@ impl Mapping {
 ///
 /// What another domain may change at any moment must be used as such: through atomics, or raw
 /// copies.
-pub(crate) fn map(domain: DomainId, references: Range<u32>) -> Result<Mapping, ForeignError> {
+pub(crate) fn map(
+    domain: DomainId,
+    references: Range<u32>,
+) -> Result<ForeignMapping, ForeignError> {
     let pages = references.end.saturating_sub(references.start);
     let mut handles = Vec::new();
     handles.try_reserve_exact(pages as usize).map_err(|_| ForeignError::NoMemory)?;
@@ -78,7 +81,7 @@ pub(crate) fn map(domain: DomainId, references: Range<u32>) -> Result<Mapping, F
             .and_then(|run| free.take(run))
             .ok_or(ForeignError::NoAddresses)
     });
-    let mut mapping = Mapping { first: Gfn(u64::from(taken?)), handles };
+    let mut mapping = ForeignMapping { first: Gfn(u64::from(taken?)), handles };
     for start in references.clone().step_by(BATCH) {
         let batch = start..references.end.min(start.saturating_add(BATCH as u32));
         if let Err(error) = mapping.add(domain, batch) {
@@ -94,13 +97,13 @@ pub(crate) fn map(domain: DomainId, references: Range<u32>) -> Result<Mapping, F
 ///
 /// # Errors
 /// If Xen does not take a page away: then its address is never used again.
-pub(crate) fn unmap(mapping: Mapping) -> Result<(), ForeignError> {
+pub(crate) fn unmap(mapping: ForeignMapping) -> Result<(), ForeignError> {
     let pages = mapping.pages() as u32;
     release(mapping, pages)
 }
 
 /// Takes away what is mapped, and gives back the addresses that were taken for so many pages.
-fn release(mapping: Mapping, pages: u32) -> Result<(), ForeignError> {
+fn release(mapping: ForeignMapping, pages: u32) -> Result<(), ForeignError> {
     mapping.take_away()?;
     // Given back whole, as taken: with the page in which there is nothing.
     let first = mapping.first.0 as u32;
@@ -115,7 +118,7 @@ fn area() -> Range<u32> {
     span.map_or(0..0, |span| number(span.start)..number(span.end))
 }
 
-impl Mapping {
+impl ForeignMapping {
     /// Maps a batch of pages behind those that there are. If one cannot be mapped, those before it
     /// are, and have their handle.
     fn add(&mut self, domain: DomainId, references: Range<u32>) -> Result<(), ForeignError> {
@@ -127,7 +130,7 @@ impl Mapping {
         }
         // SAFETY: the frames are of the foreign area, where there is nothing but what is mapped by
         // this function, and were free: they are this mapping's alone.
-        let called = unsafe { grant_table_op::map_grant_refs(&hypercalls::xen(), batch) };
+        let called = unsafe { grant_table_op::map_grant_refs(&hypercall_page::xen(), batch) };
         let mut result = called.map_err(|_| ForeignError::Refused(StatusError::GENERAL));
         let mut gfn = first;
         for (index, entry) in batch.iter().enumerate() {
@@ -156,17 +159,17 @@ impl Mapping {
 }
 
 /// Takes away the pages that are mapped from frame number `first` on, all that can be.
-fn take_away(handles: &[Handle], first: u64) -> Result<(), ForeignError> {
+fn take_away(handles: &[GrantHandle], first: u64) -> Result<(), ForeignError> {
     let mut result = Ok(());
     for (handles, first) in handles.chunks(BATCH).zip((first..).step_by(BATCH)) {
-        let mut batch = [UnmapGrantRef::new(Handle(0), Gfn(0)); BATCH];
+        let mut batch = [UnmapGrantRef::new(GrantHandle(0), Gfn(0)); BATCH];
         let batch = &mut batch[..handles.len()];
         for ((entry, handle), gfn) in batch.iter_mut().zip(handles).zip(first..) {
             paging::unmap_foreign(Gfn(gfn).address());
             *entry = UnmapGrantRef::new(*handle, Gfn(gfn));
         }
         // SAFETY: foreign pages, mapped by us, and in no page table any more.
-        let called = unsafe { grant_table_op::unmap_grant_refs(&hypercalls::xen(), batch) };
+        let called = unsafe { grant_table_op::unmap_grant_refs(&hypercall_page::xen(), batch) };
         if called.is_err() {
             result = Err(ForeignError::Refused(StatusError::GENERAL));
         }

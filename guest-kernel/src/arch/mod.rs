@@ -11,23 +11,23 @@
 
 #![allow(unsafe_code)]
 
-mod boot;
 pub(crate) mod boot_memory;
 #[cfg(feature = "c")]
 pub(crate) mod c_library;
 #[cfg(feature = "c")]
 pub(crate) mod c_memory;
 pub(crate) mod cpu;
+pub(crate) mod cpuid;
 mod descriptors;
+mod entry;
 pub(crate) mod foreign;
 pub(crate) mod fpu;
 pub(crate) mod heap;
-pub(crate) mod hypercalls;
+pub(crate) mod hypercall_page;
 pub(crate) mod image;
 pub(crate) mod lock;
 mod memory_functions;
 pub(crate) mod paging;
-pub(crate) mod processor;
 mod register_state;
 pub(crate) mod runtime_area;
 pub(crate) mod shared_page;
@@ -37,4 +37,4 @@ pub(crate) mod system_call;
 pub(crate) mod trap;
 mod unwind;
 
-pub(crate) use boot::become_the_kernel;
+pub(crate) use entry::become_the_kernel;

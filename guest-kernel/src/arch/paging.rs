@@ -32,11 +32,11 @@ const WRITE: PageTableFlags = READ.union(PageTableFlags::WRITABLE);
 const EXECUTE: PageTableFlags = PageTableFlags::PRESENT;
 
 static PLAN: Once<MemoryPlan> = Once::new();
-static SPACE: IrqLock<Option<Space>> = IrqLock::new(None);
+static SPACE: IrqLock<Option<AddressSpace>> = IrqLock::new(None);
 
 /// The page tables, and the frames for more of them. When those are used up, the heap gives more,
 /// which stay tables.
-struct Space {
+struct AddressSpace {
     root: u64,
     free: Span,
 }
@@ -52,7 +52,7 @@ pub(super) fn take_over(plan: &MemoryPlan) -> (u64, u64) {
     let plan = PLAN.set(*plan);
     let tables = Span::sized(plan.low.start, TABLE_FRAMES * PAGE);
     let guard = tables.end;
-    let mut space = Space::new(tables);
+    let mut space = AddressSpace::new(tables);
 
     let image = image::whole();
     let unmapped = |page: u64| {
@@ -144,7 +144,7 @@ pub(super) fn unmap_foreign(address: u64) {
             if let Some(space) = space
                 && let Some(table) = space.find(address)
             {
-                Space::table(table)[(address / PAGE % 512) as usize].set_unused();
+                AddressSpace::table(table)[(address / PAGE % 512) as usize].set_unused();
                 tlb::flush(x86_64::VirtAddr::new_truncate(address));
             }
         });
@@ -155,9 +155,9 @@ fn of_foreign_area(address: u64) -> bool {
     address.is_multiple_of(PAGE) && PLAN.get().is_some_and(|plan| plan.foreign.contains(address))
 }
 
-impl Space {
+impl AddressSpace {
     fn new(free: Span) -> Self {
-        let mut space = Space { root: 0, free };
+        let mut space = AddressSpace { root: 0, free };
         space.root = space.take_frame().expect("a frame for the first page table");
         space
     }
@@ -220,7 +220,7 @@ impl Space {
 
     fn table(address: u64) -> &'static mut PageTable {
         // SAFETY: `address` is a frame of `take_frame`'s, taken for a table; RAM is mapped to
-        // itself by the entry code's tables and by ours. The caller holds the only `Space`, and no
+        // itself by the entry code's tables and by ours. The caller holds the only `AddressSpace`, and no
         // reference outlives a statement.
         unsafe { &mut *(address as *mut PageTable) }
     }

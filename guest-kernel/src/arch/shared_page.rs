@@ -1,7 +1,7 @@
 //! Pages that Xen or a backend shares with us.
 
 use xen_hypercall::PAGE_SIZE;
-use xen_hypercall::grant_table_op::Entry;
+use xen_hypercall::grant_table_op::GrantEntry;
 use xen_hypercall::io::console::ConsoleInterface;
 use xen_hypercall::io::xenstore::XenstoreInterface;
 use xen_hypercall::shared_info::SharedInfo;
@@ -21,7 +21,7 @@ unsafe impl SharedPage for ConsoleInterface {}
 // SAFETY: made of atomics.
 unsafe impl SharedPage for XenstoreInterface {}
 // SAFETY: made of atomics.
-unsafe impl SharedPage for [Entry; PAGE_SIZE / size_of::<Entry>()] {}
+unsafe impl SharedPage for [GrantEntry; PAGE_SIZE / size_of::<GrantEntry>()] {}
 
 /// A page that Xen or a backend shares with us. It must lie outside of RAM, so that nothing else of
 /// ours is there.

@@ -6,7 +6,7 @@ use core::time::Duration;
 use xen_hypercall::sched_op::{self, ShutdownReason};
 
 use crate::Exit;
-use crate::arch::{cpu, hypercalls};
+use crate::arch::{cpu, hypercall_page};
 use crate::logic::xenstore_wire::StoreError;
 use crate::rank::attachment;
 use crate::xen::{console, xenstore};
@@ -47,7 +47,7 @@ pub(super) fn crash() -> ! {
 }
 
 fn shut_down(reason: ShutdownReason) -> ! {
-    sched_op::shutdown(&hypercalls::xen(), reason);
+    sched_op::shutdown(&hypercall_page::xen(), reason);
     // Xen does not refuse it; and if, the domain still must not go on.
     cpu::stop()
 }

@@ -18,7 +18,7 @@ static PARTS: [&dyn Part; 10] = [
     // Needs the console for saying what is missing.
     &processor::Processor,
     &grants::GrantTable,
-    &neighbours::Mappings,
+    &neighbours::NeighboursMemory,
     &xenstore::Xenstore,
     &toolstack::Toolstack,
     &attachment::Attachment,
@@ -36,7 +36,7 @@ pub(super) fn suspend() {
     for part in PARTS.iter().rev() {
         part.suspend();
     }
-    match arch::hypercalls::suspend() {
+    match arch::hypercall_page::suspend() {
         Ok(Resumed::InNewDomain) => for_all(|part| part.arrive()),
         // Refused: then it has not been suspended.
         Ok(Resumed::InSameDomain) | Err(_) => for_all(|part| part.stay()),

@@ -9,7 +9,7 @@ use xen_hypercall::DomainId;
 use xen_hypercall::event_channel_op;
 use xen_hypercall::io::xenstore::MessageType;
 
-use crate::arch::hypercalls;
+use crate::arch::hypercall_page;
 use crate::arch::lock::IrqLock;
 use crate::logic::xenstore_client::{CallId, WatchId};
 use crate::logic::xenstore_wire::StoreError;
@@ -140,7 +140,7 @@ impl Part for Toolstack {
     }
 
     fn arrive(&self) -> Result<(), PartError> {
-        let port = event_channel_op::alloc_unbound(&hypercalls::xen(), DomainId::DOM0)
+        let port = event_channel_op::alloc_unbound(&hypercall_page::xen(), DomainId::DOM0)
             .map_err(|error| PartError::Xen("cannot make the suspend port", error))?;
         events::bind(port, || request(Request::Suspend))
             .map_err(|error| PartError::Xen("cannot bind the suspend port", error))?;

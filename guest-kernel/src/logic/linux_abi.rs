@@ -169,7 +169,7 @@ fn split(pair: &[u8; 16]) -> (u64, u64) {
 
 /// What a file descriptor or a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum FileKind {
     /// The console.
     Console,
     /// A file of so many bytes.
@@ -180,10 +180,10 @@ pub(crate) enum Kind {
 pub(crate) const STAT: usize = 144;
 
 /// A `struct stat`: read-only, of user 0, unchanged since 1970.
-pub(crate) fn stat(kind: Kind) -> [u8; STAT] {
+pub(crate) fn stat(kind: FileKind) -> [u8; STAT] {
     let (mode, size) = match kind {
-        Kind::Console => (0o020_666_u32, 0),
-        Kind::File(size) => (0o100_444, size),
+        FileKind::Console => (0o020_666_u32, 0),
+        FileKind::File(size) => (0o100_444, size),
     };
     let mut bytes = [0; STAT];
     let mut put =
@@ -317,7 +317,7 @@ mod tests {
 
     #[test]
     fn structures_have_linux_s_layout() {
-        let file = stat(Kind::File(1025));
+        let file = stat(FileKind::File(1025));
         assert_eq!(file[24..28], 0o100_444_u32.to_le_bytes());
         assert_eq!(file[48..56], 1025_u64.to_le_bytes());
         assert_eq!(file[64..72], 3_u64.to_le_bytes());

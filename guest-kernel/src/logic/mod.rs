@@ -3,6 +3,7 @@
 
 #![cfg_attr(not(xenolith_guest), allow(dead_code, reason = "only the kernel uses it"))]
 
+pub(crate) mod abilities;
 pub(crate) mod byte_ring;
 pub(crate) mod command_line;
 pub(crate) mod cpio;
@@ -15,7 +16,6 @@ pub(crate) mod memory_map;
 pub(crate) mod open_files;
 #[cfg(any(feature = "c", test))]
 pub(crate) mod page_blocks;
-pub(crate) mod processor;
 pub(crate) mod pvclock;
 pub(crate) mod runs;
 pub(crate) mod xenstore_client;

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::linux_abi::{Errno, Kind};
+use super::linux_abi::{Errno, FileKind};
 
 /// File descriptors that stand for the console: standard input, output and error.
 const CONSOLE: u64 = 3;
@@ -56,11 +56,11 @@ impl OpenFiles {
     }
 
     /// What the descriptor stands for.
-    pub(crate) fn kind(&mut self, descriptor: u64) -> Result<Kind, Errno> {
+    pub(crate) fn kind(&mut self, descriptor: u64) -> Result<FileKind, Errno> {
         if descriptor < CONSOLE {
-            return Ok(Kind::Console);
+            return Ok(FileKind::Console);
         }
-        self.file(descriptor).map(|file| Kind::File(file.content.len() as u64))
+        self.file(descriptor).map(|file| FileKind::File(file.content.len() as u64))
     }
 
     /// The next bytes, `len` at most. The console has none.
@@ -111,7 +111,7 @@ mod tests {
         let mut files = OpenFiles::new();
         let file = files.open(b"hello").unwrap();
         assert_eq!(file, 3);
-        assert_eq!(files.kind(file), Ok(Kind::File(5)));
+        assert_eq!(files.kind(file), Ok(FileKind::File(5)));
         assert_eq!(files.read(file, 2), Ok(&b"he"[..]));
         assert_eq!(files.read(file, 99), Ok(&b"llo"[..]));
         assert_eq!(files.read(file, u64::MAX), Ok(&b""[..]));
@@ -148,7 +148,7 @@ mod tests {
         let mut files = OpenFiles::new();
         assert_eq!(files.read(0, 10), Ok(&b""[..]));
         assert_eq!(files.close(1), Ok(()));
-        assert_eq!(files.kind(1), Ok(Kind::Console));
+        assert_eq!(files.kind(1), Ok(FileKind::Console));
         assert_eq!(files.kind(3), Err(Errno::BAD_FILE));
     }
 }

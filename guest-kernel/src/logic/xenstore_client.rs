@@ -1,8 +1,8 @@
 //! The conversation with xenstore: requests, answers and watches over a ring.
 //!
-//! This part knows no hypercalls: its owner connects rings, [pumps](Client::pump) when the ring's
+//! This part knows no hypercalls: its owner connects rings, [pumps](StoreClient::pump) when the ring's
 //! event comes, and notifies the other side when told to. Several requests may be under way;
-//! answers find theirs by number. After [`connect`](Client::connect) to a new ring everything that
+//! answers find theirs by number. After [`connect`](StoreClient::connect) to a new ring everything that
 //! has no answer yet is sent again, and every watch registered again, so a request in flight does
 //! not notice that its domain was saved and restored. (All requests that are made here may be done
 //! twice: a second write of the same value changes nothing.)
@@ -10,7 +10,7 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use xen_hypercall::io::xenstore::{Header, MessageType, PAYLOAD_MAX};
+use xen_hypercall::io::xenstore::{MessageHeader, MessageType, PAYLOAD_MAX};
 
 use crate::logic::byte_ring::ByteRing;
 use crate::logic::xenstore_wire::{Assembler, StoreError, compose, refusal, token};
@@ -23,7 +23,7 @@ const WATCHES: usize = 8;
 const SHORT: usize = 256;
 
 /// The two directions of a connection.
-pub struct Rings {
+pub struct StoreRings {
     /// To xenstored.
     pub requests: ByteRing<'static>,
     /// From xenstored.
@@ -39,7 +39,7 @@ pub struct CallId(u32);
 pub struct WatchId(usize);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum CallPhase {
     /// Of the request so many bytes have gone.
     Sending(usize),
     /// All have gone.
@@ -50,7 +50,7 @@ enum Phase {
 
 struct Call {
     id: CallId,
-    phase: Phase,
+    phase: CallPhase,
     request: Vec<u8>,
     answer: Result<Vec<u8>, StoreError>,
     /// Sent again on each new connection: a watch.
@@ -58,8 +58,8 @@ struct Call {
 }
 
 /// The client's side of a connection.
-pub struct Client {
-    rings: Option<Rings>,
+pub struct StoreClient {
+    rings: Option<StoreRings>,
     failure: Option<StoreError>,
     incoming: Assembler,
     /// In the order of their numbers, which is the order of sending.
@@ -70,10 +70,10 @@ pub struct Client {
     reserve: Vec<Vec<u8>>,
 }
 
-impl Client {
+impl StoreClient {
     /// A client without a connection: requests fail until there is one.
     pub fn new() -> Self {
-        Client {
+        StoreClient {
             rings: None,
             failure: None,
             incoming: Assembler::new(),
@@ -85,13 +85,13 @@ impl Client {
     }
 
     /// Begins afresh on these rings.
-    pub fn connect(&mut self, rings: Rings) {
+    pub fn connect(&mut self, rings: StoreRings) {
         self.rings = Some(rings);
         self.failure = None;
         self.incoming.clear();
         for call in &mut self.calls {
-            if call.lasting || call.phase != Phase::Answered {
-                call.phase = Phase::Sending(0);
+            if call.lasting || call.phase != CallPhase::Answered {
+                call.phase = CallPhase::Sending(0);
             }
         }
     }
@@ -108,7 +108,7 @@ impl Client {
 
     /// Whether a request has its answer.
     pub fn is_answered(&self, id: CallId) -> bool {
-        self.call(id).is_none_or(|at| self.calls[at].phase == Phase::Answered)
+        self.call(id).is_none_or(|at| self.calls[at].phase == CallPhase::Answered)
     }
 
     /// Looks at the answer, and forgets the request. None if there is no answer yet; then the
@@ -119,10 +119,10 @@ impl Client {
         look: impl FnOnce(Result<&[u8], &StoreError>) -> R,
     ) -> Option<R> {
         let call = self.calls.remove(self.call(id)?);
-        let answered = call.phase == Phase::Answered;
+        let answered = call.phase == CallPhase::Answered;
         let result = answered.then(|| look(call.answer.as_deref()));
         // The first bytes of a message have gone: it has to go to its end.
-        if matches!(call.phase, Phase::Sending(sent) if sent > 0) {
+        if matches!(call.phase, CallPhase::Sending(sent) if sent > 0) {
             self.fail(StoreError::Broken("a request was given up half sent"));
         }
         self.release(call.request);
@@ -178,10 +178,10 @@ impl Client {
         self.last_id = self.last_id.wrapping_add(1);
         let id = CallId(self.last_id);
         let mut request =
-            self.buffer(Header::SIZE + parts.iter().map(|part| part.len()).sum::<usize>());
+            self.buffer(MessageHeader::SIZE + parts.iter().map(|part| part.len()).sum::<usize>());
         compose(&mut request, kind, id.0, parts)?;
         let answer = Ok(self.buffer(room.min(PAYLOAD_MAX)));
-        self.calls.push(Call { id, phase: Phase::Sending(0), request, answer, lasting });
+        self.calls.push(Call { id, phase: CallPhase::Sending(0), request, answer, lasting });
         Ok(id)
     }
 
@@ -189,14 +189,14 @@ impl Client {
         let Some(rings) = &self.rings else { return Ok(false) };
         let mut moved = false;
         for call in &mut self.calls {
-            let Phase::Sending(sent) = call.phase else { continue };
+            let CallPhase::Sending(sent) = call.phase else { continue };
             let count = rings.requests.write(&call.request[sent..]).map_err(|_| JUMP)?;
             moved |= count > 0;
             if sent + count < call.request.len() {
-                call.phase = Phase::Sending(sent + count);
+                call.phase = CallPhase::Sending(sent + count);
                 break;
             }
-            call.phase = Phase::Sent;
+            call.phase = CallPhase::Sent;
         }
         Ok(moved)
     }
@@ -236,11 +236,13 @@ impl Client {
         let Some(call) = self.calls.iter_mut().find(|call| call.id.0 == header.request) else {
             return Ok(());
         };
-        if call.phase != Phase::Sent {
+        if call.phase != CallPhase::Sent {
             return Err(StoreError::Broken("an answer came twice, or too early"));
         }
-        let expected =
-            Header::from_bytes(*call.request.first_chunk().unwrap_or(&[0; Header::SIZE])).kind;
+        let expected = MessageHeader::from_bytes(
+            *call.request.first_chunk().unwrap_or(&[0; MessageHeader::SIZE]),
+        )
+        .kind;
         if header.kind == MessageType::ERROR {
             call.answer = Err(refusal(payload));
         } else if header.kind != expected {
@@ -253,15 +255,15 @@ impl Client {
                 answer.extend_from_slice(payload);
             }
         }
-        call.phase = Phase::Answered;
+        call.phase = CallPhase::Answered;
         Ok(())
     }
 
     /// Gives the connection up: everything under way gets this answer.
     fn fail(&mut self, failure: StoreError) {
         self.rings = None;
-        for call in self.calls.iter_mut().filter(|call| call.phase != Phase::Answered) {
-            call.phase = Phase::Answered;
+        for call in self.calls.iter_mut().filter(|call| call.phase != CallPhase::Answered) {
+            call.phase = CallPhase::Answered;
             call.answer = Err(failure.clone());
         }
         self.failure = Some(failure);
@@ -296,12 +298,12 @@ mod tests {
     /// The memory of a connection, small so that messages do not fit at once, and xenstored's side
     /// of it.
     #[derive(Default)]
-    struct Daemon {
+    struct Xenstored {
         bytes: [[AtomicU8; 16]; 2],
         indices: [AtomicU32; 4],
     }
 
-    impl Daemon {
+    impl Xenstored {
         fn new() -> &'static Self {
             Box::leak(Box::default())
         }
@@ -314,12 +316,12 @@ mod tests {
             }
         }
 
-        fn rings(&'static self) -> Rings {
-            Rings { requests: self.ring(0), answers: self.ring(1) }
+        fn rings(&'static self) -> StoreRings {
+            StoreRings { requests: self.ring(0), answers: self.ring(1) }
         }
 
         /// Reads one request while the client pumps.
-        fn hear(&'static self, client: &mut Client) -> (Header, Vec<u8>) {
+        fn hear(&'static self, client: &mut StoreClient) -> (MessageHeader, Vec<u8>) {
             let mut assembler = Assembler::new();
             loop {
                 client.pump();
@@ -337,7 +339,7 @@ mod tests {
         /// Writes one message while the client pumps.
         fn say(
             &'static self,
-            client: &mut Client,
+            client: &mut StoreClient,
             kind: MessageType,
             request: u32,
             payload: &[u8],
@@ -353,31 +355,31 @@ mod tests {
         }
     }
 
-    fn connected() -> (Client, &'static Daemon) {
-        let daemon = Daemon::new();
-        let mut client = Client::new();
-        client.connect(daemon.rings());
-        (client, daemon)
+    fn connected() -> (StoreClient, &'static Xenstored) {
+        let xenstored = Xenstored::new();
+        let mut client = StoreClient::new();
+        client.connect(xenstored.rings());
+        (client, xenstored)
     }
 
-    fn answer(client: &mut Client, id: CallId) -> Option<Result<Vec<u8>, StoreError>> {
+    fn answer(client: &mut StoreClient, id: CallId) -> Option<Result<Vec<u8>, StoreError>> {
         client.finish(id, |answer| answer.map(<[u8]>::to_vec).map_err(Clone::clone))
     }
 
     #[test]
     fn answers_find_their_requests_in_any_order() {
-        let (mut client, daemon) = connected();
+        let (mut client, xenstored) = connected();
         let first = client.submit(MessageType::READ, &[b"a-rather-long-path\0"], SHORT).unwrap();
         let second = client.submit(MessageType::READ, &[b"b\0"], SHORT).unwrap();
-        let one = daemon.hear(&mut client);
-        let two = daemon.hear(&mut client);
+        let one = xenstored.hear(&mut client);
+        let two = xenstored.hear(&mut client);
         assert_eq!(
             (one.1.as_slice(), two.1.as_slice()),
             (&b"a-rather-long-path\0"[..], &b"b\0"[..])
         );
-        daemon.say(&mut client, MessageType::READ, two.0.request, b"2");
+        xenstored.say(&mut client, MessageType::READ, two.0.request, b"2");
         assert!(client.is_answered(second) && !client.is_answered(first));
-        daemon.say(&mut client, MessageType::ERROR, one.0.request, b"ENOENT\0");
+        xenstored.say(&mut client, MessageType::ERROR, one.0.request, b"ENOENT\0");
         assert_eq!(answer(&mut client, first), Some(Err(StoreError::Refused("ENOENT".into()))));
         assert_eq!(answer(&mut client, second), Some(Ok(b"2".to_vec())));
     }
@@ -400,7 +402,7 @@ mod tests {
         old.ring(1).write(&[1, 2, 3]).unwrap();
         client.pump();
 
-        let new = Daemon::new();
+        let new = Xenstored::new();
         client.connect(new.rings());
         let (header, payload) = new.hear(&mut client);
         assert_eq!(
@@ -420,12 +422,12 @@ mod tests {
     /// What a client makes of hostile bytes: an error for the request under way, and for all later
     /// ones.
     fn breaks(bytes: &[u8]) {
-        let (mut client, daemon) = connected();
+        let (mut client, xenstored) = connected();
         let id = client.submit(MessageType::READ, &[b"x\0"], SHORT).unwrap();
-        daemon.hear(&mut client);
+        xenstored.hear(&mut client);
         let mut rest = bytes;
         while !rest.is_empty() && !client.is_answered(id) {
-            let count = daemon.ring(1).write(rest).unwrap();
+            let count = xenstored.ring(1).write(rest).unwrap();
             rest = &rest[count..];
             client.pump();
         }
@@ -437,7 +439,7 @@ mod tests {
     }
 
     fn message(kind: MessageType, request: u32, len: u32, payload: &[u8]) -> Vec<u8> {
-        [&Header { kind, request, transaction: 0, len }.to_bytes()[..], payload].concat()
+        [&MessageHeader { kind, request, transaction: 0, len }.to_bytes()[..], payload].concat()
     }
 
     #[test]
@@ -451,11 +453,11 @@ mod tests {
 
     #[test]
     fn a_second_answer_is_an_error() {
-        let (mut client, daemon) = connected();
+        let (mut client, xenstored) = connected();
         let id = client.submit(MessageType::READ, &[b"x\0"], SHORT).unwrap();
-        daemon.hear(&mut client);
-        daemon.say(&mut client, MessageType::READ, 1, b"1");
-        daemon.say(&mut client, MessageType::READ, 1, b"2");
+        xenstored.hear(&mut client);
+        xenstored.say(&mut client, MessageType::READ, 1, b"1");
+        xenstored.say(&mut client, MessageType::READ, 1, b"2");
         assert_eq!(answer(&mut client, id), Some(Ok(b"1".to_vec())));
         assert!(matches!(
             client.submit(MessageType::READ, &[b"x\0"], SHORT),
@@ -466,9 +468,9 @@ mod tests {
     #[test]
     fn indices_that_jump_are_an_error() {
         for index in [1, 2] {
-            let (mut client, daemon) = connected();
+            let (mut client, xenstored) = connected();
             let id = client.submit(MessageType::READ, &[b"x\0"], SHORT).unwrap();
-            daemon.indices[index].store(1000, Ordering::Relaxed);
+            xenstored.indices[index].store(1000, Ordering::Relaxed);
             client.pump();
             assert_eq!(answer(&mut client, id), Some(Err(JUMP)));
         }
@@ -476,27 +478,27 @@ mod tests {
 
     #[test]
     fn an_answer_longer_than_its_room_is_an_error_of_that_request() {
-        let (mut client, daemon) = connected();
+        let (mut client, xenstored) = connected();
         let id = client.submit(MessageType::READ, &[b"x\0"], SHORT).unwrap();
-        daemon.hear(&mut client);
-        daemon.say(&mut client, MessageType::READ, 1, &[b'x'; SHORT + 1]);
+        xenstored.hear(&mut client);
+        xenstored.say(&mut client, MessageType::READ, 1, &[b'x'; SHORT + 1]);
         assert_eq!(answer(&mut client, id), Some(Err(StoreError::AnswerTooLong(SHORT + 1))));
         assert!(client.submit(MessageType::READ, &[b"x\0"], SHORT).is_ok());
     }
 
     #[test]
     fn a_request_that_was_given_up_may_still_be_answered() {
-        let (mut client, daemon) = connected();
+        let (mut client, xenstored) = connected();
         let id = client.submit(MessageType::READ, &[b"x\0"], SHORT).unwrap();
-        daemon.hear(&mut client);
+        xenstored.hear(&mut client);
         assert_eq!(answer(&mut client, id), None);
-        daemon.say(&mut client, MessageType::READ, 1, b"late");
+        xenstored.say(&mut client, MessageType::READ, 1, b"late");
         assert!(client.submit(MessageType::READ, &[b"x\0"], SHORT).is_ok());
     }
 
     #[test]
     fn without_a_connection_and_with_too_many_requests_there_is_an_error() {
-        let mut client = Client::new();
+        let mut client = StoreClient::new();
         assert_eq!(
             client.submit(MessageType::READ, &[b"x\0"], SHORT),
             Err(StoreError::NotConnected)

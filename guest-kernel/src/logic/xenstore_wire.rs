@@ -5,7 +5,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use xen_hypercall::io::xenstore::{Header, MessageType, PAYLOAD_MAX};
+use xen_hypercall::io::xenstore::{MessageHeader, MessageType, PAYLOAD_MAX};
 
 /// Why a request to xenstore failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,8 +49,9 @@ pub fn compose(
         return Err(StoreError::TooLong(len));
     }
     message.clear();
-    message
-        .extend_from_slice(&Header { kind, request, transaction: 0, len: len as u32 }.to_bytes());
+    message.extend_from_slice(
+        &MessageHeader { kind, request, transaction: 0, len: len as u32 }.to_bytes(),
+    );
     parts.iter().for_each(|part| message.extend_from_slice(part));
     Ok(())
 }
@@ -64,18 +65,18 @@ pub struct Assembler {
 impl Assembler {
     /// An assembler that never allocates again.
     pub fn new() -> Self {
-        Assembler { bytes: Vec::with_capacity(Header::SIZE + PAYLOAD_MAX) }
+        Assembler { bytes: Vec::with_capacity(MessageHeader::SIZE + PAYLOAD_MAX) }
     }
 
     /// How many more bytes the message needs, as far as is known: first those of the header. Zero
     /// when complete.
     pub fn missing(&self) -> Result<usize, StoreError> {
         match self.header() {
-            None => Ok(Header::SIZE - self.bytes.len()),
+            None => Ok(MessageHeader::SIZE - self.bytes.len()),
             Some(header) if header.len as usize > PAYLOAD_MAX => {
                 Err(StoreError::Broken("a message is too long"))
             }
-            Some(header) => Ok(Header::SIZE + header.len as usize - self.bytes.len()),
+            Some(header) => Ok(MessageHeader::SIZE + header.len as usize - self.bytes.len()),
         }
     }
 
@@ -85,9 +86,9 @@ impl Assembler {
     }
 
     /// The message, once it is complete.
-    pub fn message(&self) -> Option<(Header, &[u8])> {
+    pub fn message(&self) -> Option<(MessageHeader, &[u8])> {
         let header = self.header()?;
-        let payload = &self.bytes[Header::SIZE..];
+        let payload = &self.bytes[MessageHeader::SIZE..];
         (payload.len() == header.len as usize).then_some((header, payload))
     }
 
@@ -96,8 +97,8 @@ impl Assembler {
         self.bytes.clear();
     }
 
-    fn header(&self) -> Option<Header> {
-        self.bytes.first_chunk().copied().map(Header::from_bytes)
+    fn header(&self) -> Option<MessageHeader> {
+        self.bytes.first_chunk().copied().map(MessageHeader::from_bytes)
     }
 }
 
@@ -126,8 +127,8 @@ pub fn refusal(payload: &[u8]) -> StoreError {
 mod tests {
     use super::*;
 
-    fn header(kind: MessageType, len: u32) -> [u8; Header::SIZE] {
-        Header { kind, request: 7, transaction: 0, len }.to_bytes()
+    fn header(kind: MessageType, len: u32) -> [u8; MessageHeader::SIZE] {
+        MessageHeader { kind, request: 7, transaction: 0, len }.to_bytes()
     }
 
     #[test]

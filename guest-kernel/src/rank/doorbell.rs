@@ -6,7 +6,7 @@ use core::time::Duration;
 use xen_hypercall::DomainId;
 use xen_hypercall::event_channel_op::{self, Port};
 
-use crate::arch::hypercalls;
+use crate::arch::hypercall_page;
 use crate::arch::lock::IrqLock;
 use crate::xen::{events, idle};
 
@@ -20,7 +20,7 @@ static PROXY: IrqLock<Option<Port>> = IrqLock::new(None);
 
 /// Makes the channel, which domain 0 may bind to.
 pub(super) fn make() -> xen_hypercall::Result<Port> {
-    let port = event_channel_op::alloc_unbound(&hypercalls::xen(), DomainId::DOM0)?;
+    let port = event_channel_op::alloc_unbound(&hypercall_page::xen(), DomainId::DOM0)?;
     // That it rang is enough to look again.
     events::bind_quietly(port, || RUNG.store(true, Ordering::Relaxed))?;
     PROXY.with(|proxy| *proxy = Some(port));
@@ -33,7 +33,7 @@ pub(super) fn ring() {
     PROXY.with(|proxy| {
         if let Some(port) = proxy {
             // If the proxy is gone the toolstack ends the domain; there is nobody else to tell.
-            let _ = event_channel_op::send(&hypercalls::xen(), *port);
+            let _ = event_channel_op::send(&hypercall_page::xen(), *port);
         }
     });
 }

@@ -24,14 +24,14 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use armci_nostd::shared::gate::Gate;
 
 use super::place;
-use crate::arch::foreign::{self, Mapping};
+use crate::arch::foreign::{self, ForeignMapping};
 use crate::arch::lock::IrqLock;
 use crate::arch::{heap, runtime_area};
 use crate::logic::grant_blocks;
 use crate::logic::memory_map::Span;
 
 use crate::xen::error::PartError;
-use crate::xen::hold::Held;
+use crate::xen::hold::Hold;
 use crate::xen::part::Part;
 use crate::xen::{grants, xenstore};
 
@@ -43,7 +43,7 @@ pub use crate::xen::hold::{hold, release};
 pub const NO_DOMAIN: u32 = u32::MAX;
 
 /// What is mapped.
-static MAPPED: IrqLock<Vec<Mapping>> = IrqLock::new(Vec::new());
+static MAPPED: IrqLock<Vec<ForeignMapping>> = IrqLock::new(Vec::new());
 /// How often all mappings have been taken away.
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 
@@ -146,7 +146,7 @@ fn shareable(memory: NonNull<u8>, len: usize) -> Result<Span, GrantError> {
 /// nothing is mapped.
 pub fn map(rank: u32, token: u64, len: usize) -> Result<NonNull<u8>, MapError> {
     // From the reference to the mapping that is remembered, all belongs to one domain.
-    let _held = Held::new();
+    let _held = Hold::new();
     let domain = grants::neighbour(rank).ok_or(MapError::NoNeighbour(rank))?;
     let references = grant_blocks::pages(0, len)
         .and_then(|pages| grant_blocks::references(token, rank, place::rank(), pages))
@@ -164,8 +164,8 @@ pub fn map(rank: u32, token: u64, len: usize) -> Result<NonNull<u8>, MapError> {
 /// [`MapError::NotMapped`] if it is not, also because a suspension has taken it away. `Foreign` if
 /// Xen refuses: then the neighbour may find its memory in use for ever.
 pub fn unmap(mapped: NonNull<u8>, len: usize) -> Result<(), MapError> {
-    let _held = Held::new();
-    let is_it = |mapping: &Mapping| {
+    let _held = Hold::new();
+    let is_it = |mapping: &ForeignMapping| {
         mapping.address() == mapped && Some(mapping.pages() as u32) == grant_blocks::pages(0, len)
     };
     let mapping = MAPPED.with(|all| all.iter().position(is_it).map(|at| all.swap_remove(at)));
@@ -174,7 +174,7 @@ pub fn unmap(mapped: NonNull<u8>, len: usize) -> Result<(), MapError> {
 
 /// Takes all mappings away. The [generation] changes.
 pub fn unmap_all() {
-    let _held = Held::new();
+    let _held = Hold::new();
     take_all_away();
 }
 
@@ -212,9 +212,9 @@ fn take_all_away() {
 }
 
 /// Memory of other domains.
-pub(crate) struct Mappings;
+pub(crate) struct NeighboursMemory;
 
-impl Part for Mappings {
+impl Part for NeighboursMemory {
     fn name(&self) -> &'static str {
         "memory of neighbours"
     }

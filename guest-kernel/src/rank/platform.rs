@@ -11,7 +11,7 @@ use armci_nostd::{Awaited, Platform, ProxyGone};
 use xen_hypercall::{PAGE_SIZE, sched_op};
 
 use super::{doorbell, neighbours};
-use crate::arch::{heap, hypercalls, paging, runtime_area};
+use crate::arch::{heap, hypercall_page, paging, runtime_area};
 use crate::xen::{console, hold};
 
 /// The attachment to a proxy in domain 0.
@@ -107,7 +107,7 @@ unsafe impl Platform for Guest {
     }
 
     fn yield_now(&self) {
-        sched_op::yield_now(&hypercalls::xen());
+        sched_op::yield_now(&hypercall_page::xen());
     }
 
     fn left(&self) {

@@ -4,7 +4,7 @@ use xen_hypercall::memory_op::{E820Entry, memory_map};
 use xen_hypercall::start_info::{MAGIC, MemoryKind, MemoryMapEntry, Module, StartInfo};
 
 use crate::arch::boot_memory::{self, read_at_boot};
-use crate::arch::{hypercalls, image};
+use crate::arch::{hypercall_page, image};
 use crate::logic::memory_map::{MemoryError, MemoryPlan, Span, plan};
 
 /// Boot modules that there may be.
@@ -94,7 +94,8 @@ fn read_map(
 ) -> Result<usize, BootError> {
     if start_info.version == 0 || start_info.memory_map_count == 0 {
         let mut entries = [E820Entry::default(); MAP_ENTRIES];
-        let count = memory_map(&hypercalls::xen(), &mut entries).map_err(BootError::NoMemoryMap)?;
+        let count =
+            memory_map(&hypercall_page::xen(), &mut entries).map_err(BootError::NoMemoryMap)?;
         for (slot, entry) in map.iter_mut().zip(&entries[..count]) {
             *slot = MemoryMapEntry::new(entry.address, entry.size, MemoryKind(entry.kind));
         }

@@ -12,17 +12,17 @@ use super::error::PartError;
 use super::part::Part;
 use super::{clock, events, idle};
 use crate::arch::lock::IrqLock;
-use crate::arch::{cpu, hypercalls, shared_page};
+use crate::arch::{cpu, hypercall_page, shared_page};
 use crate::logic::byte_ring::{ByteRing, IndexJump};
 
 /// A connection to xenconsoled.
 #[derive(Clone, Copy)]
-struct Link {
+struct ConsoleLink {
     page: &'static ConsoleInterface,
     port: Port,
 }
 
-static LINK: IrqLock<Option<Link>> = IrqLock::new(None);
+static LINK: IrqLock<Option<ConsoleLink>> = IrqLock::new(None);
 /// Whether what was printed last ended a line.
 static AT_LINE_START: AtomicBool = AtomicBool::new(true);
 
@@ -137,7 +137,7 @@ pub(crate) fn drain() {
 }
 
 /// Waits until `ready`, or for a while.
-fn wait_for(ready: impl Fn(&Link) -> bool) {
+fn wait_for(ready: impl Fn(&ConsoleLink) -> bool) {
     if idle::may_wait() {
         // xenconsoled sends an event when it has read.
         idle::wait_until(None, || link().is_none_or(|link| ready(&link)));
@@ -147,12 +147,12 @@ fn wait_for(ready: impl Fn(&Link) -> bool) {
 }
 
 /// The same where no event can be delivered.
-fn poll(ready: impl Fn(&Link) -> bool) {
+fn poll(ready: impl Fn(&ConsoleLink) -> bool) {
     cpu::without_interrupts(|| {
         let Some(link) = link() else { return };
         let time = clock::system_time();
         if time == 0 {
-            sched_op::yield_now(&hypercalls::xen());
+            sched_op::yield_now(&hypercall_page::xen());
             return;
         }
         // Cleared before looking: what is read after the look makes it pending again, and the poll
@@ -160,12 +160,12 @@ fn poll(ready: impl Fn(&Link) -> bool) {
         events::clear(link.port);
         if !ready(&link) {
             // If Xen refuses, the caller only looks more often.
-            let _ = sched_op::poll(&hypercalls::xen(), &[link.port], time + LOOK_AGAIN);
+            let _ = sched_op::poll(&hypercall_page::xen(), &[link.port], time + LOOK_AGAIN);
         }
     });
 }
 
-fn link() -> Option<Link> {
+fn link() -> Option<ConsoleLink> {
     LINK.with(|link| *link)
 }
 
@@ -178,9 +178,9 @@ pub(crate) fn connect_in_an_emergency() {
 }
 
 /// Asks Xen where the console is.
-fn find() -> Result<Link, PartError> {
+fn find() -> Result<ConsoleLink, PartError> {
     let param = |param| {
-        hvm_op::get_param(&hypercalls::xen(), param)
+        hvm_op::get_param(&hypercall_page::xen(), param)
             .map_err(|error| PartError::Xen("cannot find the console", error))
     };
     let (gfn, port) = (param(Param::ConsoleGfn)?, param(Param::ConsolePort)?);
@@ -191,10 +191,10 @@ fn find() -> Result<Link, PartError> {
     }
     let page = shared_page::map(Gfn(gfn).address())
         .ok_or(PartError::Unusable("the console cannot be mapped"))?;
-    Ok(Link { page, port: Port(port) })
+    Ok(ConsoleLink { page, port: Port(port) })
 }
 
-impl Link {
+impl ConsoleLink {
     fn ring(&self) -> ByteRing<'static> {
         ByteRing {
             bytes: &self.page.output,
@@ -206,7 +206,7 @@ impl Link {
     fn write(&self, bytes: &[u8]) -> Result<usize, IndexJump> {
         let count = self.ring().write(bytes)?;
         // If the event cannot be sent there is nobody to read.
-        let _ = event_channel_op::send(&hypercalls::xen(), self.port);
+        let _ = event_channel_op::send(&hypercall_page::xen(), self.port);
         Ok(count)
     }
 }

@@ -2,7 +2,7 @@
 
 use xen_hypercall::grant_table_op::InUse;
 
-use crate::logic::processor::Unfit;
+use crate::logic::abilities::Unfit;
 use crate::logic::xenstore_wire::StoreError;
 
 /// Why a part could not be set up.

@@ -12,7 +12,7 @@ use xen_hypercall::{Gfn, Result};
 use super::error::PartError;
 use super::part::Part;
 use crate::arch::lock::{IrqLock, Once};
-use crate::arch::{cpu, hypercalls, paging, shared_page, trap};
+use crate::arch::{cpu, hypercall_page, paging, shared_page, trap};
 
 /// How many ports may be bound at a time: the kernel's own.
 const MOST_BOUND: usize = 8;
@@ -46,7 +46,7 @@ pub(crate) fn set_afterwards(afterwards: fn()) {
 /// Has a port's events handled by a function whenever they come, whatever the application is doing.
 pub(crate) fn bind(port: Port, handler: fn()) -> Result<()> {
     add(Binding { port, handler, calls: true })?;
-    event_channel_op::unmask(&hypercalls::xen(), port)
+    event_channel_op::unmask(&hypercall_page::xen(), port)
 }
 
 /// Has a port's events handled when the kernel waits: the application is not interrupted for them.
@@ -84,7 +84,7 @@ pub(crate) fn wait(deadline: u64) {
         count += 1;
     }
     // An error would be an early return.
-    let _ = sched_op::poll(&hypercalls::xen(), &ports[..count], deadline);
+    let _ = sched_op::poll(&hypercall_page::xen(), &ports[..count], deadline);
 }
 
 /// Lets the ports call again that may, before the application goes on. What came before is pending,
@@ -170,7 +170,7 @@ impl Part for Events {
         let address = paging::plan()
             .map(|plan| plan.window.start)
             .ok_or(PartError::Unusable("no memory plan"))?;
-        hypercalls::place(MapSpace::SharedInfo, Gfn::containing(address))
+        hypercall_page::place(MapSpace::SharedInfo, Gfn::containing(address))
             .map_err(|error| PartError::Xen("cannot place the shared page", error))?;
         if shared_info().is_none() {
             SHARED_INFO.set(
@@ -183,7 +183,7 @@ impl Part for Events {
         let masks = shared_info().map_or(&[][..], |info| &info.evtchn_mask);
         masks.iter().for_each(|word| word.store(u64::MAX, Ordering::SeqCst));
         hvm_op::set_param(
-            &hypercalls::xen(),
+            &hypercall_page::xen(),
             Param::CallbackIrq,
             hvm_op::callback_by_vector(trap::UPCALL_VECTOR),
         )

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use xen_hypercall::grant_table_op::{
-    self, ENTRIES_PER_FRAME, Entry, FIRST_FREE_REFERENCE, Grant, Size,
+    self, ENTRIES_PER_FRAME, FIRST_FREE_REFERENCE, Grant, GrantEntry, Size,
 };
 use xen_hypercall::memory_op::MapSpace;
 use xen_hypercall::{DomainId, Gfn, PAGE_SIZE};
@@ -16,7 +16,7 @@ use xen_hypercall::{DomainId, Gfn, PAGE_SIZE};
 use super::error::{GrantError, PartError};
 use super::part::Part;
 use crate::arch::lock::IrqLock;
-use crate::arch::{hypercalls, paging, shared_page};
+use crate::arch::{hypercall_page, paging, shared_page};
 use crate::logic::grant_blocks::{block, reader};
 use crate::logic::memory_map::{Span, WINDOW};
 use crate::logic::runs::Runs;
@@ -24,11 +24,11 @@ use crate::logic::runs::Runs;
 /// Frames that there is room for, one page of the window being Xen's shared one.
 const FRAMES_IN_WINDOW: u32 = (WINDOW / PAGE_SIZE as u64) as u32 - 1;
 
-type Frame = [Entry; ENTRIES_PER_FRAME];
+type GrantFrame = [GrantEntry; ENTRIES_PER_FRAME];
 
 /// The frames that are mapped, and what was granted.
 struct Table {
-    frames: Vec<&'static Frame>,
+    frames: Vec<&'static GrantFrame>,
     shared: Option<SharedRam>,
     /// The references behind those of RAM.
     references: Runs,
@@ -231,7 +231,8 @@ impl Table {
             .map_err(|_| GrantError::NoMemory)?;
         for index in self.frames.len() as u32..needed {
             place(index)?;
-            let frame = shared_page::map::<Frame>(address(index)).ok_or(GrantError::NotMapped)?;
+            let frame =
+                shared_page::map::<GrantFrame>(address(index)).ok_or(GrantError::NotMapped)?;
             self.frames.push(frame);
         }
         Ok(())
@@ -275,7 +276,7 @@ impl Table {
         result
     }
 
-    fn entry(&self, reference: u32) -> Result<&'static Entry, GrantError> {
+    fn entry(&self, reference: u32) -> Result<&'static GrantEntry, GrantError> {
         let reference = reference as usize;
         let frame = self.frames.get(reference / ENTRIES_PER_FRAME).ok_or(GrantError::NotMapped)?;
         Ok(&frame[reference % ENTRIES_PER_FRAME])
@@ -284,7 +285,7 @@ impl Table {
 
 /// How many frames the table may have.
 fn max_frames() -> Result<u32, GrantError> {
-    let Size { max_frames, .. } = grant_table_op::query_size(&hypercalls::xen())?;
+    let Size { max_frames, .. } = grant_table_op::query_size(&hypercall_page::xen())?;
     Ok(max_frames.min(FRAMES_IN_WINDOW))
 }
 
@@ -294,7 +295,7 @@ fn address(index: u32) -> u64 {
 }
 
 fn place(index: u32) -> Result<(), GrantError> {
-    hypercalls::place(MapSpace::GrantTable(u64::from(index)), Gfn::containing(address(index)))?;
+    hypercall_page::place(MapSpace::GrantTable(u64::from(index)), Gfn::containing(address(index)))?;
     Ok(())
 }
 
@@ -313,7 +314,7 @@ impl Part for GrantTable {
             table.neighbours = Vec::new();
             let Some(shared) = table.shared else { return Ok(()) };
             // A new domain has an empty table: all frames are placed anew, at the same addresses.
-            grant_table_op::set_version_1(&hypercalls::xen()).map_err(GrantError::from)?;
+            grant_table_op::set_version_1(&hypercall_page::xen()).map_err(GrantError::from)?;
             for index in 0..table.frames.len() as u32 {
                 place(index)?;
             }

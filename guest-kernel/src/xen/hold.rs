@@ -32,16 +32,16 @@ pub fn release() {
 }
 
 /// Holds suspensions off while it lives.
-pub(crate) struct Held(());
+pub(crate) struct Hold(());
 
-impl Held {
+impl Hold {
     pub(crate) fn new() -> Self {
         hold();
-        Held(())
+        Hold(())
     }
 }
 
-impl Drop for Held {
+impl Drop for Hold {
     fn drop(&mut self) {
         release();
     }

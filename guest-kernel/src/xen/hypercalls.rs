@@ -2,7 +2,7 @@
 
 use super::error::PartError;
 use super::part::Part;
-use crate::arch::hypercalls;
+use crate::arch::hypercall_page;
 
 /// The hypercall page.
 pub(crate) struct Hypercalls;
@@ -14,6 +14,6 @@ impl Part for Hypercalls {
 
     fn arrive(&self) -> Result<(), PartError> {
         // It may be another processor, which needs other stubs.
-        if hypercalls::find() { Ok(()) } else { Err(PartError::Unusable("there is no Xen")) }
+        if hypercall_page::find() { Ok(()) } else { Err(PartError::Unusable("there is no Xen")) }
     }
 }

@@ -3,8 +3,8 @@
 use super::error::PartError;
 use super::part::Part;
 use crate::arch::lock::Once;
-use crate::arch::{fpu, processor};
-use crate::logic::processor::Abilities;
+use crate::arch::{cpuid, fpu};
+use crate::logic::abilities::Abilities;
 
 /// What the processor of the boot could do.
 static AT_BOOT: Once<Abilities> = Once::new();
@@ -19,13 +19,13 @@ impl Part for Processor {
     }
 
     fn connect(&self) -> Result<(), PartError> {
-        AT_BOOT.set(processor::abilities());
+        AT_BOOT.set(cpuid::abilities());
         Ok(())
     }
 
     fn arrive(&self) -> Result<(), PartError> {
         if let Some(abilities) = AT_BOOT.get() {
-            abilities.suffice_in(&processor::abilities())?;
+            abilities.suffice_in(&cpuid::abilities())?;
         }
         fpu::turn_on_as_at_boot();
         Ok(())

@@ -15,17 +15,17 @@ use super::error::PartError;
 use super::part::Part;
 use super::{clock, events, idle};
 use crate::arch::lock::{IrqLock, Once};
-use crate::arch::{hypercalls, shared_page};
+use crate::arch::{hypercall_page, shared_page};
 use crate::logic::byte_ring::ByteRing;
-use crate::logic::xenstore_client::{CallId, Client, Rings, WatchId};
+use crate::logic::xenstore_client::{CallId, StoreClient, StoreRings, WatchId};
 pub use crate::logic::xenstore_wire::StoreError;
 
-struct Connection {
-    client: Client,
+struct StoreConnection {
+    client: StoreClient,
     port: Option<Port>,
 }
 
-static CONNECTION: IrqLock<Option<Connection>> = IrqLock::new(None);
+static CONNECTION: IrqLock<Option<StoreConnection>> = IrqLock::new(None);
 
 /// What is done when something has come from xenstore.
 static LISTENER: Once<fn()> = Once::new();
@@ -135,7 +135,9 @@ pub(crate) fn post_watch(path: &str) -> Result<WatchId, StoreError> {
     Ok(id)
 }
 
-fn use_client<R>(with: impl FnOnce(&mut Client) -> Result<R, StoreError>) -> Result<R, StoreError> {
+fn use_client<R>(
+    with: impl FnOnce(&mut StoreClient) -> Result<R, StoreError>,
+) -> Result<R, StoreError> {
     CONNECTION
         .with(|connection| with(&mut connection.as_mut().ok_or(StoreError::NotConnected)?.client))
 }
@@ -143,11 +145,11 @@ fn use_client<R>(with: impl FnOnce(&mut Client) -> Result<R, StoreError>) -> Res
 /// Moves bytes, and tells xenstored.
 fn pump() {
     CONNECTION.with(|connection| {
-        if let Some(Connection { client, port: Some(port) }) = connection
+        if let Some(StoreConnection { client, port: Some(port) }) = connection
             && client.pump()
         {
             // If the event cannot be sent, the answer will not come, as if xenstored were slow.
-            let _ = event_channel_op::send(&hypercalls::xen(), *port);
+            let _ = event_channel_op::send(&hypercall_page::xen(), *port);
         }
     });
 }
@@ -163,8 +165,8 @@ fn event() {
 /// Asks Xen where the ring is. None in a domain without a toolstack.
 fn find() -> Option<(&'static XenstoreInterface, Port)> {
     let gfn =
-        hvm_op::get_param(&hypercalls::xen(), Param::StoreGfn).ok().filter(|gfn| *gfn != 0)?;
-    let port = hvm_op::get_param(&hypercalls::xen(), Param::StorePort).ok()?;
+        hvm_op::get_param(&hypercall_page::xen(), Param::StoreGfn).ok().filter(|gfn| *gfn != 0)?;
+    let port = hvm_op::get_param(&hypercall_page::xen(), Param::StorePort).ok()?;
     Some((shared_page::map(Gfn(gfn).address())?, Port(u32::try_from(port).ok()?)))
 }
 
@@ -178,14 +180,14 @@ impl Part for Xenstore {
 
     fn connect(&self) -> Result<(), PartError> {
         CONNECTION.with(|connection| {
-            *connection = Some(Connection { client: Client::new(), port: None })
+            *connection = Some(StoreConnection { client: StoreClient::new(), port: None })
         });
         Ok(())
     }
 
     fn arrive(&self) -> Result<(), PartError> {
         let Some((page, port)) = find() else { return Ok(()) };
-        let rings = Rings {
+        let rings = StoreRings {
             requests: ByteRing {
                 bytes: &page.req,
                 produced: &page.req_prod,

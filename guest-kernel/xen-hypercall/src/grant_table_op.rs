@@ -11,7 +11,7 @@ use crate::{
 pub const FIRST_FREE_REFERENCE: u32 = 8;
 
 /// Version 1 entries in a frame of the grant table.
-pub const ENTRIES_PER_FRAME: usize = PAGE_SIZE / size_of::<Entry>();
+pub const ENTRIES_PER_FRAME: usize = PAGE_SIZE / size_of::<GrantEntry>();
 
 /// What a version 1 entry says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,14 +56,14 @@ pub struct InUse;
 #[doc(alias = "grant_entry_v1")]
 #[derive(Debug)]
 #[repr(transparent)]
-pub struct Entry(AtomicU64);
+pub struct GrantEntry(AtomicU64);
 
-const _: () = assert!(size_of::<Entry>() == 8);
+const _: () = assert!(size_of::<GrantEntry>() == 8);
 
-impl Entry {
+impl GrantEntry {
     /// An entry that grants nothing.
     pub const fn empty() -> Self {
-        Entry(AtomicU64::new(0))
+        GrantEntry(AtomicU64::new(0))
     }
 
     /// Writes the entry. Xen sees all of it at once, which is as good as Xen's own order (frame and
@@ -231,7 +231,7 @@ const HOST_MAP: u32 = 1 << 1;
 #[doc(alias = "grant_handle_t")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
-pub struct Handle(pub u32);
+pub struct GrantHandle(pub u32);
 
 /// One granted page to be mapped, readable and writable: an entry of a batch for
 /// [`map_grant_refs`].
@@ -244,7 +244,7 @@ pub struct MapGrantRef {
     reference: u32,
     domain: DomainId,
     status: Status,
-    handle: Handle,
+    handle: GrantHandle,
     device_address: u64,
 }
 
@@ -268,13 +268,13 @@ impl MapGrantRef {
             reference,
             domain,
             status: Status::NOT_DONE,
-            handle: Handle(0),
+            handle: GrantHandle(0),
             device_address: 0,
         }
     }
 
     /// What became of it: the mapping's handle, or why there is none.
-    pub const fn outcome(&self) -> core::result::Result<Handle, StatusError> {
+    pub const fn outcome(&self) -> core::result::Result<GrantHandle, StatusError> {
         match self.status.check() {
             Ok(()) => Ok(self.handle),
             Err(error) => Err(error),
@@ -308,7 +308,7 @@ pub unsafe fn map_grant_refs(
 pub struct UnmapGrantRef {
     host_address: u64,
     device_address: u64,
-    handle: Handle,
+    handle: GrantHandle,
     status: Status,
 }
 
@@ -320,7 +320,7 @@ const _: () = {
 
 impl UnmapGrantRef {
     /// An entry that takes away what was mapped at `gfn` under `handle`.
-    pub const fn new(handle: Handle, gfn: Gfn) -> Self {
+    pub const fn new(handle: GrantHandle, gfn: Gfn) -> Self {
         UnmapGrantRef {
             host_address: gfn.address(),
             device_address: 0,
@@ -371,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_used_grant_is_not_revoked() {
-        let entry = Entry::empty();
+        let entry = GrantEntry::empty();
         entry.set(GRANT.pack().unwrap() | u64::from(WRITING));
         assert_eq!(entry.revoke(), Err(InUse));
         entry.set(GRANT.pack().unwrap() | u64::from(READING));
@@ -432,7 +432,7 @@ mod tests {
         assert_eq!(call.structure[8..16], [2, 0, 0, 0, 9, 0, 0, 0]);
         assert_eq!(call.structure[16..18], [3, 0]);
         assert_eq!(call.structure[32..40], 0x6000u64.to_le_bytes());
-        assert_eq!(batch[0].outcome(), Ok(Handle(7)));
+        assert_eq!(batch[0].outcome(), Ok(GrantHandle(7)));
         assert_eq!(batch[1].outcome(), Err(StatusError::BAD_REFERENCE));
     }
 
@@ -444,7 +444,7 @@ mod tests {
         assert_eq!(unsafe { map_grant_refs(&xen, &mut batch) }, Err(Error::FAULT));
         assert!(batch[0].outcome().is_err());
         let xen = Recorder::new(0, 24);
-        let mut batch = [UnmapGrantRef::new(Handle(1), Gfn(5))];
+        let mut batch = [UnmapGrantRef::new(GrantHandle(1), Gfn(5))];
         // SAFETY: as above.
         unsafe { unmap_grant_refs(&xen, &mut batch) }.unwrap();
         assert!(batch[0].outcome().is_err());
@@ -453,7 +453,7 @@ mod tests {
     #[test]
     fn mappings_are_taken_away_by_handle_and_address() {
         let xen = Recorder::new(0, 24).replying(20, &0i16.to_le_bytes());
-        let mut batch = [UnmapGrantRef::new(Handle(7), Gfn(5))];
+        let mut batch = [UnmapGrantRef::new(GrantHandle(7), Gfn(5))];
         // SAFETY: a recording double changes no map.
         unsafe { unmap_grant_refs(&xen, &mut batch) }.unwrap();
         let call = xen.next();

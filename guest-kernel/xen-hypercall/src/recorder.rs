@@ -7,7 +7,7 @@ use crate::{Hypercall, Number};
 
 /// What one call was: number, plain arguments, and the bytes of the structure that argument 1
 /// points to.
-pub(crate) struct Call {
+pub(crate) struct RecordedCall {
     pub(crate) number: Number,
     pub(crate) arguments: [u64; 5],
     pub(crate) structure: Vec<u8>,
@@ -15,7 +15,7 @@ pub(crate) struct Call {
 
 /// The recording double.
 pub(crate) struct Recorder {
-    pub(crate) calls: RefCell<Vec<Call>>,
+    pub(crate) calls: RefCell<Vec<RecordedCall>>,
     answer: i64,
     structure_len: usize,
     /// Bytes that "Xen" writes into the structure, at an offset.
@@ -43,12 +43,16 @@ impl Recorder {
     }
 
     /// The next call not yet looked at.
-    pub(crate) fn next(&self) -> Call {
+    pub(crate) fn next(&self) -> RecordedCall {
         let at = self.taken.get();
         self.taken.set(at + 1);
         let calls = self.calls.borrow();
         let call = calls.get(at).expect("one more hypercall");
-        Call { number: call.number, arguments: call.arguments, structure: call.structure.clone() }
+        RecordedCall {
+            number: call.number,
+            arguments: call.arguments,
+            structure: call.structure.clone(),
+        }
     }
 }
 
@@ -74,7 +78,7 @@ unsafe impl Hypercall for Recorder {
                 };
             }
         }
-        self.calls.borrow_mut().push(Call { number, arguments, structure });
+        self.calls.borrow_mut().push(RecordedCall { number, arguments, structure });
         self.answer
     }
 }

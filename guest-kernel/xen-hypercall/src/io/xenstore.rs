@@ -75,7 +75,7 @@ impl MessageType {
 /// What stands before each message's payload.
 #[doc(alias = "xsd_sockmsg")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
+pub struct MessageHeader {
     /// What it is.
     pub kind: MessageType,
     /// The asker's number, which the answer repeats.
@@ -86,7 +86,7 @@ pub struct Header {
     pub len: u32,
 }
 
-impl Header {
+impl MessageHeader {
     /// Bytes of a header.
     pub const SIZE: usize = 16;
 
@@ -105,7 +105,12 @@ impl Header {
         let word = |at: usize| {
             u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
         };
-        Header { kind: MessageType(word(0)), request: word(4), transaction: word(8), len: word(12) }
+        MessageHeader {
+            kind: MessageType(word(0)),
+            request: word(4),
+            transaction: word(8),
+            len: word(12),
+        }
     }
 }
 
@@ -115,8 +120,9 @@ mod tests {
 
     #[test]
     fn a_header_is_four_little_endian_words() {
-        let header = Header { kind: MessageType::WRITE, request: 2, transaction: 0, len: 0x102 };
+        let header =
+            MessageHeader { kind: MessageType::WRITE, request: 2, transaction: 0, len: 0x102 };
         assert_eq!(header.to_bytes(), [11, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0]);
-        assert_eq!(Header::from_bytes(header.to_bytes()), header);
+        assert_eq!(MessageHeader::from_bytes(header.to_bytes()), header);
     }
 }

@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::__cpuid_count;
 
-use crate::logic::processor::Abilities;
+use crate::logic::abilities::Abilities;
 
 /// Asks the processor on which this runs.
 pub(crate) fn abilities() -> Abilities {

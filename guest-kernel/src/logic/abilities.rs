@@ -7,7 +7,7 @@
 use core::fmt;
 
 /// Where CPUID tells of an extension: the word, by its place in [`WORDS`], and the bit.
-type Place = (usize, u32);
+type Bit = (usize, u32);
 
 /// The words of CPUID that tell of extensions: leaf, and register from EAX on.
 const WORDS: [(u32, usize); 4] = [(1, ECX), (7, EBX), (7, ECX), (0x8000_0001, ECX)];
@@ -18,7 +18,7 @@ const ECX: usize = 2;
 
 /// Extensions of the instruction set that programs look for (AMD64 manual, volume 3, appendix D;
 /// Intel's manual, volume 2, CPUID).
-const EXTENSIONS: [(&str, Place); 33] = [
+const EXTENSIONS: [(&str, Bit); 33] = [
     ("SSE3", (0, 0)),
     ("PCLMULQDQ", (0, 1)),
     ("SSSE3", (0, 9)),
@@ -95,7 +95,7 @@ impl Abilities {
 
     /// Whether what counts on this can go on where there are the abilities `here`.
     pub fn suffice_in(&self, here: &Abilities) -> Result<(), Unfit> {
-        let has = |abilities: &Abilities, (word, bit): Place| abilities.words[word] & 1 << bit != 0;
+        let has = |abilities: &Abilities, (word, bit): Bit| abilities.words[word] & 1 << bit != 0;
         let lacks = |index: usize| {
             let place = EXTENSIONS[index].1;
             has(self, place) && !has(here, place)

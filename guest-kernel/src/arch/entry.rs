@@ -8,7 +8,7 @@
 use core::arch::global_asm;
 
 use super::trap::{self, Handlers};
-use super::{descriptors, fpu, hypercalls, paging, runtime_area, stack};
+use super::{descriptors, fpu, hypercall_page, paging, runtime_area, stack};
 use crate::logic::memory_map::MemoryPlan;
 
 // The notes: the entry point for Xen, and the image's seal, whose 32 bytes of hash are filled in by
@@ -140,7 +140,7 @@ unsafe extern "Rust" {
 }
 
 extern "C" fn rust_entry(start_info: u64) -> ! {
-    hypercalls::find();
+    hypercall_page::find();
     xenolith_boot(start_info)
 }
 
