@@ -4,7 +4,7 @@
 
 use std::io::{self, Read};
 
-use xen_hypercall::io::xenstore::{Header, MessageType, PAYLOAD_MAX};
+use xen_hypercall::io::xenstore::{MessageHeader, MessageType, PAYLOAD_MAX};
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,15 +21,15 @@ impl StoreMessage {
     /// The message's bytes.
     pub fn encode(&self) -> Vec<u8> {
         let Self { kind, request, ref payload } = *self;
-        let header = Header { kind, request, transaction: 0, len: payload.len() as u32 };
+        let header = MessageHeader { kind, request, transaction: 0, len: payload.len() as u32 };
         [&header.to_bytes(), payload.as_slice()].concat()
     }
 
     /// Reads one message.
     pub fn read(mut stream: impl Read) -> io::Result<Self> {
-        let mut header = [0; Header::SIZE];
+        let mut header = [0; MessageHeader::SIZE];
         stream.read_exact(&mut header)?;
-        let Header { kind, request, len, .. } = Header::from_bytes(header);
+        let MessageHeader { kind, request, len, .. } = MessageHeader::from_bytes(header);
         let len = len as usize;
         if len > PAYLOAD_MAX {
             return Err(io::Error::new(
