@@ -1,8 +1,9 @@
 /*
  * Messages and collective operations between ranks: armci_msg_*.
  *
- * They work from armci_msg_init (or ARMCI_Init, or the first call here) to the end of the process. Collective calls must be made by
- * all ranks concerned in the same order. Wrong arguments end the job with one line that says what was wrong.
+ * They work from armci_msg_init (or ARMCI_Init, or the first call here) to the end of the process.
+ * Collective calls must be made by all ranks concerned in the same order. Wrong arguments end the
+ * job with one line that says what was wrong.
  */
 #include "armci.h" /* which includes this file in turn, at a place where all its types are known */
 
@@ -20,14 +21,17 @@ extern "C" {
 #define ARMCI_FLOAT -306
 #define ARMCI_DOUBLE -307
 
-/* Who takes part: all ranks; those that share memory with the caller (only itself); one for each such set (all). */
+/*
+ * Who takes part: all ranks; those that share memory with the caller (only itself); one for each
+ * such set (all).
+ */
 #define SCOPE_ALL 333
 #define SCOPE_NODE 337
 #define SCOPE_MASTERS 339
 
 /*
- * Operators of the global operations, a string: "+" "*" "min" "max" "absmin" "absmax" for all types, and for integers "or" "bor"
- * "|", "band" "&", "lor" "||", "land" "&&".
+ * Operators of the global operations, a string: "+" "*" "min" "max" "absmin" "absmax" for all
+ * types, and for integers "or" "bor" "|", "band" "&", "lor" "||", "land" "&&".
  */
 
 /* ---------------------------------------------------------------- start and end */
@@ -47,8 +51,9 @@ extern double armci_timer(void);
 /* ---------------------------------------------------------------- from rank to rank */
 
 /*
- * Messages are found by tag; those of one sender with one tag keep their order. A send returns when the buffer may be reused; it does
- * not wait for the receiver. A message longer than the receiver's buffer ends the job. `msglen`, which may be NULL, gets the length.
+ * Messages are found by tag; those of one sender with one tag keep their order. A send returns when
+ * the buffer may be reused; it does not wait for the receiver. A message longer than the receiver's
+ * buffer ends the job. `msglen`, which may be NULL, gets the length.
  */
 extern void armci_msg_snd(int tag, void *buffer, int len, int to);
 extern void armci_msg_rcv(int tag, void *buffer, int buflen, int *msglen, int from);
@@ -78,8 +83,8 @@ extern void armci_msg_reduce(void *x, int n, char *op, int type);
 extern void armci_msg_reduce_scope(int scope, void *x, int n, char *op, int type);
 
 /*
- * All ranks get the n *bytes* of that contributing rank whose first element is the least ("min") or greatest ("max"). Ranks with
- * contribute = 0 only receive; if nobody contributes x is left as it is.
+ * All ranks get the n *bytes* of that contributing rank whose first element is the least ("min") or
+ * greatest ("max"). Ranks with contribute = 0 only receive; if nobody contributes, x stays.
  */
 extern void armci_msg_sel(void *x, int n, char *op, int type, int contribute);
 extern void armci_msg_sel_scope(int scope, void *x, int n, char *op, int type, int contribute);
@@ -99,17 +104,21 @@ extern void armci_msg_clus_dgop(double *x, int n, char *op);
 
 /* A NULL group is the world. `root` is a rank of the world. */
 extern void armci_msg_group_barrier(ARMCI_Group *group);
-extern void armci_msg_group_bintree(int scope, int *Root, int *Up, int *Left, int *Right, ARMCI_Group *group);
-extern void armci_msg_group_bcast_scope(int scope, void *buf, int len, int root, ARMCI_Group *group);
-extern void armci_msg_group_gop_scope(int scope, void *x, int n, char *op, int type, ARMCI_Group *group);
+extern void armci_msg_group_bintree(int scope, int *Root, int *Up, int *Left, int *Right,
+                                    ARMCI_Group *group);
+extern void armci_msg_group_bcast_scope(int scope, void *buf, int len, int root,
+                                        ARMCI_Group *group);
+extern void armci_msg_group_gop_scope(int scope, void *x, int n, char *op, int type,
+                                      ARMCI_Group *group);
 extern void armci_msg_group_igop(int *x, int n, char *op, ARMCI_Group *group);
 extern void armci_msg_group_lgop(long *x, int n, char *op, ARMCI_Group *group);
 extern void armci_msg_group_llgop(long long *x, int n, char *op, ARMCI_Group *group);
 extern void armci_msg_group_fgop(float *x, int n, char *op, ARMCI_Group *group);
 extern void armci_msg_group_dgop(double *x, int n, char *op, ARMCI_Group *group);
 extern void armci_exchange_address_grp(void *ptr_arr[], int n, ARMCI_Group *group);
-/* Broadcast from rank `grp_master` of the world within the first `grp_clus_nproc` ranks of the group. */
-extern void armci_grp_clus_brdcst(void *buf, int len, int grp_master, int grp_clus_nproc, ARMCI_Group *mastergroup);
+/* Broadcast from the world's rank `grp_master` in the group's first `grp_clus_nproc` ranks. */
+extern void armci_grp_clus_brdcst(void *buf, int len, int grp_master, int grp_clus_nproc,
+                                  ARMCI_Group *mastergroup);
 
 #ifdef __cplusplus
 }

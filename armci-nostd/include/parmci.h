@@ -1,6 +1,6 @@
 /*
- * The profiling names: PARMCI_x is ARMCI_x, and ARMCI_x a weak alias of it. A tool that wants to see the calls defines
- * ARMCI_x itself and calls PARMCI_x.
+ * The profiling names: PARMCI_x is ARMCI_x, and ARMCI_x a weak alias of it. A tool that wants to
+ * see the calls defines ARMCI_x itself and calls PARMCI_x.
  */
 #include "armci.h" /* which includes this file in turn, at a place where all its types are known */
 
@@ -32,34 +32,39 @@ extern void PARMCI_Access_begin(void *ptr);
 extern void PARMCI_Access_end(void *ptr);
 extern void PARMCI_Copy(void *src, void *dst, int n);
 extern int PARMCI_Put(void *src, void *dst, int bytes, int proc);
-extern int PARMCI_PutS(void *src_ptr, int src_stride_arr[], void *dst_ptr, int dst_stride_arr[], int count[],
-                       int stride_levels, int proc);
+extern int PARMCI_PutS(void *src_ptr, int src_stride_arr[], void *dst_ptr, int dst_stride_arr[],
+                       int count[], int stride_levels, int proc);
 extern int PARMCI_PutV(armci_giov_t darr[], int len, int proc);
 extern int PARMCI_Get(void *src, void *dst, int bytes, int proc);
-extern int PARMCI_GetS(void *src_ptr, int src_stride_arr[], void *dst_ptr, int dst_stride_arr[], int count[],
-                       int stride_levels, int proc);
+extern int PARMCI_GetS(void *src_ptr, int src_stride_arr[], void *dst_ptr, int dst_stride_arr[],
+                       int count[], int stride_levels, int proc);
 extern int PARMCI_GetV(armci_giov_t darr[], int len, int proc);
 extern int PARMCI_Put_flag(void *src, void *dst, int bytes, int *flag, int val, int proc);
-extern int PARMCI_PutS_flag(void *src_ptr, int src_stride_arr[], void *dst_ptr, int dst_stride_arr[], int count[],
-                            int stride_levels, int *flag, int val, int proc);
-extern int PARMCI_PutS_flag_dir(void *src_ptr, int src_stride_arr[], void *dst_ptr, int dst_stride_arr[], int count[],
-                                int stride_levels, int *flag, int val, int proc);
+extern int PARMCI_PutS_flag(void *src_ptr, int src_stride_arr[], void *dst_ptr,
+                            int dst_stride_arr[], int count[], int stride_levels, int *flag,
+                            int val, int proc);
+extern int PARMCI_PutS_flag_dir(void *src_ptr, int src_stride_arr[], void *dst_ptr,
+                                int dst_stride_arr[], int count[], int stride_levels, int *flag,
+                                int val, int proc);
 extern int PARMCI_Acc(int optype, void *scale, void *src, void *dst, int bytes, int proc);
 extern int PARMCI_AccS(int optype, void *scale, void *src_ptr, int src_stride_arr[], void *dst_ptr,
                        int dst_stride_arr[], int count[], int stride_levels, int proc);
 extern int PARMCI_AccV(int op, void *scale, armci_giov_t darr[], int len, int proc);
 extern int PARMCI_NbPut(void *src, void *dst, int bytes, int proc, armci_hdl_t *nb_handle);
-extern int PARMCI_NbPutS(void *src_ptr, int src_stride_arr[], void *dst_ptr, int dst_stride_arr[], int count[],
-                         int stride_levels, int proc, armci_hdl_t *nb_handle);
+extern int PARMCI_NbPutS(void *src_ptr, int src_stride_arr[], void *dst_ptr, int dst_stride_arr[],
+                         int count[], int stride_levels, int proc, armci_hdl_t *nb_handle);
 extern int PARMCI_NbPutV(armci_giov_t darr[], int len, int proc, armci_hdl_t *nb_handle);
 extern int PARMCI_NbGet(void *src, void *dst, int bytes, int proc, armci_hdl_t *nb_handle);
-extern int PARMCI_NbGetS(void *src_ptr, int src_stride_arr[], void *dst_ptr, int dst_stride_arr[], int count[],
-                         int stride_levels, int proc, armci_hdl_t *nb_handle);
+extern int PARMCI_NbGetS(void *src_ptr, int src_stride_arr[], void *dst_ptr, int dst_stride_arr[],
+                         int count[], int stride_levels, int proc, armci_hdl_t *nb_handle);
 extern int PARMCI_NbGetV(armci_giov_t darr[], int len, int proc, armci_hdl_t *nb_handle);
-extern int PARMCI_NbAcc(int optype, void *scale, void *src, void *dst, int bytes, int proc, armci_hdl_t *nb_handle);
-extern int PARMCI_NbAccS(int optype, void *scale, void *src_ptr, int src_stride_arr[], void *dst_ptr,
-                         int dst_stride_arr[], int count[], int stride_levels, int proc, armci_hdl_t *nb_handle);
-extern int PARMCI_NbAccV(int op, void *scale, armci_giov_t darr[], int len, int proc, armci_hdl_t *nb_handle);
+extern int PARMCI_NbAcc(int optype, void *scale, void *src, void *dst, int bytes, int proc,
+                        armci_hdl_t *nb_handle);
+extern int PARMCI_NbAccS(int optype, void *scale, void *src_ptr, int src_stride_arr[],
+                         void *dst_ptr, int dst_stride_arr[], int count[], int stride_levels,
+                         int proc, armci_hdl_t *nb_handle);
+extern int PARMCI_NbAccV(int op, void *scale, armci_giov_t darr[], int len, int proc,
+                         armci_hdl_t *nb_handle);
 extern int PARMCI_Wait(armci_hdl_t *nb_handle);
 extern int PARMCI_Test(armci_hdl_t *nb_handle);
 extern int PARMCI_WaitProc(int proc);
@@ -89,7 +94,8 @@ extern int PARMCI_Destroy_mutexes(void);
 extern void PARMCI_Lock(int mutex, int proc);
 extern void PARMCI_Unlock(int mutex, int proc);
 extern void PARMCI_Group_create(int n, int *pid_list, ARMCI_Group *group_out);
-extern void PARMCI_Group_create_child(int n, int *pid_list, ARMCI_Group *group_out, ARMCI_Group *group_parent);
+extern void PARMCI_Group_create_child(int n, int *pid_list, ARMCI_Group *group_out,
+                                      ARMCI_Group *group_parent);
 extern void PARMCI_Group_free(ARMCI_Group *group);
 extern int PARMCI_Group_rank(ARMCI_Group *group, int *rank);
 extern void PARMCI_Group_size(ARMCI_Group *group, int *size);
@@ -99,7 +105,8 @@ extern void PARMCI_Group_get_world(ARMCI_Group *group_out);
 extern int PARMCI_Absolute_id(ARMCI_Group *group, int group_rank);
 extern void PARMCI_GroupFence(ARMCI_Group *group);
 extern int PARMCI_Malloc_group(void *ptr_arr[], armci_size_t bytes, ARMCI_Group *group);
-extern int PARMCI_Malloc_group_memdev(void *ptr_arr[], armci_size_t bytes, ARMCI_Group *group, const char *device);
+extern int PARMCI_Malloc_group_memdev(void *ptr_arr[], armci_size_t bytes, ARMCI_Group *group,
+                                      const char *device);
 extern int PARMCI_Free_group(void *ptr, ARMCI_Group *group);
 extern int PARMCI_Same_node(int proc);
 extern int PARMCI_Uses_shm(void);

@@ -1,11 +1,10 @@
-//! What can be moved, accumulated, reduced and swapped.
+//! The types whose values can be moved, accumulated, reduced and swapped.
 
 use core::ops::{Add, Mul};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::team::collective::ReduceOp;
-use crate::wire::{AccKind, RmwKind};
+use crate::wire::request::{AccKind, RmwKind};
 
 /// A type whose values are plain bytes: any bits are a value, and it holds no pointers and no
 /// padding.
@@ -61,6 +60,25 @@ pub trait RmwWord: Element {
 
     /// The value that came back.
     fn from_wire(word: u64) -> Self;
+}
+
+/// How [`Armci::reduce`](crate::Armci::reduce) combines: the operators of `armci_msg_gop`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReduceOp {
+    /// `+`, wrapping for integers.
+    Sum,
+    /// `*`, wrapping for integers.
+    Product,
+    /// The least.
+    Min,
+    /// The greatest.
+    Max,
+    /// The least absolute value.
+    AbsMin,
+    /// The greatest absolute value.
+    AbsMax,
+    /// Bit by bit, of the representation.
+    Or,
 }
 
 /// What [`Armci::reduce`](crate::Armci::reduce) can combine.

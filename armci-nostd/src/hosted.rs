@@ -22,10 +22,12 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-use crate::api::armci::{Armci, Error};
-use crate::path::platform::{Awaited, Port, ProxyGone, View};
+use crate::api::armci::Armci;
+use crate::error::{Error, ProxyGone};
+use crate::path::platform::{Awaited, Platform, PublicView, View};
+use crate::wire::area::RuntimeArea;
 use crate::wire::attach::{self, Attach, AttachReply, ControlError, Introduction, Layout};
-use crate::wire::{PROTOCOL_VERSION, RuntimeArea};
+use crate::wire::limits::PROTOCOL_VERSION;
 
 /// Bytes of a rank's window where `$XENOLITH_MEM` does not say. They cost nothing until they are
 /// used.
@@ -106,7 +108,7 @@ pub struct Seat {
 /// Becomes this rank. Waits until all others of the job are attached.
 pub fn attach_as(seat: &Seat) -> Result<Armci, AttachError> {
     let port =
-        HostedPort::connect(&seat.socket, seat.job.clone(), seat.rank, seat.size, seat.window)?;
+        HostedPlatform::connect(&seat.socket, seat.job.clone(), seat.rank, seat.size, seat.window)?;
     Ok(Armci::attach(seat.rank, seat.size, Box::new(port))?)
 }
 
@@ -120,7 +122,7 @@ fn system<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> AttachErr
 }
 
 /// The attachment of one process.
-struct HostedPort {
+struct HostedPlatform {
     area: &'static RuntimeArea,
     window: core::ops::Range<usize>,
     /// The public part of the window, after the runtime area.
@@ -171,11 +173,13 @@ impl Mapped {
             |address: u64| NonNull::new(start.wrapping_add((address - layout.window) as usize));
         let mailbox = place(layout.runtime + core::mem::offset_of!(RuntimeArea, mailbox) as u64);
         let mailbox = mailbox.ok_or(AttachError::Control(ControlError::Malformed))?.cast();
-        Ok(Self { view: View { mailbox, public: place(layout.public_start) }, bell })
+        let public = place(layout.public_start)
+            .map(|here| PublicView { there: layout.public_start..layout.public_end, here });
+        Ok(Self { view: View { mailbox, public }, bell })
     }
 }
 
-impl HostedPort {
+impl HostedPlatform {
     fn connect(
         socket: &Path,
         job: String,
@@ -327,7 +331,7 @@ unsafe fn zero(memory: NonNull<u8>, len: usize) {
 
 // SAFETY: `area` is always the same, and the heap hands out memory that is its own until it is
 // given back.
-unsafe impl Port for HostedPort {
+unsafe impl Platform for HostedPlatform {
     fn area(&self) -> &'static RuntimeArea {
         self.area
     }
@@ -374,7 +378,7 @@ unsafe impl Port for HostedPort {
     }
 
     fn view(&self, rank: usize) -> Option<View> {
-        self.neighbours.get(rank)?.as_ref().map(|mapped| mapped.view)
+        self.neighbours.get(rank)?.as_ref().map(|mapped| mapped.view.clone())
     }
 
     fn rings(&self) -> bool {

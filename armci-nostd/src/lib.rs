@@ -28,8 +28,12 @@ mod api;
 pub mod capi;
 #[cfg(not(loom))]
 mod element;
+#[cfg(not(loom))]
+mod error;
 #[cfg(all(feature = "hosted", not(loom)))]
 pub mod hosted;
+#[cfg(not(loom))]
+mod moves;
 #[cfg(not(loom))]
 mod path;
 #[cfg(not(loom))]
@@ -41,17 +45,21 @@ pub mod wire;
 
 #[cfg(not(loom))]
 pub use {
-    api::allocation::{Local, Part, Segment},
-    api::armci::{Armci, Error},
+    api::allocation::Local,
+    api::armci::Armci,
     api::global::{Global, GlobalPtr},
     api::mutex::Mutexes,
     api::nonblocking::{Handle, Nonblocking},
     api::one_sided::{Piece, PieceMut},
+    api::segment::{Segment, SegmentPart},
     api::strided::{Level, MAX_STRIDES, Rows, Strides},
-    element::{Accumulate, Complex, Element, Reduce, RmwWord},
-    path::platform::{Awaited, Port, ProxyGone, View},
-    path::transfer::{Operation, Pending, Row},
-    team::collective::ReduceOp,
+    element::{Accumulate, Complex, Element, Reduce, ReduceOp, RmwWord},
+    error::{Error, Fault, ProxyGone, Side},
+    path::by_proxy::Pending,
+    path::paths::Paths,
+    path::platform::{Awaited, Platform, PublicView, View},
+    path::rows::{Operation, Row},
     team::group::Group,
     team::message::{Received, Sender},
+    team::world::World,
 };

@@ -1,8 +1,9 @@
 //! What `pgas` and the daemon say to each other.
 //!
 //! The client opens with [`Hello`], the daemon answers with [`Welcome`]; then the client sends one
-//! [`Request`] and the daemon answers with [`Reply`]s. While a job of `Run` is under way the client
-//! may send [`Request::Interrupt`]; when it closes the connection the daemon ends the job.
+//! [`ClientRequest`] and the daemon answers with [`Reply`]s. While a job of `Run` is under way the
+//! client may send [`ClientRequest::Interrupt`]; when it closes the connection the daemon ends the
+//! job.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -62,9 +63,16 @@ pub struct JobSpec {
     pub timeout: Option<Duration>,
 }
 
+impl JobSpec {
+    /// MiB of memory of a rank.
+    pub fn memory_mib(&self) -> u64 {
+        self.memory >> 20
+    }
+}
+
 /// What a client asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Request {
+pub enum ClientRequest {
     /// Run a job and tell about it until it has ended.
     Run(JobSpec),
     /// End the job that was started on this connection.
@@ -84,7 +92,7 @@ pub enum Reply {
     /// This many ranks have started.
     Up(u32),
     /// A rank has written a line.
-    Line(Line),
+    Line(OutputLine),
     /// The job has ended; nothing follows.
     Ended(Summary),
     /// The jobs there are.
@@ -103,7 +111,7 @@ pub enum Reply {
 /// Which of its outputs a rank has written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Stream {
+pub enum OutputStream {
     /// Standard output, or a domain's console.
     Output,
     /// Standard error, or what a domain's kernel says about a failure.
@@ -112,11 +120,11 @@ pub enum Stream {
 
 /// A line that a rank has written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
+pub struct OutputLine {
     /// The rank.
     pub rank: u32,
     /// Where it was written.
-    pub stream: Stream,
+    pub stream: OutputStream,
     /// The line without its end.
     pub text: String,
 }
@@ -162,62 +170,39 @@ pub struct RankSummary {
     pub boot_seconds: Option<f64>,
     /// Its exit status, when it ended by itself.
     pub status: Option<i32>,
-    /// What it asked of its proxy.
-    pub traffic: Traffic,
+    /// What it did to the memory of ranks.
+    pub traffic: TrafficSummary,
 }
 
 /// Operations and bytes by kind: what one rank did directly, and what was served for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Traffic {
+pub struct TrafficSummary {
     /// Puts.
-    pub put: Tally,
+    pub put: OperationSummary,
     /// Gets.
-    pub get: Tally,
+    pub get: OperationSummary,
     /// Accumulates.
-    pub accumulate: Tally,
+    pub accumulate: OperationSummary,
     /// Read-modify-writes.
-    pub rmw: Tally,
+    pub rmw: OperationSummary,
     /// All else, such as fences.
-    pub other: Tally,
+    pub other: OperationSummary,
 }
 
 /// How often and how much.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
+pub struct OperationSummary {
     /// Operations.
     pub operations: u64,
     /// Bytes that they moved.
     pub bytes: u64,
 }
 
-impl Tally {
-    /// Counts one operation.
-    pub fn count(&mut self, bytes: u64) {
-        self.operations = self.operations.saturating_add(1);
-        self.bytes = self.bytes.saturating_add(bytes);
-    }
-}
-
-impl Traffic {
-    /// Adds what a rank says of itself, which may be anything.
-    pub fn add(&mut self, other: &Self) {
-        let pairs = [
-            (&mut self.put, other.put),
-            (&mut self.get, other.get),
-            (&mut self.accumulate, other.accumulate),
-            (&mut self.rmw, other.rmw),
-            (&mut self.other, other.other),
-        ];
-        for (mine, theirs) in pairs {
-            mine.operations = mine.operations.saturating_add(theirs.operations);
-            mine.bytes = mine.bytes.saturating_add(theirs.bytes);
-        }
-    }
-
+impl TrafficSummary {
     /// All kinds together.
-    pub fn total(&self) -> Tally {
+    pub fn total(&self) -> OperationSummary {
         let kinds = [self.put, self.get, self.accumulate, self.rmw, self.other];
-        Tally {
+        OperationSummary {
             operations: kinds.iter().map(|kind| kind.operations).fold(0, u64::saturating_add),
             bytes: kinds.iter().map(|kind| kind.bytes).fold(0, u64::saturating_add),
         }

@@ -48,7 +48,8 @@ pub enum Error {
     NotRoot,
     /// There is no Xen below this Linux, or this is not domain 0.
     #[error(
-        "this is not domain 0 of a Xen host ({missing}): boot Xen, use `qemu-ci shell`, or use --hosted"
+        "this is not domain 0 of a Xen host ({missing}): \
+         boot Xen, use `qemu-ci shell`, or use --hosted"
     )]
     NoXen {
         /// What was looked for in vain.
@@ -56,8 +57,8 @@ pub enum Error {
     },
     /// The ranks do not fit.
     #[error(
-        "{ranks} ranks of {each_mib} MiB need {needed_mib} MiB of free memory and Xen has {free_mib} MiB: \
-         use fewer ranks, a smaller --mem, or less memory in domain 0"
+        "{ranks} ranks of {each_mib} MiB need {needed_mib} MiB of free memory \
+         and Xen has {free_mib} MiB: use fewer ranks, a smaller --mem, or less memory in domain 0"
     )]
     NotEnoughMemory {
         /// Ranks asked for.
@@ -82,7 +83,8 @@ pub enum Error {
     BadMemory(String),
     /// No file of that name.
     #[error(
-        "image {0} not found: give a path, or a name in a directory of $XENOLITH_IMAGES; `image-builder build` makes images"
+        "image {0} not found: give a path, or a name in a directory of $XENOLITH_IMAGES; \
+         `image-builder build` makes images"
     )]
     ImageNotFound(String),
     /// A file that is no sound image.
@@ -103,7 +105,8 @@ pub enum Error {
     },
     /// Arguments that do not fit a kernel command line.
     #[error(
-        "the arguments make a kernel command line of {length} bytes and Xen allows {max}: put long data into a --file"
+        "the arguments make a kernel command line of {length} bytes and Xen allows {max}: \
+         put long data into a --file"
     )]
     CommandLineTooLong {
         /// Bytes it has.
@@ -121,7 +124,8 @@ pub enum Error {
     },
     /// A domain that needs more grants than usual could not be created.
     #[error(
-        "{source}: {memory_mib} MiB take {frames} grant frames, so boot Xen with gnttab_max_frames={frames} or more"
+        "{source}: {memory_mib} MiB take {frames} grant frames, \
+         so boot Xen with gnttab_max_frames={frames} or more"
     )]
     GrantFrames {
         /// What the tool said.
@@ -154,12 +158,13 @@ pub enum Error {
     AlreadyRunning {
         /// What it holds.
         what: String,
-        /// Who it is.
+        /// What that one says of itself.
         holder: String,
     },
     /// No place for sockets.
     #[error(
-        "no run directory: set XENOLITH_RUN_DIR to a directory of yours, or XDG_RUNTIME_DIR, or run as root"
+        "no run directory: set XENOLITH_RUN_DIR to a directory of yours, or XDG_RUNTIME_DIR, \
+         or run as root"
     )]
     NoRunDir,
     /// No daemon listens.
@@ -170,7 +175,8 @@ pub enum Error {
     },
     /// The daemon's socket may not be used.
     #[error(
-        "{}: permission denied: the daemon belongs to another user; run pgas as that user, or set XENOLITH_RUN_DIR",
+        "{}: permission denied: the daemon belongs to another user; \
+         run pgas as that user, or set XENOLITH_RUN_DIR",
         socket.display()
     )]
     SocketPermission {

@@ -7,18 +7,23 @@
 //!
 //! - [`daemon`]: listens for `pgas` and for hosted ranks;
 //! - [`job`]: a job's life, from creating its ranks to leaving nothing behind;
+//! - [`control`], [`frame`]: what `pgas` and the daemon say to each other;
+//! - [`recovery`]: how proxies agree on a recovery line;
 //! - [`engine`]: serves the rings of one job;
-//! - [`ports`]: how ranks attach, as domains or as Linux processes;
+//! - [`attach`]: how ranks attach, as domains or as Linux processes;
 //! - [`xen`], [`xl`]: Xen's devices and store, and its command;
-//! - [`control`], [`frame`]: what `pgas` and the daemon say to each other.
+//! - [`run_dir`]: the daemon's folders.
+//!
+//! Each of these knows only those below it: `docs/architecture.md` has the picture.
 
+pub mod attach;
 pub mod control;
 pub mod daemon;
 pub mod engine;
 pub mod error;
 pub mod frame;
 pub mod job;
-pub mod ports;
+pub mod recovery;
 pub mod run_dir;
 pub mod xen;
 pub mod xl;

@@ -5,7 +5,7 @@
 //! RUN_DIR/proxy.sock       pgas connects here
 //! RUN_DIR/ranks.sock       hosted ranks connect here
 //! RUN_DIR/daemon.log       what a daemon that pgas started says
-//! RUN_DIR/jobs/JOB/        record of a running job: configurations, boot modules; gone when the job is
+//! RUN_DIR/jobs/JOB/        record of a running job: configurations, boot modules; gone with it
 //! LOG_DIR/JOB/rank-R.log   each rank's console, kept for the last jobs
 //! ```
 

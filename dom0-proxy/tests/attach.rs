@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use armci_nostd::wire::attach::{self, Attach, Layout};
-use dom0_proxy::ports::hosted;
+use dom0_proxy::attach::hosted;
 use raw_rank::{BASE, END, LEN, PUBLIC, RawRank, send_with_descriptors};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 

@@ -13,8 +13,8 @@ use armci_nostd::shared::lock::TargetLock;
 use armci_nostd::wire::{
     AccKind, COMPLETIONS, Flags, JobState, Opcode, Request, RmwKind, SUBMISSIONS, Status,
 };
-use dom0_proxy::engine::{Engine, GateError, Notice, Pause};
-use dom0_proxy::ports::{Attachment, hosted};
+use dom0_proxy::attach::{Attachment, hosted};
+use dom0_proxy::engine::{Engine, Notice, OrderError, Pause, ServiceState, Traffic};
 use raw_rank::{BASE, END, PUBLIC, RawRank, put, send_attach, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -98,15 +98,16 @@ fn every_operation_is_done_answered_and_counted() {
     assert_eq!(a.run(add).value, 44);
     assert_eq!(b.word(PUBLIC + 64), 46);
     b.run(Request { opcode: Opcode::Fence as u8, ..put(0, 0, 0, 0) });
-    let traffic = bench.engine.stop();
+    let traffic = bench.engine.end();
     let [of_a, of_b] = traffic[..] else { panic!("two ranks") };
     for (kind, tally) in [of_a.put, of_a.get, of_a.accumulate, of_a.rmw].iter().enumerate() {
         assert_eq!((tally.operations, tally.bytes), (1, 8), "{kind}");
     }
-    assert_eq!(
-        (of_a.total().operations, of_b.total().operations, of_b.other.operations),
-        (4, 1, 1)
-    );
+    let all = |of: Traffic| {
+        let kinds = [of.put, of.get, of.accumulate, of.rmw, of.other];
+        kinds.iter().map(|kind| kind.operations).sum::<u64>()
+    };
+    assert_eq!((all(of_a), all(of_b), of_b.other.operations), (4, 1, 1));
 }
 
 #[test]
@@ -123,7 +124,7 @@ fn nobody_is_served_before_all_are_there() {
     assert_eq!(notices.recv_timeout(PATIENCE), Ok(Notice::Open));
     assert_eq!((a.state(), b.state()), (JobState::Attached, JobState::Attached));
     a.completions(1);
-    engine.stop();
+    engine.end();
 }
 
 #[test]
@@ -144,7 +145,7 @@ fn ranks_and_engine_wake_each_other() {
     b.mailbox().asleep.0.store(0, Ordering::Relaxed);
     a.run(Request { flags: Flags::NOTIFY.bits(), ..put(1, PUBLIC, PUBLIC, 8) });
     assert!(!b.is_woken(Duration::from_millis(20)), "it does not sleep");
-    bench.engine.stop();
+    bench.engine.end();
 }
 
 #[test]
@@ -165,9 +166,127 @@ fn gates_close_behind_the_last_rank() {
     });
     assert!(a.gate().enter(1).is_none() && b.gate().enter(1).is_none());
     a.run(put(1, PUBLIC, PUBLIC, 8));
-    bench.engine.open_gates();
+    bench.engine.open_gates().unwrap();
     wait_until("open gates", || a.gate().enter(1).is_some() && b.gate().enter(1).is_some());
-    bench.engine.stop();
+    bench.engine.end();
+}
+
+#[test]
+fn all_who_close_the_gates_are_answered() {
+    let bench = Bench::new(2);
+    let [a, b] = &bench.ranks[..] else { unreachable!() };
+    let inside = a.gate().enter(1).expect("the gates are open from the start");
+    std::thread::scope(|scope| {
+        let closing = [0, 1].map(|_| scope.spawn(|| bench.engine.close_gates()));
+        wait_until("closing gates", || a.gate().is_closing(1) && b.gate().is_closing(1));
+        std::thread::sleep(Duration::from_millis(20));
+        bench.engine.open_gates().unwrap();
+        assert!(b.gate().enter(1).is_some(), "the gates are open when that returns");
+        for closing in closing {
+            assert_eq!(closing.join().unwrap(), Err(OrderError::Reopened));
+        }
+        let closing = [0, 1].map(|_| scope.spawn(|| bench.engine.close_gates()));
+        wait_until("closing gates", || a.gate().is_closing(1) && b.gate().is_closing(1));
+        drop(inside);
+        for closing in closing {
+            assert_eq!(closing.join().unwrap(), Ok(()));
+        }
+    });
+    bench.engine.end();
+}
+
+impl Bench {
+    /// A rank's whole window, as the engine copies it, in pieces of `piece` bytes.
+    fn copy(&self, rank: u32, piece: usize) -> Vec<u8> {
+        let mut all = Vec::new();
+        loop {
+            let offset = all.len() as u64;
+            let bytes = self.engine.copy_window(rank, offset, vec![0; piece]).unwrap();
+            all.extend_from_slice(&bytes);
+            if bytes.len() < piece {
+                return all;
+            }
+        }
+    }
+}
+
+#[test]
+fn behind_stopped_rings_nothing_is_written_and_all_can_be_copied() {
+    let bench = Bench::new(2);
+    let [a, b] = &bench.ranks[..] else { unreachable!() };
+    let not_now = |state| Err(OrderError::NotNow(state));
+    assert_eq!(bench.engine.stop_serving(), not_now(ServiceState::Open));
+    assert!(bench.engine.copy_window(0, 0, vec![0; 8]).is_err());
+    bench.engine.close_gates().unwrap();
+    assert!(bench.engine.copy_window(0, 0, vec![0; 8]).is_err());
+    bench.engine.stop_serving().unwrap();
+    bench.engine.stop_serving().unwrap();
+    assert_eq!(bench.engine.open_gates(), not_now(ServiceState::Stopped));
+
+    a.set_word(PUBLIC, 11);
+    a.submit(&[put(1, PUBLIC + 64, PUBLIC, 8), put(1, PUBLIC + 72, PUBLIC, 8)]);
+    a.fall_asleep();
+    b.fall_asleep();
+    let before = [0, 1].map(|rank| bench.copy(rank, 1 << 20));
+    for _ in 0..20 {
+        // However often it is rung for.
+        rustix::io::write(&a.to_proxy, &1u64.to_ne_bytes()).unwrap();
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    for (rank, before) in (0..).zip(&before) {
+        assert_eq!(before.len() as u64, END - BASE);
+        assert!(bench.copy(rank, 5000) == *before, "the memory of rank {rank} has changed");
+    }
+    let word = (PUBLIC - BASE) as usize;
+    assert_eq!(before[0][word..word + 8], 11u64.to_ne_bytes());
+    assert_eq!(b.word(PUBLIC + 64), 0);
+    assert!(!a.is_woken(Duration::ZERO) && !b.is_woken(Duration::ZERO));
+    assert_eq!(bench.engine.copy_window(1, END - BASE, vec![0; 8]), Ok(Vec::new()));
+    assert_eq!(bench.engine.copy_window(1, u64::MAX, vec![0; 8]), Ok(Vec::new()));
+    assert_eq!(bench.engine.copy_window(2, 0, Vec::new()), Err(OrderError::NoRank(2)));
+
+    bench.engine.start_serving().unwrap();
+    a.completions(2);
+    assert_eq!((b.word(PUBLIC + 64), b.word(PUBLIC + 72)), (11, 11));
+    assert!(a.gate().enter(1).is_none(), "the gates are still closed");
+    bench.engine.open_gates().unwrap();
+    assert!(a.gate().enter(1).is_some());
+    bench.engine.end();
+}
+
+#[test]
+fn it_ends_while_it_is_stopped() {
+    let bench = Bench::new(2);
+    bench.engine.close_gates().unwrap();
+    bench.engine.stop_serving().unwrap();
+    bench.ranks[0].submit(&[put(1, PUBLIC, PUBLIC, 8)]);
+    let traffic = bench.engine.end();
+    assert_eq!(traffic[0], Traffic::default(), "what was not taken was not done");
+}
+
+/// Takes longer than the engine's patience with a lock: 20 s.
+#[test]
+fn a_lock_is_not_held_too_long_by_the_time_that_nobody_was_served() {
+    let bench = Bench::new(2);
+    let [a, b] = &bench.ranks[..] else { unreachable!() };
+    let held = TargetLock(&a.mailbox().lock.0).try_lock(1).unwrap();
+    b.submit(&[Request {
+        opcode: Opcode::ReadModifyWrite as u8,
+        kind: RmwKind::FetchAdd64 as u8,
+        operand: [5, 0],
+        ..put(0, PUBLIC, 0, 8)
+    }]);
+    bench.engine.close_gates().unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    bench.engine.stop_serving().unwrap();
+    std::thread::sleep(Duration::from_secs(20));
+    bench.engine.start_serving().unwrap();
+    let notice = bench.notices.recv_timeout(Duration::from_secs(1));
+    assert!(notice.is_err(), "the job has failed: {notice:?}");
+    drop(held);
+    b.completions(1);
+    assert_eq!(a.word(PUBLIC), 5);
+    bench.engine.end();
 }
 
 #[test]
@@ -180,11 +299,11 @@ fn gates_of_a_job_that_does_not_run_stay_as_they_are() {
         engine.attach(0, first);
         closing.join().unwrap()
     });
-    assert_eq!(closing, Err(GateError::NotRunning));
+    assert_eq!(closing, Err(OrderError::NotRunning));
     let (second, _stream_b) = attachment(&b, 1);
     engine.attach(1, second);
     wait_until("open gates", || a.gate().enter(1).is_some());
-    engine.stop();
+    engine.end();
     assert!(a.gate().enter(1).is_none(), "who is not served is not let in");
 }
 
@@ -208,7 +327,7 @@ fn a_locked_target_makes_only_those_wait_who_need_its_lock() {
         [0, 5]
     );
     assert_eq!(b.word(PUBLIC), 10);
-    bench.engine.stop();
+    bench.engine.end();
 }
 
 /// Takes as long as the engine's patience: 10 s.
@@ -217,10 +336,10 @@ fn gates_that_a_rank_does_not_leave_are_opened_again() {
     let bench = Bench::new(2);
     let [a, b] = &bench.ranks[..] else { unreachable!() };
     let _inside = b.gate().enter(1).expect("the gates are open from the start");
-    assert_eq!(bench.engine.close_gates(), Err(GateError::Inside(1)));
+    assert_eq!(bench.engine.close_gates(), Err(OrderError::Inside(1)));
     assert!(a.gate().enter(1).is_some(), "nobody is kept out for a rank that does not leave");
     a.run(put(1, PUBLIC, PUBLIC, 8));
-    bench.engine.stop();
+    bench.engine.end();
 }
 
 /// Takes as long as the engine's patience: 20 s.
@@ -239,7 +358,7 @@ fn a_lock_that_is_never_let_go_fails_the_job() {
     assert!(cause.contains("the memory of rank 0 was locked"), "{cause}");
     wait_until("failure", || a.state() == JobState::Failed && b.state() == JobState::Failed);
     assert!(a.gate().enter(1).is_none(), "the gates of a failed job are closed");
-    bench.engine.stop();
+    bench.engine.end();
 }
 
 #[test]
@@ -261,7 +380,7 @@ fn full_rings_are_served_in_order() {
         assert_eq!(b.word(word(127)), round * 1000 + 127);
         b.completions(1);
     }
-    let traffic = bench.engine.stop();
+    let traffic = bench.engine.end();
     assert_eq!(traffic[0].put.operations, 50 * u64::from(SUBMISSIONS));
 }
 
@@ -295,10 +414,10 @@ fn a_bad_entry_fails_its_job_and_no_other() {
         assert!(cause.contains(expected), "{what}: {cause}");
         wait_until("failure", || bench.ranks.iter().all(|rank| rank.state() == JobState::Failed));
         assert_eq!(bench.ranks[0].word(PUBLIC), 5, "{what}: nothing was touched");
-        bench.engine.stop();
+        bench.engine.end();
         other.ranks[0].run(put(1, PUBLIC, PUBLIC, 8));
     }
-    assert_eq!(other.engine.stop()[0].put.operations, 12);
+    assert_eq!(other.engine.end()[0].put.operations, 12);
 }
 
 #[test]
@@ -335,7 +454,7 @@ fn jumping_indices_fail_the_job() {
         bench.ranks[1].ring();
         let cause = bench.violation_of_rank_1();
         assert!(cause.contains(ring) && cause.contains("jumped"), "{cause}");
-        bench.engine.stop();
+        bench.engine.end();
     }
 }
 
@@ -353,7 +472,7 @@ fn a_rank_that_takes_no_completions_fails_its_job() {
         });
     }
     assert!(bench.violation_of_rank_1().contains("completion ring"));
-    bench.engine.stop();
+    bench.engine.end();
 }
 
 #[test]
@@ -367,7 +486,7 @@ fn when_it_stops_nothing_is_mapped_or_open() {
     };
     let mut bench = Bench::new(2);
     assert_eq!(mappings(&bench.ranks[0]), 2, "the rank's own and the proxy's");
-    bench.engine.stop();
+    bench.engine.end();
     assert_eq!(mappings(&bench.ranks[0]), 1, "the rank's own");
     let mut introductions = Vec::new();
     bench.streams[0].read_to_end(&mut introductions).expect("the connection is closed");
@@ -380,6 +499,6 @@ fn it_stops_while_it_waits_for_ranks() {
     let rank = RawRank::new();
     let (attachment, mut stream) = attachment(&rank, 2);
     engine.attach(2, attachment);
-    assert_eq!(engine.stop().len(), 3);
+    assert_eq!(engine.end().len(), 3);
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
 }

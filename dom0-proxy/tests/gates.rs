@@ -1,21 +1,24 @@
-//! Gates closed and opened under ranks at work, which are threads of this process and otherwise as
-//! any hosted rank.
+//! Gates closed and opened, and rings stopped and started, under ranks at work. These are
+//! threads of this process, and otherwise as any hosted rank.
 
 #[path = "support/thread_ranks.rs"]
 mod thread_ranks;
 
+use std::mem::offset_of;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use armci_nostd::wire::{COMPLETIONS, Header, RuntimeArea};
 use armci_nostd::{Armci, ReduceOp};
+use dom0_proxy::engine::Engine;
 use thread_ranks::Job;
 
 const RANKS: usize = 3;
 
 /// What a rank has done directly, as it says itself.
 fn done_directly(armci: &Armci) -> u64 {
-    let tally = &armci.port().unwrap().area().header.tally;
+    let tally = &armci.platform().unwrap().area().header.tally;
     [&tally.put, &tally.get, &tally.accumulate, &tally.rmw]
         .iter()
         .map(|kind| kind[0].load(Ordering::Relaxed))
@@ -55,12 +58,16 @@ fn work(armci: &Armci, stop: &AtomicBool, direct: &AtomicU64, all: &AtomicU64) {
     armci.finalize().unwrap();
 }
 
-#[test]
-fn behind_closed_gates_nothing_is_done_directly_and_nothing_is_lost() {
+/// Runs ranks at work, and `interfere` with their engine meanwhile. It can wait until all ranks
+/// have got on by a number of rounds, and read what each has done directly.
+fn under_ranks_at_work(interfere: impl FnOnce(&Engine, &dyn Fn(u64), &dyn Fn() -> Vec<u64>)) {
     let job = Job::new(RANKS, 4 << 20);
     let stop = AtomicBool::new(false);
     let direct: [AtomicU64; RANKS] = Default::default();
     let all: [AtomicU64; RANKS] = Default::default();
+    let read = |counts: &[AtomicU64; RANKS]| {
+        counts.iter().map(|count| count.load(Ordering::Relaxed)).collect::<Vec<_>>()
+    };
     thread::scope(|scope| {
         let mut ranks = Vec::new();
         for rank in 0..RANKS {
@@ -68,34 +75,82 @@ fn behind_closed_gates_nothing_is_done_directly_and_nothing_is_lost() {
             ranks.push(scope.spawn(move || work(&job.rank(rank), stop, direct, all)));
         }
         let engine = job.serve();
-        let rounds = || all.iter().map(|rounds| rounds.load(Ordering::Relaxed)).collect::<Vec<_>>();
-        // Until every rank has got on by as many rounds.
         let get_on = |by: u64| {
-            let (start, deadline) = (rounds(), Instant::now() + Duration::from_secs(60));
-            while rounds().iter().zip(&start).any(|(now, start)| now - start < by) {
+            let (start, deadline) = (read(&all), Instant::now() + Duration::from_secs(60));
+            while read(&all).iter().zip(&start).any(|(now, start)| now - start < by) {
                 assert!(Instant::now() < deadline, "the ranks do not get on");
                 thread::sleep(Duration::from_micros(100));
             }
         };
+        interfere(&engine, &get_on, &|| read(&direct));
+        stop.store(true, Ordering::Relaxed);
+        ranks.into_iter().for_each(|rank| rank.join().unwrap());
+        engine.end();
+    });
+}
+
+#[test]
+fn behind_closed_gates_nothing_is_done_directly_and_nothing_is_lost() {
+    under_ranks_at_work(|engine, get_on, counts| {
         for _ in 0..60 {
             get_on(3);
             engine.close_gates().unwrap();
             // Their counts as of a round that began behind the gate.
             get_on(2);
-            let counts =
-                || direct.iter().map(|count| count.load(Ordering::Relaxed)).collect::<Vec<_>>();
             let before = counts();
             get_on(3);
             assert_eq!(counts(), before, "something was done directly behind closed gates");
-            engine.open_gates();
+            engine.open_gates().unwrap();
             get_on(2);
             assert!(
                 counts().iter().zip(&before).all(|(now, before)| now > before),
                 "the gates did not open"
             );
         }
-        stop.store(true, Ordering::Relaxed);
-        ranks.into_iter().for_each(|rank| rank.join().unwrap());
-        engine.stop();
+    });
+}
+
+/// What the proxy writes in a rank's runtime area, all of it.
+fn proxys_words(engine: &Engine, rank: u32) -> Vec<u8> {
+    let words = [
+        offset_of!(Header, state),
+        offset_of!(Header, gate),
+        offset_of!(Header, submission_head),
+        offset_of!(Header, completion_tail),
+        offset_of!(Header, proxy_asleep),
+    ];
+    let word = |at: usize| engine.copy_window(rank, at as u64, vec![0; 4]).unwrap();
+    let completions = offset_of!(RuntimeArea, completions) as u64;
+    let ring = engine.copy_window(rank, completions, vec![0; 16 * COMPLETIONS as usize]).unwrap();
+    words.into_iter().flat_map(word).chain(ring).collect()
+}
+
+#[test]
+fn behind_stopped_rings_nobody_gets_on_and_nothing_is_lost() {
+    under_ranks_at_work(|engine, get_on, _| {
+        for _ in 0..60 {
+            get_on(2);
+            engine.close_gates().unwrap();
+            get_on(1);
+            engine.stop_serving().unwrap();
+            let of_all = || (0..RANKS as u32).map(|rank| proxys_words(engine, rank));
+            let before: Vec<_> = of_all().collect();
+            // Until all ranks wait for what they have asked for.
+            let asks = |rank| {
+                let word = |at: usize| engine.copy_window(rank, at as u64, vec![0; 4]).unwrap();
+                word(offset_of!(Header, submission_tail))
+                    != word(offset_of!(Header, submission_head))
+            };
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while !(0..RANKS as u32).all(asks) {
+                assert!(Instant::now() < deadline, "a rank asks for nothing");
+                thread::sleep(Duration::from_micros(100));
+            }
+            thread::sleep(Duration::from_millis(1));
+            assert!(of_all().eq(before), "the proxy has written what ranks see");
+            engine.start_serving().unwrap();
+            get_on(1);
+            engine.open_gates().unwrap();
+        }
     });
 }

@@ -20,7 +20,7 @@ fn on_two_ranks(work: impl Fn(&Armci) + Sync) {
         let ranks: Vec<_> = ranks.collect();
         let engine = job.serve();
         ranks.into_iter().for_each(|rank| rank.join().unwrap());
-        engine.stop();
+        engine.end();
     });
 }
 

@@ -23,7 +23,7 @@ With a rank only that one does it, and the others wait for it in a barrier.
   memory          allocate more than there is
   spurious        (in Xen) the upcall's interrupt while interrupts are off: no fault, it is ignored
   exit N          exit with status N
-  compute [N]     compute N million steps and print a checksum, or compute for ever";
+  compute [N]     compute N million steps and print a checksum, or compute forever";
 
 fn run() -> Exit {
     // Attaches to the job, so that the fault is one of a rank's.
@@ -123,7 +123,12 @@ fn divide_by_zero() {
     let quotient: u64;
     // SAFETY: none: this is to fault.
     unsafe {
-        core::arch::asm!("div {}", in(reg) 0u64, inout("rax") 1u64 => quotient, inout("rdx") 0u64 => _)
+        core::arch::asm!(
+            "div {}",
+            in(reg) 0u64,
+            inout("rax") 1u64 => quotient,
+            inout("rdx") 0u64 => _,
+        )
     };
     println!("1 / 0 = {quotient}");
 }

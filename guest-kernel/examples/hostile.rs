@@ -1,6 +1,6 @@
 //! A rank that breaks the ring's rules, to see that nobody but its own job is harmed.
 //!
-//! `hostile KIND`: the last rank does what KIND says and then waits for ever, as do the others in a
+//! `hostile KIND`: the last rank does what KIND says and then waits forever, as do the others in a
 //! barrier; the proxy must end the job and say which rank did what. Without an argument the kinds
 //! are listed.
 
@@ -14,7 +14,7 @@ use guest_kernel::armci::shared::ring::{Producer, SharedSlots};
 use guest_kernel::armci::wire::{
     COMPLETIONS, Header, JobState, Opcode, Request, RmwKind, SUBMISSIONS,
 };
-use guest_kernel::armci::{Armci, Error, Port};
+use guest_kernel::armci::{Armci, Error, Platform};
 use guest_kernel::{Exit, eprintln, println};
 
 guest_kernel::main!(run);
@@ -63,22 +63,26 @@ fn run() -> Exit {
         KINDS.iter().for_each(|(name, _)| println!("{name}"));
         return Exit::from(0);
     };
-    let Some(port) = armci.port() else {
+    let Some(platform) = armci.platform() else {
         eprintln!("error: there is no proxy to be hostile to: start this with pgas run");
         return Exit::from(1);
     };
-    match attack(armci, port, spoil) {
+    match attack(armci, platform, spoil) {
         Ok(()) => eprintln!("error: the job went on"),
         Err(error) => eprintln!("error: {error}"),
     }
     Exit::from(1)
 }
 
-fn attack(armci: &Armci, port: &dyn Port, spoil: fn(Request) -> Wrong) -> Result<(), Error> {
+fn attack(
+    armci: &Armci,
+    platform: &dyn Platform,
+    spoil: fn(Request) -> Wrong,
+) -> Result<(), Error> {
     let global = armci.malloc::<u64>(64)?;
     if armci.rank() == armci.size() - 1 {
         println!("attacking");
-        let area = port.area();
+        let area = platform.area();
         let good = Request {
             opcode: Opcode::Put as u8,
             rank: 0,
@@ -88,7 +92,7 @@ fn attack(armci: &Armci, port: &dyn Port, spoil: fn(Request) -> Wrong) -> Result
             ..Request::default()
         };
         let header = &area.header;
-        // SAFETY: the slots lie in the area, which lives for ever; nothing is under way on it.
+        // SAFETY: the slots lie in the area, which lives forever; nothing is under way on it.
         let slots = unsafe { SharedSlots::new(area.submissions.get().cast(), SUBMISSIONS) };
         let mut producer =
             Producer::new(slots, &header.submission_tail.0, &header.submission_head.0);
@@ -105,14 +109,14 @@ fn attack(armci: &Armci, port: &dyn Port, spoil: fn(Request) -> Wrong) -> Result
                 for _ in 0..2 * COMPLETIONS {
                     while attached(header) && !producer.push(request)? {}
                     producer.publish();
-                    port.notify();
+                    platform.notify();
                 }
             }
         }
-        port.notify();
+        platform.notify();
         // Not by `armci`, whose next request would overwrite the wrong one.
         while attached(header) {
-            port.wait()?;
+            platform.wait()?;
         }
         return Err(Error::JobFailed);
     }

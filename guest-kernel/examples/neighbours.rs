@@ -534,7 +534,8 @@ mod on_xen {
                 (median(|| stores(to)), median(|| stores(away)), median(|| held(away)));
             neighbours::unmap(at, len).map_err(text)?;
             println!(
-                "{MEASURED} pages: copied {at_home:?}, mapped {:?} = {:.1} copies, unmapped {:?} = {:.1} copies, copied through the mapping {:.2}",
+                "{MEASURED} pages: copied {at_home:?}, mapped {:?} = {:.1} copies, \
+                 unmapped {:?} = {:.1} copies, copied through the mapping {:.2}",
                 mapping[4],
                 ratio(mapping[4], at_home),
                 unmapping[4],
@@ -542,7 +543,8 @@ mod on_xen {
                 ratio(through, at_home),
             );
             println!(
-                "a word stored through the mapping: {:.2} of a plain store, {:.2} with suspensions held off",
+                "a word stored through the mapping: {:.2} of a plain store, \
+                 {:.2} with suspensions held off",
                 ratio(mapped, plain),
                 ratio(checked, plain)
             );

@@ -66,6 +66,7 @@ mod tests {
 
     #[test]
     fn only_c_code_s_are_found() {
+        // objdump ends an instruction without operands in spaces.
         let listing = "\
 0000000000101000 <_RNvCsb_4guest4stop>:
   101000:\tcli
@@ -74,7 +75,7 @@ mod tests {
 
 0000000000101010 <free>:
   101010:\tmov    %rdi,%rax
-  101013:\thlt    
+  101013:\thlt \x20
   101014:\tmov    $0xf4,%eax
 
 0000000000101020 <hlt>:

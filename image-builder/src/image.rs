@@ -96,7 +96,8 @@ pub enum ImageError {
     },
     /// The note's hash is still empty.
     #[error(
-        "not sealed (this may be the file with symbols); use the .img file that image-builder writes"
+        "not sealed (this may be the file with symbols); use the .img file that image-builder \
+         writes"
     )]
     NotSealed,
     /// Some byte differs from what was sealed.

@@ -86,7 +86,8 @@ mod tests {
             config.to_text(),
             "# One rank of cg: run `xl create -c cg.cfg` in the folder that holds the image.\n\
              name = \"cg\"\ntype = \"pvh\"\nkernel = \"cg.img\"\ncmdline = \"-- --class S\"\n\
-             on_poweroff = \"destroy\"\non_reboot = \"destroy\"\non_crash = \"destroy\"\nmemory = 8\nvcpus = 1\n"
+             on_poweroff = \"destroy\"\non_reboot = \"destroy\"\non_crash = \"destroy\"\n\
+             memory = 8\nvcpus = 1\n"
         );
     }
 

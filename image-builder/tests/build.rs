@@ -19,7 +19,9 @@ core::arch::global_asm!(
     ".balign 4", ".long 4, 4, 18", ".asciz \"Xen\"", ".long start32",
     ".long 9, 40, 1", ".asciz \"Xenolith\"", ".balign 4", ".long 1, 0", ".zero 32",
     ".popsection",
-    ".pushsection .text.start, \"ax\"", ".global start32", "start32:", "call application", "cli", "hlt", ".popsection",
+    ".pushsection .text.start, \"ax\"", ".global start32",
+    "start32:", "call application", "cli", "hlt",
+    ".popsection",
 );
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! { loop {} }
@@ -57,7 +59,8 @@ fn write(path: &Path, text: &str) {
 
 fn package(folder: &Path, name: &str, dependencies: &str) {
     let text = format!(
-        "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n{dependencies}"
+        "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n\
+         [dependencies]\n{dependencies}"
     );
     write(&folder.join("Cargo.toml"), &text);
 }

@@ -116,7 +116,9 @@ proptest! {
 
     #[test]
     fn overwritten_stretches_are_refused(
-        at in 0usize..300, patch in proptest::collection::vec(any::<u8>(), 1..32), cut in 0usize..40,
+        at in 0usize..300,
+        patch in proptest::collection::vec(any::<u8>(), 1..32),
+        cut in 0usize..40,
     ) {
         let image = sealed();
         let mut damaged = image.clone();

@@ -28,7 +28,7 @@ fn an_application_with_the_real_kernel_becomes_a_small_image() {
     let manifest = format!(
         "[package]\nname = \"outsider\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n\
          [dependencies]\nguest-kernel = {{ path = {kernel:?} }}\n\
-         [lints.rust]\nunexpected_cfgs = {{ level = \"warn\", check-cfg = [\"cfg(xenolith_guest)\"] }}\n"
+         [lints.rust.unexpected_cfgs]\nlevel = \"warn\"\ncheck-cfg = [\"cfg(xenolith_guest)\"]\n"
     );
     fs::create_dir(folder.path().join("src")).expect("the folder can be made");
     fs::write(folder.path().join("Cargo.toml"), manifest).expect("the manifest can be written");

@@ -41,7 +41,8 @@ pub struct HostArgs {
     #[arg(long, value_name = "SIZE", default_value = "3G", value_parser = parse_memory)]
     pub mem: u32,
     /// Processors of each host
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=32))]
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=32))]
     pub cpus: u32,
     /// What executes the hosts; auto tries once whether KVM works
     #[arg(long, value_enum, default_value = "auto")]

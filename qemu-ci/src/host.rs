@@ -247,7 +247,8 @@ fn xen_options(machine: Machine) -> String {
     // Ranks may have up to 500 MiB: the 64 frames that Xen allows by itself do for 124.
     let grants = "gnttab_max_frames=256";
     format!(
-        "console=com1 com1=115200 dom0_mem={dom0}M,max:{dom0}M bootscrub=0 {fpu} {grants} loglvl=warning guest_loglvl=all"
+        "console=com1 com1=115200 dom0_mem={dom0}M,max:{dom0}M bootscrub=0 {fpu} {grants} \
+         loglvl=warning guest_loglvl=all"
     )
 }
 

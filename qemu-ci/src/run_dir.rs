@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::workspace::Workspace;
 
-/// So many runs' logs are kept.
+/// Runs whose logs are kept.
 const KEPT: usize = 20;
 
 /// The directory of one run, below `target/qemu-ci/logs`.

@@ -1,4 +1,7 @@
-/* Calls that cannot return an error: each ends the job with one line. `dies CASE`; rank 1 (or 0, if it is alone) makes the call. */
+/*
+ * Calls that cannot return an error: each ends the job with one line. `dies CASE`; rank 1 (or 0, if
+ * it is alone) makes the call.
+ */
 #include <armci.h>
 #include <armcix.h>
 #include <message.h>

@@ -22,7 +22,8 @@ int main(int argc, char **argv)
     int flag = 1, rank, size, provided;
     MPI_Initialized(&flag);
     CHECK(flag == 0);
-    CHECK(MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &provided) == MPI_SUCCESS && provided == MPI_THREAD_SERIALIZED);
+    CHECK(MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &provided) == MPI_SUCCESS &&
+          provided == MPI_THREAD_SERIALIZED);
     MPI_Initialized(&flag);
     CHECK(flag == 1);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
@@ -38,10 +39,12 @@ int main(int argc, char **argv)
     CHECK(MPI_Wtime() >= start && MPI_Wtick() > 0);
 
     uint64_t word = rank == size - 1 ? UINT64_MAX - 5 : 0;
-    CHECK(MPI_Bcast(&word, 1, MPI_UINT64_T, size - 1, MPI_COMM_WORLD) == MPI_SUCCESS && word == UINT64_MAX - 5);
+    CHECK(MPI_Bcast(&word, 1, MPI_UINT64_T, size - 1, MPI_COMM_WORLD) == MPI_SUCCESS &&
+          word == UINT64_MAX - 5);
 
     int number = rank, sum = -1;
-    CHECK(MPI_Allreduce(&number, &sum, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD) == MPI_SUCCESS && sum == size * (size - 1) / 2);
+    CHECK(MPI_Allreduce(&number, &sum, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD) == MPI_SUCCESS &&
+          sum == size * (size - 1) / 2);
     double numbers[2] = {rank, -rank}, most[2];
     MPI_Allreduce(numbers, most, 2, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
     CHECK(most[0] == size - 1 && most[1] == 0);
@@ -90,7 +93,8 @@ int main(int argc, char **argv)
     MPI_Send(message, 3, MPI_LONG, (rank + 1) % size, 42, MPI_COMM_WORLD);
     MPI_Recv(received, 5, MPI_LONG, MPI_ANY_SOURCE, 42, MPI_COMM_WORLD, &status);
     MPI_Get_count(&status, MPI_LONG, &count);
-    CHECK(status.MPI_SOURCE == (rank + size - 1) % size && count == 3 && received[0] == status.MPI_SOURCE);
+    CHECK(status.MPI_SOURCE == (rank + size - 1) % size && count == 3 &&
+          received[0] == status.MPI_SOURCE);
 
     CHECK(ARMCI_Finalize() == 0);
     MPI_Allreduce(&failures, &sum, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);

@@ -40,7 +40,8 @@ int main(void)
     parmci_notify_wait((rank + size - 1) % size, &waited);
     ARMCI_Barrier();
     parmci_msg_barrier();
-    int good = puts_seen == 5 && barriers_seen == 1 && notifications_seen == 1 && *(int *)parts[rank] == size;
+    int good = puts_seen == 5 && barriers_seen == 1 && notifications_seen == 1 &&
+               *(int *)parts[rank] == size;
     armci_msg_igop(&good, 1, "min");
     if (rank == 0)
         printf("profile: %s\n", good ? "the tool saw what it should" : "FAILED");

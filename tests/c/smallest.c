@@ -3,7 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-int main(void) {
+int main(void)
+{
     printf("hello from %s of %s\n", getenv("XENOLITH_RANK"), getenv("XENOLITH_SIZE"));
     return 0;
 }

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod layers;
+pub mod tidy;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -101,7 +102,7 @@ impl Host {
         Ok(command)
     }
 
-    /// The command that runs an example on so many hosted ranks.
+    /// The command that runs an example on `ranks` hosted ranks.
     pub fn job(&self, ranks: usize, example: &str, arguments: &[&str]) -> Result<Command> {
         self.job_of(ranks, &programs()?.join("examples").join(example), arguments)
     }
@@ -114,7 +115,7 @@ impl Host {
         Ok(command)
     }
 
-    /// Runs an example on so many hosted ranks to its end.
+    /// Runs an example on `ranks` hosted ranks to its end.
     pub fn run(&self, ranks: usize, example: &str, arguments: &[&str]) -> Result<Ended> {
         ended(self.job(ranks, example, arguments)?.output().context("run pgas")?)
     }

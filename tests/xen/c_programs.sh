@@ -49,7 +49,8 @@ wrong "check in the C library failed" doublefree
 # A C program survives being saved and restored, system calls and thread-local data included.
 image=/tmp/c_programs.image
 config=/tmp/c_programs.cfg
-sed -e 's/^name *=.*/name = "cticks"/' -e 's/^cmdline *=.*/cmdline = "-- ticks 20"/' "$XENOLITH_IMAGES/c_library.cfg" >$config
+sed -e 's/^name *=.*/name = "cticks"/' -e 's/^cmdline *=.*/cmdline = "-- ticks 20"/' \
+    "$XENOLITH_IMAGES/c_library.cfg" >$config
 run xl create $config
 expect_status 0
 wait_for 20 console_has cticks "tick 2"
@@ -63,6 +64,7 @@ run xl restore $image
 expect_status 0
 wait_for 40 console_has cticks "tick 20 good"
 wait_for 20 no_domains cticks
-[ "$(console cticks | grep -c 'tick .* good')" = 20 ] || fail "ticks are missing or bad: $(console cticks)"
+[ "$(console cticks | grep -c 'tick .* good')" = 20 ] ||
+    fail "ticks are missing or bad: $(console cticks)"
 rm -f $image $config
 finish

@@ -8,7 +8,8 @@ config=/tmp/save_restore.cfg
 
 # start NAME IMAGE ARGUMENTS
 start() {
-    sed -e "s/^name *=.*/name = \"$1\"/" -e "s/^cmdline *=.*/cmdline = \"-- $3\"/" "$XENOLITH_IMAGES/$2.cfg" >$config
+    sed -e "s/^name *=.*/name = \"$1\"/" -e "s/^cmdline *=.*/cmdline = \"-- $3\"/" \
+        "$XENOLITH_IMAGES/$2.cfg" >$config
     grep -q '^cmdline' $config || echo "cmdline = \"-- $3\"" >>$config
     run xl create $config
     expect_status 0
@@ -31,7 +32,8 @@ wait_for 40 console_has ticking "tick 25"
 wait_for 20 no_domains ticking
 # Every tick once, in order.
 expected=$(for i in $(seq 25); do echo "tick $i"; done)
-[ "$(console ticking | grep -a '^tick')" = "$expected" ] || fail "ticks are missing or twice: $(console ticking)"
+[ "$(console ticking | grep -a '^tick')" = "$expected" ] ||
+    fail "ticks are missing or twice: $(console ticking)"
 
 # The checksum of a computation that was saved in the middle is that of one that was not.
 start straight faults "compute 40"
@@ -47,7 +49,8 @@ run xl restore $image
 expect_status 0
 wait_for 120 console_has saved "checksum"
 wait_for 20 no_domains saved
-[ "$(console straight | grep -a checksum)" = "$(console saved | grep -a checksum)" ] || fail "the checksums differ"
+[ "$(console straight | grep -a checksum)" = "$(console saved | grep -a checksum)" ] ||
+    fail "the checksums differ"
 
 # xl shutdown is answered.
 start shut hello "--ticks 1000"

@@ -1,7 +1,8 @@
 /*
- * As much of MPI as ARMCI programs use around ARMCI, on armci_msg_*: for programs that start by MPI_Init, ask for rank and size,
- * and broadcast or reduce a few numbers. It is no MPI: one communicator of all ranks and one of the rank alone, blocking calls,
- * basic types, no errors but those that end the job. Put this folder on the include path only where there is no MPI.
+ * As much of MPI as ARMCI programs use around ARMCI, on armci_msg_*: for programs that start by
+ * MPI_Init, ask for rank and size, and broadcast or reduce a few numbers. It is no MPI: one
+ * communicator of all ranks and one of the rank alone, blocking calls, basic types, no errors but
+ * those that end the job. Put this folder on the include path only where there is no MPI.
  */
 #ifndef XENOLITH_MPI_H
 #define XENOLITH_MPI_H
@@ -192,7 +193,8 @@ static inline int MPI_Bcast(void *buffer, int count, MPI_Datatype type, int root
     return comm == MPI_COMM_WORLD || comm == MPI_COMM_SELF ? MPI_SUCCESS : MPI_ERR_COMM;
 }
 
-static inline int MPI_Send(const void *buffer, int count, MPI_Datatype type, int to, int tag, MPI_Comm comm)
+static inline int MPI_Send(const void *buffer, int count, MPI_Datatype type, int to, int tag,
+                           MPI_Comm comm)
 {
     if (comm != MPI_COMM_WORLD)
         return MPI_ERR_COMM;
@@ -200,7 +202,8 @@ static inline int MPI_Send(const void *buffer, int count, MPI_Datatype type, int
     return MPI_SUCCESS;
 }
 
-static inline int MPI_Recv(void *buffer, int count, MPI_Datatype type, int from, int tag, MPI_Comm comm, MPI_Status *status)
+static inline int MPI_Recv(void *buffer, int count, MPI_Datatype type, int from, int tag,
+                           MPI_Comm comm, MPI_Status *status)
 {
     int bytes = 0;
     if (comm != MPI_COMM_WORLD)
@@ -233,10 +236,12 @@ static inline const char *xenolith_mpi_op(MPI_Op op)
     return op > 0 && op <= MPI_BOR ? names[op] : NULL;
 }
 
-/* Integers travel as long long; unsigned ones of 64 bits with the top bit turned, which keeps their order. */
-static inline int xenolith_mpi_reduce_integers(unsigned char *x, int count, MPI_Datatype type, MPI_Op op)
+/* Integers travel as long long; unsigned 64-bit ones with the top bit turned, to keep order. */
+static inline int xenolith_mpi_reduce_integers(unsigned char *x, int count, MPI_Datatype type,
+                                               MPI_Op op)
 {
-    int size = type & 0xff, is_signed = (type & 0x300) == 0x100, turned = !is_signed && (op == MPI_MAX || op == MPI_MIN);
+    int size = type & 0xff, is_signed = (type & 0x300) == 0x100;
+    int turned = !is_signed && (op == MPI_MAX || op == MPI_MIN);
     const unsigned long long top = 1ULL << 63;
     long long *wide = (long long *)malloc((size_t)(count ? count : 1) * sizeof *wide);
     if (!wide)
@@ -258,7 +263,8 @@ static inline int xenolith_mpi_reduce_integers(unsigned char *x, int count, MPI_
     return MPI_SUCCESS;
 }
 
-static inline int MPI_Allreduce(const void *from, void *to, int count, MPI_Datatype type, MPI_Op op, MPI_Comm comm)
+static inline int MPI_Allreduce(const void *from, void *to, int count, MPI_Datatype type, MPI_Op op,
+                                MPI_Comm comm)
 {
     if (!xenolith_mpi_op(op) || ((type & 0x300) == 0x300 && op > MPI_PROD))
         return MPI_ERR_OP;
@@ -280,7 +286,8 @@ static inline int MPI_Allreduce(const void *from, void *to, int count, MPI_Datat
 }
 
 /* The result at `root` only. */
-static inline int MPI_Reduce(const void *from, void *to, int count, MPI_Datatype type, MPI_Op op, int root, MPI_Comm comm)
+static inline int MPI_Reduce(const void *from, void *to, int count, MPI_Datatype type, MPI_Op op,
+                             int root, MPI_Comm comm)
 {
     size_t bytes = (size_t)(count > 0 ? count : 0) * (size_t)(type & 0xff);
     void *result;
@@ -296,23 +303,24 @@ static inline int MPI_Reduce(const void *from, void *to, int count, MPI_Datatype
 }
 
 /* Each rank's `count` elements, in the order of the ranks, at all. */
-static inline int MPI_Allgather(const void *from, int count, MPI_Datatype type, void *to, int to_count, MPI_Datatype to_type,
-                                MPI_Comm comm)
+static inline int MPI_Allgather(const void *from, int count, MPI_Datatype type, void *to,
+                                int to_count, MPI_Datatype to_type, MPI_Comm comm)
 {
     int bytes = to_count * (to_type & 0xff), size = comm == MPI_COMM_WORLD ? armci_msg_nproc() : 1;
     int rank = comm == MPI_COMM_WORLD ? armci_msg_me() : 0;
     if (comm != MPI_COMM_WORLD && comm != MPI_COMM_SELF)
         return MPI_ERR_COMM;
     if (from != MPI_IN_PLACE)
-        memmove((char *)to + (size_t)rank * (size_t)bytes, from, (size_t)count * (size_t)(type & 0xff));
+        memmove((char *)to + (size_t)rank * (size_t)bytes, from,
+                (size_t)count * (size_t)(type & 0xff));
     for (int root = 0; root < size; root++)
         MPI_Bcast((char *)to + (size_t)root * (size_t)bytes, bytes, MPI_BYTE, root, comm);
     return MPI_SUCCESS;
 }
 
 /* Each rank's elements at `root`, in the order of the ranks. */
-static inline int MPI_Gather(const void *from, int count, MPI_Datatype type, void *to, int to_count, MPI_Datatype to_type,
-                             int root, MPI_Comm comm)
+static inline int MPI_Gather(const void *from, int count, MPI_Datatype type, void *to, int to_count,
+                             MPI_Datatype to_type, int root, MPI_Comm comm)
 {
     size_t bytes = (size_t)count * (size_t)(type & 0xff);
     void *all;

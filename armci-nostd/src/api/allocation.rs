@@ -1,4 +1,4 @@
-//! Memory that ranks allocate together.
+//! Allocation, of memory that ranks share and of memory of one rank.
 
 use core::alloc::Layout;
 use core::marker::PhantomData;
@@ -8,48 +8,16 @@ use std::prelude::v1::*;
 
 use zerocopy::IntoBytes;
 
-use crate::api::armci::{Armci, Error};
+use crate::api::armci::Armci;
 use crate::api::global::Global;
+use crate::api::segment::{Segment, SegmentPart};
 use crate::element::Element;
+use crate::error::Error;
 use crate::team::group::Group;
 
-/// A collective allocation of bytes: `ARMCI_Malloc`'s. Each member of a group holds a part.
-///
-/// Dropping it leaves the memory allocated, since other ranks may still use it: see
-/// [`Armci::free_bytes`].
-#[derive(Debug)]
-pub struct Segment {
-    /// This rank's part. Dangling if it has no bytes.
-    pub(crate) local: NonNull<u8>,
-    layout: Layout,
-    /// What neighbours need to map this part, where sharing is piece by piece.
-    token: Option<u64>,
-    /// By member.
-    pub(crate) parts: Vec<Part>,
-}
-
-/// One member's part of a [`Segment`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
-    /// The rank.
-    pub rank: u32,
-    /// Address in that rank's space. Zero if there are no bytes.
-    pub address: u64,
-    /// Bytes.
-    pub len: u64,
-}
-
-impl Segment {
-    /// The parts, in the order of the group's members.
-    pub fn parts(&self) -> &[Part] {
-        &self.parts
-    }
-
-    /// This rank's own part. Dangling if it has no bytes.
-    pub fn local(&self) -> NonNull<u8> {
-        self.local
-    }
-}
+/// What a member tells of its part: address, bytes, and what neighbours need to map it, plus one;
+/// `u64::MAX` bytes if it has no memory for it.
+type Told = [u64; 3];
 
 impl Armci {
     /// `ARMCI_Malloc`, collective: zeroed memory for `len` elements on this rank, reachable by all.
@@ -59,7 +27,7 @@ impl Armci {
     /// If any rank has not enough memory, all get [`Error::OutOfMemory`] and nothing stays
     /// allocated.
     pub fn malloc<T: Element>(&self, len: usize) -> Result<Global<T>, Error> {
-        self.malloc_in(&self.world, len)
+        self.malloc_in(self.world(), len)
     }
 
     /// `ARMCI_Malloc_group`, collective in `group`: the same, reachable by its members, who are
@@ -75,7 +43,7 @@ impl Armci {
 
     /// `ARMCI_Free`, collective among those who allocated it.
     pub fn free<T>(&self, global: Global<T>) -> Result<(), Error> {
-        self.free_in(&self.world, global)
+        self.free_in(self.world(), global)
     }
 
     /// `ARMCI_Free_group`, collective in the group in which it was allocated.
@@ -98,83 +66,64 @@ impl Armci {
         bytes: usize,
         align: usize,
     ) -> Result<Option<Segment>, Error> {
-        // A cache line of its own, so that flags of different allocations do not share one; whole
-        // pages where they are shared.
-        let page = self.port().and_then(|port| port.page());
-        let own = Layout::from_size_align(bytes, align.max(64).max(page.unwrap_or(1)))
-            .ok()
-            .and_then(|layout| {
-                // `pad_to_align` may not overflow: the largest layout of this alignment is a
-                // multiple of it.
-                let layout = layout.pad_to_align();
-                if layout.size() == 0 {
-                    // Dangling, and aligned for any element.
-                    return Some((
-                        NonNull::without_provenance(NonZero::new(layout.align())?),
-                        layout,
-                    ));
-                }
-                Some((self.alloc(layout)?, layout))
-            });
-        let share = |(local, layout): (NonNull<u8>, Layout)| {
-            let port = self.port().filter(|_| page.is_some() && layout.size() != 0)?;
-            port.share(local, layout.size())
-        };
-        let token = own.and_then(share);
-        let mut parts = vec![[0u64; 3]; group.size()];
-        parts[group.rank()] = match own {
+        let own = self.allocate_part(bytes, align);
+        let token = own.and_then(|(local, layout)| match layout.size() {
+            0 => None,
+            len => self.share(local, len),
+        });
+        let own_part: Told = match own {
             Some((_, layout)) if layout.size() == 0 => [0, 0, 0],
             Some((local, _)) => {
                 [local.addr().get() as u64, bytes as u64, token.map_or(0, |token| token + 1)]
             }
             None => [0, u64::MAX, 0],
         };
-        let gathered = group.gather(self, parts.as_mut_bytes());
-        let failed = gathered.is_err() || parts.iter().any(|part| part[1] == u64::MAX);
+        let mut told: Vec<Told> = vec![Default::default(); group.size()];
+        told[group.rank()] = own_part;
+        let gathered = group.gather(self, told.as_mut_bytes());
+        // Others may say of their parts what they like, but not of this rank's.
+        told[group.rank()] = own_part;
+        let failed = gathered.is_err() || told.iter().any(|part| part[1] == u64::MAX);
         let Some((local, layout)) = own.filter(|_| !failed) else {
             if let Some((local, layout)) = own {
                 self.give_back(local, layout, token);
             }
             return gathered.map(|()| None);
         };
-        if page.is_some() {
-            self.offer_parts(group, &parts);
+        let mut parts = Vec::with_capacity(told.len());
+        for (member, [address, len, token]) in told.into_iter().enumerate() {
+            let rank = group.world_rank(member);
+            if let Some(token) = token.checked_sub(1)
+                && rank != self.rank
+            {
+                self.note_offer(rank, address, len, token);
+            }
+            parts.push(SegmentPart { rank, address, len });
         }
-        let part = |(member, &[address, len, _]): (usize, &[u64; 3])| Part {
-            rank: group.world_rank(member),
-            address,
-            len,
-        };
-        let parts = parts.iter().enumerate().map(part).collect();
         Ok(Some(Segment { local, layout, token, parts }))
     }
 
-    /// Notes what neighbours share, to be mapped when it is first used.
-    fn offer_parts(&self, group: &Group, parts: &[[u64; 3]]) {
-        for (member, &[address, len, token]) in parts.iter().enumerate() {
-            let rank = group.world_rank(member);
-            let neighbour = self.neighbours.get(rank as usize).and_then(Option::as_ref);
-            if let (Some(neighbour), Some(token), true) =
-                (neighbour, token.checked_sub(1), rank != self.rank)
-            {
-                neighbour.offer(address..address + len, token);
-            }
+    /// This rank's part, if there is memory for it.
+    fn allocate_part(&self, bytes: usize, align: usize) -> Option<(NonNull<u8>, Layout)> {
+        // A cache line of its own, so that flags of different allocations do not share one; whole
+        // pages where they are shared.
+        let align = align.max(64).max(self.shared_page().unwrap_or(1));
+        // `pad_to_align` cannot overflow: the largest layout of an alignment is a multiple of it.
+        let layout = Layout::from_size_align(bytes, align).ok()?.pad_to_align();
+        match layout.size() {
+            // Dangling, and aligned for any element.
+            0 => Some((NonNull::without_provenance(NonZero::new(layout.align())?), layout)),
+            _ => Some((self.alloc(layout)?, layout)),
         }
     }
 
     /// Collective in the group in which it was allocated.
     pub fn free_bytes(&self, group: &Group, segment: Segment) -> Result<(), Error> {
         group.barrier(self)?;
-        if let Some(port) = self.port().filter(|port| port.page().is_some()) {
-            for part in segment.parts.iter().filter(|part| part.rank != self.rank && part.len != 0)
-            {
-                let neighbour = self.neighbours.get(part.rank as usize).and_then(Option::as_ref);
-                if let Some(here) = neighbour.and_then(|neighbour| neighbour.remove(part.address)) {
-                    // SAFETY: mapped on demand with this rank and length; no region leads there any
-                    // more.
-                    unsafe {
-                        port.unmap(part.rank as usize, here, whole_pages(port.page(), part.len))
-                    };
+        if self.shared_page().is_some() {
+            for part in &segment.parts {
+                if part.rank != self.rank && part.len != 0 {
+                    self.unmap(part.rank, part.address);
                 }
             }
             group.barrier(self)?;
@@ -185,8 +134,8 @@ impl Armci {
 
     /// Memory that no rank uses any more.
     fn give_back(&self, local: NonNull<u8>, layout: Layout, token: Option<u64>) {
-        if let (Some(port), Some(token)) = (self.port(), token)
-            && !port.unshare(local, layout.size(), token)
+        if let Some(token) = token
+            && !self.unshare(local, layout.size(), token)
         {
             // Somebody could still write there: rather lose it.
             return;
@@ -204,10 +153,6 @@ impl Armci {
         let memory = self.alloc(layout).ok_or(Error::OutOfMemory { bytes })?;
         Ok(Local { armci: self, memory, layout, bytes })
     }
-}
-
-fn whole_pages(page: Option<usize>, len: u64) -> usize {
-    (len as usize).next_multiple_of(page.unwrap_or(1))
 }
 
 /// Memory of one rank, see [`Armci::malloc_local`]. Freed when dropped.

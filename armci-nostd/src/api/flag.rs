@@ -1,26 +1,15 @@
 //! Flags and notifications: a rank tells another that data are there.
 
-use core::cell::Cell;
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::prelude::v1::*;
 
-use crate::api::armci::{Armci, Error};
+use crate::api::armci::Armci;
 use crate::api::global::{Global, GlobalPtr};
+use crate::api::notification::Notifications;
 use crate::api::strided::Strides;
 use crate::element::Element;
-use crate::path::direct::Space;
-use crate::path::transfer::{Operation, Row};
-
-/// Notifications between this rank and each other one.
-#[derive(Debug)]
-pub(crate) struct Notices {
-    /// Of this rank, by sender: notifications from it.
-    counts: Global<u64>,
-    /// By receiver: notifications to it.
-    sent: Vec<Cell<u64>>,
-    /// By sender: notifications from it that were waited for.
-    awaited: Vec<Cell<u64>>,
-}
+use crate::error::Error;
+use crate::path::rows::{Operation, Row, TargetSpace};
 
 impl Armci {
     /// `ARMCI_Put_flag`: puts `source` to `target`, then writes `value` to `flag` on the same rank,
@@ -39,7 +28,7 @@ impl Armci {
         self.check_flag(target, flag)?;
         // SAFETY: the slice is borrowed until the operation is complete.
         let pending = unsafe { self.start_row_of(Operation::Put, source, target)? };
-        self.tell(Space::Public, flag.rank, flag.address, value)?;
+        self.tell(TargetSpace::Public, flag.rank, flag.address, value)?;
         self.wait(pending)
     }
 
@@ -55,7 +44,7 @@ impl Armci {
         self.check_flag(target, flag)?;
         // SAFETY: the slice is borrowed until the operation is complete.
         let pending = unsafe { self.start_strided(Operation::Put, source, target, shape)? };
-        self.tell(Space::Public, flag.rank, flag.address, value)?;
+        self.tell(TargetSpace::Public, flag.rank, flag.address, value)?;
         self.wait(pending)
     }
 
@@ -125,13 +114,13 @@ impl Armci {
     /// Writes a flag after all earlier puts to that rank, and wakes it if it waits.
     pub fn set_flag(&self, flag: GlobalPtr<'_, u64>, value: u64) -> Result<(), Error> {
         flag.check(1)?;
-        self.tell(Space::Public, flag.rank, flag.address, value)
+        self.tell(TargetSpace::Public, flag.rank, flag.address, value)
     }
 
-    pub(crate) fn prepare_notices(&self) -> Result<(), Error> {
-        let zeros = || (0..self.size()).map(|_| Cell::new(0)).collect();
+    /// Makes what notifications need. Collective.
+    pub(crate) fn prepare_notifications(&self) -> Result<(), Error> {
         let counts = self.malloc(self.size())?;
-        *self.notices.borrow_mut() = Some(Notices { counts, sent: zeros(), awaited: zeros() });
+        self.notifications.get_or_init(|| Notifications::new(counts, self.size()));
         Ok(())
     }
 
@@ -142,11 +131,10 @@ impl Armci {
     /// [`Error::NoRank`].
     pub fn notify(&self, rank: usize) -> Result<u64, Error> {
         self.check_rank(rank)?;
-        let notices = self.notices.borrow();
-        let notices = notices.as_ref().ok_or(Error::NobodyElse)?;
-        let count = notices.sent[rank].get() + 1;
-        self.set_flag(notices.counts.at(rank, self.rank()), count)?;
-        notices.sent[rank].set(count);
+        let notifications = self.notifications.get().ok_or(Error::NobodyElse)?;
+        let count = notifications.sent[rank].get() + 1;
+        self.set_flag(notifications.counts.at(rank, self.rank()), count)?;
+        notifications.sent[rank].set(count);
         Ok(count)
     }
 
@@ -158,11 +146,10 @@ impl Armci {
     /// itself.
     pub fn wait_notify(&self, rank: usize) -> Result<u64, Error> {
         self.check_rank(rank)?;
-        let notices = self.notices.borrow();
-        let notices = notices.as_ref().ok_or(Error::NobodyElse)?;
-        let count = notices.awaited[rank].get() + 1;
-        self.wait_for_rank(|| notices.counts.load(rank).is_ok_and(|come| come >= count))?;
-        notices.awaited[rank].set(count);
-        notices.counts.load(rank)
+        let notifications = self.notifications.get().ok_or(Error::NobodyElse)?;
+        let count = notifications.awaited[rank].get() + 1;
+        self.wait_for_rank(|| notifications.counts.load(rank).is_ok_and(|come| come >= count))?;
+        notifications.awaited[rank].set(count);
+        notifications.counts.load(rank)
     }
 }

@@ -5,9 +5,9 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::prelude::v1::*;
 
-use crate::api::allocation::{Part, Segment};
-use crate::api::armci::Error;
+use crate::api::segment::{Segment, SegmentPart};
 use crate::element::Element;
+use crate::error::Error;
 
 /// A collective allocation: each rank holds a part, and all can reach every part. Made by
 /// [`Armci::malloc`](crate::Armci::malloc), given back by [`Armci::free`](crate::Armci::free).
@@ -49,14 +49,14 @@ impl<T: Element> Global<T> {
 
     /// The part of a rank, if it has one: the group in which this was allocated may not have all
     /// ranks.
-    pub(crate) fn part(&self, rank: usize) -> Option<Part> {
+    pub(crate) fn part(&self, rank: usize) -> Option<SegmentPart> {
         let parts = &self.segment.parts;
         // In most groups member n is rank n.
         let quick = parts.get(rank).filter(|part| part.rank as usize == rank);
         quick.or_else(|| parts.iter().find(|part| part.rank as usize == rank)).copied()
     }
 
-    fn part_of(&self, rank: usize) -> Part {
+    fn part_of(&self, rank: usize) -> SegmentPart {
         match self.part(rank) {
             Some(part) => part,
             None => core::panic!("rank {rank} has no part of this allocation"),
@@ -77,6 +77,17 @@ impl<T: Element> Global<T> {
             room: len - index,
             global: PhantomData,
         }
+    }
+
+    /// The part of `rank` from element `index` on; an error instead of the panic of
+    /// [`at`](Global::at).
+    pub fn place(&self, rank: usize, index: usize) -> Result<GlobalPtr<'_, T>, Error> {
+        let part = self.part(rank).ok_or(Error::NoRank { rank, size: self.segment.parts.len() })?;
+        let room = part.len as usize / size_of::<T>();
+        if index > room {
+            return Err(Error::OutOfBounds { rank: rank as u32, len: index, room });
+        }
+        Ok(self.at(rank, index))
     }
 
     /// Copies elements of this rank's own part, from `start` on, into `destination`.

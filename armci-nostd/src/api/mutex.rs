@@ -8,8 +8,9 @@
 use core::cell::RefCell;
 use std::prelude::v1::*;
 
-use crate::api::armci::{Armci, Error};
+use crate::api::armci::Armci;
 use crate::api::global::Global;
+use crate::error::Error;
 use crate::team::group::Group;
 
 /// Mutexes that a rank can hold or wait for at a time.

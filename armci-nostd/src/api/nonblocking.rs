@@ -4,12 +4,14 @@ use core::cell::RefCell;
 use core::marker::PhantomData;
 use std::prelude::v1::*;
 
-use crate::api::armci::{Armci, Error};
+use crate::api::armci::Armci;
 use crate::api::global::GlobalPtr;
 use crate::api::one_sided::accumulate_with;
 use crate::api::strided::Strides;
 use crate::element::{Accumulate, Element};
-use crate::path::transfer::{Operation, Pending, Row};
+use crate::error::Error;
+use crate::path::by_proxy::Pending;
+use crate::path::rows::{Operation, Row};
 
 /// Starts operations without waiting for them; see [`Armci::nonblocking`].
 pub struct Nonblocking<'scope, 'env: 'scope> {
@@ -27,22 +29,43 @@ pub struct Nonblocking<'scope, 'env: 'scope> {
 #[must_use = "an operation that nobody waits for is complete at the end of the scope"]
 pub struct Handle(Option<usize>);
 
-impl<'scope, 'env> Nonblocking<'scope, 'env> {
-    pub(crate) fn scope<R>(
-        armci: &Armci,
-        work: impl for<'s> FnOnce(&'s Nonblocking<'s, 'env>) -> Result<R, Error>,
+/// Waits also when the work unwinds: the buffers must not be given back before.
+struct WaitAtEnd<'a, 'b>(&'a Nonblocking<'a, 'b>);
+
+impl Drop for WaitAtEnd<'_, '_> {
+    fn drop(&mut self) {
+        // After an error the proxy takes nothing more for this job, so the buffers are left alone.
+        let _ = self.0.wait_all();
+    }
+}
+
+impl Armci {
+    /// Non-blocking operations: `work` starts them on the [`Nonblocking`] that it is given, and all
+    /// of them are complete locally when this returns.
+    ///
+    /// Buffers are borrowed for the whole scope, so that the compiler knows that nobody reads or
+    /// frees them while the proxy is at work.
+    ///
+    /// ```
+    /// # let armci = armci_nostd::Armci::alone();
+    /// let table = armci.malloc::<u64>(4)?;
+    /// let (ones, mut back) = ([1; 2], [7; 2]);
+    /// armci.nonblocking(|nb| {
+    ///     nb.put(&ones, table.at(0, 0))?;
+    ///     let read = nb.get(&mut back, table.at(0, 2))?;
+    ///     // ... compute meanwhile ...
+    ///     nb.wait(read)
+    /// })?;
+    /// assert_eq!(back, [0, 0]);
+    /// # armci.free(table)?;
+    /// # Ok::<(), armci_nostd::Error>(())
+    /// ```
+    pub fn nonblocking<'env, R>(
+        &self,
+        work: impl for<'scope> FnOnce(&'scope Nonblocking<'scope, 'env>) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        /// Waits also when `work` unwinds: the buffers must not be given back before.
-        struct WaitAtEnd<'a, 'b>(&'a Nonblocking<'a, 'b>);
-        impl Drop for WaitAtEnd<'_, '_> {
-            fn drop(&mut self) {
-                // After an error the proxy takes nothing more for this job, so the buffers are left
-                // alone.
-                let _ = self.0.wait_all();
-            }
-        }
         let nonblocking = Nonblocking {
-            armci,
+            armci: self,
             under_way: RefCell::new(Vec::new()),
             scope: PhantomData,
             env: PhantomData,
@@ -55,7 +78,9 @@ impl<'scope, 'env> Nonblocking<'scope, 'env> {
         waited?;
         Ok(value)
     }
+}
 
+impl<'scope, 'env> Nonblocking<'scope, 'env> {
     /// `ARMCI_NbPut`.
     pub fn put<T: Element>(
         &'scope self,

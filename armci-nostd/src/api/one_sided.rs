@@ -1,13 +1,16 @@
-//! Put, get, accumulate and read-modify-write on typed memory. All shapes end in
-//! [`transfer`](crate::path::transfer).
+//! Put, get, accumulate and read-modify-write on typed memory. All shapes become rows, for
+//! [`dispatch`](crate::path::dispatch).
 
-use crate::api::armci::{Armci, Error};
-use crate::api::global::{Global, GlobalPtr};
+use std::prelude::v1::*;
+
+use crate::api::armci::Armci;
+use crate::api::global::GlobalPtr;
 use crate::api::strided::Strides;
 use crate::element::{Accumulate, Element, RmwWord};
-use crate::path::transfer::{Operation, Pending, Row};
-use crate::wire::RmwKind;
-use std::prelude::v1::*;
+use crate::error::Error;
+use crate::path::by_proxy::Pending;
+use crate::path::rows::{Operation, Row};
+use crate::wire::request::RmwKind;
 
 /// A piece of a vector operation: local elements, and where they go or come from.
 pub type Piece<'a, 'g, T> = (&'a [T], GlobalPtr<'g, T>);
@@ -24,7 +27,7 @@ fn row<T>(local: &[T], remote: GlobalPtr<'_, T>) -> Row {
 
 impl Armci {
     /// `ARMCI_Put`: copies `source` to `target`. On return `source` may be changed;
-    /// [`fence`](Self::fence) tells when the data are there.
+    /// [`fence`](crate::Paths::fence) tells when the data are there.
     #[inline]
     pub fn put<T: Element>(&self, source: &[T], target: GlobalPtr<'_, T>) -> Result<(), Error> {
         target.check(source.len())?;
@@ -247,17 +250,4 @@ fn one_rank<'g, T: Element>(
         }
     }
     Ok(rank)
-}
-
-impl<T: Element> Global<T> {
-    /// The part of `rank` from element `index` on; an error instead of the panic of
-    /// [`at`](Global::at).
-    pub fn place(&self, rank: usize, index: usize) -> Result<GlobalPtr<'_, T>, Error> {
-        let part = self.part(rank).ok_or(Error::NoRank { rank, size: self.segment.parts.len() })?;
-        let room = part.len as usize / size_of::<T>();
-        if index > room {
-            return Err(Error::OutOfBounds { rank: rank as u32, len: index, room });
-        }
-        Ok(self.at(rank, index))
-    }
 }

@@ -1,10 +1,11 @@
 //! Strided sections: rows of equal length at regular distances, to eight levels.
 
-use crate::api::armci::Error;
+use std::prelude::v1::*;
+
 use crate::api::global::GlobalPtr;
 use crate::element::Element;
-use crate::path::transfer::Row;
-use std::prelude::v1::*;
+use crate::error::Error;
+use crate::path::rows::Row;
 
 /// Most strides that a section can have: ARMCI's `MAX_STRIDE_LEVEL`.
 pub const MAX_STRIDES: usize = 8;

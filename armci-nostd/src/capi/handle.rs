@@ -5,8 +5,9 @@ use core::ffi::{c_int, c_uint};
 use std::prelude::v1::*;
 
 use super::{Refusal, Runtime, code, or_die, weak_aliases};
-use crate::api::armci::{Armci, Error};
-use crate::path::transfer::Pending;
+use crate::api::armci::Armci;
+use crate::error::Error;
+use crate::path::by_proxy::Pending;
 
 /// `armci_hdl_t`.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::prelude::v1::*;
 
 use super::{Refusal, Runtime, code, length, or_die, weak_aliases};
-use crate::api::allocation::Segment;
+use crate::api::segment::Segment;
 use crate::team::group::Group;
 
 /// What was allocated.
@@ -101,11 +101,10 @@ impl Runtime {
         if rank != self.armci.rank() {
             return Err(Refusal::Remote);
         }
-        let public = &self.armci.public[rank];
-        if bytes.start >= public.start && bytes.end <= public.end {
-            Ok(Place::Shared)
-        } else {
-            Ok(Place::Private)
+        let len = (bytes.end - bytes.start) as usize;
+        match self.armci.check_public(rank as u32, bytes.start, len) {
+            Ok(()) => Ok(Place::Shared),
+            Err(_) => Ok(Place::Private),
         }
     }
 
@@ -136,7 +135,7 @@ impl Runtime {
                     .write(core::ptr::with_exposed_provenance_mut(part.address as usize))
             };
         }
-        let own = segment.parts()[group.rank()].address;
+        let own = segment.own_address(&group);
         if own != 0 {
             segment.local().expose_provenance();
         }

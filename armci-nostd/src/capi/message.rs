@@ -6,8 +6,8 @@ use super::{Refusal, Runtime, bytes, bytes_mut, length, or_die, weak_aliases};
 use crate::team::group::Group;
 use crate::team::message::{Received, Sender};
 
-/// Context of messages with which this layer makes collectives.
-const INTERNAL: u32 = 2;
+/// Context of messages with which [`armci_grp_clus_brdcst`] is made; those below are the runtime's.
+const BROADCAST: u32 = 2;
 
 /// Who takes part in a collective.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -253,13 +253,13 @@ pub unsafe extern "C" fn armci_grp_clus_brdcst(
             return Ok(());
         }
         if root != runtime.armci.rank() {
-            runtime.armci.receive_in(INTERNAL, Sender::Rank(root), None, data)?;
+            runtime.armci.post.receive(runtime.armci, BROADCAST, Sender::Rank(root), None, data)?;
             return Ok(());
         }
         for member in 0..count.min(group.size()) {
             let rank = group.absolute(member)?;
             if rank != root {
-                runtime.armci.send_in(INTERNAL, rank, 0, data)?;
+                runtime.armci.post.send(runtime.armci, BROADCAST, rank, 0, data)?;
             }
         }
         Ok(())

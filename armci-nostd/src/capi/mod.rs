@@ -25,8 +25,9 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use std::prelude::v1::*;
 
-use crate::api::armci::{Armci, Error};
-use crate::serve::memory::Fault;
+use crate::api::armci::Armci;
+use crate::error::Error;
+use crate::error::Fault;
 
 mod group;
 mod handle;

@@ -6,7 +6,7 @@ use std::prelude::v1::*;
 
 use super::memory::Place;
 use super::{Refusal, Runtime, code, or_die, weak_aliases};
-use crate::serve::memory;
+use crate::moves;
 use crate::wire::RmwKind;
 
 /// By rank: notifications that were waited for.
@@ -135,7 +135,9 @@ pub unsafe extern "C" fn PARMCI_Rmw(
                 runtime.armci.read_modify_write(kind, rank, remote, [operand, 0])?
             },
             // SAFETY: aligned, valid by the caller, and nobody else's.
-            Place::Private => unsafe { memory::read_modify_write(kind, prem.cast(), [operand, 0]) },
+            Place::Private => unsafe {
+                moves::rmw::read_modify_write(kind, prem.cast(), [operand, 0])
+            },
         };
         // SAFETY: as above.
         unsafe {

@@ -6,7 +6,7 @@ use std::prelude::v1::*;
 use super::message::Scope;
 use super::{Refusal, Runtime, bytes_mut, length, or_die, text};
 use crate::element::Reduce;
-use crate::team::collective::ReduceOp;
+use crate::element::ReduceOp;
 use crate::team::group::Group;
 
 /// Types of elements.

@@ -49,7 +49,7 @@ pub(super) static HOST: Host =
 fn attach() -> &'static Armci {
     match crate::hosted::attach() {
         Ok(armci) => {
-            if armci.port().is_some() {
+            if armci.platform().is_some() {
                 show_lines_at_once();
             }
             Box::leak(Box::new(armci))
@@ -220,7 +220,7 @@ pub extern "C" fn ARMCIX_Progress() {
     #[cfg(feature = "hosted")]
     std::thread::yield_now();
     #[cfg(not(feature = "hosted"))]
-    if let Some(port) = Runtime::get().and_then(|runtime| runtime.armci.port()) {
+    if let Some(port) = Runtime::get().and_then(|runtime| runtime.armci.platform()) {
         port.pause(0, crate::path::platform::Awaited::Rank);
     }
 }

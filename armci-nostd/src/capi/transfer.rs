@@ -9,8 +9,9 @@ use super::handle::{Handle, When};
 use super::memory::Place;
 use super::{Refusal, Runtime, code, length, or_die, weak_aliases};
 use crate::api::strided::{Level, MAX_STRIDES, Rows};
-use crate::path::transfer::{Operation, Pending, Row};
-use crate::serve::memory;
+use crate::moves;
+use crate::path::by_proxy::Pending;
+use crate::path::rows::{Operation, Row};
 use crate::wire::AccKind;
 
 /// `armci_giov_t`: pieces of the same length.
@@ -257,10 +258,10 @@ unsafe fn privately(operation: Operation, row: Row, remote: *mut u8) {
     // SAFETY: by the caller.
     unsafe {
         match operation {
-            Operation::Put => memory::put(row.local, remote, row.len),
-            Operation::Get => memory::put(remote, row.local, row.len),
+            Operation::Put => moves::copy::copy(row.local, remote, row.len),
+            Operation::Get => moves::copy::copy(remote, row.local, row.len),
             Operation::Accumulate { kind, scale } => {
-                memory::accumulate(kind, &scale, row.local, remote, row.len)
+                moves::accumulate::accumulate(kind, &scale, row.local, remote, row.len)
             }
         }
     }

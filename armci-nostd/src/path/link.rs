@@ -5,22 +5,24 @@ use core::hint::spin_loop;
 use core::sync::atomic::Ordering;
 use std::prelude::v1::*;
 
-use crate::api::armci::Error;
-use crate::path::platform::{Awaited, Port};
+use crate::error::Error;
+use crate::path::platform::{Awaited, Platform};
 use crate::shared::gate::Gate;
 use crate::shared::ring::{Bell, Consumer, Producer, SharedSlots};
-use crate::wire::{COMPLETIONS, Completion, JobState, Request, RuntimeArea, SUBMISSIONS, Status};
+use crate::wire::area::{JobState, RuntimeArea};
+use crate::wire::limits::{COMPLETIONS, SUBMISSIONS};
+use crate::wire::request::{Completion, Request, Status};
 
 /// A rank's end of the ring.
 pub(crate) struct Link {
-    port: Box<dyn Port>,
+    platform: Box<dyn Platform>,
     area: &'static RuntimeArea,
-    rings: RefCell<Rings>,
+    rings: RefCell<RingPair>,
     /// Operations under way, by tag.
     tags: Tags,
 }
 
-struct Rings {
+struct RingPair {
     submissions: Producer<'static, SharedSlots<Request>>,
     completions: Consumer<'static, SharedSlots<Completion>>,
 }
@@ -83,11 +85,11 @@ impl Tags {
 }
 
 impl Link {
-    /// Takes up the ring of `port`, and waits until the proxy has attached the job.
-    pub fn attach(port: Box<dyn Port>) -> Result<Self, Error> {
-        let area = port.area();
+    /// Takes up the ring of `platform`, and waits until the proxy has attached the job.
+    pub fn attach(platform: Box<dyn Platform>) -> Result<Self, Error> {
+        let area = platform.area();
         let header = &area.header;
-        // SAFETY: the slots lie in the area, which lives for ever; nobody makes references to them.
+        // SAFETY: the slots lie in the area, which lives forever; nobody makes references to them.
         let (submissions, completions) = unsafe {
             (
                 SharedSlots::new(area.submissions.get().cast(), SUBMISSIONS),
@@ -95,7 +97,7 @@ impl Link {
             )
         };
         let link = Self {
-            rings: RefCell::new(Rings {
+            rings: RefCell::new(RingPair {
                 submissions: Producer::new(
                     submissions,
                     &header.submission_tail.0,
@@ -108,15 +110,15 @@ impl Link {
                 ),
             }),
             area,
-            port,
+            platform,
             tags: Tags::new(),
         };
         link.wait_until(Awaited::Proxy, || link.state() == JobState::Attached)?;
         Ok(link)
     }
 
-    pub fn port(&self) -> &dyn Port {
-        &*self.port
+    pub fn platform(&self) -> &dyn Platform {
+        &*self.platform
     }
 
     pub fn area(&self) -> &'static RuntimeArea {
@@ -162,7 +164,7 @@ impl Link {
             self.check_alive()?;
         }
         if Bell(&self.area.header.proxy_asleep.0).take() {
-            self.port.notify();
+            self.platform.notify();
         }
         Ok(ticket)
     }
@@ -215,6 +217,17 @@ impl Link {
         }
     }
 
+    /// A pause between two looks at something that nobody rings for, so that it never blocks;
+    /// returns the number of the next look.
+    pub fn look_again(&self, looks: u32) -> u32 {
+        if self.platform.pause(looks, Awaited::Rank) {
+            return looks + 1;
+        }
+        // The rank that it is about may be waiting for this processor.
+        self.platform.yield_now();
+        looks
+    }
+
     /// Waits until `ready`, noting completions meanwhile. `ready` must depend on completions, or on
     /// memory whose writer rings this rank's doorbell afterwards; `awaited` says on whom.
     pub fn wait_until(
@@ -230,7 +243,7 @@ impl Link {
                 return Ok(());
             }
             self.check_alive()?;
-            if self.port.pause(looks, awaited) {
+            if self.platform.pause(looks, awaited) {
                 looks += 1;
                 continue;
             }
@@ -238,7 +251,7 @@ impl Link {
             let idle = !self.rings.borrow().completions.has_entries()
                 && !ready()
                 && self.check_alive().is_ok();
-            let result = if idle { self.port.wait() } else { Ok(()) };
+            let result = if idle { self.platform.wait() } else { Ok(()) };
             bell.disarm();
             result?;
         }

@@ -1,16 +1,13 @@
-//! How a rank reaches its proxy: all that differs between a unikernel and a Linux process.
+//! What a rank needs of the system that it runs on, a unikernel or a Linux process.
 
 use core::alloc::Layout;
+use core::ops::Range;
 use core::ptr::NonNull;
 
-use crate::wire::{Mailbox, RuntimeArea};
+use crate::error::ProxyGone;
+use crate::wire::area::{Mailbox, RuntimeArea};
 
-/// The proxy is gone: its end of the connection has closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the proxy is gone")]
-pub struct ProxyGone;
-
-/// On whom a rank waits.
+/// Whom a rank waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Awaited {
     /// The proxy.
@@ -19,24 +16,35 @@ pub enum Awaited {
     Rank,
 }
 
-/// What of another rank's memory this rank can reach by itself.
-#[derive(Clone, Copy, Debug)]
+/// What of another rank's memory this rank can reach by itself from the start.
+#[derive(Clone, Debug)]
 pub struct View {
     /// The other rank's mailbox, as it is mapped here.
     pub mailbox: NonNull<Mailbox>,
-    /// The start of the other rank's whole public memory, as it is mapped here; `None` where only
-    /// what ranks [`share`](Port::share) can be mapped, piece by piece.
-    pub public: Option<NonNull<u8>>,
+    /// The other rank's whole public memory; `None` where only what ranks
+    /// [`share`](Platform::share) can be mapped, piece by piece.
+    pub public: Option<PublicView>,
 }
 
-/// A rank's side of an attachment.
+/// A rank's public memory as it is mapped here.
+#[derive(Clone, Debug)]
+pub struct PublicView {
+    /// Its addresses at that rank.
+    pub there: Range<u64>,
+    /// Where its first byte is here.
+    pub here: NonNull<u8>,
+}
+
+/// The system that a rank runs on, and its attachment to the proxy: all that differs between a
+/// unikernel and a Linux process.
 ///
 /// # Safety
-/// [`area`](Self::area) must return the same area each time, and `alloc` memory of its own that
-/// stays valid until it is given to `dealloc`, as [`GlobalAlloc`](core::alloc::GlobalAlloc) does.
-/// What [`view`](Self::view) and [`map`](Self::map) return must be valid for as long as the gate
-/// stays open in the epoch in which they were called, or until it is given to `unmap`.
-pub unsafe trait Port {
+/// [`area`](Self::area) must return the same area each time, and [`alloc`](Self::alloc) memory of
+/// its own that stays valid until it is given to [`dealloc`](Self::dealloc), as
+/// [`GlobalAlloc`](core::alloc::GlobalAlloc) does. What [`view`](Self::view) and
+/// [`map`](Self::map) return must be mapped whole, and stay valid for as long as the gate stays
+/// open in the epoch in which they were called, or until it is given to [`unmap`](Self::unmap).
+pub unsafe trait Platform {
     /// The memory shared with the proxy.
     fn area(&self) -> &'static RuntimeArea;
 
@@ -54,15 +62,15 @@ pub unsafe trait Port {
     fn contains(&self, address: usize, len: usize) -> bool;
 
     /// The addresses of the public part of the window, which other ranks can reach.
-    fn public(&self) -> core::ops::Range<u64>;
+    fn public(&self) -> Range<u64>;
 
     /// Zeroed memory in that part.
     fn alloc(&self, layout: Layout) -> Option<NonNull<u8>>;
 
-    /// Gives memory of [`alloc`](Self::alloc) back.
+    /// Takes memory of [`alloc`](Self::alloc) back.
     ///
     /// # Safety
-    /// `memory` must come from `alloc` of this port with the same layout, and not be used
+    /// `memory` must come from `alloc` of this platform with the same layout, and not be used
     /// afterwards.
     unsafe fn dealloc(&self, memory: NonNull<u8>, layout: Layout);
 
@@ -72,7 +80,8 @@ pub unsafe trait Port {
         0
     }
 
-    /// Tells this rank the identities of all. Called once, before any of the calls below.
+    /// Tells this rank the identities of all. Called before any of the calls below, and again each
+    /// time that ranks get acquainted anew.
     fn meet(&self, _identities: &[u64]) {}
 
     /// What can be reached of `rank` from the start, if it is a neighbour that can be reached.
@@ -88,7 +97,7 @@ pub unsafe trait Port {
     /// Wakes the neighbour `rank`.
     fn ring(&self, _rank: usize) {}
 
-    /// Processors that the ranks of this host share; as many as can be where that is not known.
+    /// Processors that the ranks of this host share; `usize::MAX` where that is not known.
     fn processors(&self) -> usize {
         usize::MAX
     }
@@ -96,7 +105,7 @@ pub unsafe trait Port {
     /// Lets others have the processor for a moment.
     fn yield_now(&self) {}
 
-    /// Bytes of which whole ones are shared, where sharing is piece by piece.
+    /// Bytes of a page, where memory is shared piece by piece: each piece is of whole pages.
     fn page(&self) -> Option<usize> {
         None
     }

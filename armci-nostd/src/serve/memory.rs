@@ -6,15 +6,17 @@
 //! is reached by raw pointers only, and nothing that is read from it decides where something is
 //! written.
 
-use core::ops::{Add, Mul, Range};
+use core::ops::Range;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::element::Complex;
+use crate::error::{Fault, Side};
+use crate::moves::accumulate::accumulate;
+use crate::moves::copy::copy;
+use crate::moves::rmw::read_modify_write;
 use crate::shared::lock::{PROXY, TargetLock};
+use crate::wire::area::{Mailbox, RuntimeArea};
 use crate::wire::attach::Layout;
-use crate::wire::request::{ALL_RANKS, INLINE_BYTES};
-use crate::wire::{AccKind, Flags, Mailbox, Opcode, Request, RmwKind, RuntimeArea};
+use crate::wire::request::{ALL_RANKS, AccKind, Flags, INLINE_BYTES, Opcode, Request, RmwKind};
 
 /// One rank's memory, as it is mapped here.
 #[derive(Debug)]
@@ -91,6 +93,21 @@ impl Window {
         self.mapped(runtime).cast()
     }
 
+    /// Copies bytes of the window, from the one that is `offset` behind its start: as many as
+    /// `buffer` has room for, or as there are. How many that were.
+    pub fn copy_out(&self, offset: u64, buffer: &mut [u8]) -> usize {
+        let there = (self.window.end - self.window.start).saturating_sub(offset);
+        let count = buffer.len().min(usize::try_from(there).unwrap_or(usize::MAX));
+        if count != 0 {
+            // SAFETY: within the window, which is mapped whole; the buffer is not of it.
+            unsafe {
+                let from = self.base.add(offset as usize);
+                ptr::copy_nonoverlapping(from.as_ptr(), buffer.as_mut_ptr(), count);
+            }
+        }
+        count
+    }
+
     /// The rank's lock for accumulates and read-modify-writes.
     fn lock(&self) -> TargetLock<'_> {
         // SAFETY: the area is mapped, whole and aligned, as long as the window lives; an atomic may
@@ -136,89 +153,6 @@ impl Window {
             _ => Err(Fault::Range { side, address, len, start: range.start, end: range.end }),
         }
     }
-}
-
-/// Whose memory an address is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// The asking rank's.
-    Local,
-    /// The target's.
-    Remote,
-}
-
-impl core::fmt::Display for Side {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Self::Local => "own window",
-            Self::Remote => "target's public range",
-        })
-    }
-}
-
-/// Why a request is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// No operation has this number.
-    #[error("unknown opcode {0}")]
-    Opcode(u8),
-    /// Flags that do not exist, or not with this operation.
-    #[error("flags {flags:#x} do not go with {opcode:?}")]
-    Flags {
-        /// The flags.
-        flags: u8,
-        /// The operation.
-        opcode: Opcode,
-    },
-    /// No element type or read-modify-write has this number.
-    #[error("unknown kind {kind} for {opcode:?}")]
-    Kind {
-        /// The number.
-        kind: u8,
-        /// The operation.
-        opcode: Opcode,
-    },
-    /// A reserved field is not zero.
-    #[error("a reserved field is not zero")]
-    Reserved,
-    /// No such rank in this job.
-    #[error("no rank {rank} in a job of {size}")]
-    Rank {
-        /// The rank asked for.
-        rank: u32,
-        /// Ranks in the job.
-        size: usize,
-    },
-    /// Bytes outside of what may be touched.
-    #[error("{len} bytes at {address:#x} are outside of the {side} {start:#x}..{end:#x}")]
-    Range {
-        /// Whose memory.
-        side: Side,
-        /// First address.
-        address: u64,
-        /// Bytes.
-        len: u64,
-        /// First address that may be touched.
-        start: u64,
-        /// The address after the last that may be touched.
-        end: u64,
-    },
-    /// An address that is not a multiple of the element's alignment.
-    #[error("address {address:#x} is not a multiple of {align}")]
-    Misaligned {
-        /// The address.
-        address: u64,
-        /// What it must be a multiple of.
-        align: usize,
-    },
-    /// A length that is not a whole number of elements, or does not fit the operation.
-    #[error("{len} bytes do not go with {opcode:?}")]
-    Length {
-        /// The length.
-        len: u64,
-        /// The operation.
-        opcode: Opcode,
-    },
 }
 
 /// What a request did.
@@ -280,7 +214,7 @@ pub fn execute(origin: usize, request: &Request, windows: &[Window]) -> Result<O
             let destination = target.target(request, flags, len)?;
             // SAFETY: `target` has checked the destination; the source is the entry's own copy,
             // long enough.
-            unsafe { put(request.operand.as_ptr().cast(), destination.as_ptr(), len as usize) };
+            unsafe { copy(request.operand.as_ptr().cast(), destination.as_ptr(), len as usize) };
             effect.bytes = len;
         }
         Opcode::Put => {
@@ -343,158 +277,6 @@ fn check_align(mapped: NonNull<u8>, address: u64, align: usize) -> Result<(), Fa
     match mapped.addr().get().is_multiple_of(align) {
         true => Ok(()),
         false => Err(Fault::Misaligned { address, align }),
-    }
-}
-
-/// Copies `len` bytes. An aligned word of 4 or 8 is written whole and after all earlier writes, so
-/// that a rank that waits for it finds what was put before it.
-///
-/// # Safety
-/// Both must be valid for `len` bytes.
-#[inline]
-pub(crate) unsafe fn put(source: *const u8, destination: *mut u8, len: usize) {
-    // SAFETY: valid by the caller, aligned where it matters; `copy` allows overlap.
-    unsafe {
-        match len {
-            8 if destination.addr().is_multiple_of(8) => {
-                let word = source.cast::<u64>().read_unaligned();
-                AtomicU64::from_ptr(destination.cast()).store(word, Ordering::Release);
-            }
-            4 if destination.addr().is_multiple_of(4) => {
-                let word = source.cast::<u32>().read_unaligned();
-                AtomicU32::from_ptr(destination.cast()).store(word, Ordering::Release);
-            }
-            _ => ptr::copy(source, destination, len),
-        }
-    }
-}
-
-/// Does `kind` on the word and returns what was there. Atomic among holders of the target's lock,
-/// which the caller must be; whoever only reads or writes the word sees it change at once.
-///
-/// # Safety
-/// `word` must be valid and aligned for the kind's size.
-#[inline]
-pub(crate) unsafe fn read_modify_write(kind: RmwKind, word: *mut u8, operand: [u64; 2]) -> u64 {
-    if kind.size() == 4 {
-        // SAFETY: by the caller. The word is shared with a running rank, which uses it atomically
-        // or not at all.
-        let word = unsafe { AtomicU32::from_ptr(word.cast()) };
-        let old = word.load(Ordering::Relaxed);
-        let new = if kind == RmwKind::FetchAdd32 {
-            old.wrapping_add(operand[0] as u32)
-        } else {
-            operand[0] as u32
-        };
-        word.store(new, Ordering::Release);
-        return old.into();
-    }
-    // SAFETY: as above.
-    let word = unsafe { AtomicU64::from_ptr(word.cast()) };
-    let old = word.load(Ordering::Acquire);
-    let new = match kind {
-        RmwKind::FetchAdd64 => old.wrapping_add(operand[0]),
-        RmwKind::CompareSwap64 if old == operand[0] => operand[1],
-        RmwKind::CompareSwap64 => return old,
-        _ => operand[0],
-    };
-    word.store(new, Ordering::Release);
-    old
-}
-
-/// `destination[i] += scale * source[i]` for the `len` bytes of elements, at any alignment. Atomic
-/// among holders of the target's lock.
-///
-/// # Safety
-/// Both must be valid for `len` bytes, a multiple of the kind's size.
-pub(crate) unsafe fn accumulate(
-    kind: AccKind,
-    scale: &[u64; 2],
-    source: *const u8,
-    destination: *mut u8,
-    len: usize,
-) {
-    #[cfg(target_arch = "x86_64")]
-    if len >= WIDE_FROM && wide::get() {
-        // SAFETY: by the caller; the processor has what it takes.
-        return unsafe { accumulate_wide(kind, scale, source, destination, len) };
-    }
-    // SAFETY: by the caller.
-    unsafe { accumulate_anywhere(kind, scale, source, destination, len) }
-}
-
-#[cfg(target_arch = "x86_64")]
-cpufeatures::new!(wide, "avx2");
-
-/// Bytes for which wide instructions are worth a call.
-#[cfg(target_arch = "x86_64")]
-const WIDE_FROM: usize = 128;
-
-/// The same with instructions on 32 bytes. It computes the same, to the bit: no multiplications are
-/// fused with additions.
-///
-/// # Safety
-/// As for [`accumulate`].
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-unsafe fn accumulate_wide(
-    kind: AccKind,
-    scale: &[u64; 2],
-    source: *const u8,
-    destination: *mut u8,
-    len: usize,
-) {
-    // SAFETY: by the caller.
-    unsafe { accumulate_anywhere(kind, scale, source, destination, len) }
-}
-
-/// # Safety
-/// As for [`accumulate`].
-#[inline(always)]
-unsafe fn accumulate_anywhere(
-    kind: AccKind,
-    scale: &[u64; 2],
-    source: *const u8,
-    destination: *mut u8,
-    len: usize,
-) {
-    use core::num::Wrapping;
-    let (low, high) = (scale[0] as u32, (scale[0] >> 32) as u32);
-    // SAFETY: by the caller; any bits are a value of these types.
-    unsafe {
-        match kind {
-            AccKind::Int => add_scaled(Wrapping(low as i32), source, destination, len),
-            AccKind::Long => add_scaled(Wrapping(scale[0] as i64), source, destination, len),
-            AccKind::Float => add_scaled(f32::from_bits(low), source, destination, len),
-            AccKind::Double => add_scaled(f64::from_bits(scale[0]), source, destination, len),
-            AccKind::Complex => {
-                let scale = Complex { re: f32::from_bits(low), im: f32::from_bits(high) };
-                add_scaled(scale, source, destination, len);
-            }
-            AccKind::DoubleComplex => {
-                let scale = Complex { re: f64::from_bits(scale[0]), im: f64::from_bits(scale[1]) };
-                add_scaled(scale, source, destination, len);
-            }
-        }
-    }
-}
-
-/// # Safety
-/// As for [`accumulate`], with any bits being a value of `T`.
-#[inline(always)]
-unsafe fn add_scaled<T: Copy + Add<Output = T> + Mul<Output = T>>(
-    scale: T,
-    source: *const u8,
-    destination: *mut u8,
-    len: usize,
-) {
-    let (source, destination) = (source.cast::<T>(), destination.cast::<T>());
-    for i in 0..len / size_of::<T>() {
-        // SAFETY: in bounds by the caller.
-        unsafe {
-            let sum = destination.add(i).read_unaligned() + scale * source.add(i).read_unaligned();
-            destination.add(i).write_unaligned(sum);
-        }
     }
 }
 

@@ -29,66 +29,26 @@ use core::sync::atomic::Ordering;
 
 use zerocopy::IntoBytes;
 
-use crate::api::armci::{Armci, Error};
-use crate::element::{Element, Reduce};
-use crate::path::transfer::{Operation, Row};
+use crate::element::{Element, Reduce, ReduceOp};
+use crate::error::Error;
+use crate::path::paths::Paths;
+use crate::path::rows::{Operation, Row};
 use crate::team::group::Group;
-use crate::wire::area::{CHUNK, Line64, ROUNDS};
-use crate::wire::{RmwKind, TeamArea};
-
-/// How [`Armci::reduce`] combines: the operators of `armci_msg_gop`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReduceOp {
-    /// `+`, wrapping for integers.
-    Sum,
-    /// `*`, wrapping for integers.
-    Product,
-    /// The least.
-    Min,
-    /// The greatest.
-    Max,
-    /// The least absolute value.
-    AbsMin,
-    /// The greatest absolute value.
-    AbsMax,
-    /// Bit by bit, of the representation.
-    Or,
-}
-
-impl Armci {
-    /// `ARMCI_Barrier`: waits until all ranks are here and their operations complete at their
-    /// targets.
-    #[inline]
-    pub fn barrier(&self) -> Result<(), Error> {
-        self.world.barrier(self)
-    }
-
-    /// `armci_msg_brdcst`, collective: copies `data` of rank `root` to all others. All must give
-    /// the same length.
-    pub fn broadcast<T: Element>(&self, root: usize, data: &mut [T]) -> Result<(), Error> {
-        self.world.broadcast(self, root, data)
-    }
-
-    /// `armci_msg_gop`, collective: combines the data of all ranks, element by element; all get the
-    /// result, with the same bits everywhere. All must give the same length.
-    pub fn reduce<T: Reduce>(&self, op: ReduceOp, data: &mut [T]) -> Result<(), Error> {
-        self.world.reduce(self, op, data)
-    }
-}
+use crate::wire::area::{CHUNK, Line64, ROUNDS, TeamArea};
+use crate::wire::request::RmwKind;
 
 impl Group {
     /// Collective in the group: waits until all members are here, and their operations complete at
     /// their targets.
-    pub fn barrier(&self, armci: &Armci) -> Result<(), Error> {
-        armci.all_fence()?;
+    pub fn barrier(&self, paths: &Paths) -> Result<(), Error> {
+        paths.all_fence()?;
         if self.size() == 1 {
             return Ok(());
         }
-        let own = self.own_area(armci);
-        let count = self.barriers.get() + 1;
-        self.barriers.set(count);
-        if self.is_crowded(armci) {
-            return self.gather_at_one_place(armci, own, count);
+        let own = self.own_area(paths);
+        let count = self.next_barrier();
+        if self.is_crowded(paths) {
+            return self.gather_at_one_place(paths, own, count);
         }
         for (round, reached) in own.barrier.iter().enumerate() {
             let distance = 1 << round;
@@ -97,12 +57,12 @@ impl Group {
             }
             let peer = (self.rank() + distance) % self.size();
             self.tell(
-                armci,
+                paths,
                 peer,
                 offset_of!(TeamArea, barrier) + size_of::<Line64>() * round,
                 count,
             )?;
-            wait_for(armci, reached, count)?;
+            wait_for(paths, reached, count)?;
         }
         Ok(())
     }
@@ -110,10 +70,10 @@ impl Group {
     /// The barrier for members that have to take turns on few processors: each arrives at a counter
     /// of member 0, and the last one tells all others. So each has to run once, and not once a
     /// round.
-    fn gather_at_one_place(&self, armci: &Armci, own: &TeamArea, count: u64) -> Result<(), Error> {
+    fn gather_at_one_place(&self, paths: &Paths, own: &TeamArea, count: u64) -> Result<(), Error> {
         let (space, area) = self.area_of(0);
         let arrived = area + offset_of!(TeamArea, arrived) as u64;
-        let before = armci.read_modify_write_in(
+        let before = paths.read_modify_write_in(
             space,
             RmwKind::FetchAdd64,
             self.world_rank(0),
@@ -121,12 +81,12 @@ impl Group {
             [1, 0],
         )?;
         if before + 1 != count * self.size() as u64 {
-            return wait_for(armci, &own.released, count);
+            return wait_for(paths, &own.released, count);
         }
         // From the one behind, so that nobody is always the first.
         let others = (1..self.size()).map(|distance| (self.rank() + distance) % self.size());
         for member in others {
-            self.tell(armci, member, offset_of!(TeamArea, released), count)?;
+            self.tell(paths, member, offset_of!(TeamArea, released), count)?;
         }
         Ok(())
     }
@@ -138,7 +98,7 @@ impl Group {
     /// [`Error::Group`] if there is no such member.
     pub fn broadcast<T: Element>(
         &self,
-        armci: &Armci,
+        paths: &Paths,
         root: usize,
         data: &mut [T],
     ) -> Result<(), Error> {
@@ -147,18 +107,18 @@ impl Group {
         }
         // Up goes only what leads from `root` to member 0.
         let replace = |mine: &mut [u8], theirs: &[u8]| mine.copy_from_slice(theirs);
-        self.tree(armci, data.as_mut_bytes(), CHUNK, |subtree| subtree.contains(&root), replace)
+        self.tree(paths, data.as_mut_bytes(), CHUNK, |subtree| subtree.contains(&root), replace)
     }
 
     /// Collective in the group: combines the data of all members, element by element; all get the
     /// result, with the same bits everywhere. All must give the same length.
     pub fn reduce<T: Reduce>(
         &self,
-        armci: &Armci,
+        paths: &Paths,
         op: ReduceOp,
         data: &mut [T],
     ) -> Result<(), Error> {
-        self.reduce_by(armci, data.as_mut_bytes(), size_of::<T>(), |mine, theirs| {
+        self.reduce_by(paths, data.as_mut_bytes(), size_of::<T>(), |mine, theirs| {
             if let (Ok(a), Ok(b)) = (T::read_from_bytes(mine), T::read_from_bytes(theirs)) {
                 mine.copy_from_slice(T::combine(op, a, b).as_bytes());
             }
@@ -172,7 +132,7 @@ impl Group {
     /// [`Error::Shape`] for records of no bytes or of more than 8192.
     pub fn reduce_by(
         &self,
-        armci: &Armci,
+        paths: &Paths,
         data: &mut [u8],
         record: usize,
         combine: impl Fn(&mut [u8], &[u8]),
@@ -185,24 +145,24 @@ impl Group {
                 .zip(theirs.chunks_exact(record))
                 .for_each(|(mine, theirs)| combine(mine, theirs));
         };
-        self.tree(armci, data, CHUNK / record * record, |_| true, combine_all)
+        self.tree(paths, data, CHUNK / record * record, |_| true, combine_all)
     }
 
     /// Collective in the group: combines bytes of which each member has set its own and left the
     /// others zero.
-    pub(crate) fn gather(&self, armci: &Armci, data: &mut [u8]) -> Result<(), Error> {
+    pub(crate) fn gather(&self, paths: &Paths, data: &mut [u8]) -> Result<(), Error> {
         let or = |mine: &mut [u8], theirs: &[u8]| {
             mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| *mine |= theirs)
         };
-        self.tree(armci, data, CHUNK, |_| true, or)
+        self.tree(paths, data, CHUNK, |_| true, or)
     }
 
-    /// Moves `data` up the tree and down again, `step` bytes at a time. Of the subtrees below this
-    /// member those that `contributes` says (a range of members) are combined into `data` on the
-    /// way up; on the way down all get what member 0 has.
+    /// Moves `data` up the tree and down again, `step` bytes at a time. On the way up the subtrees
+    /// below this member, each a range of members, are combined into `data` where `contributes`
+    /// says so; on the way down all get what member 0 has.
     fn tree(
         &self,
-        armci: &Armci,
+        paths: &Paths,
         data: &mut [u8],
         step: usize,
         contributes: impl Fn(Range<usize>) -> bool,
@@ -211,7 +171,7 @@ impl Group {
         if self.size() == 1 {
             return Ok(());
         }
-        let own = self.own_area(armci);
+        let own = self.own_area(paths);
         let (rank, size) = (self.rank(), self.size());
         let children = || {
             (0..rank_bits(rank))
@@ -220,12 +180,11 @@ impl Group {
         };
         let parent = rank & rank.wrapping_sub(1);
         for chunk in data.chunks_mut(step) {
-            let count = self.chunks.get() + 1;
-            self.chunks.set(count);
+            let count = self.next_chunk();
             for (k, child) in children() {
-                wait_for(armci, &own.up[k], count)?;
+                wait_for(paths, &own.up[k], count)?;
                 if contributes(child..child + (1 << k)) {
-                    self.get_outbox(armci, child, own.inbox.get().cast(), chunk.len())?;
+                    self.get_outbox(paths, child, own.inbox.get().cast(), chunk.len())?;
                     // SAFETY: the get has ended; nobody else writes the inbox until the next one.
                     let theirs = unsafe {
                         core::slice::from_raw_parts(own.inbox.get().cast::<u8>(), chunk.len())
@@ -238,9 +197,9 @@ impl Group {
                 unsafe { fill(own, chunk) };
                 let place =
                     offset_of!(TeamArea, up) + size_of::<Line64>() * rank.trailing_zeros() as usize;
-                self.tell(armci, parent, place, count)?;
-                wait_for(armci, &own.down, count)?;
-                self.get_outbox(armci, parent, own.outbox.get().cast(), chunk.len())?;
+                self.tell(paths, parent, place, count)?;
+                wait_for(paths, &own.down, count)?;
+                self.get_outbox(paths, parent, own.outbox.get().cast(), chunk.len())?;
                 // SAFETY: the get has ended; only this rank writes its outbox.
                 let result = unsafe {
                     core::slice::from_raw_parts(own.outbox.get().cast::<u8>(), chunk.len())
@@ -252,22 +211,22 @@ impl Group {
                 unsafe { fill(own, chunk) };
             }
             for (_, child) in children() {
-                self.tell(armci, child, offset_of!(TeamArea, down), count)?;
+                self.tell(paths, child, offset_of!(TeamArea, down), count)?;
             }
         }
         Ok(())
     }
 
     /// Writes `count` to a counter in the area of a member and wakes it.
-    fn tell(&self, armci: &Armci, member: usize, offset: usize, count: u64) -> Result<(), Error> {
+    fn tell(&self, paths: &Paths, member: usize, offset: usize, count: u64) -> Result<(), Error> {
         let (space, area) = self.area_of(member);
-        armci.tell(space, self.world_rank(member), area + offset as u64, count)
+        paths.tell(space, self.world_rank(member), area + offset as u64, count)
     }
 
     /// Gets the outbox of a member.
     fn get_outbox(
         &self,
-        armci: &Armci,
+        paths: &Paths,
         member: usize,
         destination: *mut u8,
         len: usize,
@@ -277,14 +236,14 @@ impl Group {
             Row { local: destination, remote: area + offset_of!(TeamArea, outbox) as u64, len };
         // SAFETY: the destination is this rank's own inbox or outbox, and long enough.
         let pending = unsafe {
-            armci.transfer_in(
+            paths.transfer_in(
                 space,
                 Operation::Get,
                 self.world_rank(member),
                 core::iter::once(row),
             )?
         };
-        armci.wait(pending)
+        paths.wait(pending)
     }
 }
 
@@ -308,6 +267,6 @@ unsafe fn fill(area: &TeamArea, chunk: &[u8]) {
 }
 
 #[inline]
-fn wait_for(armci: &Armci, counter: &Line64, count: u64) -> Result<(), Error> {
-    armci.wait_for_rank(|| counter.0.load(Ordering::Acquire) >= count)
+fn wait_for(paths: &Paths, counter: &Line64, count: u64) -> Result<(), Error> {
+    paths.wait_for_rank(|| counter.0.load(Ordering::Acquire) >= count)
 }

@@ -7,7 +7,6 @@
 
 use core::alloc::Layout;
 use core::cell::{Cell, RefCell};
-use core::hint::spin_loop;
 use core::iter::once;
 use core::mem::offset_of;
 use core::ptr::NonNull;
@@ -17,15 +16,14 @@ use std::prelude::v1::*;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::api::armci::{Armci, Error};
-use crate::element::Element;
-use crate::path::direct::{self, Space};
-use crate::path::transfer::{Operation, Row};
-use crate::wire::area::{LETTER_BYTES, LETTERS, Letter};
-use crate::wire::{Mailbox, RmwKind};
+use crate::error::Error;
+use crate::path::paths::Paths;
+use crate::path::rows::{Operation, Row, TargetSpace};
+use crate::wire::area::{LETTER_BYTES, LETTERS, Letter, Mailbox};
+use crate::wire::request::RmwKind;
 
 /// Context of the application's messages.
-const APPLICATION: u32 = 0;
+pub(crate) const APPLICATION: u32 = 0;
 /// Context of what is said when a group is made.
 pub(crate) const CREATE_GROUP: u32 = 1;
 
@@ -75,7 +73,7 @@ pub struct Received {
     pub bytes: usize,
 }
 
-/// A rank's post.
+/// A rank's post: letters that have come, and messages that wait to be got.
 #[derive(Debug, Default)]
 pub(crate) struct Post {
     /// Letters taken out of the queue.
@@ -86,53 +84,19 @@ pub(crate) struct Post {
     waiting: RefCell<Vec<(NonNull<u8>, Layout)>>,
 }
 
-impl Armci {
-    /// `armci_msg_snd`: sends `data` to `rank`, which may be this one. On return `data` may be
-    /// changed.
-    ///
-    /// # Errors
-    /// [`Error::NoRank`], [`Error::OutOfMemory`] if it is long and there is no memory left for it.
-    pub fn send<T: Element>(&self, rank: usize, tag: i32, data: &[T]) -> Result<(), Error> {
-        self.send_in(APPLICATION, rank, tag, data.as_bytes())
-    }
-
-    /// `armci_msg_rcv`, `armci_msg_rcvany`: waits for a message with this tag (any, if none), and
-    /// copies it to the start of `data`. Messages from one rank with one tag are received in the
-    /// order in which they were sent.
-    ///
-    /// # Errors
-    /// [`Error::NoRank`], [`Error::MessageTooLong`], [`Error::NobodyElse`] if it could only come
-    /// from this rank itself, which has not sent it.
-    pub fn receive<T: Element>(
+impl Post {
+    /// Sends `data` to `rank`, which may be this one.
+    pub fn send(
         &self,
-        from: Sender,
-        tag: Option<i32>,
-        data: &mut [T],
-    ) -> Result<Received, Error> {
-        self.receive_in(APPLICATION, from, tag, data.as_mut_bytes())
-    }
-
-    /// Whether such a message has come, which is then not received yet.
-    pub fn probe(&self, from: Sender, tag: Option<i32>) -> Result<Option<Received>, Error> {
-        self.check_sender(from)?;
-        self.take_letters();
-        let unread = self.post.unread.borrow();
-        Ok(unread
-            .iter()
-            .find(|letter| letter.matches(APPLICATION, from, tag))
-            .map(Envelope::received))
-    }
-
-    pub(crate) fn send_in(
-        &self,
+        paths: &Paths,
         context: u32,
         rank: usize,
         tag: i32,
         data: &[u8],
     ) -> Result<(), Error> {
-        let to = self.check_rank(rank)?;
+        let to = paths.check_rank(rank)?;
         let mut letter = Envelope {
-            from: self.rank,
+            from: paths.rank,
             tag,
             context,
             reserved: 0,
@@ -142,148 +106,24 @@ impl Armci {
         };
         match letter.data.get_mut(..data.len()) {
             Some(inside) => inside.copy_from_slice(data),
-            None => letter.address = self.keep(data)?,
+            None => letter.address = self.keep(paths, data)?,
         }
-        self.post_letter(to, &letter)
+        self.post_letter(paths, to, &letter)
     }
 
-    /// Keeps a message until its receiver has got it.
-    fn keep(&self, data: &[u8]) -> Result<u64, Error> {
-        let no_memory = || Error::OutOfMemory { bytes: data.len() };
-        let layout = Layout::from_size_align(data.len().saturating_add(WAITS), 64)
-            .map_err(|_| no_memory())?;
-        let mut looks = 0;
-        let memory = loop {
-            self.clear_out();
-            if let Some(memory) = self.alloc(layout) {
-                break memory;
-            }
-            // There will be room when those who got messages have them.
-            if self.post.waiting.borrow().is_empty() {
-                return Err(no_memory());
-            }
-            self.take_letters();
-            looks = self.look_again(looks)?;
-        };
-        // SAFETY: just allocated, long enough; the first word is zero and becomes another one when
-        // the receiver has the rest.
-        unsafe { memory.add(WAITS).as_ptr().copy_from_nonoverlapping(data.as_ptr(), data.len()) };
-        self.post.waiting.borrow_mut().push((memory, layout));
-        Ok(memory.addr().get() as u64)
-    }
-
-    /// Frees messages that their receivers have got.
-    fn clear_out(&self) {
-        self.post.waiting.borrow_mut().retain(|&(memory, layout)| {
-            // SAFETY: allocated and zeroed; receivers write the word whole.
-            let waits =
-                unsafe { AtomicU64::from_ptr(memory.as_ptr().cast()) }.load(Ordering::Acquire) == 0;
-            if !waits {
-                // SAFETY: allocated with this layout; the receiver has said that it is done with
-                // it.
-                unsafe { self.dealloc(memory, layout) };
-            }
-            waits
-        });
-    }
-
-    /// Puts a letter into the queue of `to`, when it has room.
-    fn post_letter(&self, to: u32, letter: &Envelope) -> Result<(), Error> {
-        let drawn = offset_of!(Mailbox, drawn) as u64;
-        let number =
-            self.read_modify_write_in(Space::Mailbox, RmwKind::FetchAdd64, to, drawn, [1, 0])?;
-        let place =
-            (offset_of!(Mailbox, letters) + number as usize % LETTERS * size_of::<Letter>()) as u64;
-        let turn = number / LETTERS as u64 * 2;
-        let mut looks = 0;
-        while self.peek(to, place + offset_of!(Letter, turn) as u64)? != turn {
-            // Everybody's queue may be full of letters from everybody.
-            self.take_letters();
-            looks = self.look_again(looks)?;
-        }
-        let bytes = letter.as_bytes();
-        let remote = place + offset_of!(Letter, envelope) as u64;
-        let row = Row { local: bytes.as_ptr().cast_mut(), remote, len: bytes.len() };
-        // SAFETY: the letter is borrowed until the put is complete.
-        self.wait(unsafe { self.transfer_in(Space::Mailbox, Operation::Put, to, once(row))? })?;
-        self.tell(Space::Mailbox, to, place + offset_of!(Letter, turn) as u64, turn + 1)
-    }
-
-    /// Reads a word of a mailbox.
-    fn peek(&self, rank: u32, remote: u64) -> Result<u64, Error> {
-        if let Some(visit) = self.visit(rank)
-            && let Some(word) = visit.word(Space::Mailbox, remote)
-        {
-            return Ok(word.load(Ordering::Acquire));
-        }
-        let mut word = 0u64;
-        let row = Row { local: (&raw mut word).cast(), remote, len: 8 };
-        // SAFETY: the word is borrowed until the get is complete.
-        self.wait(unsafe { self.transfer_in(Space::Mailbox, Operation::Get, rank, once(row))? })?;
-        Ok(word)
-    }
-
-    /// A pause between two looks at something that nobody rings for.
-    fn look_again(&self, looks: u32) -> Result<u32, Error> {
-        let Some(link) = &self.link else {
-            // Only this rank itself could make room, and it has just done what it can.
-            spin_loop();
-            return Ok(looks);
-        };
-        link.check_alive()?;
-        Ok(direct::look_again(link.port(), looks))
-    }
-
-    /// Takes all letters out of this rank's own queue, so that there is room for more.
-    fn take_letters(&self) {
-        while let Some(letter) = self.next_letter() {
-            let number = self.post.taken.get();
-            // SAFETY: the sender is done with it, says its turn, and nobody writes it before the
-            // turn changes.
-            let words = unsafe { letter.envelope.get().read() };
-            if let Ok(envelope) = Envelope::read_from_bytes(words.as_bytes()) {
-                self.post.unread.borrow_mut().push_back(envelope);
-            }
-            letter.turn.store((number / LETTERS as u64 + 1) * 2, Ordering::Release);
-            self.post.taken.set(number + 1);
-        }
-    }
-
-    /// The next letter in the queue, if it has come.
-    fn next_letter(&self) -> Option<&Letter> {
-        let number = self.post.taken.get();
-        // SAFETY: the mailbox lives as long as the rank; a letter is an atomic and a cell.
-        let letters = unsafe { &(*self.own_mailbox().as_ptr()).letters };
-        let letter = &letters[number as usize % LETTERS];
-        (letter.turn.load(Ordering::Acquire) == number / LETTERS as u64 * 2 + 1).then_some(letter)
-    }
-
-    /// Whether numbers have been drawn for letters that have not been taken yet. One that its
-    /// sender is still filling holds up all behind it.
-    fn more_letters(&self) -> bool {
-        // SAFETY: the mailbox lives as long as the rank; the word is an atomic.
-        let drawn = unsafe { &(*self.own_mailbox().as_ptr()).drawn.0 };
-        drawn.load(Ordering::Acquire) != self.post.taken.get()
-    }
-
-    fn check_sender(&self, from: Sender) -> Result<(), Error> {
-        match from {
-            Sender::Rank(rank) => self.check_rank(rank).map(drop),
-            Sender::Any => Ok(()),
-        }
-    }
-
-    pub(crate) fn receive_in(
+    /// Waits for a message, and copies it to the start of `data`.
+    pub fn receive(
         &self,
+        paths: &Paths,
         context: u32,
         from: Sender,
         tag: Option<i32>,
         data: &mut [u8],
     ) -> Result<Received, Error> {
-        self.check_sender(from)?;
+        check_sender(paths, from)?;
         let letter = loop {
-            self.take_letters();
-            let mut unread = self.post.unread.borrow_mut();
+            self.take_letters(paths);
+            let mut unread = self.unread.borrow_mut();
             if let Some(at) = unread.iter().position(|letter| letter.matches(context, from, tag)) {
                 let (from, len) = (unread[at].from as usize, unread[at].len as usize);
                 if len > data.len() {
@@ -295,15 +135,16 @@ impl Armci {
                 }
             }
             drop(unread);
-            if (self.size == 1 || from == Sender::Rank(self.rank())) && !self.more_letters() {
+            let only_from_here = paths.size() == 1 || from == Sender::Rank(paths.rank());
+            if only_from_here && !self.more_letters(paths) {
                 // What this rank has sent may still be on its way to it.
-                if !self.unfenced.get() {
+                if !paths.unfenced.get() {
                     return Err(Error::NobodyElse);
                 }
-                self.all_fence()?;
+                paths.all_fence()?;
                 continue;
             }
-            self.wait_for_rank(|| self.next_letter().is_some())?;
+            paths.wait_for_rank(|| self.next_letter(paths).is_some())?;
         };
         let data = &mut data[..letter.len as usize];
         if letter.address == 0 {
@@ -322,12 +163,148 @@ impl Armci {
                 len: data.len(),
             };
             // SAFETY: the slice is borrowed until the get is complete.
-            self.wait(unsafe { self.transfer(Operation::Get, letter.from as usize, once(row))? })?;
-            let from = self.check_rank(letter.from as usize)?;
-            self.tell(Space::Public, from, letter.address, 1)?;
+            let got = unsafe { paths.transfer(Operation::Get, letter.from as usize, once(row))? };
+            paths.wait(got)?;
+            let from = paths.check_rank(letter.from as usize)?;
+            paths.tell(TargetSpace::Public, from, letter.address, 1)?;
         }
         Ok(letter.received())
     }
+
+    /// Whether such a message has come, which is then not received yet.
+    pub fn probe(
+        &self,
+        paths: &Paths,
+        context: u32,
+        from: Sender,
+        tag: Option<i32>,
+    ) -> Result<Option<Received>, Error> {
+        check_sender(paths, from)?;
+        self.take_letters(paths);
+        let unread = self.unread.borrow();
+        let found = unread.iter().find(|letter| letter.matches(context, from, tag));
+        Ok(found.map(Envelope::received))
+    }
+
+    /// Keeps a message until its receiver has got it.
+    fn keep(&self, paths: &Paths, data: &[u8]) -> Result<u64, Error> {
+        let no_memory = || Error::OutOfMemory { bytes: data.len() };
+        let layout = Layout::from_size_align(data.len().saturating_add(WAITS), 64)
+            .map_err(|_| no_memory())?;
+        let mut looks = 0;
+        let memory = loop {
+            self.clear_out(paths);
+            if let Some(memory) = paths.alloc(layout) {
+                break memory;
+            }
+            // There will be room when those who got messages have them.
+            if self.waiting.borrow().is_empty() {
+                return Err(no_memory());
+            }
+            self.take_letters(paths);
+            looks = paths.look_again(looks)?;
+        };
+        // SAFETY: just allocated, long enough; the first word is zero and becomes another one when
+        // the receiver has the rest.
+        unsafe { memory.add(WAITS).as_ptr().copy_from_nonoverlapping(data.as_ptr(), data.len()) };
+        self.waiting.borrow_mut().push((memory, layout));
+        Ok(memory.addr().get() as u64)
+    }
+
+    /// Frees messages that their receivers have got.
+    fn clear_out(&self, paths: &Paths) {
+        self.waiting.borrow_mut().retain(|&(memory, layout)| {
+            // SAFETY: allocated and zeroed; receivers write the word whole.
+            let waits =
+                unsafe { AtomicU64::from_ptr(memory.as_ptr().cast()) }.load(Ordering::Acquire) == 0;
+            if !waits {
+                // SAFETY: allocated with this layout; the receiver has said that it is done with
+                // it.
+                unsafe { paths.dealloc(memory, layout) };
+            }
+            waits
+        });
+    }
+
+    /// Puts a letter into the queue of `to`, when that has room.
+    fn post_letter(&self, paths: &Paths, to: u32, letter: &Envelope) -> Result<(), Error> {
+        let drawn = offset_of!(Mailbox, drawn) as u64;
+        let kind = RmwKind::FetchAdd64;
+        let number = paths.read_modify_write_in(TargetSpace::Mailbox, kind, to, drawn, [1, 0])?;
+        let place =
+            (offset_of!(Mailbox, letters) + number as usize % LETTERS * size_of::<Letter>()) as u64;
+        let turn = number / LETTERS as u64 * 2;
+        let turn_at = place + offset_of!(Letter, turn) as u64;
+        let mut looks = 0;
+        while peek(paths, to, turn_at)? != turn {
+            // Everybody's queue may be full of letters from everybody.
+            self.take_letters(paths);
+            looks = paths.look_again(looks)?;
+        }
+        let bytes = letter.as_bytes();
+        let remote = place + offset_of!(Letter, envelope) as u64;
+        let row = Row { local: bytes.as_ptr().cast_mut(), remote, len: bytes.len() };
+        // SAFETY: the letter is borrowed until the put is complete.
+        paths.wait(unsafe {
+            paths.transfer_in(TargetSpace::Mailbox, Operation::Put, to, once(row))?
+        })?;
+        paths.tell(TargetSpace::Mailbox, to, turn_at, turn + 1)
+    }
+
+    /// Takes all letters out of this rank's own queue, so that there is room for more.
+    fn take_letters(&self, paths: &Paths) {
+        while let Some(letter) = self.next_letter(paths) {
+            let number = self.taken.get();
+            // SAFETY: the sender is done with it, says its turn, and nobody writes it before the
+            // turn changes.
+            let words = unsafe { letter.envelope.get().read() };
+            if let Ok(envelope) = Envelope::read_from_bytes(words.as_bytes()) {
+                self.unread.borrow_mut().push_back(envelope);
+            }
+            letter.turn.store((number / LETTERS as u64 + 1) * 2, Ordering::Release);
+            self.taken.set(number + 1);
+        }
+    }
+
+    /// The next letter in the queue, if it has come.
+    fn next_letter<'a>(&self, paths: &'a Paths) -> Option<&'a Letter> {
+        let number = self.taken.get();
+        // SAFETY: the mailbox lives as long as the rank; a letter is an atomic and a cell.
+        let letters = unsafe { &(*paths.own_mailbox().as_ptr()).letters };
+        let letter = &letters[number as usize % LETTERS];
+        (letter.turn.load(Ordering::Acquire) == number / LETTERS as u64 * 2 + 1).then_some(letter)
+    }
+
+    /// Whether numbers have been drawn for letters that have not been taken yet. One that its
+    /// sender is still filling holds up all behind it.
+    fn more_letters(&self, paths: &Paths) -> bool {
+        // SAFETY: the mailbox lives as long as the rank; the word is an atomic.
+        let drawn = unsafe { &(*paths.own_mailbox().as_ptr()).drawn.0 };
+        drawn.load(Ordering::Acquire) != self.taken.get()
+    }
+}
+
+fn check_sender(paths: &Paths, from: Sender) -> Result<(), Error> {
+    match from {
+        Sender::Rank(rank) => paths.check_rank(rank).map(drop),
+        Sender::Any => Ok(()),
+    }
+}
+
+/// Reads a word of a mailbox.
+fn peek(paths: &Paths, rank: u32, remote: u64) -> Result<u64, Error> {
+    if let Some(visit) = paths.visit(rank)
+        && let Some(word) = visit.word(TargetSpace::Mailbox, remote)
+    {
+        return Ok(word.load(Ordering::Acquire));
+    }
+    let mut word = 0u64;
+    let row = Row { local: (&raw mut word).cast(), remote, len: 8 };
+    // SAFETY: the word is borrowed until the get is complete.
+    paths.wait(unsafe {
+        paths.transfer_in(TargetSpace::Mailbox, Operation::Get, rank, once(row))?
+    })?;
+    Ok(word)
 }
 
 impl Envelope {

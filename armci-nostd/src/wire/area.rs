@@ -4,7 +4,8 @@
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
-use super::{COMPLETIONS, Completion, PROTOCOL_VERSION, Request, SUBMISSIONS};
+use crate::wire::limits::{COMPLETIONS, MAX_RANKS, PROTOCOL_VERSION, SUBMISSIONS};
+use crate::wire::request::{Completion, Request};
 
 /// First word of the header: "XNLT".
 pub const MAGIC: u32 = u32::from_le_bytes(*b"XNLT");
@@ -96,7 +97,7 @@ impl JobState {
 }
 
 /// Rounds of a barrier, and children of a rank in the tree of a reduction: enough for
-/// [`MAX_RANKS`](super::MAX_RANKS).
+/// [`MAX_RANKS`].
 pub const ROUNDS: usize = 16;
 
 /// Bytes of a collective's data that move at a time.
@@ -258,7 +259,7 @@ const _: () = {
     assert!(size_of::<TeamArea>() == 20480);
     assert!(size_of::<Mailbox>() == 28672);
     assert!(size_of::<RuntimeArea>() == 45056);
-    assert!(1 << ROUNDS >= super::MAX_RANKS);
+    assert!(1 << ROUNDS >= MAX_RANKS);
 };
 
 // SAFETY: the fields are atomics, or cells whose entries are reached only through raw pointers by

@@ -10,7 +10,7 @@ use core::str::FromStr;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::prelude::v1::*;
 
-use super::PROTOCOL_VERSION;
+use crate::wire::limits::PROTOCOL_VERSION;
 
 /// No frame of this protocol is longer. A longer one is refused before anything is allocated for
 /// it.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use dom0_proxy::daemon::{self, Options};
+use dom0_proxy::daemon::{self, DaemonOptions};
 use dom0_proxy::job::processes::{RANK_ARGUMENT, become_rank};
 use dom0_proxy::run_dir::RunDir;
 use tracing_subscriber::EnvFilter;
@@ -18,12 +18,12 @@ use tracing_subscriber::EnvFilter;
 /// info).
 #[derive(Debug, Parser)]
 #[command(version)]
-struct Arguments {
+struct DaemonArguments {
     /// Leave the session and directory that it was started in
     #[arg(long)]
     detach: bool,
 
-    /// End after so many seconds without jobs and clients
+    /// End after this many seconds without jobs and clients
     #[arg(long, value_name = "SECONDS")]
     idle_exit: Option<u64>,
 }
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         eprintln!("the rank could not start: {}", become_rank(arguments));
         return ExitCode::from(127);
     }
-    match run(Arguments::parse()) {
+    match run(DaemonArguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("dom0-proxy: {error}");
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> dom0_proxy::Result<()> {
+fn run(arguments: DaemonArguments) -> dom0_proxy::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -56,5 +56,5 @@ fn run(arguments: Arguments) -> dom0_proxy::Result<()> {
         let _ = rustix::process::setsid();
         let _ = std::env::set_current_dir("/");
     }
-    daemon::run(Options { run_dir, idle_exit: arguments.idle_exit.map(Duration::from_secs) })
+    daemon::run(DaemonOptions { run_dir, idle_exit: arguments.idle_exit.map(Duration::from_secs) })
 }

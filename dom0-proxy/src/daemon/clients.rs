@@ -1,4 +1,4 @@
-//! What the daemon does for one connection.
+//! What the daemon does for one `pgas`.
 
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -6,146 +6,103 @@ use std::thread;
 use std::time::Duration;
 
 use armci_nostd::wire::MAX_RANKS;
-use armci_nostd::wire::attach::AttachReply;
 
-use super::Daemon;
-use crate::control::{Hello, JobSpec, RankKind, Reply, Request, VERSION, Welcome};
+use super::shared::Daemon;
+use crate::control::{ClientRequest, Hello, JobSpec, RankKind, Reply, VERSION, Welcome};
 use crate::error::{Context, Error, Result};
 use crate::frame;
-use crate::job::event::{Event, KillReason};
+use crate::job::event::KillReason;
 use crate::job::{Job, supervise};
-use crate::ports::hosted;
 
 /// How long a client may take for its first words.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long `pgas kill` waits for the job's end.
 const KILL_PATIENCE: Duration = Duration::from_secs(120);
 
-impl Daemon {
-    /// Serves one `pgas`.
-    pub(super) fn serve_client(self: &Arc<Self>, stream: UnixStream) -> Result<()> {
-        let context = || "talk with a client";
-        stream.set_read_timeout(Some(PATIENCE)).context(context)?;
-        let Some(hello) = frame::receive::<Hello>(&stream).context(context)? else { return Ok(()) };
-        frame::send(&stream, &Welcome { version: VERSION, pid: std::process::id() })
-            .context(context)?;
-        if hello.version != VERSION {
-            return Ok(());
+/// Serves one `pgas`.
+pub fn serve_client(daemon: &Arc<Daemon>, stream: UnixStream) -> Result<()> {
+    let context = || "talk with a client";
+    stream.set_read_timeout(Some(PATIENCE)).context(context)?;
+    let Some(hello) = frame::receive::<Hello>(&stream).context(context)? else { return Ok(()) };
+    frame::send(&stream, &Welcome { version: VERSION, pid: std::process::id() })
+        .context(context)?;
+    if hello.version != VERSION {
+        return Ok(());
+    }
+    let Some(request) = frame::receive::<ClientRequest>(&stream).context(context)? else {
+        return Ok(());
+    };
+    stream.set_read_timeout(None).context(context)?;
+    let reply = match request {
+        ClientRequest::Run(spec) => match start_job(daemon, spec, &stream) {
+            Ok(job) => {
+                follow(&job, &stream);
+                return Ok(());
+            }
+            Err(error) => refusal(&error),
+        },
+        ClientRequest::List => {
+            Reply::Jobs(daemon.registry.all().iter().map(|job| job.info()).collect())
         }
-        let Some(request) = frame::receive::<Request>(&stream).context(context)? else {
-            return Ok(());
-        };
-        stream.set_read_timeout(None).context(context)?;
-        let reply = match request {
-            Request::Run(spec) => match self.start_job(spec, &stream) {
-                Ok(job) => {
-                    follow(&job, &stream);
-                    return Ok(());
+        ClientRequest::Kill(name) => match daemon.registry.get(&name) {
+            Some(job) => {
+                job.kill(KillReason::Killed);
+                match daemon.registry.wait_for_end(&name, KILL_PATIENCE) {
+                    true => Reply::Done,
+                    false => refusal(&Error::Protocol {
+                        peer: format!("job {name}"),
+                        why: format!(
+                            "it has not ended in {} s: see the daemon's log",
+                            KILL_PATIENCE.as_secs()
+                        ),
+                    }),
                 }
-                Err(error) => refusal(&error),
-            },
-            Request::List => {
-                Reply::Jobs(self.registry.all().iter().map(|job| job.info()).collect())
             }
-            Request::Kill(name) => match self.registry.get(&name) {
-                Some(job) => {
-                    job.kill(KillReason::Killed);
-                    match self.registry.wait_for_end(&name, KILL_PATIENCE) {
-                        true => Reply::Done,
-                        false => refusal(&Error::Protocol {
-                            peer: format!("job {name}"),
-                            why: format!(
-                                "it has not ended in {} s: see the daemon's log",
-                                KILL_PATIENCE.as_secs()
-                            ),
-                        }),
-                    }
-                }
-                None => refusal(&Error::NoJob(name)),
-            },
-            Request::Interrupt => refusal(&Error::Protocol {
-                peer: "pgas".into(),
-                why: "there is no job to interrupt".into(),
-            }),
-        };
-        frame::send(&stream, &reply).context(context)
-    }
+            None => refusal(&Error::NoJob(name)),
+        },
+        ClientRequest::Interrupt => refusal(&Error::Protocol {
+            peer: "pgas".into(),
+            why: "there is no job to interrupt".into(),
+        }),
+    };
+    frame::send(&stream, &reply).context(context)
+}
 
-    /// Starts a job whose supervisor answers on `stream`.
-    fn start_job(self: &Arc<Self>, spec: JobSpec, stream: &UnixStream) -> Result<Arc<Job>> {
-        if spec.size == 0 || spec.size > MAX_RANKS {
-            return Err(Error::BadSize { asked: spec.size, max: MAX_RANKS });
-        }
-        if spec.kind == RankKind::Xen {
-            self.host_domains.claim()?;
-        }
-        let stream = stream.try_clone().context(|| "talk with a client")?;
-        let (job, incoming) = loop {
-            let (job, incoming) = Job::new(random_name()?, spec.clone());
-            if !self.run_dir.job_logs(&job.name).exists() && self.registry.add(&job) {
-                break (job, incoming);
-            }
-        };
-        tracing::info!(job = job.name, kind = ?spec.kind, size = spec.size, image = %spec.image.display(), "starting");
-        let (daemon, supervised) = (self.clone(), job.clone());
-        let supervisor =
-            thread::Builder::new().name(format!("job-{}", job.name)).spawn(move || {
-                supervise(&supervised, incoming, &daemon.run_dir, stream, || {
-                    daemon.registry.remove(&supervised.name)
-                });
-            });
-        if let Err(error) = supervisor {
-            self.registry.remove(&job.name);
-            return Err(error).context(|| "start a job's thread");
-        }
-        Ok(job)
+/// Starts a job whose supervisor answers on `stream`.
+fn start_job(daemon: &Arc<Daemon>, spec: JobSpec, stream: &UnixStream) -> Result<Arc<Job>> {
+    if spec.size == 0 || spec.size > MAX_RANKS {
+        return Err(Error::BadSize { asked: spec.size, max: MAX_RANKS });
     }
-
-    /// Attaches one hosted rank.
-    pub(super) fn attach_rank(self: &Arc<Self>, stream: UnixStream) -> Result<()> {
-        stream.set_read_timeout(Some(PATIENCE)).context(|| "talk with a rank")?;
-        stream.set_write_timeout(Some(PATIENCE)).context(|| "talk with a rank")?;
-        let protocol = |why: String| Error::Protocol { peer: "a hosted rank".into(), why };
-        let asking = match hosted::receive(&stream) {
-            Ok(asking) => asking,
-            Err(error) => {
-                hosted::answer(&stream, &AttachReply::Refused(error.to_string()));
-                return Err(protocol(error.to_string()));
-            }
-        };
-        let rank = asking.attach.rank;
-        let Some(job) = self.registry.get(&asking.attach.job) else {
-            let why = "there is no such job".to_owned();
-            hosted::answer(&stream, &AttachReply::Refused(why.clone()));
-            return Err(protocol(why));
-        };
-        let refuse = |cause: String| {
-            // In this order, so that the job hears of the cause before the rank can end because of
-            // it.
-            job.send(Event::AttachRefused { rank, cause: cause.clone() });
-            hosted::answer(&stream, &AttachReply::Refused(cause));
-            Ok(())
-        };
-        if let Err(cause) = job.claim(rank) {
-            return refuse(cause);
-        }
-        let kept = stream.try_clone().context(|| "keep a rank's connection")?;
-        match asking.accept(kept) {
-            Ok(attachment) => {
-                hosted::answer(&stream, &AttachReply::Accepted);
-                job.send(Event::Attached { rank, attachment });
-                Ok(())
-            }
-            Err(error) => refuse(error.to_string()),
-        }
+    if spec.kind == RankKind::Xen {
+        daemon.host_domains.claim()?;
     }
+    let stream = stream.try_clone().context(|| "talk with a client")?;
+    let (job, incoming) = loop {
+        let (job, incoming) = Job::new(random_name()?, spec.clone());
+        if !daemon.run_dir.job_logs(&job.name).exists() && daemon.registry.add(&job) {
+            break (job, incoming);
+        }
+    };
+    let image = spec.image.display();
+    tracing::info!(job = job.name, kind = ?spec.kind, size = spec.size, %image, "starting");
+    let (supervising, supervised) = (daemon.clone(), job.clone());
+    let supervisor = thread::Builder::new().name(format!("job-{}", job.name)).spawn(move || {
+        supervise(&supervised, incoming, &supervising.run_dir, stream, || {
+            supervising.registry.remove(&supervised.name)
+        });
+    });
+    if let Err(error) = supervisor {
+        daemon.registry.remove(&job.name);
+        return Err(error).context(|| "start a job's thread");
+    }
+    Ok(job)
 }
 
 /// Listens to the client of a job until it is gone, and ends the job then.
 fn follow(job: &Job, stream: &UnixStream) {
     loop {
-        match frame::receive::<Request>(stream) {
-            Ok(Some(Request::Interrupt)) => job.kill(KillReason::Interrupted),
+        match frame::receive::<ClientRequest>(stream) {
+            Ok(Some(ClientRequest::Interrupt)) => job.kill(KillReason::Interrupted),
             Ok(Some(_)) => tracing::warn!(
                 job = job.name,
                 "a client asked for something else while its job ran"

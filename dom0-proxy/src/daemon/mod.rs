@@ -1,194 +1,23 @@
 //! The daemon: listens, starts jobs, and leaves nothing behind, neither of its own nor of an
 //! earlier daemon.
+//!
+//! ```text
+//! run        the main thread: listens, and ends when told to or idle
+//! clients    a thread for each pgas
+//! ranks      a thread for each hosted rank that attaches, as long as that takes
+//! sockets    who may connect
+//! registry   the jobs that run
+//! leftovers  what daemons that died have left behind
+//! shared     what all these threads share
+//! ```
 
 mod clients;
 mod leftovers;
+mod ranks;
 mod registry;
-
-use std::fs::{self, Permissions};
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
-
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
-use crate::error::{Context, Error, Result};
-use crate::job::event::KillReason;
-use crate::run_dir::RunDir;
-use leftovers::HostDomains;
-use registry::Registry;
+mod run;
+mod shared;
+mod sockets;
 
 pub use leftovers::clean_up_after_daemon;
-
-/// How long jobs may take to end when the daemon does.
-const LAST_PATIENCE: Duration = Duration::from_secs(60);
-
-/// How long clients may take to hang up when the daemon ends.
-const GOODBYE_PATIENCE: Duration = Duration::from_secs(2);
-
-/// How a daemon is run.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Where its sockets are.
-    pub run_dir: RunDir,
-    /// End after so long without jobs and clients.
-    pub idle_exit: Option<Duration>,
-}
-
-/// What all threads of the daemon share.
-#[derive(Debug)]
-struct Daemon {
-    run_dir: RunDir,
-    registry: Registry,
-    host_domains: HostDomains,
-    connections: AtomicUsize,
-}
-
-/// Runs the daemon until it is told to end by SIGTERM or SIGINT, or has been idle for long enough.
-pub fn run(options: Options) -> Result<()> {
-    let Options { run_dir, idle_exit } = options;
-    run_dir.create()?;
-    let _lock = run_dir.lock()?;
-    let host_domains = HostDomains::new();
-    leftovers::reap(&run_dir, &host_domains);
-    let stop = stop_signals()?;
-    let clients = listen(&run_dir.socket())?;
-    let ranks = listen(&run_dir.ranks_socket())?;
-    let daemon = Arc::new(Daemon {
-        run_dir,
-        registry: Registry::default(),
-        host_domains,
-        connections: AtomicUsize::new(0),
-    });
-    tracing::info!(run_dir = %daemon.run_dir.root().display(), version = env!("CARGO_PKG_VERSION"), "listening");
-    let result = daemon.serve(&clients, &ranks, &stop, idle_exit);
-    for socket in [daemon.run_dir.socket(), daemon.run_dir.ranks_socket()] {
-        let _ = fs::remove_file(socket);
-    }
-    drop((clients, ranks));
-    daemon.registry.kill_all(KillReason::DaemonEnds);
-    if !daemon.registry.wait_until_empty(LAST_PATIENCE) {
-        tracing::error!("jobs did not end in time; the next daemon cleans up after them");
-    }
-    // Clients of jobs that have just ended are still being told.
-    let deadline = Instant::now() + GOODBYE_PATIENCE;
-    while daemon.connections.load(Ordering::Relaxed) > 0 && Instant::now() < deadline {
-        thread::sleep(Duration::from_millis(5));
-    }
-    tracing::info!("ended");
-    result
-}
-
-/// Becomes readable when the daemon is told to end.
-fn stop_signals() -> Result<UnixStream> {
-    let context = || "take signals";
-    let (reader, writer) = UnixStream::pair().context(context)?;
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        let writer = OwnedFd::from(writer.try_clone().context(context)?);
-        signal_hook::low_level::pipe::register(signal, writer).context(context)?;
-    }
-    Ok(reader)
-}
-
-/// Listens at `path`, for this user alone. Whatever is there is of a daemon that has died, since we
-/// have the lock.
-fn listen(path: &Path) -> Result<UnixListener> {
-    let context = || format!("listen on {}", path.display());
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(error).context(context);
-        }
-        _ => {}
-    }
-    let listener = UnixListener::bind(path).context(context)?;
-    fs::set_permissions(path, Permissions::from_mode(0o600)).context(context)?;
-    listener.set_nonblocking(true).context(context)?;
-    Ok(listener)
-}
-
-impl Daemon {
-    fn serve(
-        self: &Arc<Self>,
-        clients: &UnixListener,
-        ranks: &UnixListener,
-        stop: &UnixStream,
-        idle_exit: Option<Duration>,
-    ) -> Result<()> {
-        let mut busy_at = Instant::now();
-        loop {
-            let sources: [BorrowedFd<'_>; 3] = [stop.as_fd(), clients.as_fd(), ranks.as_fd()];
-            let mut fds = sources.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
-            let second = Timespec { tv_sec: 1, tv_nsec: 0 };
-            match poll(&mut fds, idle_exit.map(|_| &second)) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error).context(|| "wait for clients"),
-            }
-            let [stopped, from_client, from_rank] = fds.map(|fd| !fd.revents().is_empty());
-            if stopped {
-                return Ok(());
-            }
-            if from_client {
-                self.accept(clients, "client", Self::serve_client);
-            }
-            if from_rank {
-                self.accept(ranks, "attach", Self::attach_rank);
-            }
-            if self.connections.load(Ordering::Relaxed) > 0 || !self.registry.is_empty() {
-                busy_at = Instant::now();
-            } else if idle_exit.is_some_and(|limit| busy_at.elapsed() >= limit) {
-                tracing::info!("nothing to do");
-                return Ok(());
-            }
-        }
-    }
-
-    /// Takes one connection and serves it in a thread of its own.
-    fn accept(
-        self: &Arc<Self>,
-        listener: &UnixListener,
-        name: &str,
-        serve: fn(&Arc<Self>, UnixStream) -> Result<()>,
-    ) {
-        let stream = match listener.accept() {
-            Ok((stream, _)) => stream,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                // Out of descriptors, most likely: without a pause this would spin.
-                return thread::sleep(Duration::from_millis(100));
-            }
-        };
-        self.connections.fetch_add(1, Ordering::Relaxed);
-        let daemon = self.clone();
-        let spawned = thread::Builder::new().name(name.into()).spawn(move || {
-            let served = check_peer(&stream).and_then(|()| serve(&daemon, stream));
-            if let Err(error) = served {
-                tracing::warn!(%error, "a connection was dropped");
-            }
-            daemon.connections.fetch_sub(1, Ordering::Relaxed);
-        });
-        if let Err(error) = spawned {
-            self.connections.fetch_sub(1, Ordering::Relaxed);
-            tracing::warn!(%error, "a connection could not be served");
-        }
-    }
-}
-
-/// Only the daemon's own user and root may talk to it: jobs run with its rights.
-fn check_peer(stream: &UnixStream) -> Result<()> {
-    stream.set_nonblocking(false).context(|| "talk with a client")?;
-    let peer = rustix::net::sockopt::socket_peercred(stream).context(|| "ask who a client is")?;
-    if peer.uid.is_root() || peer.uid == rustix::process::geteuid() {
-        return Ok(());
-    }
-    Err(Error::Protocol {
-        peer: format!("user {}", peer.uid.as_raw()),
-        why: "this daemon serves its own user alone".into(),
-    })
-}
+pub use run::{DaemonOptions, run};

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 const LEAST: Duration = Duration::from_micros(2);
 /// The bounds of what a host's most can be.
 const MOST: (Duration, Duration) = (Duration::from_micros(30), Duration::from_millis(2));
-/// A block and the wake-up after it cost about as much as so many of the smallest system calls:
-/// longer than that costs, nobody should poll.
+/// A block and the wake-up after it cost about as much as this many of the smallest system calls.
+/// Polling for longer is never worth it.
 const CALLS_A_BLOCK: u32 = 100;
 /// System calls that are timed to know the host.
 const TIMED_CALLS: u32 = 32;

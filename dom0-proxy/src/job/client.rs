@@ -10,14 +10,14 @@ use crate::frame;
 
 /// Takes replies until the client is gone, and forgets them from then on.
 #[derive(Debug)]
-pub struct Client {
+pub struct JobClient {
     stream: UnixStream,
     /// Held while a frame is written.
     writing: Mutex<()>,
     gone: AtomicBool,
 }
 
-impl Client {
+impl JobClient {
     /// The client at the other end of `stream`.
     pub fn new(stream: UnixStream) -> Self {
         Self { stream, writing: Mutex::new(()), gone: AtomicBool::new(false) }

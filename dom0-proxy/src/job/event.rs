@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
+use crate::attach::Attachment;
 use crate::engine::Notice;
 use crate::error::Error;
-use crate::ports::Attachment;
 
 /// Something has happened.
 #[derive(Debug)]
-pub enum Event {
+pub enum JobEvent {
     /// A rank's creation has begun.
     Begun {
         /// The rank.

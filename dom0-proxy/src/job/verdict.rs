@@ -15,38 +15,65 @@ pub struct Ending {
     pub cause: Option<String>,
 }
 
+/// How far a rank has come. It only goes on, and may leave phases out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum RankPhase {
+    /// It has not ended, as far as is known.
+    #[default]
+    Running,
+    /// Its process or domain has ended; its last words may still be on their way.
+    Ended(End),
+    /// All that it wrote has been read, so this is its end.
+    Concluded(End),
+}
+
 /// What is known of a rank.
 #[derive(Clone, Debug, Default)]
-struct Rank {
+struct KnownOfRank {
+    phase: RankPhase,
     attached: bool,
+    /// Why its kernel is about to crash.
     fatal: Option<String>,
-    end: Option<End>,
-    concluded: bool,
+}
+
+/// How far the job has come. It only goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum JobPhase {
+    /// Ranks are still to attach.
+    Gathering,
+    /// All ranks are attached and served.
+    Open,
+    /// The end is certain.
+    Over(Ending),
 }
 
 /// Collects what happens until the job's end is certain. The first failure decides.
 #[derive(Debug)]
 pub struct Verdict {
-    ranks: Vec<Rank>,
-    open: bool,
-    ending: Option<Ending>,
+    ranks: Vec<KnownOfRank>,
+    phase: JobPhase,
 }
 
 impl Verdict {
     /// A job of `size` ranks, of which nothing is known.
     pub fn new(size: u32) -> Self {
-        Self { ranks: vec![Rank::default(); size as usize], open: false, ending: None }
+        Self { ranks: vec![KnownOfRank::default(); size as usize], phase: JobPhase::Gathering }
     }
 
     /// The job's end, when it is certain.
     pub fn ending(&self) -> Option<&Ending> {
-        self.ending.as_ref()
+        match &self.phase {
+            JobPhase::Over(ending) => Some(ending),
+            JobPhase::Gathering | JobPhase::Open => None,
+        }
     }
 
     /// The status with which a rank has ended by itself.
     pub fn exit_status(&self, rank: u32) -> Option<i32> {
-        match self.ranks.get(rank as usize)?.end? {
-            End::Exited(status) => Some(status),
+        match self.ranks.get(rank as usize)?.phase {
+            RankPhase::Ended(End::Exited(status)) | RankPhase::Concluded(End::Exited(status)) => {
+                Some(status)
+            }
             _ => None,
         }
     }
@@ -77,62 +104,37 @@ impl Verdict {
     /// A rank has ended; more may come to be known of it until it is drained.
     pub fn ended(&mut self, rank: u32, end: End) {
         self.rank(rank, |known| {
-            known.end.get_or_insert(end);
+            if known.phase == RankPhase::Running {
+                known.phase = RankPhase::Ended(end);
+            }
         });
     }
 
     /// All that a rank wrote has been read. Its end counts now.
     pub fn drained(&mut self, rank: u32) {
         let Some(known) = self.ranks.get_mut(rank as usize) else { return };
-        let end = match (&known.fatal, known.end) {
+        let end = match (&known.fatal, &known.phase) {
+            (_, RankPhase::Concluded(_)) | (None, RankPhase::Running) => return,
+            // A rank whose kernel says so crashes, also if its domain is not seen to end yet.
             (Some(_), _) => End::Crashed,
-            (None, Some(end)) => end,
-            (None, None) => return,
+            (None, RankPhase::Ended(end)) => *end,
         };
-        known.concluded = true;
-        let fatal = known.fatal.clone();
-        match end {
-            End::Exited(0) => {}
-            End::Exited(code) => {
-                self.fail(exit_byte(code), format!("rank {rank} exited with status {code}"));
-            }
-            End::Signalled(signal) => {
-                let status = 128u8.saturating_add(u8::try_from(signal).unwrap_or(0));
-                self.fail(
-                    status,
-                    format!("rank {rank} was killed by signal {signal}{}", signal_name(signal)),
-                );
-            }
-            End::Crashed => {
-                let cause = fatal.unwrap_or_else(|| "its kernel left no word".into());
-                self.fail(status::CRASHED, format!("rank {rank} crashed: {cause}"));
-            }
-            End::Silent => {
-                self.fail(status::HOST, format!("rank {rank} powered off without an exit status"));
-            }
-            End::Stopped => {
-                self.fail(
-                    status::HOST,
-                    format!("rank {rank} stopped: its domain was suspended, rebooted or reset"),
-                );
-            }
-            End::Vanished => {
-                self.fail(
-                    status::HOST,
-                    format!("rank {rank} is gone: its domain was destroyed from outside"),
-                );
-            }
+        known.phase = RankPhase::Concluded(end);
+        if let Some((status, cause)) = failure(rank, end, known.fatal.as_deref()) {
+            self.fail(status, cause);
         }
         self.look_for_absent_ranks();
-        if self.ending.is_none() && self.ranks.iter().all(|rank| rank.concluded) {
-            self.ending = Some(Ending { status: 0, cause: None });
+        let is_concluded = |rank: &KnownOfRank| matches!(rank.phase, RankPhase::Concluded(_));
+        if self.ending().is_none() && self.ranks.iter().all(is_concluded) {
+            self.phase = JobPhase::Over(Ending { status: 0, cause: None });
         }
     }
 
     /// The engine has something to say.
     pub fn engine(&mut self, notice: Notice) {
         match notice {
-            Notice::Open => self.open = true,
+            Notice::Open if self.phase == JobPhase::Gathering => self.phase = JobPhase::Open,
+            Notice::Open => {}
             Notice::Violation { rank, cause } => {
                 self.fail(status::PROTOCOL, format!("rank {rank} broke the protocol: {cause}"));
             }
@@ -155,7 +157,7 @@ impl Verdict {
     pub fn timed_out(&mut self, limit: Duration) {
         let unfinished: Vec<_> = (0..)
             .zip(&self.ranks)
-            .filter(|(_, rank)| rank.end.is_none())
+            .filter(|(_, rank)| rank.phase == RankPhase::Running)
             .map(|(rank, _)| rank)
             .collect();
         let who = match unfinished[..] {
@@ -168,28 +170,56 @@ impl Verdict {
         self.fail(status::TIMEOUT, format!("timed out after {} s{who}", limit.as_secs_f64()));
     }
 
-    /// A rank that has ended without attaching leaves all that have attached waiting for ever.
+    /// A rank that has ended without attaching leaves all that have attached waiting forever.
     fn look_for_absent_ranks(&mut self) {
-        if self.open || !self.ranks.iter().any(|rank| rank.attached) {
+        if self.phase != JobPhase::Gathering || !self.ranks.iter().any(|rank| rank.attached) {
             return;
         }
-        let absent = self.ranks.iter().position(|rank| rank.concluded && !rank.attached);
-        if let Some(rank) = absent {
+        let is_absent =
+            |rank: &KnownOfRank| matches!(rank.phase, RankPhase::Concluded(_)) && !rank.attached;
+        if let Some(rank) = self.ranks.iter().position(is_absent) {
             let cause =
                 format!("rank {rank} ended before it attached, and other ranks wait for it");
             self.fail(status::PROTOCOL, cause);
         }
     }
 
-    fn rank(&mut self, rank: u32, change: impl FnOnce(&mut Rank)) {
+    fn rank(&mut self, rank: u32, change: impl FnOnce(&mut KnownOfRank)) {
         if let Some(known) = self.ranks.get_mut(rank as usize) {
             change(known);
         }
     }
 
     fn fail(&mut self, status: u8, cause: String) {
-        self.ending.get_or_insert(Ending { status, cause: Some(cause) });
+        if self.ending().is_none() {
+            self.phase = JobPhase::Over(Ending { status, cause: Some(cause) });
+        }
     }
+}
+
+/// The status and the cause of a job in which a rank has ended in this way; `None` for an end that
+/// is no failure.
+fn failure(rank: u32, end: End, fatal: Option<&str>) -> Option<(u8, String)> {
+    Some(match end {
+        End::Exited(0) => return None,
+        End::Exited(code) => (exit_byte(code), format!("rank {rank} exited with status {code}")),
+        End::Signalled(signal) => (
+            128u8.saturating_add(u8::try_from(signal).unwrap_or(0)),
+            format!("rank {rank} was killed by signal {signal}{}", signal_name(signal)),
+        ),
+        End::Crashed => {
+            let cause = fatal.unwrap_or("its kernel left no word");
+            (status::CRASHED, format!("rank {rank} crashed: {cause}"))
+        }
+        End::Silent => (status::HOST, format!("rank {rank} powered off without an exit status")),
+        End::Stopped => (
+            status::HOST,
+            format!("rank {rank} stopped: its domain was suspended, rebooted or reset"),
+        ),
+        End::Vanished => {
+            (status::HOST, format!("rank {rank} is gone: its domain was destroyed from outside"))
+        }
+    })
 }
 
 /// The part of an exit status that fits in a process's own. Failure stays failure.

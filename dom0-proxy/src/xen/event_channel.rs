@@ -15,7 +15,7 @@ const DEVICE: &str = "/dev/xen/evtchn";
 #[doc(alias = "IOCTL_EVTCHN_BIND_INTERDOMAIN")]
 #[derive(Debug)]
 #[repr(C)]
-struct BindInterdomain {
+struct EvtchnBind {
     remote_domain: u32,
     remote_port: u32,
 }
@@ -24,7 +24,7 @@ struct BindInterdomain {
 #[doc(alias = "IOCTL_EVTCHN_UNBIND")]
 #[derive(Debug)]
 #[repr(C)]
-struct Unbind {
+struct EvtchnUnbind {
     port: u32,
 }
 
@@ -32,19 +32,19 @@ struct Unbind {
 #[doc(alias = "IOCTL_EVTCHN_NOTIFY")]
 #[derive(Debug)]
 #[repr(C)]
-struct Notify {
+struct EvtchnNotify {
     port: u32,
 }
 
 const _: () = {
-    assert!(size_of::<BindInterdomain>() == 8);
-    assert!(size_of::<Unbind>() == 4);
-    assert!(size_of::<Notify>() == 4);
+    assert!(size_of::<EvtchnBind>() == 8);
+    assert!(size_of::<EvtchnUnbind>() == 4);
+    assert!(size_of::<EvtchnNotify>() == 4);
 };
 
 // SAFETY: the number and the structure are evtchn.h's; the kernel reads the structure and writes
 // nothing.
-unsafe impl Ioctl for BindInterdomain {
+unsafe impl Ioctl for EvtchnBind {
     type Output = u32;
     const IS_MUTATING: bool = false;
 
@@ -85,8 +85,8 @@ macro_rules! port_request {
     };
 }
 
-port_request!(Unbind, 3);
-port_request!(Notify, 4);
+port_request!(EvtchnUnbind, 3);
+port_request!(EvtchnNotify, 4);
 
 /// The device, opened once for as many channels as wanted: their events come through it together.
 #[derive(Debug)]
@@ -142,14 +142,14 @@ impl EventChannel {
     pub fn bind(device: Arc<EventDevice>, domain: u32, remote_port: u32) -> io::Result<Self> {
         // SAFETY: the device is evtchn's, whose request this is.
         let port =
-            unsafe { ioctl(&device.file, BindInterdomain { remote_domain: domain, remote_port }) }?;
+            unsafe { ioctl(&device.file, EvtchnBind { remote_domain: domain, remote_port }) }?;
         Ok(Self { device, port })
     }
 
     /// Sends an event.
     pub fn notify(&self) -> io::Result<()> {
         // SAFETY: the device is evtchn's, whose request this is.
-        Ok(unsafe { ioctl(&self.device.file, Notify { port: self.port }) }?)
+        Ok(unsafe { ioctl(&self.device.file, EvtchnNotify { port: self.port }) }?)
     }
 
     /// Where its events come in.
@@ -161,7 +161,7 @@ impl EventChannel {
 impl Drop for EventChannel {
     fn drop(&mut self) {
         // SAFETY: the device is evtchn's, whose request this is.
-        if let Err(error) = unsafe { ioctl(&self.device.file, Unbind { port: self.port }) } {
+        if let Err(error) = unsafe { ioctl(&self.device.file, EvtchnUnbind { port: self.port }) } {
             tracing::warn!(%error, "an event channel could not be closed");
         }
     }

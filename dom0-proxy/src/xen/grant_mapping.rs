@@ -7,10 +7,9 @@ use std::ptr::NonNull;
 
 use rustix::ioctl::{Direction, Ioctl, IoctlOutput, Opcode, ioctl, opcode};
 use rustix::mm::{MapFlags, ProtFlags};
+use xen_hypercall::PAGE_SIZE;
 
 const DEVICE: &str = "/dev/xen/gntdev";
-/// Bytes of a page.
-const PAGE: usize = 4096;
 /// Pages that the kernel takes in one request.
 const CHUNK: usize = 65_536;
 
@@ -20,7 +19,7 @@ const CHUNK: usize = 65_536;
 /// it 8-byte words.
 #[doc(alias = "IOCTL_GNTDEV_MAP_GRANT_REF")]
 #[derive(Debug)]
-struct MapGrantRef {
+struct GntdevMap {
     words: Vec<u64>,
 }
 
@@ -28,15 +27,15 @@ struct MapGrantRef {
 #[doc(alias = "IOCTL_GNTDEV_UNMAP_GRANT_REF")]
 #[derive(Debug)]
 #[repr(C)]
-struct UnmapGrantRef {
+struct GntdevUnmap {
     index: u64,
     count: u32,
     pad: u32,
 }
 
-const _: () = assert!(size_of::<UnmapGrantRef>() == 16);
+const _: () = assert!(size_of::<GntdevUnmap>() == 16);
 
-impl MapGrantRef {
+impl GntdevMap {
     fn new(domain: u32, references: std::ops::Range<u32>) -> Self {
         let mut words = vec![references.len() as u64, 0];
         words.extend(references.map(|reference| u64::from(domain) | u64::from(reference) << 32));
@@ -46,7 +45,7 @@ impl MapGrantRef {
 
 // SAFETY: the number is gntdev.h's, with the size of the structure for one page; `words` holds as
 // many pages as its count says, and the kernel writes the second word only.
-unsafe impl Ioctl for MapGrantRef {
+unsafe impl Ioctl for GntdevMap {
     type Output = u64;
     const IS_MUTATING: bool = true;
 
@@ -66,7 +65,7 @@ unsafe impl Ioctl for MapGrantRef {
 
 // SAFETY: the number and the structure are gntdev.h's; the kernel reads the structure and writes
 // nothing.
-unsafe impl Ioctl for UnmapGrantRef {
+unsafe impl Ioctl for GntdevUnmap {
     type Output = ();
     const IS_MUTATING: bool = false;
 
@@ -86,7 +85,7 @@ unsafe impl Ioctl for UnmapGrantRef {
 /// Pages that another domain has granted under consecutive references, mapped side by side;
 /// unmapped when dropped.
 #[derive(Debug)]
-pub struct Mapping {
+pub struct GrantMapping {
     device: File,
     base: NonNull<u8>,
     pages: usize,
@@ -95,9 +94,9 @@ pub struct Mapping {
 }
 
 // SAFETY: the value owns the mapping; the pointer is only handed out.
-unsafe impl Send for Mapping {}
+unsafe impl Send for GrantMapping {}
 
-impl Mapping {
+impl GrantMapping {
     /// Maps `pages` pages of `domain`, readable and writable; page `p` has the reference `first_ref
     /// + p`.
     pub fn new(domain: u32, first_ref: u32, pages: u32) -> io::Result<Self> {
@@ -117,14 +116,14 @@ impl Mapping {
     fn add(&mut self, domain: u32, references: std::ops::Range<u32>, at: usize) -> io::Result<()> {
         let count = references.len();
         // SAFETY: the device is gntdev's, whose request this is.
-        let offset = unsafe { ioctl(&self.device, MapGrantRef::new(domain, references)) }?;
+        let offset = unsafe { ioctl(&self.device, GntdevMap::new(domain, references)) }?;
         self.announced.push((offset, count as u32));
         // SAFETY: replaces addresses that `reserve` has set aside for this value, and nobody has a
         // pointer to yet.
         let mapped = unsafe {
             rustix::mm::mmap(
-                self.base.as_ptr().add(at * PAGE).cast(),
-                count * PAGE,
+                self.base.as_ptr().add(at * PAGE_SIZE).cast(),
+                count * PAGE_SIZE,
                 ProtFlags::READ | ProtFlags::WRITE,
                 MapFlags::SHARED | MapFlags::FIXED,
                 &self.device,
@@ -141,7 +140,7 @@ impl Mapping {
 
     /// How many bytes there are.
     pub fn len(&self) -> usize {
-        self.pages * PAGE
+        self.pages * PAGE_SIZE
     }
 
     /// Never: a mapping has pages.
@@ -150,7 +149,7 @@ impl Mapping {
     }
 }
 
-impl Drop for Mapping {
+impl Drop for GrantMapping {
     /// First the addresses, by which the kernel gives the grants back, then the announcements.
     fn drop(&mut self) {
         // SAFETY: exactly what was reserved; whoever got `base` has kept this value alive while
@@ -160,9 +159,8 @@ impl Drop for Mapping {
         }
         for &(index, count) in &self.announced {
             // SAFETY: the device is gntdev's, whose request this is.
-            if let Err(error) =
-                unsafe { ioctl(&self.device, UnmapGrantRef { index, count, pad: 0 }) }
-            {
+            let taken_back = unsafe { ioctl(&self.device, GntdevUnmap { index, count, pad: 0 }) };
+            if let Err(error) = taken_back {
                 tracing::error!(%error, "grants could not be given back");
             }
         }
@@ -174,7 +172,12 @@ fn reserve(pages: usize) -> io::Result<NonNull<u8>> {
     let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
     // SAFETY: a new mapping at an address of the kernel's choice.
     let base = unsafe {
-        rustix::mm::mmap_anonymous(std::ptr::null_mut(), pages * PAGE, ProtFlags::empty(), flags)
+        rustix::mm::mmap_anonymous(
+            std::ptr::null_mut(),
+            pages * PAGE_SIZE,
+            ProtFlags::empty(),
+            flags,
+        )
     }?;
     NonNull::new(base.cast()).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
 }
@@ -185,17 +188,17 @@ mod tests {
 
     #[test]
     fn the_announcement_has_the_kernels_layout() {
-        let request = MapGrantRef::new(7, 100..102);
+        let request = GntdevMap::new(7, 100..102);
         assert_eq!(request.words, [2, 0, 7 | 100 << 32, 7 | 101 << 32]);
         // _IOC(_IOC_NONE, 'G', 0, 24)
         assert_eq!(request.opcode(), 0x0018_4700);
-        assert_eq!(UnmapGrantRef { index: 0, count: 0, pad: 0 }.opcode(), 0x0010_4701);
+        assert_eq!(GntdevUnmap { index: 0, count: 0, pad: 0 }.opcode(), 0x0010_4701);
     }
 
     #[test]
     fn no_pages_and_wrapping_references_are_refused() {
         for (first_ref, pages) in [(1, 0), (u32::MAX, 2), (2, u32::MAX)] {
-            let error = Mapping::new(1, first_ref, pages).unwrap_err();
+            let error = GrantMapping::new(1, first_ref, pages).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         }
     }

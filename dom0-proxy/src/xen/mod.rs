@@ -10,7 +10,7 @@ pub mod store;
 pub mod wire;
 
 pub use event_channel::{EventChannel, EventDevice};
-pub use grant_mapping::Mapping;
+pub use grant_mapping::GrantMapping;
 pub use store::Store;
 
 use std::path::Path;

@@ -7,8 +7,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use xen_hypercall::io::xenstore::{MessageType, PAYLOAD_MAX};
 
-use super::wire::{ERROR, MAX_PAYLOAD, Message, Operation, WATCH_EVENT, strings};
+use super::wire::{StoreMessage, strings};
 use crate::error::{Context, Error, Result};
 
 /// Sockets of a xenstored that runs in this domain.
@@ -56,7 +57,7 @@ impl Store {
 
     /// A node's value; `None` when there is no such node.
     pub fn read(&mut self, path: &str) -> Result<Option<Vec<u8>>> {
-        match self.ask(Operation::Read, path, &[path.as_bytes(), b"\0"]) {
+        match self.ask(MessageType::READ, path, &[path.as_bytes(), b"\0"]) {
             Ok(value) => Ok(Some(value)),
             Err(Error::Store { code, .. }) if code == "ENOENT" => Ok(None),
             Err(error) => Err(error),
@@ -65,12 +66,12 @@ impl Store {
 
     /// Sets a node's value.
     pub fn write(&mut self, path: &str, value: &[u8]) -> Result<()> {
-        self.ask(Operation::Write, path, &[path.as_bytes(), b"\0", value]).map(drop)
+        self.ask(MessageType::WRITE, path, &[path.as_bytes(), b"\0", value]).map(drop)
     }
 
     /// Removes a node and all below it, if it is there.
     pub fn remove(&mut self, path: &str) -> Result<()> {
-        match self.ask(Operation::Remove, path, &[path.as_bytes(), b"\0"]) {
+        match self.ask(MessageType::RM, path, &[path.as_bytes(), b"\0"]) {
             Err(Error::Store { code, .. }) if code == "ENOENT" => Ok(()),
             result => result.map(drop),
         }
@@ -78,7 +79,7 @@ impl Store {
 
     /// Names of the nodes right below one; none when it does not exist.
     pub fn list(&mut self, path: &str) -> Result<Vec<String>> {
-        match self.ask(Operation::Directory, path, &[path.as_bytes(), b"\0"]) {
+        match self.ask(MessageType::DIRECTORY, path, &[path.as_bytes(), b"\0"]) {
             Ok(names) => Ok(strings(&names).collect()),
             Err(Error::Store { code, .. }) if code == "ENOENT" => Ok(Vec::new()),
             Err(error) => Err(error),
@@ -88,13 +89,13 @@ impl Store {
     /// From now on there are events for `path` and all below it, the first at once.
     pub fn watch(&mut self, path: &str, token: &str) -> Result<()> {
         let parts = [path.as_bytes(), b"\0", token.as_bytes(), b"\0"];
-        self.ask(Operation::Watch, path, &parts).map(drop)
+        self.ask(MessageType::WATCH, path, &parts).map(drop)
     }
 
     /// No more events of that watch.
     pub fn unwatch(&mut self, path: &str, token: &str) -> Result<()> {
         let parts = [path.as_bytes(), b"\0", token.as_bytes(), b"\0"];
-        self.ask(Operation::Unwatch, path, &parts).map(drop)
+        self.ask(MessageType::UNWATCH, path, &parts).map(drop)
     }
 
     /// The next event that is there already.
@@ -117,14 +118,14 @@ impl Store {
     }
 
     fn take_event(&mut self) -> Result<()> {
-        let message = Message::read(&self.stream).context(|| "read from xenstore")?;
+        let message = StoreMessage::read(&self.stream).context(|| "read from xenstore")?;
         match message.kind {
-            WATCH_EVENT => self.keep(&message),
-            kind => Err(unexpected(format_args!("an answer of type {kind} to no question"))),
+            MessageType::WATCH_EVENT => self.keep(&message),
+            kind => Err(unexpected(format_args!("an answer of type {} to no question", kind.0))),
         }
     }
 
-    fn keep(&mut self, message: &Message) -> Result<()> {
+    fn keep(&mut self, message: &StoreMessage) -> Result<()> {
         let mut words = strings(&message.payload);
         match (words.next(), words.next()) {
             (Some(path), Some(token)) => {
@@ -135,9 +136,9 @@ impl Store {
         }
     }
 
-    fn ask(&mut self, operation: Operation, path: &str, parts: &[&[u8]]) -> Result<Vec<u8>> {
+    fn ask(&mut self, operation: MessageType, path: &str, parts: &[&[u8]]) -> Result<Vec<u8>> {
         let payload = parts.concat();
-        if payload.len() > MAX_PAYLOAD {
+        if payload.len() > PAYLOAD_MAX {
             return Err(Error::Store {
                 operation: name(operation),
                 path: path.into(),
@@ -145,16 +146,16 @@ impl Store {
             });
         }
         self.last_request = self.last_request.wrapping_add(1);
-        let question = Message { kind: operation as u32, request: self.last_request, payload };
+        let question = StoreMessage { kind: operation, request: self.last_request, payload };
         self.stream.write_all(&question.encode()).context(|| "write to xenstore")?;
         loop {
-            let answer = Message::read(&self.stream).context(|| "read from xenstore")?;
+            let answer = StoreMessage::read(&self.stream).context(|| "read from xenstore")?;
             match answer.kind {
-                WATCH_EVENT => self.keep(&answer)?,
+                MessageType::WATCH_EVENT => self.keep(&answer)?,
                 _ if answer.request != question.request => {
                     return Err(unexpected("an answer to another question"));
                 }
-                ERROR => {
+                MessageType::ERROR => {
                     let code = strings(&answer.payload).next().unwrap_or_default();
                     return Err(Error::Store {
                         operation: name(operation),
@@ -163,20 +164,21 @@ impl Store {
                     });
                 }
                 kind if kind == question.kind => return Ok(answer.payload),
-                kind => return Err(unexpected(format_args!("an answer of type {kind}"))),
+                kind => return Err(unexpected(format_args!("an answer of type {}", kind.0))),
             }
         }
     }
 }
 
-fn name(operation: Operation) -> &'static str {
+fn name(operation: MessageType) -> &'static str {
     match operation {
-        Operation::Directory => "list",
-        Operation::Read => "read",
-        Operation::Watch => "watch",
-        Operation::Unwatch => "unwatch",
-        Operation::Write => "write",
-        Operation::Remove => "remove",
+        MessageType::DIRECTORY => "list",
+        MessageType::READ => "read",
+        MessageType::WATCH => "watch",
+        MessageType::UNWATCH => "unwatch",
+        MessageType::WRITE => "write",
+        MessageType::RM => "remove",
+        _ => "ask",
     }
 }
 
@@ -193,16 +195,21 @@ mod tests {
     use std::thread;
 
     /// A store that gives these answers, an event before each, and checks the questions.
-    fn store(script: Vec<(&'static [u8], u32, &'static [u8])>) -> Store {
+    fn store(script: Vec<(&'static [u8], Option<MessageType>, &'static [u8])>) -> Store {
         let (client, server) = UnixStream::pair().unwrap();
         thread::spawn(move || {
             for (question, kind, payload) in script {
-                let asked = Message::read(&server).unwrap();
+                let asked = StoreMessage::read(&server).unwrap();
                 assert_eq!(asked.payload, question);
-                let event = Message { kind: WATCH_EVENT, request: 0, payload: b"/p\0t\0".to_vec() };
+                let event = StoreMessage {
+                    kind: MessageType::WATCH_EVENT,
+                    request: 0,
+                    payload: b"/p\0t\0".to_vec(),
+                };
                 (&server).write_all(&event.encode()).unwrap();
-                let kind = if kind == 0 { asked.kind } else { kind };
-                let answer = Message { kind, request: asked.request, payload: payload.to_vec() };
+                let kind = kind.unwrap_or(asked.kind);
+                let answer =
+                    StoreMessage { kind, request: asked.request, payload: payload.to_vec() };
                 (&server).write_all(&answer.encode()).unwrap();
             }
         });
@@ -212,13 +219,13 @@ mod tests {
     #[test]
     fn questions_are_answered_and_events_between_are_kept() {
         let mut store = store(vec![
-            (b"/a\0", 0, b"value"),
-            (b"/b\0", ERROR, b"ENOENT\0"),
-            (b"/c\0", ERROR, b"EACCES\0"),
-            (b"/d\0", 0, b"x\0y\0"),
-            (b"/e\0tok\0", 0, b"OK\0"),
-            (b"/f\0v", 0, b"OK\0"),
-            (b"/g\0", ERROR, b"ENOENT\0"),
+            (b"/a\0", None, b"value"),
+            (b"/b\0", Some(MessageType::ERROR), b"ENOENT\0"),
+            (b"/c\0", Some(MessageType::ERROR), b"EACCES\0"),
+            (b"/d\0", None, b"x\0y\0"),
+            (b"/e\0tok\0", None, b"OK\0"),
+            (b"/f\0v", None, b"OK\0"),
+            (b"/g\0", Some(MessageType::ERROR), b"ENOENT\0"),
         ]);
         assert_eq!(store.read("/a").unwrap().as_deref(), Some(b"value".as_slice()));
         assert_eq!(store.read("/b").unwrap(), None);
@@ -235,8 +242,8 @@ mod tests {
 
     #[test]
     fn nonsense_is_an_error() {
-        let mut store = store(vec![(b"/a\0", 99, b"")]);
+        let mut store = store(vec![(b"/a\0", Some(MessageType(99)), b"")]);
         assert!(store.read("/a").is_err());
-        assert!(store.read(&"x".repeat(MAX_PAYLOAD)).unwrap_err().to_string().contains("E2BIG"));
+        assert!(store.read(&"x".repeat(PAYLOAD_MAX)).unwrap_err().to_string().contains("E2BIG"));
     }
 }

@@ -1,83 +1,45 @@
 //! The xenstore protocol: messages of a 16-byte header and at most 4096 bytes.
 //!
-//! From Xen's `docs/misc/xenstore.txt` and `public/io/xs_wire.h`.
+//! From Xen's `docs/misc/xenstore.txt`; numbers and header are `xen-hypercall`'s.
 
 use std::io::{self, Read};
 
-/// No message carries more.
-pub const MAX_PAYLOAD: usize = 4096;
-
-/// What a message is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Operation {
-    /// Names of a node's children.
-    #[doc(alias = "XS_DIRECTORY")]
-    Directory = 1,
-    /// A node's value.
-    #[doc(alias = "XS_READ")]
-    Read = 2,
-    /// From now on events of a node and those below it.
-    #[doc(alias = "XS_WATCH")]
-    Watch = 4,
-    /// No more of these.
-    #[doc(alias = "XS_UNWATCH")]
-    Unwatch = 5,
-    /// Sets a node's value, creating it.
-    #[doc(alias = "XS_WRITE")]
-    Write = 11,
-    /// Removes a node and those below it.
-    #[doc(alias = "XS_RM")]
-    Remove = 13,
-}
-
-/// Type of a message that comes by itself.
-#[doc(alias = "XS_WATCH_EVENT")]
-pub const WATCH_EVENT: u32 = 15;
-/// Type of an answer that is an error.
-#[doc(alias = "XS_ERROR")]
-pub const ERROR: u32 = 16;
+use xen_hypercall::io::xenstore::{MessageHeader, MessageType, PAYLOAD_MAX};
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
-    /// An [`Operation`]'s number, [`WATCH_EVENT`] or [`ERROR`].
-    pub kind: u32,
+pub struct StoreMessage {
+    /// What it is.
+    pub kind: MessageType,
     /// The same in a request and its answer.
     pub request: u32,
     /// The rest.
     pub payload: Vec<u8>,
 }
 
-impl Message {
+impl StoreMessage {
     /// The message's bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let transaction = 0;
-        let header = [self.kind, self.request, transaction, self.payload.len() as u32];
-        let mut bytes: Vec<u8> = header.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        bytes.extend_from_slice(&self.payload);
-        bytes
+        let Self { kind, request, ref payload } = *self;
+        let header = MessageHeader { kind, request, transaction: 0, len: payload.len() as u32 };
+        [&header.to_bytes(), payload.as_slice()].concat()
     }
 
     /// Reads one message.
     pub fn read(mut stream: impl Read) -> io::Result<Self> {
-        let mut header = [0; 16];
+        let mut header = [0; MessageHeader::SIZE];
         stream.read_exact(&mut header)?;
-        let word = |index: usize| {
-            let mut bytes = [0; 4];
-            bytes.copy_from_slice(&header[4 * index..4 * index + 4]);
-            u32::from_ne_bytes(bytes)
-        };
-        let length = word(3) as usize;
-        if length > MAX_PAYLOAD {
+        let MessageHeader { kind, request, len, .. } = MessageHeader::from_bytes(header);
+        let len = len as usize;
+        if len > PAYLOAD_MAX {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                format!("a message of {length} bytes is longer than the {MAX_PAYLOAD} allowed"),
+                format!("a message of {len} bytes is longer than the {PAYLOAD_MAX} allowed"),
             ));
         }
-        let mut payload = vec![0; length];
+        let mut payload = vec![0; len];
         stream.read_exact(&mut payload)?;
-        Ok(Self { kind: word(0), request: word(1), payload })
+        Ok(Self { kind, request, payload })
     }
 }
 
@@ -94,21 +56,27 @@ mod tests {
 
     #[test]
     fn messages_round_trip() {
-        let message = Message { kind: 2, request: 7, payload: b"/local\0".to_vec() };
+        let message =
+            StoreMessage { kind: MessageType::READ, request: 7, payload: b"/local\0".to_vec() };
         let bytes = message.encode();
         assert_eq!(bytes.len(), 16 + 7);
-        assert_eq!(Message::read(bytes.as_slice()).unwrap(), message);
+        assert_eq!(StoreMessage::read(bytes.as_slice()).unwrap(), message);
         for end in 0..bytes.len() {
-            assert!(Message::read(&bytes[..end]).is_err());
+            assert!(StoreMessage::read(&bytes[..end]).is_err());
         }
     }
 
     #[test]
     fn a_long_message_is_refused() {
-        let mut bytes = Message { kind: 2, request: 7, payload: vec![0; MAX_PAYLOAD] }.encode();
-        bytes[12..16].copy_from_slice(&(MAX_PAYLOAD as u32 + 1).to_ne_bytes());
+        let mut bytes =
+            StoreMessage { kind: MessageType::READ, request: 7, payload: vec![0; PAYLOAD_MAX] }
+                .encode();
+        bytes[12..16].copy_from_slice(&(PAYLOAD_MAX as u32 + 1).to_ne_bytes());
         bytes.push(0);
-        assert_eq!(Message::read(bytes.as_slice()).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(
+            StoreMessage::read(bytes.as_slice()).unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
     }
 
     #[test]

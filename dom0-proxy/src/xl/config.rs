@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use super::names::domain_name;
 use crate::error::{Error, Result};
 
 /// Bytes that Xen's tools keep of a kernel command line, its final NUL included.
@@ -41,7 +42,7 @@ impl DomainConfig<'_> {
     /// The text for `xl create`.
     pub fn render(&self) -> Result<String> {
         let Self { job, rank, memory_mib, .. } = self;
-        let name = super::domain_name(job, *rank);
+        let name = domain_name(job, *rank);
         let mut text = format!(
             "name = {name:?}\ntype = \"pvh\"\nvcpus = 1\nmemory = {memory_mib}\nkernel = {}\n",
             quote(path(self.kernel)?)
@@ -88,13 +89,13 @@ impl DomainConfig<'_> {
     }
 }
 
-/// How many frames of grants a rank of so much memory needs, if those are more than a domain has by
-/// default.
+/// How many frames of grants a rank of `memory_mib` MiB needs, if those are more than a domain has
+/// by default.
 pub fn more_grant_frames(memory_mib: u64) -> Option<u64> {
     Some(grant_frames(memory_mib, 1)).filter(|frames| *frames > DEFAULT_GRANT_FRAMES)
 }
 
-/// How many frames it takes to grant so much memory to so many domains.
+/// How many frames it takes to grant `memory_mib` MiB to each of `domains`.
 fn grant_frames(memory_mib: u64, domains: u64) -> u64 {
     (memory_mib * 256 * domains + OTHER_GRANTS).div_ceil(GRANTS_A_FRAME)
 }
@@ -193,7 +194,10 @@ on_soft_reset = "preserve"
         let line = text.lines().find(|line| line.starts_with("cmdline")).unwrap();
         assert_eq!(
             line,
-            r#"cmdline = "xenolith.job=ab12cd xenolith.rank=2 xenolith.size=4 -- \"a b\" \"\" \"\\\"\x0amemory = 4096 #\" \"back\\\\slash\" xenolith.rank=0""#
+            concat!(
+                r#"cmdline = "xenolith.job=ab12cd xenolith.rank=2 xenolith.size=4 -- "#,
+                r#"\"a b\" \"\" \"\\\"\x0amemory = 4096 #\" \"back\\\\slash\" xenolith.rank=0""#
+            )
         );
         assert_eq!(text.lines().count(), config(&[]).render().unwrap().lines().count());
     }

@@ -1,5 +1,7 @@
 //! Reads what `xl list -v` and `xl info` print.
 
+use xen_hypercall::sched_op::ShutdownReason;
+
 /// One domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Domain {
@@ -8,14 +10,14 @@ pub struct Domain {
     /// Its name.
     pub name: String,
     /// Why it has stopped, if it has.
-    pub shutdown: Option<Shutdown>,
+    pub shutdown: Option<StopReason>,
     /// It is being destroyed.
     pub dying: bool,
 }
 
 /// Why a domain has stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shutdown {
+pub enum StopReason {
     /// It powered itself off.
     Poweroff,
     /// It crashed.
@@ -39,13 +41,14 @@ fn parse_line(line: &str) -> Option<Domain> {
     let reason = words.nth(2);
     let [_, _, _, shut, crashed, dying] = *state else { return None };
     let shutdown = if crashed == b'c' {
-        Some(Shutdown::Crash)
+        Some(StopReason::Crash)
     } else if shut == b's' {
-        // `SHUTDOWN_poweroff` is 0 and `SHUTDOWN_crash` 3.
+        const POWEROFF: u32 = ShutdownReason::Poweroff as u32;
+        const CRASH: u32 = ShutdownReason::Crash as u32;
         Some(match reason.and_then(|reason| reason.parse().ok()) {
-            Some(0u32) => Shutdown::Poweroff,
-            Some(3) => Shutdown::Crash,
-            _ => Shutdown::Other,
+            Some(POWEROFF) => StopReason::Poweroff,
+            Some(CRASH) => StopReason::Crash,
+            _ => StopReason::Other,
         })
     } else {
         None
@@ -80,16 +83,7 @@ fn value<'a>(info: &'a str, key: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
 
-    const LISTING: &str = "\
-Name                                        ID   Mem VCPUs\tState\tTime(s)   UUID                            Reason-Code\tSecurity Label
-Domain-0                                     0  1536     2     r-----      12.3 00000000-0000-0000-0000-000000000000        -                -
-pgas-ab12cd-0                               11    16     1     -b----       0.1 5d3f4cf9-7b7f-4aee-b0b4-4ab4b7a3e2a0        -                -
-pgas-ab12cd-1                               12    16     1     ---s--       0.1 5d3f4cf9-7b7f-4aee-b0b4-4ab4b7a3e2a1        0                -
-pgas-ab12cd-2                               13    16     1     ---sc-       0.1 5d3f4cf9-7b7f-4aee-b0b4-4ab4b7a3e2a2        3                -
-pgas-ab12cd-3                               14    16     1     ---s--       0.1 5d3f4cf9-7b7f-4aee-b0b4-4ab4b7a3e2a3        2                -
-(null)                                      15     0     1     --psrd       0.0 5d3f4cf9-7b7f-4aee-b0b4-4ab4b7a3e2a4        0                -
-nonsense
-";
+    const LISTING: &str = include_str!("listing.txt");
 
     #[test]
     fn states_are_understood() {
@@ -98,9 +92,9 @@ nonsense
         assert_eq!(domains.len(), 6);
         assert_eq!(of(0).name, "Domain-0");
         assert_eq!(of(11).shutdown, None);
-        assert_eq!(of(12).shutdown, Some(Shutdown::Poweroff));
-        assert_eq!(of(13).shutdown, Some(Shutdown::Crash));
-        assert_eq!(of(14).shutdown, Some(Shutdown::Other));
+        assert_eq!(of(12).shutdown, Some(StopReason::Poweroff));
+        assert_eq!(of(13).shutdown, Some(StopReason::Crash));
+        assert_eq!(of(14).shutdown, Some(StopReason::Other));
         assert!(of(15).dying && !of(11).dying);
     }
 

@@ -18,7 +18,7 @@ use armci_nostd::wire::{
     COMPLETIONS, Completion, Header, JobState, Mailbox, Opcode, PROTOCOL_VERSION, Request,
     RuntimeArea, SUBMISSIONS,
 };
-use dom0_proxy::ports::SharedMemory;
+use dom0_proxy::attach::SharedMemory;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};

@@ -8,11 +8,11 @@ use std::time::Duration;
 use armci_nostd::Armci;
 use armci_nostd::hosted::{Seat, attach_as};
 use armci_nostd::wire::attach::AttachReply;
+use dom0_proxy::attach::hosted;
 use dom0_proxy::engine::{Engine, Notice, Pause};
-use dom0_proxy::ports::hosted;
 use tempfile::TempDir;
 
-/// A job of so many ranks with windows of so many bytes.
+/// A job whose ranks are threads of this process, each with a window of `window` bytes.
 pub struct Job {
     ranks: usize,
     window: usize,

@@ -82,7 +82,7 @@ impl Options {
 }
 
 impl Effort {
-    /// Measures `batch`, which does so many operations and returns how long they took.
+    /// Measures `batch`, which does a number of operations and returns how long they took.
     pub fn measure<E>(
         &self,
         now: impl Fn() -> Duration,

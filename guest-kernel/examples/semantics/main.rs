@@ -54,7 +54,9 @@ macro_rules! expect_eq {
     ($left:expr, $right:expr, $($what:tt)+) => {{
         let (left, right) = (&$left, &$right);
         if left != right {
-            return Err($crate::Failure::at(line!(), alloc::format!("{}: {left:?} is not {right:?}", alloc::format!($($what)+))));
+            let what = alloc::format!($($what)+);
+            let found = alloc::format!("{what}: {left:?} is not {right:?}");
+            return Err($crate::Failure::at(line!(), found));
         }
     }};
 }

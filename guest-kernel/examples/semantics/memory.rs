@@ -101,8 +101,8 @@ fn round_the_ring(armci: &Armci) -> Verdict {
 }
 
 /// In the guest's read-only data, which the proxy must be able to read too.
-static CONSTANT: [u8; 100] =
-    *b"0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789";
+static CONSTANT: [u8; 100] = *b"01234567890123456789012345678901234567890123456789\
+       01234567890123456789012345678901234567890123456789";
 
 fn any_memory(armci: &Armci) -> Verdict {
     let (rank, size) = (armci.rank(), armci.size());

@@ -6,7 +6,7 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use armci_nostd::wire::RuntimeArea;
-use armci_nostd::{Awaited, Port, ProxyGone};
+use armci_nostd::{Awaited, Platform, ProxyGone};
 
 use xen_hypercall::{PAGE_SIZE, sched_op};
 
@@ -18,7 +18,7 @@ use crate::xen::{console, hold};
 pub(crate) struct Guest;
 
 // SAFETY: the area is always the same one, and memory comes from the global allocator.
-unsafe impl Port for Guest {
+unsafe impl Platform for Guest {
     fn area(&self) -> &'static RuntimeArea {
         runtime_area::get()
     }

@@ -17,7 +17,7 @@ use rustix::termios::Winsize;
 use crate::channel::{CHUNK, Command, Event, Exit, Request, Stream, TerminalSize};
 
 /// After a process has ended, its outputs are read to their end, but no longer than this: a daemon
-/// that it left behind may keep them open for ever.
+/// that it left behind may keep them open forever.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// A running process; where its events go was settled at its start.

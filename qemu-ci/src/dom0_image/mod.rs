@@ -107,10 +107,11 @@ impl Dom0Image {
         let wanted = Elf::read(program)?.and_then(|elf| elf.glibc);
         match wanted {
             Some(wanted) if wanted > self.facts.glibc => bail!(
-                "{} needs glibc {wanted}, dom0 (Debian {}) has {}: build on Debian {0} or an older system",
+                "{} needs glibc {wanted}, dom0 (Debian {suite}) has {}: build on Debian {suite} \
+                 or an older system",
                 program.display(),
-                recipe::SUITE,
-                self.facts.glibc
+                self.facts.glibc,
+                suite = recipe::SUITE,
             ),
             _ => Ok(()),
         }

@@ -67,7 +67,8 @@ fn sources() -> Result<String> {
         own.map(|output| own_sources(&String::from_utf8_lossy(&output.stdout))).unwrap_or_default();
     if own.is_empty() {
         bail!(
-            "this machine's apt has no sources of Debian {SUITE}, of which dom0 is made: add them to /etc/apt/sources.list.d"
+            "this machine's apt has no sources of Debian {SUITE}, of which dom0 is made: \
+             add them to /etc/apt/sources.list.d"
         );
     }
     Ok(own)
@@ -140,7 +141,8 @@ mod tests {
 
     #[test]
     fn proxies_come_along_and_nothing_else() {
-        let dump = "APT::Architecture \"amd64\";\nAcquire::http::Proxy \"http://p:1\";\nAcquire::https \"\";\n";
+        let dump = "APT::Architecture \"amd64\";\n\
+                    Acquire::http::Proxy \"http://p:1\";\nAcquire::https \"\";\n";
         assert_eq!(reaching_options(dump), ["Acquire::http::Proxy \"http://p:1\""]);
     }
 }

@@ -15,7 +15,8 @@ pub fn install(packages: &[&str], purpose: &str) -> Result<()> {
     let list = missing.join(" ");
     ensure!(
         Path::new("/usr/bin/apt-get").exists(),
-        "{purpose} needs what Debian calls {list}, and there is no apt-get here: install it by hand, or measure without (--no-peers)"
+        "{purpose} needs what Debian calls {list}, and there is no apt-get here: \
+         install it by hand, or measure without (--no-peers)"
     );
     eprintln!("installing {list}: {purpose}");
     let run = |arguments: &[&str]| -> Result<bool> {

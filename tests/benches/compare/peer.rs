@@ -68,7 +68,7 @@ impl Peer {
 }
 
 impl Program {
-    /// Measures once, so many processes on this machine, and returns what was printed.
+    /// Measures once, with `processes` processes on this machine, and returns what was printed.
     pub fn run(&self, processes: usize, arguments: &[&str]) -> Result<String> {
         let launcher = self.peer.launcher;
         let output = Command::new(launcher[0])

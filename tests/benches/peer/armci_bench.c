@@ -4,7 +4,8 @@
  *
  * mpicc -O2 -DPEER_NAME='"name"' armci_bench.c -larmci-... && mpirun -n 2 ./a.out [barrier]
  *
- * Method, sizes and output are those of guest-kernel/examples/bench, so that both can be read side by side.
+ * Method, sizes and output are those of guest-kernel/examples/bench, so that both can be read side
+ * by side.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -24,7 +25,13 @@
 #endif
 
 static const size_t SIZES[] = {8, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304};
-enum { SIZE_COUNT = sizeof SIZES / sizeof SIZES[0], LONGEST = 4194304, BURST = 64, BURST_LONGEST = 4096, PAGE = 4096 };
+enum {
+    SIZE_COUNT = sizeof SIZES / sizeof SIZES[0],
+    LONGEST = 4194304,
+    BURST = 64,
+    BURST_LONGEST = 4096,
+    PAGE = 4096
+};
 /* Strided puts: bytes of a row, from one row to the next at the target, and in all. */
 enum { ROW = 64, PITCH = 128, STRIDED = 4096 };
 
@@ -83,7 +90,8 @@ static void acc_batch(size_t bytes, uint64_t count)
 {
     double scale = 1;
     for (uint64_t i = 0; i < count; i++)
-        require(ARMCI_Acc(ARMCI_ACC_DBL, &scale, source, target, (int)bytes, 1) == 0, "acc", bytes, "failed");
+        require(ARMCI_Acc(ARMCI_ACC_DBL, &scale, source, target, (int)bytes, 1) == 0, "acc", bytes,
+                "failed");
     ARMCI_Fence(1);
     done += count;
 }
@@ -103,7 +111,8 @@ static void fetch_add_batch(size_t bytes, uint64_t count)
 {
     long before;
     for (uint64_t i = 0; i < count; i++)
-        require(ARMCI_Rmw(ARMCI_FETCH_AND_ADD_LONG, &before, counter, 1, 1) == 0, "fetch-add", bytes, "failed");
+        require(ARMCI_Rmw(ARMCI_FETCH_AND_ADD_LONG, &before, counter, 1, 1) == 0, "fetch-add",
+                bytes, "failed");
     done += count;
 }
 
@@ -111,7 +120,8 @@ static void strided_batch(size_t bytes, uint64_t count)
 {
     int here[] = {ROW}, there[] = {PITCH}, counts[] = {ROW, (int)(bytes / ROW)};
     for (uint64_t i = 0; i < count; i++)
-        require(ARMCI_PutS(source, here, target, there, counts, 1, 1) == 0, "strided", bytes, "failed");
+        require(ARMCI_PutS(source, here, target, there, counts, 1, 1) == 0, "strided", bytes,
+                "failed");
     ARMCI_Fence(1);
 }
 
@@ -210,7 +220,8 @@ static void strided_row(void)
     int here[] = {ROW}, there[] = {PITCH}, counts[] = {ROW, STRIDED / ROW};
     fill_source(STRIDED, 77, 1);
     row("strided", STRIDED, strided_batch, false);
-    require(ARMCI_GetS(target, there, destination, here, counts, 1, 1) == 0, "strided", STRIDED, "get failed");
+    require(ARMCI_GetS(target, there, destination, here, counts, 1, 1) == 0, "strided", STRIDED,
+            "get failed");
     require(memcmp(source, destination, STRIDED) == 0, "strided", STRIDED, "wrong data");
 }
 
@@ -225,7 +236,10 @@ static void fetch_add_row(void)
     require(found == (long)done, "fetch-add", sizeof found, "wrong count");
 }
 
-/* As many as can be done while the target computes, or one if it takes until the target does something else. */
+/*
+ * As many as can be done while the target computes, or one if it takes until the target does
+ * something else.
+ */
 static void fetch_add_busy_row(void)
 {
     double start = now_ns(), took = 0;
@@ -235,7 +249,8 @@ static void fetch_add_busy_row(void)
         fetch_add_batch(sizeof(long), batch);
         batch = batch < 1024 ? 2 * batch : 1024;
     }
-    printf("%s,fetch-add-busy,%zu,%.1f,%.1f\n", PEER_NAME, sizeof(long), took / (double)done, took / (double)done);
+    printf("%s,fetch-add-busy,%zu,%.1f,%.1f\n", PEER_NAME, sizeof(long), took / (double)done,
+           took / (double)done);
     fflush(stdout);
 }
 
@@ -253,9 +268,10 @@ static double *local_buffer(void);
 /* All rows in which process 0 works on process 1. */
 static void operations(int rank, int size)
 {
-    void **targets = calloc((size_t)size, sizeof *targets), **counters = calloc((size_t)size, sizeof *counters);
-    require(targets && counters && ARMCI_Malloc(targets, LONGEST) == 0 && ARMCI_Malloc(counters, 64) == 0 &&
-                ARMCI_Create_mutexes(rank == 1) == 0,
+    void **targets = calloc((size_t)size, sizeof *targets),
+         **counters = calloc((size_t)size, sizeof *counters);
+    require(targets && counters && ARMCI_Malloc(targets, LONGEST) == 0 &&
+                ARMCI_Malloc(counters, 64) == 0 && ARMCI_Create_mutexes(rank == 1) == 0,
             "malloc", LONGEST, "failed");
     target = targets[1];
     counter = counters[1];
@@ -284,8 +300,9 @@ static void operations(int rank, int size)
 }
 
 /*
- * Local memory half a page from where collective memory begins: some processors (AMD's Zen 4) copy ten times slower to an
- * address that is just behind the source's within a page, which would measure the allocator's luck.
+ * Local memory half a page from where collective memory begins: some processors (AMD's Zen 4) copy
+ * ten times slower to an address that is just behind the source's within a page, which would
+ * measure the allocator's luck.
  */
 static double *local_buffer(void)
 {

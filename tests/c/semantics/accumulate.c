@@ -5,20 +5,22 @@
 
 enum { COUNT = 300 };
 
-/* target = before(i) + scale * source(i), with small numbers so that the result is exact in every type. */
+/* target = before(i) + scale * source(i), with small numbers: exact in every type. */
 #define TRY_TYPE(name, type, optype, number, scale_value) \
     static void name(void) \
     { \
         void **parts = shared(COUNT * sizeof(type)); \
         type source[COUNT], scale = scale_value; \
         type *own = parts[rank]; \
-        int near[] = {10 * sizeof(type)}, far[] = {20 * sizeof(type)}, count[] = {10 * sizeof(type), 10}; \
+        int near[] = {10 * sizeof(type)}, far[] = {20 * sizeof(type)}, \
+            count[] = {10 * sizeof(type), 10}; \
         for (int i = 0; i < COUNT; i++) { \
             source[i] = number(i + 1 + rank); \
             own[i] = number(2 * i); \
         } \
         ARMCI_Barrier(); \
-        CHECK(ARMCI_Acc(optype, &scale, source, parts[NEXT], sizeof source, NEXT) == 0, "to %d", NEXT); \
+        CHECK(ARMCI_Acc(optype, &scale, source, parts[NEXT], sizeof source, NEXT) == 0, "to %d", \
+              NEXT); \
         ARMCI_Barrier(); \
         for (int i = 0; i < COUNT; i++) { \
             type expected = number(2 * i) + scale * number(i + 1 + PREVIOUS); \
@@ -27,7 +29,8 @@ enum { COUNT = 300 };
         for (int i = 0; i < COUNT; i++) \
             own[i] = number(i); \
         ARMCI_Barrier(); \
-        CHECK(ARMCI_AccS(optype, &scale, source, near, parts[NEXT], far, count, 1, NEXT) == 0, "to %d", NEXT); \
+        CHECK(ARMCI_AccS(optype, &scale, source, near, parts[NEXT], far, count, 1, NEXT) == 0, \
+              "to %d", NEXT); \
         ARMCI_Barrier(); \
         for (int i = 0; i < COUNT; i++) { \
             type expected = number(i); \
@@ -56,13 +59,17 @@ enum { COUNT = 300 };
         for (int i = 0; i < COUNT; i++) \
             own[i] = number(0); \
         ARMCI_Barrier(); \
-        CHECK(ARMCI_NbAcc(optype, &scale, source, parts[NEXT], sizeof source, NEXT, &handle) == 0, "to %d", NEXT); \
-        CHECK(ARMCI_NbAccS(optype, &scale, source, near, parts[NEXT], far, count, 1, NEXT, &handle) == 0, "to %d", NEXT); \
+        CHECK(ARMCI_NbAcc(optype, &scale, source, parts[NEXT], sizeof source, NEXT, &handle) == 0, \
+              "to %d", NEXT); \
+        CHECK(ARMCI_NbAccS(optype, &scale, source, near, parts[NEXT], far, count, 1, NEXT, \
+                           &handle) == 0, \
+              "to %d", NEXT); \
         CHECK(ARMCI_NbAccV(optype, &scale, &set, 1, NEXT, NULL) == 0, "to %d", NEXT); \
         CHECK(ARMCI_Wait(&handle) == 0 && ARMCI_WaitAll() == 0, "to %d", NEXT); \
         ARMCI_Barrier(); \
         for (int i = 0; i < COUNT; i++) { \
-            type expected = scale * number(i + 1 + PREVIOUS) + scale * number(COUNT - i + PREVIOUS); \
+            type expected = \
+                scale * number(i + 1 + PREVIOUS) + scale * number(COUNT - i + PREVIOUS); \
             if (i < 200 && i % 20 < 10) \
                 expected += scale * number(i / 20 * 10 + i % 20 + 1 + PREVIOUS); \
             CHECK(own[i] == expected, "non-blocking, element %d", i); \
@@ -119,7 +126,8 @@ static void atomic_where_sections_overlap(void)
     enum { SIDE = 24, BLOCK = 16, TIMES = 30 };
     void **parts = shared(SIDE * SIDE * sizeof(double));
     double block[BLOCK][BLOCK], one = 1;
-    int near[] = {sizeof block[0]}, far[] = {SIDE * sizeof(double)}, count[] = {sizeof block[0], BLOCK};
+    int near[] = {sizeof block[0]}, far[] = {SIDE * sizeof(double)},
+        count[] = {sizeof block[0], BLOCK};
     for (int i = 0; i < BLOCK; i++)
         for (int j = 0; j < BLOCK; j++)
             block[i][j] = rank + 1;
@@ -127,7 +135,8 @@ static void atomic_where_sections_overlap(void)
         for (int i = 0; i < size; i++) {
             int proc = (rank + i) % size, corner = time % (SIDE - BLOCK + 1);
             double *target = (double *)parts[proc] + corner * SIDE + corner;
-            CHECK(ARMCI_AccS(ARMCI_ACC_DBL, &one, block, near, target, far, count, 1, proc) == 0, "to %d", proc);
+            CHECK(ARMCI_AccS(ARMCI_ACC_DBL, &one, block, near, target, far, count, 1, proc) == 0,
+                  "to %d", proc);
         }
     ARMCI_Barrier();
     double total = size * (size + 1) / 2.0;
@@ -152,8 +161,10 @@ static void atomic_with_the_owner_and_rmw(void)
     for (int i = 0; i < TIMES; i++)
         for (int proc = 0; proc < size; proc++) {
             int before;
-            CHECK(ARMCI_Acc(ARMCI_ACC_INT, &one, &one, parts[proc], sizeof one, proc) == 0, "to %d", proc);
-            CHECK(ARMCI_Rmw(ARMCI_FETCH_AND_ADD, &before, parts[proc], 1, proc) == 0, "at %d", proc);
+            CHECK(ARMCI_Acc(ARMCI_ACC_INT, &one, &one, parts[proc], sizeof one, proc) == 0, "to %d",
+                  proc);
+            CHECK(ARMCI_Rmw(ARMCI_FETCH_AND_ADD, &before, parts[proc], 1, proc) == 0, "at %d",
+                  proc);
         }
     ARMCI_Barrier();
     CHECK(*(int *)parts[rank] == 2 * TIMES * size, "%d", *(int *)parts[rank]);
@@ -168,10 +179,12 @@ static void long_ones(void)
     for (int i = 0; i < LONG; i++)
         source[i] = i + rank;
     for (int proc = 0; proc < size; proc++)
-        CHECK(ARMCI_Acc(ARMCI_ACC_DBL, &one, source, parts[proc], LONG * sizeof *source, proc) == 0, "to %d", proc);
+        CHECK(ARMCI_Acc(ARMCI_ACC_DBL, &one, source, parts[proc], LONG * sizeof *source, proc) == 0,
+              "to %d", proc);
     ARMCI_Barrier();
     for (int i = 0; i < LONG; i++)
-        CHECK(((double *)parts[rank])[i] == (double)size * i + size * (size - 1) / 2, "element %d", i);
+        CHECK(((double *)parts[rank])[i] == (double)size * i + size * (size - 1) / 2, "element %d",
+              i);
     free(source);
     release(parts);
 }
@@ -179,7 +192,8 @@ static void long_ones(void)
 static void own_stack(void)
 {
     double source[4] = {1, 2, 3, 4}, target[4] = {10, 20, 30, 40}, two = 2;
-    CHECK(ARMCI_Acc(ARMCI_ACC_DBL, &two, source, target, sizeof source, rank) == 0, "any memory of one's own");
+    CHECK(ARMCI_Acc(ARMCI_ACC_DBL, &two, source, target, sizeof source, rank) == 0,
+          "any memory of one's own");
     for (int i = 0; i < 4; i++)
         CHECK(target[i] == 12 * (i + 1), "element %d: %f", i, target[i]);
 }
@@ -195,15 +209,19 @@ static void unaligned(void)
     memcpy(bytes + 3, values, sizeof values);
     /* All ranks to rank 0. */
     for (int time = 0; time < 100; time++) {
-        CHECK(ARMCI_Acc(ARMCI_ACC_DBL, &one, bytes + 3, at(parts, 0, 5), 80, 0) == 0, "any alignment");
-        CHECK(ARMCI_AccS(ARMCI_ACC_DBL, &one, values, near, at(parts, 0, 100), far, count, 1, 0) == 0, "odd strides");
+        CHECK(ARMCI_Acc(ARMCI_ACC_DBL, &one, bytes + 3, at(parts, 0, 5), 80, 0) == 0,
+              "any alignment");
+        CHECK(ARMCI_AccS(ARMCI_ACC_DBL, &one, values, near, at(parts, 0, 100), far, count, 1, 0) ==
+                  0,
+              "odd strides");
     }
     ARMCI_Barrier();
     memcpy(found, at(parts, rank, 5), sizeof found);
     for (int i = 0; i < 10 && rank == 0; i++) {
         double expected = 100.0 * (size * i + size * (size - 1) / 2), strided;
         memcpy(&strided, at(parts, 0, 100 + 31L * i), sizeof strided);
-        CHECK(found[i] == expected && strided == expected, "element %d: %f, %f", i, found[i], strided);
+        CHECK(found[i] == expected && strided == expected, "element %d: %f, %f", i, found[i],
+              strided);
     }
     release(parts);
 }
@@ -220,7 +238,8 @@ static void wrong_arguments(void)
     CHECK(ARMCI_Acc(ARMCI_ACC_DBL, &one, &value, next, 7, NEXT) != 0, "not a whole element");
     CHECK(ARMCI_Acc(ARMCI_ACC_DBL, &one, &value, next, -8, NEXT) != 0, "negative length");
     CHECK(ARMCI_Acc(ARMCI_ACC_DBL, &one, &value, next, 8, size) != 0, "no such rank");
-    CHECK(ARMCI_NbAcc(ARMCI_ACC_DBL, &one, &value, next, 7, NEXT, NULL) != 0, "not a whole element");
+    CHECK(ARMCI_NbAcc(ARMCI_ACC_DBL, &one, &value, next, 7, NEXT, NULL) != 0,
+          "not a whole element");
     CHECK(ARMCI_Acc(ARMCI_ACC_DBL, &one, &value, next, 0, NEXT) == 0, "nothing");
     ARMCI_Barrier();
     CHECK(*(double *)parts[rank] == 0, "nothing was added");

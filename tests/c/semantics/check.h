@@ -16,7 +16,7 @@ extern int rank, size;
 #define NEXT ((rank + 1) % size)
 #define PREVIOUS ((rank + size - 1) % size)
 
-/* A case: every rank runs it. It may use collective calls as long as it goes on after a failed check. */
+/* A case: every rank runs it. It may use collective calls if it goes on after a failed check. */
 typedef struct {
     const char *name;
     void (*run)(void);
@@ -31,7 +31,7 @@ typedef struct {
 void check_failed(const char *file, int line, const char *condition, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Collective: so many bytes on each rank; the array of addresses. */
+/* Collective: allocates `bytes` on each rank, and returns the array of addresses. */
 void **shared(long bytes);
 /* Collective: all ranks are here before the memory is given back. */
 void release(void **addresses);
@@ -52,8 +52,8 @@ void fill(void *memory, long bytes, int of_rank, int round);
 /* How many bytes are not as `fill` made them. */
 long wrong(const void *memory, long bytes, int of_rank, int round);
 
-extern const test_case memory_cases[], contiguous_cases[], strided_cases[], vector_cases[], accumulate_cases[],
-    nonblocking_cases[], value_cases[], rmw_cases[], mutex_cases[], notify_cases[], group_cases[], message_cases[],
-    reduction_cases[], query_cases[];
+extern const test_case memory_cases[], contiguous_cases[], strided_cases[], vector_cases[],
+    accumulate_cases[], nonblocking_cases[], value_cases[], rmw_cases[], mutex_cases[],
+    notify_cases[], group_cases[], message_cases[], reduction_cases[], query_cases[];
 
 #endif

@@ -3,22 +3,29 @@
 
 static char in_data[70000];
 
-/* Puts from `source` to the next rank and gets it back to `back`, which begins `shift` bytes behind an aligned place. */
+/*
+ * Puts from `source` to the next rank and gets it back to `back`, which begins `shift` bytes behind
+ * an aligned place.
+ */
 static void there_and_back(void **parts, char *source, char *back, int bytes, int shift, int round)
 {
     fill(source, bytes, rank, round);
     memset(back, 0, (size_t)bytes);
-    CHECK(ARMCI_Put(source, at(parts, NEXT, shift), bytes, NEXT) == 0, "%d bytes, shift %d", bytes, shift);
-    CHECK(ARMCI_Get(at(parts, NEXT, shift), back, bytes, NEXT) == 0, "%d bytes, shift %d", bytes, shift);
+    CHECK(ARMCI_Put(source, at(parts, NEXT, shift), bytes, NEXT) == 0, "%d bytes, shift %d", bytes,
+          shift);
+    CHECK(ARMCI_Get(at(parts, NEXT, shift), back, bytes, NEXT) == 0, "%d bytes, shift %d", bytes,
+          shift);
     CHECK(wrong(back, bytes, rank, round) == 0, "%d bytes, shift %d", bytes, shift);
     ARMCI_Barrier();
-    CHECK(wrong(at(parts, rank, shift), bytes, PREVIOUS, round) == 0, "%d bytes, shift %d", bytes, shift);
+    CHECK(wrong(at(parts, rank, shift), bytes, PREVIOUS, round) == 0, "%d bytes, shift %d", bytes,
+          shift);
     ARMCI_Barrier();
 }
 
 static void every_size(void)
 {
-    static const int sizes[] = {1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 64, 100, 1023, 4096, 8191, 8192, 65536, 65537};
+    static const int sizes[] = {1,  2,  3,   4,    7,    8,    9,    15,    16,   17,
+                                31, 64, 100, 1023, 4096, 8191, 8192, 65536, 65537};
     void **parts = shared(70000);
     char on_stack[70000], back[70000];
     char *on_heap = malloc(70000), *local = ARMCI_Malloc_local(70000);
@@ -96,9 +103,11 @@ static void to_oneself(void)
     CHECK(ARMCI_Put(source, parts[rank], 1000, rank) == 0, "to own part");
     CHECK(wrong(parts[rank], 1000, rank, 6) == 0, "is there at once");
     /* Any memory of one's own is good enough. */
-    CHECK(ARMCI_Put(source, target, 1000, rank) == 0 && wrong(target, 1000, rank, 6) == 0, "to own stack");
+    CHECK(ARMCI_Put(source, target, 1000, rank) == 0 && wrong(target, 1000, rank, 6) == 0,
+          "to own stack");
     memset(target, 0, sizeof target);
-    CHECK(ARMCI_Get(source, target, 1000, rank) == 0 && wrong(target, 1000, rank, 6) == 0, "from own stack");
+    CHECK(ARMCI_Get(source, target, 1000, rank) == 0 && wrong(target, 1000, rank, 6) == 0,
+          "from own stack");
     release(parts);
 }
 
@@ -124,7 +133,8 @@ static void order_is_kept(void)
     for (int round = 0; round < 50; round++) {
         fill(source, 4096, rank, round);
         CHECK(ARMCI_Put(source, parts[NEXT], 4096, NEXT) == 0, "round %d", round);
-        CHECK(ARMCI_Get(parts[NEXT], back, 4096, NEXT) == 0 && wrong(back, 4096, rank, round) == 0, "round %d", round);
+        CHECK(ARMCI_Get(parts[NEXT], back, 4096, NEXT) == 0 && wrong(back, 4096, rank, round) == 0,
+              "round %d", round);
     }
     release(parts);
 }
@@ -134,13 +144,15 @@ static void fences(void)
     void **parts = shared(8L * size);
     for (long i = 0; i < size; i++) {
         long value = 100 * rank + i;
-        CHECK(ARMCI_Put(&value, at(parts, (int)i, 8L * rank), sizeof value, (int)i) == 0, "to %ld", i);
+        CHECK(ARMCI_Put(&value, at(parts, (int)i, 8L * rank), sizeof value, (int)i) == 0, "to %ld",
+              i);
         ARMCI_Fence((int)i);
     }
     ARMCI_AllFence();
     armci_msg_barrier();
     for (int i = 0; i < size; i++)
-        CHECK(((long *)parts[rank])[i] == 100 * i + rank, "from %d: %ld", i, ((long *)parts[rank])[i]);
+        CHECK(((long *)parts[rank])[i] == 100 * i + rank, "from %d: %ld", i,
+              ((long *)parts[rank])[i]);
     release(parts);
 }
 
@@ -175,7 +187,8 @@ static void wrong_arguments(void)
     CHECK(ARMCI_Get(parts[NEXT], local, 8, size + 100) != 0, "no such rank");
     if (size > 1) {
         CHECK(ARMCI_Put(local, (void *)8, 8, NEXT) != 0, "outside of all that was allocated");
-        CHECK(ARMCI_Put(local, (void *)(uintptr_t)-8, 8, NEXT) != 0, "at the end of the address space");
+        CHECK(ARMCI_Put(local, (void *)(uintptr_t)-8, 8, NEXT) != 0,
+              "at the end of the address space");
         CHECK(ARMCI_Get((void *)8, local, 8, NEXT) != 0, "outside of all that was allocated");
         CHECK(ARMCI_Put(local, at(parts, NEXT, -1), 8, NEXT) != 0, "begins before");
         CHECK(ARMCI_Put(local, at(parts, NEXT, 0), 1 << 30, NEXT) != 0, "ends behind");
@@ -196,11 +209,13 @@ static void all_to_all(void)
         for (int i = 0; i < size; i++) {
             int proc = (rank + i) % size;
             fill(source, BYTES, rank, round + proc);
-            CHECK(ARMCI_Put(source, at(parts, proc, (long)BYTES * rank), BYTES, proc) == 0, "to %d", proc);
+            CHECK(ARMCI_Put(source, at(parts, proc, (long)BYTES * rank), BYTES, proc) == 0, "to %d",
+                  proc);
         }
         ARMCI_Barrier();
         for (int i = 0; i < size; i++)
-            CHECK(wrong(at(parts, rank, (long)BYTES * i), BYTES, i, round + rank) == 0, "from %d", i);
+            CHECK(wrong(at(parts, rank, (long)BYTES * i), BYTES, i, round + rank) == 0, "from %d",
+                  i);
         ARMCI_Barrier();
     }
     release(parts);

@@ -77,16 +77,19 @@ static void memory_of_a_group(void)
     for (int round = 0; round < 5; round++) {
         char data[BYTES];
         int own = rank / 2, next = (own + 1) % count, previous = (own + count - 1) % count;
-        CHECK(ARMCI_Malloc_group(parts, round == 3 && own == 0 ? 0 : BYTES, &group) == 0, "round %d", round);
+        CHECK(ARMCI_Malloc_group(parts, round == 3 && own == 0 ? 0 : BYTES, &group) == 0,
+              "round %d", round);
         CHECK((parts[0] == NULL) == (round == 3), "round %d: %p", round, parts[0]);
         if (parts[next]) {
             fill(data, BYTES, rank, round);
-            CHECK(ARMCI_Put(data, parts[next], BYTES, ARMCI_Absolute_id(&group, next)) == 0, "to member %d", next);
+            CHECK(ARMCI_Put(data, parts[next], BYTES, ARMCI_Absolute_id(&group, next)) == 0,
+                  "to member %d", next);
         }
         ARMCI_GroupFence(&group);
         armci_msg_group_barrier(&group);
         if (parts[own])
-            CHECK(wrong(parts[own], BYTES, ARMCI_Absolute_id(&group, previous), round) == 0, "from member %d", previous);
+            CHECK(wrong(parts[own], BYTES, ARMCI_Absolute_id(&group, previous), round) == 0,
+                  "from member %d", previous);
         armci_msg_group_barrier(&group);
         CHECK(ARMCI_Free_group(parts[own], &group) == 0, "round %d", round);
     }
@@ -105,7 +108,8 @@ static void memory_that_one_has_not(void)
     ARMCI_Group group;
     ARMCI_Group_create(count, list, &group);
     void **parts = calloc((size_t)count, sizeof *parts);
-    CHECK(ARMCI_Malloc_group(parts, rank / 2 == 0 ? 1L << 60 : 64, &group) != 0, "more than there can be");
+    CHECK(ARMCI_Malloc_group(parts, rank / 2 == 0 ? 1L << 60 : 64, &group) != 0,
+          "more than there can be");
     CHECK(ARMCI_Malloc_group(parts, 64, &group) == 0, "the next one is good");
     armci_msg_group_barrier(&group);
     CHECK(ARMCI_Free_group(parts[rank / 2], &group) == 0, "own part");
@@ -134,7 +138,8 @@ static void sums_and_broadcasts(void)
         armci_msg_group_llgop(&ll, 1, "+", &group);
         armci_msg_group_fgop(&f, 1, "max", &group);
         armci_msg_group_dgop(&d, 1, "+", &group);
-        CHECK(i == total && l == total && ll == total && d == total, "%d %ld %lld %f, not %d", i, l, ll, d, total);
+        CHECK(i == total && l == total && ll == total && d == total, "%d %ld %lld %f, not %d", i, l,
+              ll, d, total);
         CHECK(least == list[0] && f == (float)list[count - 1], "%d to %f", least, f);
         int root = list[round % count];
         char text[20000];
@@ -169,7 +174,8 @@ static void addresses(void)
     pointers[rank / 2] = (void *)((uintptr_t)1000 + (uintptr_t)rank);
     armci_exchange_address_grp(pointers, count, &group);
     for (int i = 0; i < count; i++)
-        CHECK(pointers[i] == (void *)((uintptr_t)1000 + (uintptr_t)list[i]), "member %d: %p", i, pointers[i]);
+        CHECK(pointers[i] == (void *)((uintptr_t)1000 + (uintptr_t)list[i]), "member %d: %p", i,
+              pointers[i]);
     memset(pointers, 0, (size_t)size * sizeof *pointers);
     pointers[rank] = (char *)NULL + 0xfff000000001 + rank;
     armci_exchange_address(pointers, size);
@@ -193,11 +199,12 @@ static void a_group_of_a_group(void)
         ARMCI_Group_create_child(count - 1, inner, &child, &parent);
         CHECK(ARMCI_Group_rank(&child, &own) == 0 && own == rank / 2 - 1, "%d", own);
         ARMCI_Group_size(&child, &members);
-        CHECK(members == count - 1 && ARMCI_Absolute_id(&child, own) == rank, "%d members", members);
+        CHECK(members == count - 1 && ARMCI_Absolute_id(&child, own) == rank, "%d members",
+              members);
         armci_msg_group_barrier(&child);
         ARMCI_Group_free(&child);
     }
-    /* With another default group, create goes by its numbers, and everything else by those of the world. */
+    /* With another default group, create goes by its numbers, all else by those of the world. */
     ARMCI_Group_get_default(&before);
     ARMCI_Group_set_default(&parent);
     ARMCI_Group now;

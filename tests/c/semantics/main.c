@@ -1,6 +1,7 @@
 /*
- * What ARMCI promises to C programs, tried: every call, on any number of ranks. Rank 0 prints a line for each case and one verdict;
- * the exit status is 1 if any case failed on any rank. `semantics NAME...` runs the cases whose names begin with one of them.
+ * What ARMCI promises to C programs, tried: every call, on any number of ranks. Rank 0 prints a
+ * line for each case and one verdict; the exit status is 1 if any case failed on any rank.
+ * `semantics NAME...` runs the cases whose names begin with one of them.
  */
 #include "check.h"
 
@@ -66,8 +67,9 @@ static int wanted(const char *name, int argc, char **argv)
 int main(int argc, char **argv)
 {
     static const test_case *const files[] = {
-        query_cases,       memory_cases, contiguous_cases, strided_cases, vector_cases,  accumulate_cases, nonblocking_cases,
-        value_cases,       rmw_cases,    mutex_cases,      notify_cases,  group_cases,   message_cases,    reduction_cases,
+        query_cases,      memory_cases,      contiguous_cases, strided_cases,   vector_cases,
+        accumulate_cases, nonblocking_cases, value_cases,      rmw_cases,       mutex_cases,
+        notify_cases,     group_cases,       message_cases,    reduction_cases,
     };
     int passed = 0, failed = 0;
     if (ARMCI_Initialized() != 0)

@@ -131,7 +131,8 @@ static void one_rank_makes_memory(void)
     memset(&info, 0, sizeof info);
     if (rank == 0) {
         ARMCI_Memget(3000, &info, 0);
-        CHECK(info.size == 3000 && info.cpid == 0 && info.armci_addr, "%zu bytes of %d", info.size, info.cpid);
+        CHECK(info.size == 3000 && info.cpid == 0 && info.armci_addr, "%zu bytes of %d", info.size,
+              info.cpid);
         memset(info.addr, 0, 3000);
     }
     armci_msg_brdcst(&info, sizeof info, 0);
@@ -144,7 +145,8 @@ static void one_rank_makes_memory(void)
         for (int proc = 0; proc < size; proc++)
             CHECK(((double *)info.addr)[proc] == 1.5 + proc, "of rank %d", proc);
     place = ARMCI_Memat(&info, 8 * NEXT);
-    CHECK(ARMCI_Get(place, &found, sizeof found, info.cpid) == 0 && found == 1.5 + NEXT, "found %f", found);
+    CHECK(ARMCI_Get(place, &found, sizeof found, info.cpid) == 0 && found == 1.5 + NEXT, "found %f",
+          found);
     CHECK(ARMCI_Memat(&info, 3001) == NULL && ARMCI_Memat(&info, -1) == NULL, "outside");
     ARMCI_Memdt(&info, 0);
     ARMCI_Barrier();
@@ -159,7 +161,8 @@ static void direct_access(void)
     ARMCI_Access_end(parts[rank]);
     ARMCI_Barrier();
     int found = -1;
-    CHECK(ARMCI_Get(parts[NEXT], &found, sizeof found, NEXT) == 0 && found == 7 * NEXT, "found %d", found);
+    CHECK(ARMCI_Get(parts[NEXT], &found, sizeof found, NEXT) == 0 && found == 7 * NEXT, "found %d",
+          found);
     release(parts);
 }
 

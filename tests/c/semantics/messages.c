@@ -50,7 +50,8 @@ static void tags_out_of_order(void)
     for (int tag = TAGS - 1; tag >= 0; tag--) {
         int values[2] = {-1, -1};
         armci_msg_rcv(1000 + tag, values, sizeof values, NULL, PREVIOUS);
-        CHECK(values[0] == 100 * PREVIOUS + tag && values[1] == tag, "tag %d: %d, %d", tag, values[0], values[1]);
+        CHECK(values[0] == 100 * PREVIOUS + tag && values[1] == tag, "tag %d: %d, %d", tag,
+              values[0], values[1]);
     }
     armci_msg_barrier();
 }
@@ -75,7 +76,8 @@ static void from_anybody(void)
         for (int i = 1; i < size; i++) {
             int value = -1, length = 0;
             int from = armci_msg_rcvany(8, &value, sizeof value, &length);
-            CHECK(from > 0 && from < size && value == 10 * from && length == sizeof value, "%d of %d", value, from);
+            CHECK(from > 0 && from < size && value == 10 * from && length == sizeof value,
+                  "%d of %d", value, from);
             if (from > 0 && from < size)
                 CHECK(seen[from]++ == 0, "twice from %d", from);
         }
@@ -154,16 +156,20 @@ static void broadcasts(void)
         for (int root = 0; root < size; root++) {
             fill(data, lengths[i], rank, root);
             armci_msg_brdcst(data, lengths[i], root);
-            CHECK(wrong(data, lengths[i], root, root) == 0, "brdcst of %d bytes from %d", lengths[i], root);
+            CHECK(wrong(data, lengths[i], root, root) == 0, "brdcst of %d bytes from %d",
+                  lengths[i], root);
             fill(data, lengths[i], rank, root);
             armci_msg_bcast(data, lengths[i], root);
-            CHECK(wrong(data, lengths[i], root, root) == 0, "bcast of %d bytes from %d", lengths[i], root);
+            CHECK(wrong(data, lengths[i], root, root) == 0, "bcast of %d bytes from %d", lengths[i],
+                  root);
             fill(data, lengths[i], rank, root);
             armci_msg_bcast_scope(SCOPE_ALL, data, lengths[i], root);
-            CHECK(wrong(data, lengths[i], root, root) == 0, "bcast_scope of %d bytes from %d", lengths[i], root);
+            CHECK(wrong(data, lengths[i], root, root) == 0, "bcast_scope of %d bytes from %d",
+                  lengths[i], root);
             fill(data, lengths[i], rank, root);
             armci_msg_bcast_scope(SCOPE_MASTERS, data, lengths[i], root);
-            CHECK(wrong(data, lengths[i], root, root) == 0, "masters: %d bytes from %d", lengths[i], root);
+            CHECK(wrong(data, lengths[i], root, root) == 0, "masters: %d bytes from %d", lengths[i],
+                  root);
             fill(data, lengths[i], rank, root);
             armci_msg_bcast_scope(SCOPE_NODE, data, lengths[i], rank);
             armci_msg_clus_brdcst(data, lengths[i]);
@@ -181,7 +187,8 @@ static void trees(void)
     CHECK(left == (2 * rank + 1 < size ? 2 * rank + 1 : -1), "%d", left);
     CHECK(right == (2 * rank + 2 < size ? 2 * rank + 2 : -1), "%d", right);
     armci_msg_bintree(SCOPE_NODE, &root, &up, &left, &right);
-    CHECK(root == rank && up == -1 && left == -1 && right == -1, "alone: %d %d %d %d", root, up, left, right);
+    CHECK(root == rank && up == -1 && left == -1 && right == -1, "alone: %d %d %d %d", root, up,
+          left, right);
     armci_msg_bintree(SCOPE_MASTERS, &root, &up, &left, &right);
     CHECK(root == 0 && left == (2 * rank + 1 < size ? 2 * rank + 1 : -1), "%d", left);
     armci_msg_group_bintree(SCOPE_ALL, &root, &up, &left, &right, NULL);

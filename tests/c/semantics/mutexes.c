@@ -4,7 +4,8 @@
 #include <armcix.h>
 
 /* Counts up by get and put, which only a mutex makes whole. */
-static void count_up(void **parts, int proc, int times, void (*lock)(int, int), void (*unlock)(int, int), int mutex)
+static void count_up(void **parts, int proc, int times, void (*lock)(int, int),
+                     void (*unlock)(int, int), int mutex)
 {
     for (int i = 0; i < times; i++) {
         long pair[2];
@@ -32,7 +33,7 @@ static void mutual_exclusion(void)
     release(parts);
 }
 
-/* What the holder has put is there for the next one, also if the data are elsewhere than the mutex. */
+/* What the holder has put is there for the next, also if the data are not where the mutex is. */
 static void puts_are_seen_after_unlock(void)
 {
     enum { TIMES = 60, BYTES = 5000 };
@@ -48,7 +49,8 @@ static void puts_are_seen_after_unlock(void)
             CHECK(wrong(data, BYTES, 0, (int)(turn % 50)) == 0, "turn %ld", turn);
         turn++;
         fill(data, BYTES, 0, (int)(turn % 50));
-        CHECK(ARMCI_Put(&turn, at(parts, size - 1, BYTES), sizeof turn, size - 1) == 0, "round %d", i);
+        CHECK(ARMCI_Put(&turn, at(parts, size - 1, BYTES), sizeof turn, size - 1) == 0, "round %d",
+              i);
         CHECK(ARMCI_Put(data, parts[size - 1], BYTES, size - 1) == 0, "round %d", i);
         ARMCI_Unlock(0, 0);
     }
@@ -97,7 +99,9 @@ static void trying(void)
     ARMCI_Barrier();
     CHECK(ARMCIX_Trylock(0, NEXT) == 0, "it is free again");
     ARMCI_Unlock(0, NEXT);
-    CHECK(ARMCIX_Trylock(1, NEXT) < 0 && ARMCIX_Trylock(-1, NEXT) < 0 && ARMCIX_Trylock(0, size) < 0, "no such mutex");
+    CHECK(ARMCIX_Trylock(1, NEXT) < 0 && ARMCIX_Trylock(-1, NEXT) < 0 &&
+              ARMCIX_Trylock(0, size) < 0,
+          "no such mutex");
     ARMCI_Barrier();
     CHECK(ARMCI_Destroy_mutexes() == 0, "all");
 }
@@ -125,7 +129,8 @@ static void sets(void)
     set = ARMCIX_Create_mutexes_hdl(2, &world);
     CHECK(set && other && set != other, "two sets");
     /* They are apart: having one does not keep anybody from another. */
-    CHECK(ARMCIX_Trylock_hdl(set, 0, rank) == 0 && ARMCIX_Trylock_hdl(other, 0, rank) == 0, "nobody has them");
+    CHECK(ARMCIX_Trylock_hdl(set, 0, rank) == 0 && ARMCIX_Trylock_hdl(other, 0, rank) == 0,
+          "nobody has them");
     ARMCI_Lock(0, rank);
     ARMCI_Unlock(0, rank);
     ARMCIX_Unlock_hdl(set, 0, rank);

@@ -11,12 +11,14 @@ static void many_under_way(void)
     fill(source, 64 * MANY, rank, 1);
     for (int i = 0; i < MANY; i++) {
         ARMCI_INIT_HANDLE(&handles[i]);
-        CHECK(ARMCI_NbPut(source + 64 * i, at(parts, NEXT, 64L * i), 64, NEXT, &handles[i]) == 0, "put %d", i);
+        CHECK(ARMCI_NbPut(source + 64 * i, at(parts, NEXT, 64L * i), 64, NEXT, &handles[i]) == 0,
+              "put %d", i);
     }
     for (int i = MANY - 1; i >= 0; i--)
         CHECK(ARMCI_Wait(&handles[i]) == 0, "put %d", i);
     for (int i = 0; i < MANY; i++)
-        CHECK(ARMCI_NbGet(at(parts, NEXT, 64L * i), back + 64 * i, 64, NEXT, &handles[i]) == 0, "get %d", i);
+        CHECK(ARMCI_NbGet(at(parts, NEXT, 64L * i), back + 64 * i, 64, NEXT, &handles[i]) == 0,
+              "get %d", i);
     for (int i = 0; i < MANY; i++)
         CHECK(ARMCI_Wait(&handles[i]) == 0, "get %d", i);
     CHECK(wrong(back, 64 * MANY, rank, 1) == 0, "there and back");
@@ -53,21 +55,25 @@ static void tests_do_not_wait(void)
 static void implicit_handles(void)
 {
     void **parts = shared(8L * MANY * size);
-    long *values = malloc((size_t)size * MANY * sizeof *values), *back = malloc((size_t)size * MANY * sizeof *back);
+    long *values = malloc((size_t)size * MANY * sizeof *values),
+         *back = malloc((size_t)size * MANY * sizeof *back);
     for (int proc = 0; proc < size; proc++)
         for (int i = 0; i < MANY; i++) {
             values[proc * MANY + i] = 1000000L * rank + i;
             char *target = at(parts, proc, 8L * (MANY * rank + i));
-            CHECK(ARMCI_NbPut(&values[proc * MANY + i], target, sizeof *values, proc, NULL) == 0, "to %d", proc);
+            CHECK(ARMCI_NbPut(&values[proc * MANY + i], target, sizeof *values, proc, NULL) == 0,
+                  "to %d", proc);
         }
     for (int proc = 0; proc < size; proc++)
         CHECK(ARMCI_WaitProc(proc) == 0, "to %d", proc);
     ARMCI_Barrier();
     for (int proc = 0; proc < size; proc++)
         for (int i = 0; i < MANY; i++)
-            CHECK(((long *)parts[rank])[MANY * proc + i] == 1000000L * proc + i, "from %d: %d", proc, i);
+            CHECK(((long *)parts[rank])[MANY * proc + i] == 1000000L * proc + i, "from %d: %d",
+                  proc, i);
     for (int proc = 0; proc < size; proc++)
-        CHECK(ARMCI_NbGet(parts[proc], back + proc * MANY, 8 * MANY, proc, NULL) == 0, "from %d", proc);
+        CHECK(ARMCI_NbGet(parts[proc], back + proc * MANY, 8 * MANY, proc, NULL) == 0, "from %d",
+              proc);
     CHECK(ARMCI_WaitAll() == 0, "gets");
     for (int proc = 0; proc < size; proc++)
         for (int i = 0; i < MANY; i++)
@@ -93,8 +99,11 @@ static void aggregate_handles(void)
         for (int i = 0; i < MANY; i++) {
             values[i] = 100000L * rank + 10L * i + round;
             ones[i] = i;
-            CHECK(ARMCI_NbPut(&values[i], at(parts, NEXT, 8L * i), 8, NEXT, &puts) == 0, "put %d", i);
-            CHECK(ARMCI_NbAcc(ARMCI_ACC_DBL, &one, &ones[i], at(parts, NEXT, 8L * (MANY + i)), 8, NEXT, &accs) == 0, "acc %d", i);
+            CHECK(ARMCI_NbPut(&values[i], at(parts, NEXT, 8L * i), 8, NEXT, &puts) == 0, "put %d",
+                  i);
+            CHECK(ARMCI_NbAcc(ARMCI_ACC_DBL, &one, &ones[i], at(parts, NEXT, 8L * (MANY + i)), 8,
+                              NEXT, &accs) == 0,
+                  "acc %d", i);
         }
         CHECK(ARMCI_Wait(&puts) == 0 && ARMCI_Wait(&accs) == 0, "round %d", round);
         for (int i = 0; i < MANY; i++)
@@ -105,7 +114,9 @@ static void aggregate_handles(void)
     ARMCI_UNSET_AGGREGATE_HANDLE(&puts);
     ARMCI_UNSET_AGGREGATE_HANDLE(&gets);
     ARMCI_UNSET_AGGREGATE_HANDLE(&accs);
-    CHECK(ARMCI_NbPut(values, at(parts, NEXT, 16L * MANY), 80, NEXT, &puts) == 0 && ARMCI_Wait(&puts) == 0, "no longer one");
+    CHECK(ARMCI_NbPut(values, at(parts, NEXT, 16L * MANY), 80, NEXT, &puts) == 0 &&
+              ARMCI_Wait(&puts) == 0,
+          "no longer one");
     ARMCI_Barrier();
     for (int i = 0; i < MANY; i++) {
         CHECK(((long *)parts[rank])[i] == 100000L * PREVIOUS + 10L * i + 2, "put %d", i);
@@ -123,7 +134,8 @@ static void one_handle_for_all_targets(void)
     ARMCI_SET_AGGREGATE_HANDLE(&handle);
     for (int proc = 0; proc < size; proc++) {
         values[proc % 64] = 10 * rank + proc;
-        CHECK(ARMCI_NbPut(&values[proc % 64], at(parts, proc, 8L * rank), 8, proc, &handle) == 0, "to %d", proc);
+        CHECK(ARMCI_NbPut(&values[proc % 64], at(parts, proc, 8L * rank), 8, proc, &handle) == 0,
+              "to %d", proc);
         if (proc % 64 == 63)
             ARMCI_Wait(&handle);
     }
@@ -144,7 +156,8 @@ static void wait_all_is_for_all(void)
     CHECK(ARMCI_NbPut(source, parts[NEXT], 4096, NEXT, &handle) == 0, "put");
     CHECK(ARMCI_WaitAll() == 0, "explicit ones too");
     CHECK(ARMCI_Test(&handle) == 0 && ARMCI_Wait(&handle) == 0, "it has ended");
-    CHECK(ARMCI_NbGet(parts[NEXT], back, 4096, NEXT, &handle) == 0 && ARMCI_Wait(&handle) == 0, "get");
+    CHECK(ARMCI_NbGet(parts[NEXT], back, 4096, NEXT, &handle) == 0 && ARMCI_Wait(&handle) == 0,
+          "get");
     CHECK(wrong(back, 4096, rank, 2) == 0, "there and back");
     release(parts);
 }
@@ -156,7 +169,8 @@ static void fences_cover_them(void)
         CHECK(ARMCI_NbPut(&round, parts[NEXT], sizeof round, NEXT, NULL) == 0, "round %ld", round);
         ARMCI_Fence(NEXT);
         long found = -1;
-        CHECK(ARMCI_Get(parts[NEXT], &found, sizeof found, NEXT) == 0 && found == round, "round %ld: %ld", round, found);
+        CHECK(ARMCI_Get(parts[NEXT], &found, sizeof found, NEXT) == 0 && found == round,
+              "round %ld: %ld", round, found);
         ARMCI_WaitAll();
     }
     release(parts);

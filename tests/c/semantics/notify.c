@@ -11,7 +11,9 @@ static void a_flag_comes_after_its_data(void)
     volatile int *flag = (volatile int *)at(parts, rank, BYTES);
     for (int round = 1; round <= 100; round++) {
         fill(data, BYTES, rank, round);
-        CHECK(ARMCI_Put_flag(data, parts[NEXT], BYTES, (int *)at(parts, NEXT, BYTES), round, NEXT) == 0, "round %d", round);
+        CHECK(ARMCI_Put_flag(data, parts[NEXT], BYTES, (int *)at(parts, NEXT, BYTES), round,
+                             NEXT) == 0,
+              "round %d", round);
         while (*flag < round)
             ARMCIX_Progress();
         CHECK(wrong(parts[rank], BYTES, PREVIOUS, round) == 0, "round %d", round);
@@ -19,8 +21,10 @@ static void a_flag_comes_after_its_data(void)
     }
     CHECK(*(int *)at(parts, rank, BYTES + 4) == 0, "the flag is one int");
     CHECK(ARMCI_Put_flag(data, parts[NEXT], BYTES, NULL, 1, NEXT) != 0, "no flag");
-    CHECK(ARMCI_Put_flag(data, parts[NEXT], -1, (int *)at(parts, NEXT, BYTES), 1, NEXT) != 0, "negative length");
-    CHECK(ARMCI_Put_flag(data, parts[NEXT], 0, (int *)at(parts, NEXT, BYTES), 500, NEXT) == 0, "nothing but the flag");
+    CHECK(ARMCI_Put_flag(data, parts[NEXT], -1, (int *)at(parts, NEXT, BYTES), 1, NEXT) != 0,
+          "negative length");
+    CHECK(ARMCI_Put_flag(data, parts[NEXT], 0, (int *)at(parts, NEXT, BYTES), 500, NEXT) == 0,
+          "nothing but the flag");
     ARMCI_Barrier();
     CHECK(*flag == 500, "%d", *flag);
     release(parts);
@@ -37,7 +41,8 @@ static void notifications_come_after_the_data(void)
         fill(data, BYTES, rank, round);
         CHECK(ARMCI_Put(data, parts[NEXT], BYTES, NEXT) == 0, "round %d", round);
         int sent = round % 2 ? armci_notify(NEXT) : ARMCI_Notify(NEXT);
-        int came = round % 2 ? armci_notify_wait(PREVIOUS, &waited) : ARMCI_Notify_wait(PREVIOUS, &waited);
+        int came =
+            round % 2 ? armci_notify_wait(PREVIOUS, &waited) : ARMCI_Notify_wait(PREVIOUS, &waited);
         if (round == 1)
             first = sent - 1;
         CHECK(sent == first + round, "sent %d", sent);
@@ -62,7 +67,8 @@ static void notifications_are_counted(void)
         }
     ARMCI_Barrier();
     CHECK(armci_notify(-1) < 0 && armci_notify(size) < 0, "no such rank");
-    CHECK(armci_notify_wait(-1, &waited) < 0 && armci_notify_wait(size, &waited) < 0, "no such rank");
+    CHECK(armci_notify_wait(-1, &waited) < 0 && armci_notify_wait(size, &waited) < 0,
+          "no such rank");
 }
 
 /* A token goes round: everybody adds to what has come. */

@@ -36,7 +36,8 @@ static void domains(void)
     CHECK(total == size, "domains have %d ranks in all", total);
     int own = armci_domain_my_id(ARMCI_DOMAIN_SMP);
     CHECK(own == armci_domain_id(ARMCI_DOMAIN_SMP, rank), "own domain %d", own);
-    CHECK(armci_domain_nprocs(ARMCI_DOMAIN_SMP, -1) == armci_domain_nprocs(ARMCI_DOMAIN_SMP, own), "-1 is the own one");
+    CHECK(armci_domain_nprocs(ARMCI_DOMAIN_SMP, -1) == armci_domain_nprocs(ARMCI_DOMAIN_SMP, own),
+          "-1 is the own one");
     for (int proc = 0; proc < size; proc++) {
         int same = ARMCI_Same_node(proc);
         CHECK(same == armci_domain_same_id(ARMCI_DOMAIN_SMP, proc), "rank %d", proc);
@@ -67,6 +68,10 @@ static void timer(void)
 }
 
 const test_case query_cases[] = {
-    {"query: start again", start_again}, {"query: all ranks are there", ranks_are_all_there}, {"query: domains", domains},
-    {"query: settings", settings},       {"query: timer", timer},                             {0},
+    {"query: start again", start_again},
+    {"query: all ranks are there", ranks_are_all_there},
+    {"query: domains", domains},
+    {"query: settings", settings},
+    {"query: timer", timer},
+    {0},
 };

@@ -42,7 +42,8 @@ static long result(const char *op, int i)
     long value = operand(0, i);
     if (size == 1 && strncmp(op, "abs", 3) == 0)
         return magnitude(value);
-    if (size == 1 && (strcmp(op, "lor") == 0 || strcmp(op, "land") == 0 || strcmp(op, "||") == 0 || strcmp(op, "&&") == 0))
+    if (size == 1 && (strcmp(op, "lor") == 0 || strcmp(op, "land") == 0 || strcmp(op, "||") == 0 ||
+                      strcmp(op, "&&") == 0))
         return value != 0;
     for (int i_rank = 1; i_rank < size; i_rank++)
         value = combined(op, value, operand(i_rank, i));
@@ -50,7 +51,8 @@ static long result(const char *op, int i)
 }
 
 static const char *const NUMBER_OPS[] = {"+", "*", "max", "min", "absmax", "absmin", NULL};
-static const char *const BIT_OPS[] = {"or", "bor", "|", "band", "&", "lor", "||", "land", "&&", NULL};
+static const char *const BIT_OPS[] = {"or",  "bor", "|",    "band", "&",
+                                      "lor", "||",  "land", "&&",   NULL};
 enum { COUNT = 5000 };
 
 #define TRY_TYPE(name, type, tag, whole, gop, clus_gop) \
@@ -75,7 +77,8 @@ enum { COUNT = 5000 };
                 armci_msg_reduce_scope(SCOPE_ALL, x, n, o, tag); \
             if (way < 3 || rank == 0) \
                 for (int i = 0; i < n; i++) \
-                    CHECK(x[i] == (type)result(op, i), "%s of %d, way %d, element %d: %f, not %ld", op, n, way, i, \
+                    CHECK(x[i] == (type)result(op, i), \
+                          "%s of %d, way %d, element %d: %f, not %ld", op, n, way, i, \
                           (double)x[i], result(op, i)); \
         } \
     } \
@@ -148,16 +151,19 @@ static void selecting(void)
                 int any = 0;
                 for (int i = 0; i < size; i++) {
                     record one = record_of(i);
-                    if (i != without && (!any || (greatest ? one.key > best.key : one.key < best.key)))
+                    if (i != without &&
+                        (!any || (greatest ? one.key > best.key : one.key < best.key)))
                         best = one, any = 1;
                 }
                 char *op = greatest ? "max" : "min";
                 if (scope)
-                    armci_msg_sel_scope(SCOPE_ALL, &mine, sizeof mine, op, ARMCI_DOUBLE, rank != without);
+                    armci_msg_sel_scope(SCOPE_ALL, &mine, sizeof mine, op, ARMCI_DOUBLE,
+                                        rank != without);
                 else
                     armci_msg_sel(&mine, sizeof mine, op, ARMCI_DOUBLE, rank != without);
                 if (any)
-                    CHECK(mine.key == best.key && strcmp(mine.text, record_of(mine.of_rank).text) == 0,
+                    CHECK(mine.key == best.key &&
+                              strcmp(mine.text, record_of(mine.of_rank).text) == 0,
                           "%s without %d: %f of %d", op, without, mine.key, mine.of_rank);
                 int least = mine.of_rank, most = mine.of_rank;
                 armci_msg_igop(&least, 1, "min");

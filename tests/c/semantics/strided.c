@@ -51,7 +51,8 @@ static int rows(const section *s, int near[], int far[])
 static int near_rows[2000], far_rows[2000];
 
 /* Whether `far_side` holds the rows of `near_side`, and `background` everywhere else. */
-static int moved(const section *s, const char *from, const int from_rows[], const char *to, const int to_rows[], char background)
+static int moved(const section *s, const char *from, const int from_rows[], const char *to,
+                 const int to_rows[], char background)
 {
     static char expected[ROOM];
     memset(expected, background, ROOM);
@@ -72,11 +73,13 @@ static void put_and_get(void)
         fill(source, ROOM, rank, levels);
         fill(expected, ROOM, PREVIOUS, levels);
         ARMCI_Barrier();
-        CHECK(ARMCI_PutS(source, s->near, parts[NEXT], s->far, s->count, levels, NEXT) == 0, "%d levels", levels);
+        CHECK(ARMCI_PutS(source, s->near, parts[NEXT], s->far, s->count, levels, NEXT) == 0,
+              "%d levels", levels);
         ARMCI_Barrier();
         CHECK(moved(s, expected, near_rows, parts[rank], far_rows, 0x11), "%d levels", levels);
         memset(back, 0x22, ROOM);
-        CHECK(ARMCI_GetS(parts[NEXT], s->far, back, s->near, s->count, levels, NEXT) == 0, "%d levels", levels);
+        CHECK(ARMCI_GetS(parts[NEXT], s->far, back, s->near, s->count, levels, NEXT) == 0,
+              "%d levels", levels);
         CHECK(moved(s, source, near_rows, back, near_rows, 0x22), "%d levels", levels);
         ARMCI_Barrier();
     }
@@ -100,14 +103,17 @@ static void non_blocking(void)
         fill(source, ROOM, rank, levels);
         fill(expected, ROOM, PREVIOUS, levels);
         ARMCI_Barrier();
-        CHECK(ARMCI_NbPutS(source, copy.near, parts[NEXT], copy.far, copy.count, levels, NEXT, &handle) == 0, "%d", levels);
+        CHECK(ARMCI_NbPutS(source, copy.near, parts[NEXT], copy.far, copy.count, levels, NEXT,
+                           &handle) == 0,
+              "%d", levels);
         /* The description may go as soon as the call returns. */
         memset(&copy, 0xff, sizeof copy);
         CHECK(ARMCI_Wait(&handle) == 0, "%d levels", levels);
         ARMCI_Barrier();
         CHECK(moved(s, expected, near_rows, parts[rank], far_rows, 0x33), "%d levels", levels);
         memset(back, 0x44, ROOM);
-        CHECK(ARMCI_NbGetS(parts[NEXT], s->far, back, s->near, s->count, levels, NEXT, NULL) == 0, "%d levels", levels);
+        CHECK(ARMCI_NbGetS(parts[NEXT], s->far, back, s->near, s->count, levels, NEXT, NULL) == 0,
+              "%d levels", levels);
         CHECK(ARMCI_WaitProc(NEXT) == 0, "%d levels", levels);
         CHECK(moved(s, source, near_rows, back, near_rows, 0x44), "%d levels", levels);
         ARMCI_Barrier();
@@ -124,7 +130,8 @@ static void a_matrix(void)
     enum { ROWS = 100, COLUMNS = 50, WIDTH = 200 };
     void **parts = shared(sizeof(double) * ROWS * WIDTH);
     double block[ROWS][COLUMNS], back[ROWS][COLUMNS];
-    int near[] = {sizeof block[0]}, far[] = {WIDTH * sizeof(double)}, count[] = {sizeof block[0], ROWS};
+    int near[] = {sizeof block[0]}, far[] = {WIDTH * sizeof(double)},
+        count[] = {sizeof block[0], ROWS};
     for (int i = 0; i < ROWS; i++)
         for (int j = 0; j < COLUMNS; j++)
             block[i][j] = 1000 * rank + i + 0.01 * j;
@@ -142,9 +149,11 @@ static void zero_counts(void)
 {
     void **parts = shared(64);
     char local[64];
-    int stride[] = {8, 16}, no_bytes[] = {0, 4, 2}, no_rows[] = {4, 0, 2}, no_planes[] = {4, 2, 0}, none[] = {0};
+    int stride[] = {8, 16}, no_bytes[] = {0, 4, 2}, no_rows[] = {4, 0, 2}, no_planes[] = {4, 2, 0},
+        none[] = {0};
     memset(local, 1, sizeof local);
-    CHECK(ARMCI_PutS(local, stride, parts[NEXT], stride, no_bytes, 2, NEXT) == 0, "rows of nothing");
+    CHECK(ARMCI_PutS(local, stride, parts[NEXT], stride, no_bytes, 2, NEXT) == 0,
+          "rows of nothing");
     CHECK(ARMCI_PutS(local, stride, parts[NEXT], stride, no_rows, 2, NEXT) == 0, "no rows");
     CHECK(ARMCI_PutS(local, stride, parts[NEXT], stride, no_planes, 2, NEXT) == 0, "no planes");
     CHECK(ARMCI_PutS(local, NULL, parts[NEXT], NULL, none, 0, NEXT) == 0, "nothing");
@@ -173,10 +182,13 @@ static void strides_may_go_backwards_and_stand_still(void)
     char local[80], back[80];
     int forward[] = {8}, backward[] = {-8}, still[] = {0}, count[] = {8, 10};
     fill(local, 80, rank, 4);
-    CHECK(ARMCI_PutS(local, forward, at(parts, NEXT, 72), backward, count, 1, NEXT) == 0, "backwards there");
-    CHECK(ARMCI_GetS(parts[NEXT], forward, back + 72, backward, count, 1, NEXT) == 0, "backwards here");
+    CHECK(ARMCI_PutS(local, forward, at(parts, NEXT, 72), backward, count, 1, NEXT) == 0,
+          "backwards there");
+    CHECK(ARMCI_GetS(parts[NEXT], forward, back + 72, backward, count, 1, NEXT) == 0,
+          "backwards here");
     CHECK(wrong(back, 80, rank, 4) == 0, "twice round is straight");
-    CHECK(ARMCI_GetS(at(parts, NEXT, 72), still, back, forward, count, 1, NEXT) == 0, "the same row ten times");
+    CHECK(ARMCI_GetS(at(parts, NEXT, 72), still, back, forward, count, 1, NEXT) == 0,
+          "the same row ten times");
     for (int i = 0; i < 10; i++)
         CHECK(memcmp(back + 8 * i, local, 8) == 0, "row %d", i);
     release(parts);
@@ -199,18 +211,25 @@ static void wrong_arguments(void)
     CHECK(ARMCI_PutS(local, stride, parts[NEXT], NULL, count, 1, NEXT) != 0, "no target strides");
     CHECK(ARMCI_PutS(local, stride, parts[NEXT], stride, NULL, 1, NEXT) != 0, "no counts");
     CHECK(ARMCI_PutS(local, stride, parts[NEXT], stride, count, -1, NEXT) != 0, "negative levels");
-    CHECK(ARMCI_PutS(local, stride, parts[NEXT], stride, count, LEVELS + 1, NEXT) != 0, "too many levels");
+    CHECK(ARMCI_PutS(local, stride, parts[NEXT], stride, count, LEVELS + 1, NEXT) != 0,
+          "too many levels");
     CHECK(ARMCI_PutS(local, stride, parts[NEXT], stride, negative, 1, NEXT) != 0, "negative count");
     CHECK(ARMCI_PutS(local, stride, parts[NEXT], stride, count, 1, size) != 0, "no such rank");
-    CHECK(ARMCI_GetS(parts[NEXT], stride, local, stride, count, LEVELS + 1, NEXT) != 0, "too many levels");
+    CHECK(ARMCI_GetS(parts[NEXT], stride, local, stride, count, LEVELS + 1, NEXT) != 0,
+          "too many levels");
     CHECK(ARMCI_GetS(parts[NEXT], stride, local, stride, count, 1, -3) != 0, "no such rank");
-    CHECK(ARMCI_AccS(ARMCI_ACC_DBL, &one, local, stride, parts[NEXT], stride, count, LEVELS + 1, NEXT) != 0, "too many levels");
-    CHECK(ARMCI_NbPutS(local, stride, parts[NEXT], stride, count, LEVELS + 1, NEXT, NULL) != 0, "too many levels");
+    CHECK(ARMCI_AccS(ARMCI_ACC_DBL, &one, local, stride, parts[NEXT], stride, count, LEVELS + 1,
+                     NEXT) != 0,
+          "too many levels");
+    CHECK(ARMCI_NbPutS(local, stride, parts[NEXT], stride, count, LEVELS + 1, NEXT, NULL) != 0,
+          "too many levels");
     CHECK(ARMCI_NbGetS(parts[NEXT], stride, local, stride, NULL, 1, NEXT, NULL) != 0, "no counts");
     if (size > 1) {
         int far[] = {1 << 20}, two[] = {8, 2}, back[] = {-(1 << 20)};
-        CHECK(ARMCI_PutS(local, stride, parts[NEXT], far, two, 1, NEXT) != 0, "the second row is outside");
-        CHECK(ARMCI_PutS(local, stride, parts[NEXT], back, two, 1, NEXT) != 0, "the second row is before");
+        CHECK(ARMCI_PutS(local, stride, parts[NEXT], far, two, 1, NEXT) != 0,
+              "the second row is outside");
+        CHECK(ARMCI_PutS(local, stride, parts[NEXT], back, two, 1, NEXT) != 0,
+              "the second row is before");
     }
     ARMCI_Barrier();
     for (int i = 0; i < 640; i++)
@@ -228,13 +247,16 @@ static void with_a_flag(void)
         fill(local, 400, rank, round);
         fill(expected, 400, PREVIOUS, round);
         int *next_flag = (int *)at(parts, NEXT, 1000);
-        int outcome = round % 2 ? ARMCI_PutS_flag(local, near, parts[NEXT], far, count, 1, next_flag, round, NEXT)
-                                : ARMCI_PutS_flag_dir(local, near, parts[NEXT], far, count, 1, next_flag, round, NEXT);
+        int outcome = round % 2 ? ARMCI_PutS_flag(local, near, parts[NEXT], far, count, 1,
+                                                  next_flag, round, NEXT)
+                                : ARMCI_PutS_flag_dir(local, near, parts[NEXT], far, count, 1,
+                                                      next_flag, round, NEXT);
         CHECK(outcome == 0, "round %d", round);
         while (*flag < round)
             ARMCIX_Progress();
         for (int row = 0; row < 10; row++)
-            CHECK(memcmp(at(parts, rank, 80L * row), expected + 40 * row, 40) == 0, "round %d, row %d", round, row);
+            CHECK(memcmp(at(parts, rank, 80L * row), expected + 40 * row, 40) == 0,
+                  "round %d, row %d", round, row);
         ARMCI_Barrier();
     }
     CHECK(ARMCI_PutS_flag(local, near, parts[NEXT], far, count, 1, NULL, 1, NEXT) != 0, "no flag");
@@ -251,7 +273,8 @@ static void packing(void)
         int total = rows(s, near_rows, far_rows);
         armci_write_strided(memory, levels, s->near, s->count, packed);
         for (int row = 0; row < total; row++)
-            CHECK(memcmp(packed + 5 * row, memory + near_rows[row], 5) == 0, "%d levels, row %d", levels, row);
+            CHECK(memcmp(packed + 5 * row, memory + near_rows[row], 5) == 0, "%d levels, row %d",
+                  levels, row);
         memset(back, 0x55, ROOM);
         armci_read_strided(back, levels, s->near, s->count, packed);
         CHECK(moved(s, memory, near_rows, back, near_rows, 0x55), "%d levels", levels);

@@ -53,5 +53,8 @@ static void wrong_arguments(void)
 }
 
 const test_case value_cases[] = {
-    {"values: put and get", put_and_get}, {"values: non-blocking", non_blocking}, {"values: wrong arguments", wrong_arguments}, {0},
+    {"values: put and get", put_and_get},
+    {"values: non-blocking", non_blocking},
+    {"values: wrong arguments", wrong_arguments},
+    {0},
 };

@@ -36,7 +36,8 @@ static void check_pieces(const char *near, const char *far, const char *what)
 {
     for (int set = 0; set < SETS; set++)
         for (int i = 0; i < PIECES; i++)
-            CHECK(memcmp(near + place(set, i), far + place(set, (i + 3) % PIECES), (size_t)LENGTHS[set]) == 0,
+            CHECK(memcmp(near + place(set, i), far + place(set, (i + 3) % PIECES),
+                         (size_t)LENGTHS[set]) == 0,
                   "%s: set %d, piece %d", what, set, i);
 }
 
@@ -55,7 +56,8 @@ static void put_and_get(void)
     CHECK(ARMCI_GetV(p.sets, SETS, NEXT) == 0, "from %d", NEXT);
     for (int set = 0; set < SETS; set++)
         for (int i = 0; i < PIECES; i++)
-            CHECK(memcmp(back + place(set, i), source + place(set, i), (size_t)LENGTHS[set]) == 0, "set %d, piece %d", set, i);
+            CHECK(memcmp(back + place(set, i), source + place(set, i), (size_t)LENGTHS[set]) == 0,
+                  "set %d, piece %d", set, i);
     free(expected);
     free(back);
     free(source);
@@ -82,7 +84,8 @@ static void non_blocking(void)
     CHECK(ARMCI_WaitAll() == 0, "from %d", NEXT);
     for (int set = 0; set < SETS; set++)
         for (int i = 0; i < PIECES; i++)
-            CHECK(memcmp(back + place(set, i), source + place(set, i), (size_t)LENGTHS[set]) == 0, "set %d, piece %d", set, i);
+            CHECK(memcmp(back + place(set, i), source + place(set, i), (size_t)LENGTHS[set]) == 0,
+                  "set %d, piece %d", set, i);
     free(expected);
     free(back);
     ARMCI_Free_local(source);
@@ -92,7 +95,8 @@ static void non_blocking(void)
 static void many_small_pieces(void)
 {
     enum { MANY = 5000 };
-    void **parts = shared(8L * MANY), **near = malloc(MANY * sizeof *near), **far = malloc(MANY * sizeof *far);
+    void **parts = shared(8L * MANY), **near = malloc(MANY * sizeof *near),
+         **far = malloc(MANY * sizeof *far);
     long *values = malloc(MANY * sizeof *values);
     for (int i = 0; i < MANY; i++) {
         values[i] = 100000L * rank + i;
@@ -115,7 +119,8 @@ static void nothing(void)
     void **parts = shared(16);
     char local[16] = {1};
     void *near = local, *far = parts[NEXT];
-    armci_giov_t no_pieces = {&near, &far, 0, 8}, no_arrays = {NULL, NULL, 0, 8}, no_bytes = {&near, &far, 1, 0};
+    armci_giov_t no_pieces = {&near, &far, 0, 8}, no_arrays = {NULL, NULL, 0, 8},
+                 no_bytes = {&near, &far, 1, 0};
     CHECK(ARMCI_PutV(&no_pieces, 1, NEXT) == 0, "no pieces");
     CHECK(ARMCI_PutV(&no_arrays, 1, NEXT) == 0, "no pieces and no arrays");
     CHECK(ARMCI_PutV(&no_bytes, 1, NEXT) == 0, "pieces of nothing");
@@ -131,7 +136,8 @@ static void wrong_arguments(void)
     void **parts = shared(64);
     char local[64] = {1};
     double one = 1;
-    void *near[] = {local, local + 8}, *far[] = {parts[NEXT], NULL}, *good[] = {parts[NEXT], at(parts, NEXT, 8)};
+    void *near[] = {local, local + 8}, *far[] = {parts[NEXT], NULL},
+         *good[] = {parts[NEXT], at(parts, NEXT, 8)};
     armci_giov_t set = {near, good, 2, 8}, bad;
     CHECK(ARMCI_PutV(NULL, 1, NEXT) != 0, "no sets");
     CHECK(ARMCI_PutV(&set, -1, NEXT) != 0, "negative number of sets");
@@ -162,6 +168,10 @@ static void wrong_arguments(void)
 }
 
 const test_case vector_cases[] = {
-    {"vector: put and get", put_and_get}, {"vector: non-blocking", non_blocking}, {"vector: many small pieces", many_small_pieces},
-    {"vector: nothing", nothing},         {"vector: wrong arguments", wrong_arguments}, {0},
+    {"vector: put and get", put_and_get},
+    {"vector: non-blocking", non_blocking},
+    {"vector: many small pieces", many_small_pieces},
+    {"vector: nothing", nothing},
+    {"vector: wrong arguments", wrong_arguments},
+    {0},
 };

@@ -2,12 +2,12 @@
 
 #![no_main]
 
-use dom0_proxy::xen::wire::{Message, strings};
+use dom0_proxy::xen::wire::{StoreMessage, strings};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let mut stream = data;
-    while let Ok(message) = Message::read(&mut stream) {
+    while let Ok(message) = StoreMessage::read(&mut stream) {
         let _ = strings(&message.payload).count();
     }
 });

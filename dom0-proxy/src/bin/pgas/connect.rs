@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dom0_proxy::control::{Hello, Reply, Request, VERSION, Welcome};
+use dom0_proxy::control::{ClientRequest, Hello, Reply, VERSION, Welcome};
 use dom0_proxy::error::{Context, status};
 use dom0_proxy::run_dir::RunDir;
 use dom0_proxy::{Error, Result, frame};
@@ -20,14 +20,14 @@ const IDLE_EXIT: &str = "60";
 
 /// A connection to the daemon.
 #[derive(Debug)]
-pub struct Connection {
+pub struct DaemonConnection {
     /// Its process.
     pub pid: u32,
     /// Carries frames.
     pub stream: UnixStream,
 }
 
-impl Connection {
+impl DaemonConnection {
     /// Connects to a daemon that runs.
     pub fn open(run_dir: &RunDir) -> Result<Self> {
         let socket = run_dir.socket();
@@ -46,7 +46,8 @@ impl Connection {
             return Err(Error::Refused {
                 status: status::USAGE,
                 text: format!(
-                    "the daemon (process {}) is of another version: end it (`kill {}`) and try again",
+                    "the daemon (process {}) is of another version: \
+                     end it (`kill {}`) and try again",
                     welcome.pid, welcome.pid
                 ),
             });
@@ -63,7 +64,7 @@ impl Connection {
     }
 
     /// Asks for something that has one answer.
-    pub fn ask(&mut self, request: &Request) -> Result<Reply> {
+    pub fn ask(&mut self, request: &ClientRequest) -> Result<Reply> {
         frame::send(&self.stream, request).context(|| "talk with the daemon")?;
         match frame::receive(&self.stream).context(|| "talk with the daemon")? {
             Some(Reply::Refused { status, text }) => Err(Error::Refused { status, text }),
@@ -81,7 +82,7 @@ pub fn unexpected(reply: &Reply) -> Error {
     Error::Protocol { peer: "the daemon".into(), why: format!("it answered {reply:?}") }
 }
 
-fn start(run_dir: &RunDir) -> Result<Connection> {
+fn start(run_dir: &RunDir) -> Result<DaemonConnection> {
     run_dir.create()?;
     let path = run_dir.daemon_log();
     let mut log = File::options()
@@ -103,13 +104,13 @@ fn start(run_dir: &RunDir) -> Result<Connection> {
         .context(|| format!("start {}", program.display()))?;
     let deadline = Instant::now() + PATIENCE;
     loop {
-        match Connection::open(run_dir) {
+        match DaemonConnection::open(run_dir) {
             Err(Error::NoDaemon { .. }) => {}
             result => return result,
         }
         if let Ok(Some(status)) = daemon.try_wait() {
             // Another pgas may have started one at the same moment.
-            if let Ok(connection) = Connection::open(run_dir) {
+            if let Ok(connection) = DaemonConnection::open(run_dir) {
                 return Ok(connection);
             }
             let why = last_line_since(&mut log, log_start);

@@ -26,7 +26,7 @@ pub fn find(name: &str, kind: RankKind, directories: &[PathBuf]) -> Result<PathB
         .ok_or_else(|| Error::ImageNotFound(name.into()))
 }
 
-/// Whether the image can be run by ranks of so much memory.
+/// Whether the image can be run by ranks of `memory` bytes.
 pub fn check(path: &Path, kind: RankKind, memory: u64) -> Result<()> {
     let unusable = |why: String| Error::ImageUnusable { path: path.into(), why };
     let bytes = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use armci_nostd::wire::MAX_RANKS;
-use dom0_proxy::control::{JobSpec, Line, RankKind, Reply, Request, Stream, Summary};
+use dom0_proxy::control::{
+    ClientRequest, JobSpec, OutputLine, OutputStream, RankKind, Reply, Summary,
+};
 use dom0_proxy::daemon::clean_up_after_daemon;
 use dom0_proxy::error::status;
 use dom0_proxy::run_dir::RunDir;
@@ -15,8 +17,8 @@ use dom0_proxy::{Error, frame, xen, xl};
 use indicatif::{ProgressBar, ProgressStyle};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::RunArguments;
-use crate::connect::{Connection, unexpected};
+use crate::arguments::RunArguments;
+use crate::connect::{DaemonConnection, unexpected};
 use crate::output::{clean, print, print_json};
 use crate::{image, table};
 
@@ -27,10 +29,10 @@ const DEFAULT_HOSTED_MEMORY: u64 = 256 << 20;
 pub fn run(arguments: &RunArguments) -> anyhow::Result<u8> {
     let spec = spec(arguments)?;
     let run_dir = RunDir::from_env()?;
-    let mut daemon = Connection::open_or_start(&run_dir)?;
+    let mut daemon = DaemonConnection::open_or_start(&run_dir)?;
     interrupt_on_signals(&daemon.stream)?;
     let show = Show::new(arguments, spec.size);
-    frame::send(&daemon.stream, &Request::Run(spec)).context("talk with the daemon")?;
+    frame::send(&daemon.stream, &ClientRequest::Run(spec)).context("talk with the daemon")?;
     let mut job = None;
     loop {
         match frame::receive(&daemon.stream) {
@@ -52,7 +54,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<u8> {
 }
 
 /// The daemon is gone in the middle of a job: cleans up in its place.
-fn daemon_lost(run_dir: &RunDir, daemon: &mut Connection, job: Option<&str>) -> Error {
+fn daemon_lost(run_dir: &RunDir, daemon: &mut DaemonConnection, job: Option<&str>) -> Error {
     let pid = daemon.pid;
     if stays_alive(pid) {
         let text = format!(
@@ -65,11 +67,13 @@ fn daemon_lost(run_dir: &RunDir, daemon: &mut Connection, job: Option<&str>) -> 
         None => format!("the daemon (process {pid}) died before the job had started"),
         Some(job) => match clean_up_after_daemon(run_dir, job) {
             Ok(()) => format!(
-                "the daemon (process {pid}) died: job {job} has failed, and its ranks have been ended"
+                "the daemon (process {pid}) died: job {job} has failed, \
+                 and its ranks have been ended"
             ),
             Err(error) => {
                 format!(
-                    "the daemon (process {pid}) died, and what job {job} left could not be removed: {error}"
+                    "the daemon (process {pid}) died, \
+                     and what job {job} left could not be removed: {error}"
                 )
             }
         },
@@ -160,7 +164,7 @@ fn interrupt_on_signals(stream: &UnixStream) -> anyhow::Result<()> {
         signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).context("take signals")?;
     std::thread::spawn(move || {
         for (count, _) in signals.forever().enumerate() {
-            if count > 0 || frame::send(&stream, &Request::Interrupt).is_err() {
+            if count > 0 || frame::send(&stream, &ClientRequest::Interrupt).is_err() {
                 std::process::exit(status::INTERRUPTED.into());
             }
         }
@@ -195,14 +199,14 @@ impl Show {
         }
     }
 
-    fn line(&self, line: Line) -> anyhow::Result<()> {
+    fn line(&self, line: OutputLine) -> anyhow::Result<()> {
         if self.json {
             return print_json(&Reply::Line(line));
         }
         let text = format!("[{}] {}", line.rank, clean(&line.text));
         self.progress.suspend(|| match line.stream {
-            Stream::Output => print(&text),
-            Stream::Error => {
+            OutputStream::Output => print(&text),
+            OutputStream::Error => {
                 eprintln!("{text}");
                 Ok(())
             }

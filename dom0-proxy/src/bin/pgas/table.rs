@@ -75,7 +75,7 @@ fn bytes(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dom0_proxy::control::{RankSummary, Tally, Traffic};
+    use dom0_proxy::control::{OperationSummary, RankSummary, TrafficSummary};
 
     #[test]
     fn units_are_chosen() {
@@ -87,12 +87,12 @@ mod tests {
 
     #[test]
     fn a_row_for_each_rank() {
-        let put = Tally { operations: 3, bytes: 24 };
+        let put = OperationSummary { operations: 3, bytes: 24 };
         let rank = RankSummary {
             memory: 16 << 20,
             boot_seconds: Some(0.5),
             status: Some(0),
-            traffic: Traffic { put, ..Traffic::default() },
+            traffic: TrafficSummary { put, ..TrafficSummary::default() },
         };
         let ranks_of = vec![rank, RankSummary::default()];
         let summary =

@@ -16,7 +16,7 @@ use crate::cli::{parse_hosts, parse_memory};
 
 /// The word that makes a comment a directive.
 const MARK: &str = "# xenolith:";
-/// Directives are among so many first lines.
+/// Lines at the top of a script among which its directives are.
 const TOP: usize = 10;
 /// The time of a script that asks for none.
 const DEFAULT_TIME: Duration = Duration::from_secs(240);

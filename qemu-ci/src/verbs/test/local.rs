@@ -27,7 +27,7 @@ const TESTS: (&str, &[&str]) = ("tests", &["test", "--workspace"]);
 
 /// No step may take longer.
 const TIME: Duration = Duration::from_secs(1800);
-/// So many last lines of a failed step are shown.
+/// Lines of a failed step that are shown, its last ones.
 const SHOWN: usize = 150;
 
 /// Runs all of them; logs go to `logs`.

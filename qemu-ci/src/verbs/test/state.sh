@@ -9,7 +9,9 @@ domains() { xl list | tail -n +3; }
 store_domains() { xenstore-list /local/domain | grep -vx 0 | sort -n; }
 free_memory() { xl info free_memory; }
 # A sign of trouble in the kernel's log, however often it has come.
-kernel_trouble() { dmesg | grep -cE 'BUG:|WARNING:|Bad page|Oops|general protection|grant.*still in use'; }
+trouble='BUG:|WARNING:|Bad page|Oops|general protection|grant.*still in use'
+kernel_trouble() { dmesg | grep -cE "$trouble"; }
+last_trouble() { dmesg | grep -E "$trouble" | tail -n 1 | sed 's/^/in the kernel log: /'; }
 leftover_programs() { pgrep -l -x 'pgas|dom0-proxy'; }
 
 # Waits until $1 prints nothing; a domain takes a moment to die.
@@ -40,7 +42,7 @@ check)
     # never shrinks.
     [ "$now" -ge $((before - 5)) ] || echo "Xen has $now MiB free, it had $before"
     before=$(cat $baseline/trouble) now=$(kernel_trouble)
-    [ "$now" -le "$before" ] || dmesg | grep -E 'BUG:|WARNING:|Bad page|Oops' | tail -n 1 | sed 's/^/in the kernel log: /'
+    [ "$now" -le "$before" ] || last_trouble
     ;;
 esac
 true

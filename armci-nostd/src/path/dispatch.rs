@@ -1,0 +1,351 @@
+//! Who does an operation: every put, get and accumulate, of whatever shape, is a sequence of
+//! [`Row`]s.
+//!
+//! Each row is done at once where the target's memory can be [reached](crate::path::visit), else
+//! [by the proxy](crate::path::by_proxy). A row that must go to the proxy takes the rest of its
+//! operation with it, so rows are done in their order.
+
+use core::iter::once;
+
+use crate::error::Error;
+use crate::moves::accumulate::accumulate;
+use crate::moves::copy::copy;
+use crate::moves::rmw::read_modify_write;
+use crate::path::by_proxy::Pending;
+use crate::path::paths::Paths;
+use crate::path::rows::{Operation, Row, TargetSpace};
+use crate::path::visit::Visit;
+use crate::wire::request::{AccKind, RmwKind};
+
+/// Bytes that are accumulated before others may have the target's lock.
+const LOCKED_BYTES: usize = 32 * 1024;
+
+impl Paths {
+    /// Starts an operation on `rank`, row by row. What is returned must be [waited](Self::wait)
+    /// for; until then the memory of puts and accumulates must not change, and that of gets not be
+    /// used.
+    ///
+    /// # Errors
+    /// [`Error::NoRank`], [`Error::Refused`] for a row that is not in the target's public memory,
+    /// or not made of whole elements (what rows before it did is done). Otherwise what
+    /// [`put`](crate::Armci::put) says.
+    ///
+    /// # Safety
+    /// Every row's `local` must be valid for its length, for reads, or for writes if it is a get,
+    /// until the operation is complete. Every row's `remote` must be in memory that ranks allocated
+    /// for each other: what a rank has allocated otherwise may lie beside it.
+    #[inline]
+    pub unsafe fn transfer(
+        &self,
+        operation: Operation,
+        rank: usize,
+        rows: impl Iterator<Item = Row>,
+    ) -> Result<Pending, Error> {
+        let rank = self.check_rank(rank)?;
+        // SAFETY: by the caller.
+        unsafe { self.transfer_in(TargetSpace::Public, operation, rank, rows) }
+    }
+
+    /// The same for any place of a rank that there is.
+    ///
+    /// # Safety
+    /// As for [`transfer`](Self::transfer).
+    #[inline]
+    pub(crate) unsafe fn transfer_in(
+        &self,
+        space: TargetSpace,
+        operation: Operation,
+        rank: u32,
+        mut rows: impl Iterator<Item = Row>,
+    ) -> Result<Pending, Error> {
+        if let Some(visit) = self.visit(rank) {
+            // SAFETY: by the caller.
+            let Some(left) = (unsafe { directly(&visit, space, operation, &mut rows) }) else {
+                return Ok(Pending::default());
+            };
+            drop(visit);
+            let mut rows = once(left).chain(rows);
+            if self.map_on_demand(rank, left.remote) {
+                // SAFETY: by the caller.
+                return unsafe { self.transfer_rest(space, operation, rank, &mut rows) };
+            }
+            // SAFETY: by the caller.
+            return unsafe { self.rows_by_proxy(space, operation, rank, &mut rows) };
+        }
+        // SAFETY: by the caller.
+        unsafe { self.rows_by_proxy(space, operation, rank, &mut rows) }
+    }
+
+    /// Goes on after something was mapped.
+    ///
+    /// # Safety
+    /// As for [`transfer`](Self::transfer).
+    #[cold]
+    unsafe fn transfer_rest(
+        &self,
+        space: TargetSpace,
+        operation: Operation,
+        rank: u32,
+        rows: &mut dyn Iterator<Item = Row>,
+    ) -> Result<Pending, Error> {
+        // A mapping leaves less to be mapped, so this ends.
+        // SAFETY: by the caller.
+        unsafe { self.transfer_in(space, operation, rank, rows) }
+    }
+
+    /// [`transfer`](Self::transfer) of one row.
+    ///
+    /// # Errors
+    /// As for [`transfer`](Self::transfer).
+    ///
+    /// # Safety
+    /// As for [`transfer`](Self::transfer).
+    #[inline]
+    pub unsafe fn transfer_row(
+        &self,
+        operation: Operation,
+        rank: usize,
+        row: Row,
+    ) -> Result<Pending, Error> {
+        // SAFETY: by the caller.
+        unsafe {
+            match self.directly_done(operation, rank, row) {
+                true => Ok(Pending::default()),
+                false => self.transfer(operation, rank, once(row)),
+            }
+        }
+    }
+
+    /// [`transfer`](Self::transfer) of one row, waited for.
+    ///
+    /// # Errors
+    /// As for [`transfer`](Self::transfer).
+    ///
+    /// # Safety
+    /// As for [`transfer`](Self::transfer).
+    #[inline]
+    pub unsafe fn move_row(
+        &self,
+        operation: Operation,
+        rank: usize,
+        row: Row,
+    ) -> Result<(), Error> {
+        // SAFETY: by the caller.
+        unsafe {
+            match self.directly_done(operation, rank, row) {
+                true => Ok(()),
+                false => self.wait(self.transfer(operation, rank, once(row))?),
+            }
+        }
+    }
+
+    /// Does what most operations are: one row that is reached directly. False if it is not one,
+    /// with nothing done.
+    ///
+    /// # Safety
+    /// As for [`transfer`](Self::transfer).
+    #[inline]
+    unsafe fn directly_done(&self, operation: Operation, rank: usize, row: Row) -> bool {
+        let Ok(rank) = u32::try_from(rank) else { return false };
+        let Some(visit) = self.visit(rank) else { return false };
+        let Some(target) = visit.reach(TargetSpace::Public, row.remote, row.len) else {
+            return false;
+        };
+        // SAFETY: the local side by the caller, the remote one as long as the visit lasts.
+        unsafe {
+            match operation {
+                Operation::Put => {
+                    copy(row.local, target.as_ptr(), row.len);
+                    visit.count(|tally| &tally.put, row.len);
+                }
+                Operation::Get => {
+                    copy(target.as_ptr(), row.local, row.len);
+                    visit.count(|tally| &tally.get, row.len);
+                }
+                Operation::Accumulate { kind, scale } => {
+                    if row.len > LOCKED_BYTES || !row.len.is_multiple_of(kind.size()) {
+                        return false;
+                    }
+                    let Some(_held) = visit.lock() else { return false };
+                    accumulate(kind, &scale, row.local, target.as_ptr(), row.len);
+                    visit.count(|tally| &tally.accumulate, row.len);
+                }
+            }
+        }
+        true
+    }
+
+    /// `ARMCI_Rmw` and more: changes one word of `rank` and returns what was there.
+    ///
+    /// # Errors
+    /// [`Error::NoRank`], [`Error::Refused`] if the word is not aligned or not in the target's
+    /// public memory.
+    ///
+    /// # Safety
+    /// As for [`transfer`](Self::transfer): `remote` must be in memory that ranks allocated for
+    /// each other.
+    #[inline]
+    pub unsafe fn read_modify_write(
+        &self,
+        kind: RmwKind,
+        rank: usize,
+        remote: u64,
+        operand: [u64; 2],
+    ) -> Result<u64, Error> {
+        let rank = self.check_rank(rank)?;
+        self.read_modify_write_in(TargetSpace::Public, kind, rank, remote, operand)
+    }
+
+    /// The same for any place of a rank that there is.
+    #[inline]
+    pub(crate) fn read_modify_write_in(
+        &self,
+        space: TargetSpace,
+        kind: RmwKind,
+        rank: u32,
+        remote: u64,
+        operand: [u64; 2],
+    ) -> Result<u64, Error> {
+        if let Some(visit) = self.visit(rank)
+            && let Some(word) = visit.reach(space, remote, kind.size())
+            && word.addr().get().is_multiple_of(kind.size())
+            && let Some(_held) = visit.lock()
+        {
+            if space == TargetSpace::Public {
+                visit.count(|tally| &tally.rmw, kind.size());
+            }
+            // SAFETY: mapped during the visit, aligned, and the lock is held.
+            return Ok(unsafe { read_modify_write(kind, word.as_ptr(), operand) });
+        }
+        if space == TargetSpace::Public && self.map_on_demand(rank, remote) {
+            return self.read_modify_write_in(space, kind, rank, remote, operand);
+        }
+        self.read_modify_write_by_proxy(space, kind, rank, remote, operand)
+    }
+
+    /// Writes one aligned 64-bit word of `rank` whole and after all earlier puts, and wakes the
+    /// rank if it waits.
+    pub(crate) fn tell(
+        &self,
+        space: TargetSpace,
+        rank: u32,
+        remote: u64,
+        word: u64,
+    ) -> Result<(), Error> {
+        if let Some(visit) = self.visit(rank)
+            && visit.store(space, remote, word).is_some()
+        {
+            let by_proxy = visit.wake(rank);
+            drop(visit);
+            return if by_proxy { self.wake_by_proxy(rank) } else { Ok(()) };
+        }
+        if space == TargetSpace::Public && self.map_on_demand(rank, remote) {
+            return self.tell(space, rank, remote, word);
+        }
+        self.tell_by_proxy(space, rank, remote, word)
+    }
+
+    /// Wakes `rank` if it waits, after something that was written directly.
+    pub(crate) fn wake(&self, rank: u32) -> Result<(), Error> {
+        match self.visit(rank).map(|visit| visit.wake(rank)) {
+            Some(false) => Ok(()),
+            _ => self.wake_by_proxy(rank),
+        }
+    }
+}
+
+/// Does rows here and now, until there are no more, or one cannot be reached or is not as it must
+/// be: returns that one, as far as it is not done.
+///
+/// # Safety
+/// The rows' local memory must be valid.
+#[inline]
+unsafe fn directly(
+    visit: &Visit<'_>,
+    space: TargetSpace,
+    operation: Operation,
+    rows: &mut impl Iterator<Item = Row>,
+) -> Option<Row> {
+    let mut bytes = 0;
+    let left = match operation {
+        Operation::Put => rows.find(|row| {
+            let Some(target) = visit.reach(space, row.remote, row.len) else { return true };
+            // SAFETY: the local side by the caller, the remote one as long as the visit lasts.
+            unsafe { copy(row.local, target.as_ptr(), row.len) };
+            bytes += row.len;
+            false
+        }),
+        Operation::Get => rows.find(|row| {
+            let Some(source) = visit.reach(space, row.remote, row.len) else { return true };
+            // SAFETY: as above.
+            unsafe { copy(source.as_ptr(), row.local, row.len) };
+            bytes += row.len;
+            false
+        }),
+        // SAFETY: by the caller.
+        Operation::Accumulate { kind, scale } => unsafe {
+            accumulate_rows(visit, space, kind, &scale, rows, &mut bytes)
+        },
+    };
+    if space == TargetSpace::Public {
+        visit.count(
+            |tally| match operation {
+                Operation::Put => &tally.put,
+                Operation::Get => &tally.get,
+                Operation::Accumulate { .. } => &tally.accumulate,
+            },
+            bytes,
+        );
+    }
+    left
+}
+
+/// # Safety
+/// The rows' local memory must be valid.
+#[inline]
+unsafe fn accumulate_rows(
+    visit: &Visit<'_>,
+    space: TargetSpace,
+    kind: AccKind,
+    scale: &[u64; 2],
+    rows: &mut impl Iterator<Item = Row>,
+    bytes: &mut usize,
+) -> Option<Row> {
+    let mut held = None;
+    let mut budget = LOCKED_BYTES;
+    for mut row in rows {
+        let reached =
+            visit.reach(space, row.remote, row.len).filter(|_| row.len.is_multiple_of(kind.size()));
+        let Some(mut target) = reached else {
+            if row.len == 0 {
+                continue;
+            }
+            return Some(row);
+        };
+        while row.len > 0 {
+            if held.is_none() {
+                let Some(lock) = visit.lock() else { return Some(row) };
+                held = Some(lock);
+                budget = LOCKED_BYTES;
+            }
+            // Whole elements: the budget is a multiple of their sizes, at the start and after each
+            // row.
+            let len = row.len.min(budget);
+            // SAFETY: within the row, whose local side is valid by the caller and whose remote side
+            // has been reached.
+            unsafe {
+                accumulate(kind, scale, row.local, target.as_ptr(), len);
+                row.local = row.local.add(len);
+                target = target.add(len);
+            }
+            row.remote += len as u64;
+            row.len -= len;
+            *bytes += len;
+            budget -= len;
+            if budget == 0 {
+                held = None;
+            }
+        }
+    }
+    None
+}

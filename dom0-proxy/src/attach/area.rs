@@ -1,0 +1,130 @@
+//! A rank's runtime area, as the proxy uses it: rings, gate, asleep words, tally.
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use armci_nostd::shared::gate::Gate;
+use armci_nostd::shared::ring::{Bell, Consumer, Producer, SharedSlots};
+use armci_nostd::wire::{COMPLETIONS, Completion, JobState, Request, RuntimeArea, SUBMISSIONS};
+
+/// The words and rings of a rank that is mapped here, and that may write them at any time.
+pub(crate) struct Area(NonNull<RuntimeArea>);
+
+// SAFETY: whoever made the value keeps the area mapped; it is reached by atomics, volatile reads
+// and the rings' raw slots only.
+unsafe impl Send for Area {}
+
+/// A reference to one of the area's words.
+macro_rules! word {
+    ($area:expr, $($field:ident).+) => {{
+        // SAFETY: the area is mapped, whole and aligned, as long as the value lives; an atomic may
+        // be shared with whoever else has the memory.
+        let word: &AtomicU32 = unsafe { &*(&raw const (*$area.0.as_ptr()).$($field).+.0) };
+        word
+    }};
+}
+
+/// Operations and bytes of each kind that a rank says it has done directly.
+pub(crate) struct DirectTally {
+    pub(crate) put: [u64; 2],
+    pub(crate) get: [u64; 2],
+    pub(crate) accumulate: [u64; 2],
+    pub(crate) rmw: [u64; 2],
+}
+
+impl Area {
+    /// The area at `area`.
+    ///
+    /// # Safety
+    /// It must be mapped, whole and aligned, as long as the value lives.
+    pub(super) unsafe fn new(area: NonNull<RuntimeArea>) -> Self {
+        Self(area)
+    }
+
+    /// What it begins with.
+    pub(super) fn magic(&self) -> u32 {
+        // SAFETY: mapped by the type's promise. Volatile, since the rank may be writing.
+        unsafe { (&raw const (*self.0.as_ptr()).header.magic).read_volatile() }
+    }
+
+    /// The protocol version that the rank speaks.
+    pub(super) fn version(&self) -> u32 {
+        // SAFETY: as for `magic`.
+        unsafe { (&raw const (*self.0.as_ptr()).header.version).read_volatile() }
+    }
+
+    /// What the rank asks for.
+    pub(crate) fn submissions(&self) -> Consumer<'_, SharedSlots<Request>> {
+        // SAFETY: in bounds of the mapped area; `SharedSlots` reaches it by volatile accesses only.
+        let slots = unsafe {
+            SharedSlots::new((&raw mut (*self.0.as_ptr()).submissions).cast(), SUBMISSIONS)
+        };
+        Consumer::new(
+            slots,
+            word!(self, header.submission_tail),
+            word!(self, header.submission_head),
+        )
+    }
+
+    /// The answers.
+    pub(crate) fn completions(&self) -> Producer<'_, SharedSlots<Completion>> {
+        // SAFETY: in bounds of the mapped area; `SharedSlots` reaches it by volatile accesses only.
+        let slots = unsafe {
+            SharedSlots::new((&raw mut (*self.0.as_ptr()).completions).cast(), COMPLETIONS)
+        };
+        Producer::new(
+            slots,
+            word!(self, header.completion_tail),
+            word!(self, header.completion_head),
+        )
+    }
+
+    /// Set while the rank sleeps.
+    pub(super) fn rank_asleep(&self) -> Bell<'_> {
+        Bell(word!(self, mailbox.asleep))
+    }
+
+    /// Set while the proxy sleeps.
+    pub(crate) fn proxy_asleep(&self) -> Bell<'_> {
+        Bell(word!(self, header.proxy_asleep))
+    }
+
+    /// The rank's gate to its neighbours' memory.
+    pub(crate) fn gate(&self) -> Gate<'_> {
+        Gate { epoch: word!(self, header.gate), inside: word!(self, header.inside) }
+    }
+
+    /// What the rank says that it did directly, which may be anything.
+    pub(crate) fn tally(&self) -> DirectTally {
+        // SAFETY: as for the words.
+        let tally = unsafe { &(*self.0.as_ptr()).header.tally };
+        let read =
+            |counts: &[AtomicU64; 2]| counts.each_ref().map(|count| count.load(Ordering::Relaxed));
+        DirectTally {
+            put: read(&tally.put),
+            get: read(&tally.get),
+            accumulate: read(&tally.accumulate),
+            rmw: read(&tally.rmw),
+        }
+    }
+
+    /// Says how the rank's job is.
+    pub(super) fn set_state(&self, state: JobState) {
+        word!(self, header.state).store(state as u32, Ordering::Release);
+    }
+
+    /// The indices and flags as they are, for the log: what a job that hangs is waiting for.
+    pub(crate) fn describe(&self) -> String {
+        let load = |word: &AtomicU32| word.load(Ordering::Relaxed);
+        format!(
+            "submissions {} of {} taken, completions {} of {} taken, \
+             rank asleep {}, proxy asleep {}",
+            load(word!(self, header.submission_head)),
+            load(word!(self, header.submission_tail)),
+            load(word!(self, header.completion_head)),
+            load(word!(self, header.completion_tail)),
+            load(word!(self, mailbox.asleep)),
+            load(word!(self, header.proxy_asleep)),
+        )
+    }
+}

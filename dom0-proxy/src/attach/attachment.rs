@@ -1,0 +1,63 @@
+//! A rank that has attached and is not served yet.
+
+use std::fmt;
+
+use armci_nostd::serve::memory::Window;
+use armci_nostd::wire::PROTOCOL_VERSION;
+use armci_nostd::wire::area::MAGIC;
+
+use super::area::Area;
+use super::bad_attach::BadAttach;
+use super::card::Card;
+use super::doorbell::Doorbell;
+
+/// One attached rank.
+pub struct Attachment {
+    /// Its memory.
+    pub(super) window: Window,
+    /// Its runtime area, which lies in the window.
+    pub(super) area: Area,
+    /// Wakes it.
+    pub(super) doorbell: Box<dyn Doorbell>,
+    /// What other ranks are told of it, if it is a process.
+    pub(super) card: Option<Card>,
+    /// What `window` and `area` point into; dropped after them.
+    pub(super) memory: Box<dyn Send>,
+}
+
+impl fmt::Debug for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attachment").field("window", &self.window).finish_non_exhaustive()
+    }
+}
+
+impl Attachment {
+    /// Puts the parts together, after a look at the runtime area's magic and version.
+    ///
+    /// # Safety
+    /// `window` must point into `memory`, which must stay mapped until that is dropped.
+    pub(super) unsafe fn new(
+        window: Window,
+        doorbell: Box<dyn Doorbell>,
+        card: Option<Card>,
+        memory: Box<dyn Send>,
+    ) -> Result<Self, BadAttach> {
+        // SAFETY: the window has checked that the whole area lies in it, on a page boundary; it
+        // stays mapped by the caller, and `memory` goes wherever the area goes.
+        let area = unsafe { Area::new(window.area()) };
+        let magic = area.magic();
+        if magic != MAGIC {
+            return Err(BadAttach::new(format_args!(
+                "its runtime area starts with {magic:#x} instead of {MAGIC:#x}"
+            )));
+        }
+        let version = area.version();
+        if version != PROTOCOL_VERSION {
+            return Err(BadAttach::new(format_args!(
+                "it speaks protocol version {version} and the proxy {PROTOCOL_VERSION}: \
+                 rebuild the older of the two"
+            )));
+        }
+        Ok(Self { window, area, doorbell, card, memory })
+    }
+}

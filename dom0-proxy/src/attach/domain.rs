@@ -1,0 +1,138 @@
+//! A rank as a domain: what it writes to `data/xenolith/attach` in xenstore, and what is made of
+//! it.
+
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use armci_nostd::serve::memory::Window;
+use armci_nostd::wire::attach::{Layout, XenAttach};
+use xen_hypercall::PAGE_SIZE;
+use xen_hypercall::grant_table_op::FIRST_FREE_REFERENCE;
+
+use super::attachment::Attachment;
+use super::bad_attach::BadAttach;
+use super::doorbell::Doorbell;
+use crate::xen::{EventChannel, EventDevice, GrantMapping};
+
+/// Bytes of a page.
+const PAGE: u64 = PAGE_SIZE as u64;
+/// No honest node is longer: seven numbers of at most 20 digits.
+const MAX_NODE: usize = 160;
+
+/// What a domain's node says, checked against what the domain was given.
+///
+/// Everything in the node is hostile. `memory` is what the domain was created with.
+pub fn parse(node: &[u8], memory: u64) -> Result<(XenAttach, Layout), BadAttach> {
+    if node.len() > MAX_NODE {
+        return Err(BadAttach::new(format_args!("its attach node has {} bytes", node.len())));
+    }
+    let node = str::from_utf8(node).map_err(|_| BadAttach::new("its attach node is not text"))?;
+    let attach: XenAttach = node.parse().map_err(BadAttach::new)?;
+    let len = u64::from(attach.pages) * PAGE;
+    if len == 0 || len > memory {
+        return Err(BadAttach::new(format_args!(
+            "it grants {} pages and has {} (its node says {node:?})",
+            attach.pages,
+            memory / PAGE
+        )));
+    }
+    if attach.first_ref < FIRST_FREE_REFERENCE
+        || attach.first_ref.checked_add(attach.pages).is_none()
+    {
+        return Err(BadAttach::new(format_args!(
+            "its grant references start at {} and number {}",
+            attach.first_ref, attach.pages
+        )));
+    }
+    let layout = Layout {
+        window: 0,
+        len,
+        runtime: attach.runtime,
+        public_start: attach.public_start,
+        public_end: attach.public_end,
+    };
+    Ok((attach, layout))
+}
+
+/// Maps the memory of `domain` as its node says and binds its event channel, through the device
+/// that the job's ranks share.
+pub fn attach(
+    domain: u32,
+    node: &[u8],
+    memory: u64,
+    device: &Arc<EventDevice>,
+) -> Result<Attachment, BadAttach> {
+    let (attach, layout) = parse(node, memory)?;
+    let mapping = GrantMapping::new(domain, attach.first_ref, attach.pages).map_err(|error| {
+        BadAttach::new(format_args!(
+            "its {} pages could not be mapped: {error} \
+             (domain 0's gnttab_max_maptrack_frames may be too small)",
+            attach.pages
+        ))
+    })?;
+    // SAFETY: `mapping` maps `layout.len` bytes on a page boundary, and lives in the attachment as
+    // long as the window.
+    let window = unsafe { Window::new(mapping.base(), &layout) }.map_err(BadAttach::new)?;
+    let channel = EventChannel::bind(device.clone(), domain, attach.port).map_err(|error| {
+        BadAttach::new(format_args!(
+            "its event channel {} could not be bound: {error}",
+            attach.port
+        ))
+    })?;
+    // SAFETY: the window points into `mapping`, which unmaps only when it is dropped.
+    unsafe { Attachment::new(window, Box::new(channel), None, Box::new(mapping)) }
+}
+
+impl Doorbell for EventChannel {
+    fn ring(&self) {
+        if let Err(error) = self.notify() {
+            tracing::debug!(%error, "an event could not be sent: the domain is gone");
+        }
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.device().fd()
+    }
+
+    fn acknowledge(&self) {
+        if let Err(error) = self.device().acknowledge() {
+            tracing::warn!(%error, "event channels could not be read");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn an_honest_node_is_understood() {
+        let (attach, layout) = parse(b"2 8 4096 5 2097152 3145728 16777216", 16 * MIB).unwrap();
+        assert_eq!((attach.first_ref, attach.pages, attach.port), (8, 4096, 5));
+        assert_eq!(layout.len, 16 * MIB);
+        assert_eq!((layout.window, layout.runtime), (0, 2 * MIB));
+    }
+
+    #[test]
+    fn hostile_nodes_are_refused() {
+        let long = "1".repeat(4096);
+        for node in [
+            "",
+            "2 8 4096",
+            "2 8 4097 5 2097152 3145728 16777216",
+            "2 8 0 5 2097152 3145728 16777216",
+            "2 8 4294967295 5 2097152 3145728 16777216",
+            "2 4294967295 4096 5 2097152 3145728 16777216",
+            "2 0 4096 5 2097152 3145728 16777216",
+            "1 8 4096 5 2097152 3145728 16777216",
+            "2 8 4096 5 2097152 3145728 99999999999999999999",
+            "2 8 4096 5 2097152 3145728 16777216\0",
+            &long,
+        ] {
+            assert!(parse(node.as_bytes(), 16 * MIB).is_err(), "{node}");
+        }
+        assert!(parse(b"\xff\xfe", 16 * MIB).is_err());
+    }
+}

@@ -1,0 +1,88 @@
+//! The attached ranks of a job.
+
+use armci_nostd::serve::memory::Window;
+use armci_nostd::wire::JobState;
+
+use super::area::Area;
+use super::attachment::Attachment;
+use super::card::Card;
+use super::doorbell::Doorbell;
+
+/// All ranks of a job, in order, with their windows side by side.
+pub(crate) struct Fleet {
+    /// They point into the memory that `ranks` keep, so they are dropped first.
+    windows: Vec<Window>,
+    ranks: Vec<AttachedRank>,
+}
+
+/// One rank, whose memory it keeps mapped.
+pub(crate) struct AttachedRank {
+    area: Area,
+    doorbell: Box<dyn Doorbell>,
+    card: Option<Card>,
+    _memory: Box<dyn Send>,
+}
+
+impl Fleet {
+    /// All ranks of a job.
+    pub(crate) fn new(ranks: Vec<Attachment>) -> Self {
+        let (windows, ranks) = ranks
+            .into_iter()
+            .map(|Attachment { window, area, doorbell, card, memory }| {
+                (window, AttachedRank { area, doorbell, card, _memory: memory })
+            })
+            .unzip();
+        Self { windows, ranks }
+    }
+
+    /// Their memory.
+    pub(crate) fn windows(&self) -> &[Window] {
+        &self.windows
+    }
+
+    /// The ranks.
+    pub(crate) fn ranks(&self) -> &[AttachedRank] {
+        &self.ranks
+    }
+
+    /// Tells all ranks that are processes how to reach each other's memory.
+    pub(crate) fn introduce(&self) {
+        let cards =
+            || (0..).zip(&self.ranks).filter_map(|(rank, it)| Some((rank, it.card.as_ref()?)));
+        for (rank, card) in cards() {
+            for (other, theirs) in cards().filter(|(other, _)| *other != rank) {
+                if let Err(error) = card.introduce(other, theirs) {
+                    // It is gone, or does not listen: then it will be found out when it does not
+                    // take part.
+                    tracing::debug!(rank, other, %error, "a rank was not told of another");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+impl AttachedRank {
+    /// Its rings and words.
+    pub(crate) fn area(&self) -> &Area {
+        &self.area
+    }
+
+    /// What wakes it.
+    pub(crate) fn doorbell(&self) -> &dyn Doorbell {
+        &*self.doorbell
+    }
+
+    /// Rings its doorbell if it sleeps.
+    pub(crate) fn wake(&self) {
+        if self.area.rank_asleep().take() {
+            self.doorbell.ring();
+        }
+    }
+
+    /// Tells it how its job is.
+    pub(crate) fn tell(&self, state: JobState) {
+        self.area.set_state(state);
+        self.doorbell.ring();
+    }
+}

@@ -1,0 +1,22 @@
+//! How ranks attach: their memory mapped here, and a doorbell in each direction.
+//!
+//! - [`hosted`]: a Linux process passes a memfd and two eventfds through a Unix socket;
+//! - [`domain`]: a domain grants its pages and offers an event channel, in one xenstore node.
+//!
+//! Both end in an [`Attachment`], which is all that whoever serves a rank knows of it.
+
+mod area;
+mod attachment;
+mod bad_attach;
+mod card;
+pub mod domain;
+mod doorbell;
+mod fleet;
+pub mod hosted;
+mod shared_memory;
+
+pub(crate) use area::DirectTally;
+pub use attachment::Attachment;
+pub use bad_attach::BadAttach;
+pub(crate) use fleet::{AttachedRank, Fleet};
+pub use shared_memory::SharedMemory;

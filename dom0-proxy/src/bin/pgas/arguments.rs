@@ -1,0 +1,96 @@
+//! What `pgas` is called with.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+const STATUSES: &str = "\
+Exit status of `pgas run`: that of the first rank that ended with another status than 0, or
+  121  the daemon died while the job ran
+  122  a rank broke the protocol
+  123  the host could not create the ranks (no Xen, no memory, xl failed)
+  124  --timeout
+  125  pgas was called wrongly, or could not start its daemon
+  126  the image cannot be run: corrupt, or not for Xen
+  127  no such image
+  130  interrupted
+  134  a rank crashed
+  137  killed by `pgas kill`
+  128+N  a hosted rank was killed by signal N";
+
+/// Runs PGAS jobs, whose ranks are Xen unikernels or, with --hosted, Linux processes.
+#[derive(Debug, Parser)]
+#[command(version, after_help = STATUSES)]
+pub struct PgasArguments {
+    #[command(subcommand)]
+    pub command: PgasCommand,
+}
+
+/// What pgas is to do.
+#[derive(Debug, Subcommand)]
+pub enum PgasCommand {
+    /// Run a job, show what its ranks write, and end with its status
+    #[command(after_help = STATUSES)]
+    Run(RunArguments),
+    /// List the jobs that run
+    Ps {
+        /// One line of JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what the ranks of a job have written
+    Logs {
+        /// The job
+        job: String,
+        /// Only this rank
+        #[arg(long)]
+        rank: Option<u32>,
+        /// A JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a job
+    Kill {
+        /// The job
+        job: String,
+    },
+}
+
+/// What a job is made of.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// Number of ranks
+    #[arg(short = 'n', value_name = "N")]
+    pub size: u32,
+
+    /// Memory of a rank, such as 16M or 1G [default: 16M, hosted 256M]
+    #[arg(long, value_name = "SIZE")]
+    pub mem: Option<String>,
+
+    /// Run ranks as Linux processes; IMAGE is an ordinary program
+    #[arg(long)]
+    pub hosted: bool,
+
+    /// A file that every rank can read, under its name without directories
+    #[arg(long = "file", value_name = "PATH")]
+    pub files: Vec<PathBuf>,
+
+    /// Show for each rank memory, boot time, operations and bytes at the end
+    #[arg(long)]
+    pub table: bool,
+
+    /// Write a JSON object a line: what ranks write, and at the end how it ended
+    #[arg(long)]
+    pub json: bool,
+
+    /// Give up after this many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<f64>,
+
+    /// The image: a path, or a name in a directory of $XENOLITH_IMAGES
+    pub image: String,
+
+    /// Arguments for the application
+    #[arg(last = true)]
+    pub args: Vec<String>,
+}

@@ -1,0 +1,54 @@
+//! What the daemon does for a hosted rank that attaches.
+
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use armci_nostd::wire::attach::AttachReply;
+
+use super::shared::Daemon;
+use crate::attach::hosted;
+use crate::error::{Context, Error, Result};
+use crate::job::event::JobEvent;
+
+/// How long a rank may take for its first message, and to take the answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Attaches one hosted rank.
+pub fn attach_rank(daemon: &Arc<Daemon>, stream: UnixStream) -> Result<()> {
+    stream.set_read_timeout(Some(PATIENCE)).context(|| "talk with a rank")?;
+    stream.set_write_timeout(Some(PATIENCE)).context(|| "talk with a rank")?;
+    let protocol = |why: String| Error::Protocol { peer: "a hosted rank".into(), why };
+    let asking = match hosted::receive(&stream) {
+        Ok(asking) => asking,
+        Err(error) => {
+            hosted::answer(&stream, &AttachReply::Refused(error.to_string()));
+            return Err(protocol(error.to_string()));
+        }
+    };
+    let rank = asking.attach.rank;
+    let Some(job) = daemon.registry.get(&asking.attach.job) else {
+        let why = "there is no such job".to_owned();
+        hosted::answer(&stream, &AttachReply::Refused(why.clone()));
+        return Err(protocol(why));
+    };
+    let refuse = |cause: String| {
+        // In this order, so that the job hears of the cause before the rank can end because of
+        // it.
+        job.send(JobEvent::AttachRefused { rank, cause: cause.clone() });
+        hosted::answer(&stream, &AttachReply::Refused(cause));
+        Ok(())
+    };
+    if let Err(cause) = job.claim(rank) {
+        return refuse(cause);
+    }
+    let kept = stream.try_clone().context(|| "keep a rank's connection")?;
+    match asking.accept(kept) {
+        Ok(attachment) => {
+            hosted::answer(&stream, &AttachReply::Accepted);
+            job.send(JobEvent::Attached { rank, attachment });
+            Ok(())
+        }
+        Err(error) => refuse(error.to_string()),
+    }
+}

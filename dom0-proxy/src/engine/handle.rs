@@ -1,0 +1,149 @@
+//! The engine, as its job holds it.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{self, JoinHandle};
+
+use rustix::event::{EventfdFlags, eventfd};
+
+use super::notice::Notice;
+use super::order::Order;
+use super::patience::Pause;
+use super::service::{Change, OrderError};
+use super::traffic::Traffic;
+use super::worker::Worker;
+use crate::attach::Attachment;
+
+/// The engine of one job.
+#[derive(Debug)]
+pub struct Engine {
+    orders: Sender<Order>,
+    ordered: Arc<AtomicBool>,
+    ending: Arc<AtomicBool>,
+    wake: Arc<OwnedFd>,
+    thread: JoinHandle<Vec<Traffic>>,
+}
+
+impl Engine {
+    /// Starts the engine of a job of `size` ranks, which pauses between two looks at their rings as
+    /// `pause` says. `tell` is called from its thread.
+    pub fn start(
+        job: &str,
+        size: u32,
+        pause: Pause,
+        tell: impl Fn(Notice) + Send + 'static,
+    ) -> io::Result<Self> {
+        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let ending = Arc::new(AtomicBool::new(false));
+        let ordered = Arc::new(AtomicBool::new(false));
+        let (orders, incoming) = channel();
+        let worker = Worker {
+            size,
+            pause,
+            incoming,
+            ordered: ordered.clone(),
+            ending: ending.clone(),
+            wake: wake.clone(),
+        };
+        let thread = thread::Builder::new().name(format!("engine-{job}")).spawn(move || {
+            let mut traffic = vec![Traffic::default(); size as usize];
+            let run = catch_unwind(AssertUnwindSafe(|| worker.run(&mut traffic, &tell)));
+            match run {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tell(Notice::Broken(error.to_string())),
+                Err(_) => tell(Notice::Broken("the engine panicked: see the daemon's log".into())),
+            }
+            traffic
+        })?;
+        Ok(Self { orders, ordered, ending, wake, thread })
+    }
+
+    /// Adds a rank. Each rank is added at most once.
+    pub fn attach(&self, rank: u32, attachment: Attachment) {
+        // An engine that has ended drops it, which detaches the rank.
+        let _ = self.orders.send(Order::Attach(rank, attachment));
+    }
+
+    /// Closes the ranks' gates to each other's memory. When this returns no rank is there, and what
+    /// they did there is to be seen; from then on everything goes through the rings, until
+    /// [`open_gates`](Self::open_gates).
+    ///
+    /// # Errors
+    /// [`OrderError`], with the gates open.
+    pub fn close_gates(&self) -> Result<(), OrderError> {
+        self.change(Change::Close)
+    }
+
+    /// Lets the ranks reach each other's memory again, by the mappings that they have.
+    ///
+    /// # Errors
+    /// [`OrderError`] while the rings are not served.
+    pub fn open_gates(&self) -> Result<(), OrderError> {
+        self.change(Change::Open)
+    }
+
+    /// Serves the rings no more, behind closed gates. When this returns no operation is half done,
+    /// and nothing that the proxy does changes the ranks' memory, until
+    /// [`start_serving`](Self::start_serving). What ranks ask for meanwhile stays in their rings.
+    ///
+    /// # Errors
+    /// [`OrderError`] while the gates are not closed.
+    pub fn stop_serving(&self) -> Result<(), OrderError> {
+        self.change(Change::Stop)
+    }
+
+    /// Serves the rings again. The gates stay closed.
+    ///
+    /// # Errors
+    /// [`OrderError::NotRunning`].
+    pub fn start_serving(&self) -> Result<(), OrderError> {
+        self.change(Change::Start)
+    }
+
+    /// Copies memory of a rank from `offset` of its window on, as much as `buffer` has room for, or
+    /// as there is: the buffer comes back with that length. What the proxies do is not in the way,
+    /// since the rings are not served; what the rank does is for the caller to know.
+    ///
+    /// # Errors
+    /// [`OrderError`] while the rings are served.
+    pub fn copy_window(
+        &self,
+        rank: u32,
+        offset: u64,
+        buffer: Vec<u8>,
+    ) -> Result<Vec<u8>, OrderError> {
+        self.ask(|reply| Order::CopyWindow { rank, offset, buffer, reply })
+    }
+
+    fn change(&self, change: Change) -> Result<(), OrderError> {
+        self.ask(|reply| Order::Change(change, reply))
+    }
+
+    fn ask<T>(
+        &self,
+        order: impl FnOnce(Sender<Result<T, OrderError>>) -> Order,
+    ) -> Result<T, OrderError> {
+        let (reply, answer) = channel();
+        // An engine that has ended drops it, and the answer's channel with it.
+        let _ = self.orders.send(order(reply));
+        self.ordered.store(true, Ordering::Release);
+        self.wake();
+        answer.recv().map_err(|_| OrderError::NotRunning)?
+    }
+
+    fn wake(&self) {
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+
+    /// Ends it. When this returns no memory of a rank is mapped any more.
+    pub fn end(self) -> Vec<Traffic> {
+        self.ending.store(true, Ordering::Release);
+        self.wake();
+        drop(self.orders);
+        self.thread.join().unwrap_or_default()
+    }
+}

@@ -1,0 +1,17 @@
+//! What the engine tells its job.
+
+/// Something that the job must know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// All ranks are attached and served.
+    Open,
+    /// A rank broke the protocol; the job has failed.
+    Violation {
+        /// The rank.
+        rank: u32,
+        /// What it did.
+        cause: String,
+    },
+    /// The engine itself failed; the job has too.
+    Broken(String),
+}

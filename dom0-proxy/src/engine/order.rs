@@ -1,0 +1,25 @@
+//! What the engine's thread is asked for.
+
+use std::sync::mpsc::Sender;
+
+use super::service::{Change, OrderError};
+use crate::attach::Attachment;
+
+/// One order.
+pub(super) enum Order {
+    /// Take up this rank.
+    Attach(u32, Attachment),
+    /// Change what is done for the ranks.
+    Change(Change, Sender<Result<(), OrderError>>),
+    /// Copy memory of a rank.
+    CopyWindow {
+        /// The rank.
+        rank: u32,
+        /// The first byte, counted from the start of its window.
+        offset: u64,
+        /// What to fill.
+        buffer: Vec<u8>,
+        /// Where it goes, cut down to what there was.
+        reply: Sender<Result<Vec<u8>, OrderError>>,
+    },
+}

@@ -1,0 +1,156 @@
+//! Takes entries from the rings of all ranks, does them, and answers.
+
+use std::time::{Duration, Instant};
+
+use armci_nostd::Fault;
+use armci_nostd::serve::memory::{Outcome, execute};
+use armci_nostd::shared::ring::{Consumer, IndexJumped, Producer, SharedSlots};
+use armci_nostd::wire::{Completion, Opcode, Request, Status};
+
+use super::traffic::Traffic;
+use crate::attach::{AttachedRank, Fleet};
+
+/// Entries of one rank before the next has its turn.
+const BATCH: usize = 32;
+/// Bytes moved for one rank before the next has its turn.
+const BATCH_BYTES: u64 = 256 * 1024;
+
+/// How long the lock of a rank's memory may be held without a break. Ranks hold it for
+/// microseconds; but their processors may have other things to do.
+const LOCK_PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a rank did wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Violation {
+    /// An entry that asks for something impossible.
+    #[error("bad ring entry: {0}")]
+    Entry(#[from] Fault),
+    /// Indices that cannot be.
+    #[error("bad {ring} ring: {source}")]
+    Index {
+        /// Which ring.
+        ring: &'static str,
+        /// What is wrong.
+        source: IndexJumped,
+    },
+    /// An operation could not be done because a rank has locked that memory all the time.
+    #[error(
+        "the memory of rank {0} was locked for more than 20 s by a rank that accumulates there"
+    )]
+    Locked(u32),
+    /// More operations than it may have under way.
+    #[error("it has more operations under way than its completion ring holds")]
+    Overrun,
+}
+
+/// One rank, as it is served.
+struct Served<'a> {
+    rank: &'a AttachedRank,
+    submissions: Consumer<'a, SharedSlots<Request>>,
+    completions: Producer<'a, SharedSlots<Completion>>,
+    traffic: &'a mut Traffic,
+    /// Since when its next operation waits for a lock.
+    locked_out: Option<Instant>,
+}
+
+/// Serves the ranks of one job.
+pub struct Rounds<'a> {
+    fleet: &'a Fleet,
+    ranks: Vec<Served<'a>>,
+    /// Ranks to be woken at the end of the batch.
+    to_wake: Vec<u32>,
+}
+
+impl<'a> Rounds<'a> {
+    /// Takes up all rings where they are.
+    pub fn new(fleet: &'a Fleet, traffic: &'a mut [Traffic]) -> Self {
+        let ranks = fleet
+            .ranks()
+            .iter()
+            .zip(traffic)
+            .map(|(rank, traffic)| Served {
+                rank,
+                submissions: rank.area().submissions(),
+                completions: rank.area().completions(),
+                traffic,
+                locked_out: None,
+            })
+            .collect();
+        Self { fleet, ranks, to_wake: Vec::new() }
+    }
+
+    /// Gives every rank one turn. Whether there was anything to do, or which rank did what wrong.
+    pub fn round(&mut self) -> Result<bool, (u32, Violation)> {
+        let mut worked = false;
+        for rank in 0..self.ranks.len() {
+            worked |= self.turn(rank).map_err(|violation| (rank as u32, violation))?;
+        }
+        Ok(worked)
+    }
+
+    /// Serves a batch of one rank.
+    fn turn(&mut self, rank: usize) -> Result<bool, Violation> {
+        let served = &mut self.ranks[rank];
+        let (mut entries, mut bytes) = (0, 0);
+        while entries < BATCH && bytes < BATCH_BYTES {
+            let next = served.submissions.pop();
+            let next = next.map_err(|source| Violation::Index { ring: "submission", source })?;
+            let Some(request) = next else { break };
+            let Outcome::Done(effect) = execute(rank, &request, self.fleet.windows())? else {
+                // A rank is at work on that memory: others have their turn first.
+                served.submissions.put_back();
+                if served.locked_out.get_or_insert_with(Instant::now).elapsed() > LOCK_PATIENCE {
+                    return Err(Violation::Locked(request.rank));
+                }
+                break;
+            };
+            served.locked_out = None;
+            let completion =
+                Completion { tag: request.tag, status: Status::Ok as u32, value: effect.value };
+            let pushed = served.completions.push(completion);
+            if !pushed.map_err(|source| Violation::Index { ring: "completion", source })? {
+                return Err(Violation::Overrun);
+            }
+            let kind = match Opcode::from_wire(request.opcode) {
+                Some(Opcode::Put) => &mut served.traffic.put,
+                Some(Opcode::Get) => &mut served.traffic.get,
+                Some(Opcode::Accumulate) => &mut served.traffic.accumulate,
+                Some(Opcode::ReadModifyWrite) => &mut served.traffic.rmw,
+                _ => &mut served.traffic.other,
+            };
+            kind.add(1, effect.bytes);
+            self.to_wake.extend(effect.notify);
+            entries += 1;
+            bytes += effect.bytes;
+        }
+        if entries == 0 {
+            return Ok(false);
+        }
+        // In this order: who sees a completion finds room for the next request.
+        served.submissions.release();
+        served.completions.publish();
+        served.rank.wake();
+        for target in self.to_wake.drain(..) {
+            if let Some(rank) = self.fleet.ranks().get(target as usize) {
+                rank.wake();
+            }
+        }
+        Ok(true)
+    }
+
+    /// Asks all ranks to ring when they have something; false when one has already.
+    pub fn fall_asleep(&self) -> bool {
+        self.ranks.iter().for_each(|served| served.rank.area().proxy_asleep().arm());
+        !self.ranks.iter().any(|served| served.submissions.has_entries())
+    }
+
+    /// Forgets how long ranks have been locked out: nobody was served meanwhile.
+    pub fn restart_patience(&mut self) {
+        self.ranks.iter_mut().for_each(|served| served.locked_out = None);
+    }
+
+    /// No ringing is wanted any more.
+    pub fn wake_up(&self) {
+        self.ranks.iter().for_each(|served| served.rank.area().proxy_asleep().disarm());
+    }
+}

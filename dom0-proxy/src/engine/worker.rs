@@ -1,0 +1,228 @@
+//! The engine's thread.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+use armci_nostd::wire::JobState;
+use rustix::event::epoll;
+
+use super::gates::{Gates, Inside};
+use super::notice::Notice;
+use super::order::Order;
+use super::patience::{Patience, Pause};
+use super::rounds::{Rounds, Violation};
+use super::service::{Action, Input, OrderError, Service, ServiceState};
+use super::traffic::Traffic;
+use crate::attach::{Attachment, Fleet};
+
+/// Epoll's name for the thread's own doorbell. Ranks have their numbers.
+const WAKE: u64 = u64::MAX;
+
+/// The engine's thread.
+pub(super) struct Worker {
+    /// Ranks of the job.
+    pub size: u32,
+    /// What to do between two looks.
+    pub pause: Pause,
+    /// What is asked for.
+    pub incoming: Receiver<Order>,
+    /// Whether there may be an order.
+    pub ordered: Arc<AtomicBool>,
+    /// Whether to end.
+    pub ending: Arc<AtomicBool>,
+    /// Ends a block of the thread.
+    pub wake: Arc<OwnedFd>,
+}
+
+impl Worker {
+    /// Serves the ranks until told to stop. `tell` hears what the job must know.
+    pub fn run(self, traffic: &mut [Traffic], tell: &impl Fn(Notice)) -> io::Result<()> {
+        let Some(fleet) = self.gather() else { return Ok(()) };
+        let tell_ranks = |state| fleet.ranks().iter().for_each(|rank| rank.tell(state));
+        let doorbells = self.doorbells(&fleet)?;
+        fleet.introduce();
+        let mut gates = Gates::open_first(&fleet);
+        tell_ranks(JobState::Attached);
+        tell(Notice::Open);
+        let violation = self.serve(&fleet, &mut gates, &doorbells, traffic)?;
+        gates.close();
+        for (rank, traffic) in fleet.ranks().iter().zip(traffic) {
+            traffic.add_direct(&rank.area().tally());
+        }
+        for (rank, attached) in fleet.ranks().iter().enumerate() {
+            tracing::debug!(rank, rings = attached.area().describe(), "served no more");
+        }
+        if let Some((rank, error)) = violation {
+            // In this order, so that the job hears of the cause before any rank can end because of
+            // it.
+            tell(Notice::Violation { rank, cause: error.to_string() });
+            tell_ranks(JobState::Failed);
+            self.wait_for_end();
+        }
+        Ok(())
+    }
+
+    /// Waits until all ranks are there; `None` when the job ends before.
+    fn gather(&self) -> Option<Fleet> {
+        let mut slots: Vec<Option<Attachment>> = Vec::new();
+        slots.resize_with(self.size as usize, || None);
+        let mut missing = slots.len();
+        while missing > 0 {
+            // Before there are ranks there are no gates, which whoever waits for them learns by the
+            // end of its channel.
+            let Order::Attach(rank, attachment) = self.incoming.recv().ok()? else { continue };
+            if let Some(slot @ None) = slots.get_mut(rank as usize) {
+                *slot = Some(attachment);
+                missing -= 1;
+            }
+        }
+        Some(Fleet::new(slots.into_iter().flatten().collect()))
+    }
+
+    /// One thing to wait on for all doorbells.
+    fn doorbells(&self, fleet: &Fleet) -> io::Result<OwnedFd> {
+        let all = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let edge = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        epoll::add(&all, self.wake.as_fd(), epoll::EventData::new_u64(WAKE), edge)?;
+        for (number, rank) in (0..).zip(fleet.ranks()) {
+            match epoll::add(&all, rank.doorbell().fd(), epoll::EventData::new_u64(number), edge) {
+                // Doorbells of several ranks may come through one descriptor, and are acknowledged
+                // together.
+                Err(rustix::io::Errno::EXIST) => {}
+                result => result?,
+            }
+        }
+        Ok(all)
+    }
+
+    /// Serves until told to end, or a rank does something wrong.
+    fn serve(
+        &self,
+        fleet: &Fleet,
+        gates: &mut Gates<'_>,
+        doorbells: &OwnedFd,
+        traffic: &mut [Traffic],
+    ) -> io::Result<Option<(u32, Violation)>> {
+        let mut rounds = Rounds::new(fleet, traffic);
+        let mut patience = Patience::new(self.pause);
+        let mut service = Service::new();
+        while !self.ending.load(Ordering::Acquire) {
+            if self.ordered.swap(false, Ordering::AcqRel) {
+                self.take_orders(fleet, &mut service, gates, &mut rounds);
+            }
+            match service.state() {
+                ServiceState::Stopped => {
+                    // Ranks are asleep or not, as they are; who rings now is seen when serving
+                    // begins again, with all that is in the rings.
+                    wait(fleet, doorbells)?;
+                    continue;
+                }
+                ServiceState::Closing => look_inside(&mut service, gates, &mut rounds),
+                ServiceState::Open | ServiceState::Closed => {}
+            }
+            match rounds.round() {
+                Err(violation) => return Ok(Some(violation)),
+                Ok(true) => {
+                    patience.worked();
+                    continue;
+                }
+                Ok(false) if service.state() == ServiceState::Closing => continue,
+                Ok(false) if patience.look_again() => continue,
+                Ok(false) => {}
+            }
+            if rounds.fall_asleep() {
+                patience.blocks();
+                wait(fleet, doorbells)?;
+                patience.woken();
+            }
+            rounds.wake_up();
+        }
+        Ok(None)
+    }
+
+    fn take_orders(
+        &self,
+        fleet: &Fleet,
+        service: &mut Service<Asker>,
+        gates: &mut Gates<'_>,
+        rounds: &mut Rounds<'_>,
+    ) {
+        while let Ok(order) = self.incoming.try_recv() {
+            match order {
+                // All ranks are attached; dropping it detaches whoever that is.
+                Order::Attach(..) => {}
+                Order::Change(change, reply) => {
+                    act(service.take(Input::Wanted(change, reply)), gates, rounds);
+                }
+                Order::CopyWindow { rank, offset, mut buffer, reply } => {
+                    let copied = match (service.state(), fleet.windows().get(rank as usize)) {
+                        (ServiceState::Stopped, Some(window)) => {
+                            let count = window.copy_out(offset, &mut buffer);
+                            buffer.truncate(count);
+                            Ok(buffer)
+                        }
+                        (ServiceState::Stopped, None) => Err(OrderError::NoRank(rank)),
+                        (state, _) => Err(OrderError::NotNow(state)),
+                    };
+                    // Whoever asked may be gone.
+                    let _ = reply.send(copied);
+                }
+            }
+        }
+    }
+
+    /// Keeps the ranks' memory until the job has heard of its failure.
+    fn wait_for_end(&self) {
+        while !self.ending.load(Ordering::Acquire) {
+            let patience = Duration::from_secs(1);
+            if let Err(RecvTimeoutError::Disconnected) = self.incoming.recv_timeout(patience) {
+                return;
+            }
+        }
+    }
+}
+
+/// Where the answer to an order goes.
+type Asker = Sender<Result<(), OrderError>>;
+
+/// Looks whether the ranks have left each other's memory, after the gates were closed.
+fn look_inside(service: &mut Service<Asker>, gates: &mut Gates<'_>, rounds: &mut Rounds<'_>) {
+    let input = match gates.inside() {
+        Inside::Nobody => Input::AllOut,
+        Inside::Stays(rank) => Input::OneStays(rank),
+        Inside::Somebody => return,
+    };
+    act(service.take(input), gates, rounds);
+}
+
+fn act(actions: Vec<Action<Asker>>, gates: &mut Gates<'_>, rounds: &mut Rounds<'_>) {
+    for action in actions {
+        match action {
+            Action::CloseGates => gates.close(),
+            Action::OpenGates => gates.open(),
+            Action::RestartPatience => rounds.restart_patience(),
+            // Whoever asked may be gone.
+            Action::Answer(reply, result) => drop(reply.send(result)),
+        }
+    }
+}
+
+/// Blocks until a rank rings, or there is something else to do.
+fn wait(fleet: &Fleet, doorbells: &OwnedFd) -> io::Result<()> {
+    let mut events = [const { MaybeUninit::<epoll::Event>::uninit() }; 64];
+    let (ready, _) = match epoll::wait(doorbells, &mut events, None) {
+        Err(rustix::io::Errno::INTR) => return Ok(()),
+        result => result?,
+    };
+    for event in ready {
+        if let Some(rank) = fleet.ranks().get(event.data.u64() as usize) {
+            rank.doorbell().acknowledge();
+        }
+    }
+    Ok(())
+}

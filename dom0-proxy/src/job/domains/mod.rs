@@ -1,0 +1,25 @@
+//! Ranks as PVH domains, one each.
+//!
+//! ```text
+//! capacity  whether the host has room for a job
+//! start     the domains of a job: created, watched, destroyed
+//! record    what `xl create` reads: configurations, and the boot module (`cpio`)
+//! create    the threads that create domains, a few at a time (`parallel`)
+//! watch     the thread that finds domains, attaches them, and sees them end
+//! terminal  where their consoles are read
+//! destroy   whatever there is of a job, also of a daemon that has died
+//! ```
+
+mod capacity;
+mod cpio;
+mod create;
+mod destroy;
+mod parallel;
+mod record;
+mod start;
+mod terminal;
+mod watch;
+
+pub use capacity::check;
+pub use destroy::destroy_all;
+pub use start::Domains;

@@ -1,0 +1,267 @@
+//! The thread that follows a job's domains through xenstore.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::terminal::{is_terminal_path, open_terminal};
+use crate::attach;
+use crate::control::OutputStream;
+use crate::engine::Notice;
+use crate::error::{Context, Result};
+use crate::job::consoles::Consoles;
+use crate::job::event::{End, JobEvent};
+use crate::xen::{EventDevice, Store};
+use crate::xl::{self, StopReason};
+
+/// How long after a sign of a domain's end to look at its state: the console usually tells before.
+const SETTLE: Duration = Duration::from_millis(150);
+/// How often to look at the domains' state when nothing happens.
+const LOOK: Duration = Duration::from_secs(10);
+const INTRODUCED: &str = "introduced";
+const RELEASED: &str = "released";
+const ATTACH: &str = "attach";
+const CONSOLE: &str = "console";
+
+/// A domain of the job.
+#[derive(Debug)]
+struct KnownRank {
+    id: u32,
+    console: Option<String>,
+    attached: bool,
+    ended: bool,
+}
+
+/// Follows the job's domains through xenstore: finds them when they are created, opens their
+/// consoles, attaches them, and sees them end.
+pub struct Watcher {
+    job: String,
+    memory: u64,
+    store: Store,
+    channels: Arc<EventDevice>,
+    stop: Arc<OwnedFd>,
+    consoles: Consoles,
+    events: Sender<JobEvent>,
+    known: BTreeMap<u32, KnownRank>,
+    /// Domains that are not of this job.
+    strangers: Vec<u32>,
+    /// When to look at the domains' state.
+    look_at: Instant,
+}
+
+impl Watcher {
+    /// Of a job whose ranks have `memory` bytes each and are still to be created. Ends when `stop`
+    /// is readable.
+    pub fn new(
+        job: &str,
+        memory: u64,
+        stop: Arc<OwnedFd>,
+        consoles: Consoles,
+        events: Sender<JobEvent>,
+    ) -> Result<Self> {
+        let mut store = Store::open()?;
+        store.watch("@introduceDomain", INTRODUCED)?;
+        store.watch("@releaseDomain", RELEASED)?;
+        Ok(Self {
+            job: job.into(),
+            memory,
+            store,
+            channels: Arc::new(EventDevice::open().context(|| "open /dev/xen/evtchn")?),
+            stop,
+            consoles,
+            events,
+            known: BTreeMap::new(),
+            strangers: Vec::new(),
+            look_at: Instant::now() + LOOK,
+        })
+    }
+
+    /// Starts the thread.
+    pub fn start(self) -> Result<JoinHandle<()>> {
+        let thread = thread::Builder::new().name(format!("domains-{}", self.job));
+        thread.spawn(move || self.run()).context(|| "start a thread")
+    }
+
+    fn run(mut self) {
+        if let Err(error) = self.follow() {
+            let job = &self.job;
+            tracing::error!(%error, job, "the job's domains cannot be followed any more");
+            let notice = Notice::Broken(error.to_string());
+            let _ = self.events.send(JobEvent::Engine(notice));
+        }
+    }
+
+    fn follow(&mut self) -> Result<()> {
+        loop {
+            while let Some(event) = self.store.ready_event()? {
+                let rank = event.token.split_once(' ').and_then(|(_, rank)| rank.parse().ok());
+                match (event.token.split(' ').next(), rank) {
+                    (Some(INTRODUCED), _) => self.find_domains()?,
+                    (Some(RELEASED), _) => self.look_at = self.look_at.min(Instant::now() + SETTLE),
+                    (Some(ATTACH), Some(rank)) => self.attach(rank)?,
+                    (Some(CONSOLE), Some(rank)) => self.open_console(rank)?,
+                    _ => {}
+                }
+            }
+            let now = Instant::now();
+            if now >= self.look_at {
+                self.look()?;
+                self.look_at = now + LOOK;
+            }
+            let left = self.look_at.saturating_duration_since(now) + Duration::from_millis(1);
+            let left =
+                Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+            let mut fds = [
+                PollFd::from_borrowed_fd(self.store.fd(), PollFlags::IN),
+                PollFd::from_borrowed_fd(self.stop.as_fd(), PollFlags::IN),
+            ];
+            match poll(&mut fds, Some(&left)) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error).context(|| "wait for xenstore"),
+            }
+            if !fds[1].revents().is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Looks for domains of the job that have come into being.
+    fn find_domains(&mut self) -> Result<()> {
+        let ids = self.store.list("/local/domain")?;
+        for id in ids.iter().filter_map(|id| id.parse().ok()) {
+            if self.strangers.contains(&id) || self.known.values().any(|known| known.id == id) {
+                continue;
+            }
+            // A domain that has no name yet is looked at again.
+            let Some(name) = self.store.read(&format!("/local/domain/{id}/name"))? else {
+                continue;
+            };
+            match xl::parse_domain_name(&String::from_utf8_lossy(&name)) {
+                Some((job, rank)) if job == self.job => {
+                    self.known.insert(
+                        rank,
+                        KnownRank { id, console: None, attached: false, ended: false },
+                    );
+                    self.store.watch(
+                        &format!("/local/domain/{id}/console/tty"),
+                        &format!("{CONSOLE} {rank}"),
+                    )?;
+                    self.store.watch(&attach_node(id), &format!("{ATTACH} {rank}"))?;
+                }
+                _ => self.strangers.push(id),
+            }
+        }
+        Ok(())
+    }
+
+    /// Attaches a rank that has written its node.
+    fn attach(&mut self, rank: u32) -> Result<()> {
+        let Some(known) = self.known.get_mut(&rank).filter(|known| !known.attached) else {
+            return Ok(());
+        };
+        let Some(node) = self.store.read(&attach_node(known.id))? else { return Ok(()) };
+        known.attached = true;
+        // A guest that writes its node again and again is not to keep this thread busy.
+        self.store.unwatch(&attach_node(known.id), &format!("{ATTACH} {rank}"))?;
+        let event = match attach::domain::attach(known.id, &node, self.memory, &self.channels) {
+            Ok(attachment) => JobEvent::Attached { rank, attachment },
+            Err(error) => JobEvent::AttachRefused { rank, cause: error.to_string() },
+        };
+        let _ = self.events.send(event);
+        Ok(())
+    }
+
+    /// Opens a rank's console, when there is one or another one.
+    fn open_console(&mut self, rank: u32) -> Result<()> {
+        let Some(known) = self.known.get_mut(&rank) else { return Ok(()) };
+        let path = self.store.read(&format!("/local/domain/{}/console/tty", known.id))?;
+        let Some(path) = path.and_then(|path| String::from_utf8(path).ok()) else { return Ok(()) };
+        if !is_terminal_path(&path) || known.console.as_ref() == Some(&path) {
+            return Ok(());
+        }
+        match open_terminal(&path) {
+            Ok(terminal) => {
+                self.consoles.add(rank, OutputStream::Output, terminal);
+                known.console = Some(path);
+            }
+            Err(error) => tracing::warn!(%error, rank, path, "a console could not be opened"),
+        }
+        Ok(())
+    }
+
+    /// Looks which domains have ended.
+    fn look(&mut self) -> Result<()> {
+        if self.known.values().all(|known| known.ended) {
+            return Ok(());
+        }
+        let domains = match xl::list() {
+            Ok(domains) => domains,
+            Err(error) => {
+                tracing::warn!(%error, "the domains' state is not known for now");
+                return Ok(());
+            }
+        };
+        let mut ended = Vec::new();
+        for (&rank, known) in self.known.iter().filter(|(_, known)| !known.ended) {
+            let domain = domains.iter().find(|domain| domain.id == known.id && !domain.dying);
+            let end = match domain.map(|domain| domain.shutdown) {
+                Some(None) => continue,
+                Some(Some(StopReason::Crash)) => End::Crashed,
+                Some(Some(StopReason::Other)) => End::Stopped,
+                Some(Some(StopReason::Poweroff)) => {
+                    let status = self
+                        .store
+                        .read(&format!("/local/domain/{}/data/xenolith/exit", known.id))?;
+                    parse_status(status).map_or(End::Silent, End::Exited)
+                }
+                None => End::Vanished,
+            };
+            ended.push((rank, end));
+        }
+        for (rank, end) in ended {
+            // A rank that was quick may have ended while the domains were listed, before its
+            // console was seen: what it wrote is still to be read, and a rank without a console has
+            // nothing to say.
+            self.open_console(rank)?;
+            if let Some(known) = self.known.get_mut(&rank) {
+                known.ended = true;
+            }
+            let _ = self.events.send(JobEvent::Ended { rank, end });
+        }
+        Ok(())
+    }
+}
+
+fn attach_node(domain: u32) -> String {
+    format!("/local/domain/{domain}/data/xenolith/attach")
+}
+
+/// The exit status in a guest's node, of which nothing is believed.
+fn parse_status(node: Option<Vec<u8>>) -> Option<i32> {
+    str::from_utf8(&node?).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guests_status_is_a_number_or_nothing() {
+        assert_eq!(parse_status(Some(b"3".to_vec())), Some(3));
+        assert_eq!(parse_status(Some(b"-1".to_vec())), Some(-1));
+        for node in [
+            None,
+            Some(b"".to_vec()),
+            Some(b"three".to_vec()),
+            Some(vec![0xff]),
+            Some(b"99999999999".to_vec()),
+        ] {
+            assert_eq!(parse_status(node), None);
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Ranks as Linux processes.
+//!
+//! ```text
+//! start        the processes of a job: started, watched, ended
+//! become_rank  what the daemon's program does when it is started as a rank
+//! sweep        ends whatever a job has started, also of a daemon that has died
+//! ```
+
+mod become_rank;
+mod start;
+mod sweep;
+
+pub use become_rank::{RANK_ARGUMENT, become_rank};
+pub use start::Processes;
+pub use sweep::sweep;

@@ -1,0 +1,163 @@
+//! The processes of a job: started, watched, ended.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::Sender;
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use super::become_rank::RANK_ARGUMENT;
+use super::sweep::sweep;
+use crate::control::{JobSpec, OutputStream};
+use crate::error::{Context, Error, Result};
+use crate::job::consoles::Consoles;
+use crate::job::event::{End, JobEvent};
+use crate::job::ranks::Ranks;
+
+/// The processes of one job.
+pub struct Processes {
+    job: String,
+    spec: JobSpec,
+    socket: PathBuf,
+    consoles: Consoles,
+    events: Sender<JobEvent>,
+    running: Vec<RunningProcess>,
+}
+
+/// A process that has been started, and the thread that waits for its end.
+struct RunningProcess {
+    process: OwnedFd,
+    waiter: JoinHandle<()>,
+}
+
+impl Processes {
+    /// The processes of `job`, which are to attach through `socket`.
+    pub fn new(
+        job: &str,
+        spec: &JobSpec,
+        socket: PathBuf,
+        consoles: Consoles,
+        events: Sender<JobEvent>,
+    ) -> Self {
+        Self { job: job.into(), spec: spec.clone(), socket, consoles, events, running: Vec::new() }
+    }
+
+    fn spawn(&self, rank: u32) -> Result<RunningProcess> {
+        let context = || format!("start {}", self.spec.image.display());
+        let files = std::env::join_paths(&self.spec.files).map_err(|_| Error::BadFile {
+            path: self
+                .spec
+                .files
+                .iter()
+                .find(|path| path.to_string_lossy().contains(':'))
+                .cloned()
+                .unwrap_or_default(),
+            why: "a path with a colon cannot be passed to a hosted rank".into(),
+        })?;
+        let mut child = Command::new("/proc/self/exe")
+            .arg0("pgas-rank")
+            .arg(RANK_ARGUMENT)
+            .arg(std::process::id().to_string())
+            .arg(&self.spec.image)
+            .args(&self.spec.args)
+            .current_dir(&self.spec.directory)
+            .env_clear()
+            .envs(self.spec.environment.iter().map(|(name, value)| (name, value)))
+            .env("XENOLITH_SOCKET", &self.socket)
+            .env("XENOLITH_JOB", &self.job)
+            .env("XENOLITH_RANK", rank.to_string())
+            .env("XENOLITH_SIZE", self.spec.size.to_string())
+            .env("XENOLITH_MEM", self.spec.memory.to_string())
+            .env("XENOLITH_FILES", files)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .context(context)?;
+        let watched = self.watch(rank, &mut child);
+        match watched {
+            Ok(process) => {
+                let waiter = self.wait_for(rank, child);
+                Ok(RunningProcess { process, waiter: waiter.context(context)? })
+            }
+            Err(error) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(error).context(context)
+            }
+        }
+    }
+
+    /// Reads what the process writes; a handle by which to kill it.
+    fn watch(&self, rank: u32, child: &mut Child) -> std::io::Result<OwnedFd> {
+        let output = child.stdout.take().map(OwnedFd::from);
+        let errors = child.stderr.take().map(OwnedFd::from);
+        for (stream, fd) in [(OutputStream::Output, output), (OutputStream::Error, errors)] {
+            if let Some(fd) = fd {
+                fcntl_setfl(&fd, fcntl_getfl(&fd)? | OFlags::NONBLOCK)?;
+                self.consoles.add(rank, stream, fd);
+            }
+        }
+        Ok(pidfd_open(pid(child)?, PidfdFlags::empty())?)
+    }
+
+    fn wait_for(&self, rank: u32, mut child: Child) -> std::io::Result<JoinHandle<()>> {
+        let events = self.events.clone();
+        thread::Builder::new().name(format!("rank-{rank}")).spawn(move || {
+            let end = match child.wait() {
+                Ok(status) => match (status.code(), status.signal()) {
+                    (Some(code), _) => End::Exited(code),
+                    (None, signal) => End::Signalled(signal.unwrap_or(0)),
+                },
+                Err(error) => {
+                    tracing::error!(%error, rank, "a rank's end could not be waited for");
+                    End::Vanished
+                }
+            };
+            let _ = events.send(JobEvent::Ended { rank, end });
+        })
+    }
+}
+
+fn pid(child: &Child) -> std::io::Result<Pid> {
+    Pid::from_raw(child.id() as i32)
+        .ok_or_else(|| std::io::Error::other("a process without a number"))
+}
+
+impl Ranks for Processes {
+    fn start(&mut self) -> Result<()> {
+        for rank in 0..self.spec.size {
+            let at = Instant::now();
+            let _ = self.events.send(JobEvent::Begun { rank, at });
+            match self.spawn(rank) {
+                Ok(running) => self.running.push(running),
+                Err(error) => {
+                    let _ = self.events.send(JobEvent::NotCreated { rank, error });
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All were started by [`start`](Ranks::start); what attaches from now on is turned away by the
+    /// engine's absence.
+    fn stop(&mut self) {}
+
+    fn end(&mut self) {
+        for running in &self.running {
+            // Those that have ended already are no error.
+            let _ = pidfd_send_signal(&running.process, Signal::KILL);
+        }
+        for running in self.running.drain(..) {
+            let _ = running.waiter.join();
+        }
+        sweep(&self.job);
+    }
+}

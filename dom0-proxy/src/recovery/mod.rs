@@ -1,0 +1,3 @@
+//! Recovery lines: a job is stopped between two operations, copied, and let go on.
+
+pub mod protocol;
