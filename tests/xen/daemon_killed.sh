@@ -1,6 +1,7 @@
 #!/bin/bash
-# xenolith: timeout=400 The daemon is killed in the middle of a job: pgas says so, no domain is
-# left, and the next job works.
+# xenolith: timeout=400
+# The daemon is killed in the middle of a job: pgas says so, no domain is left, and the next job
+# works.
 . ./expect.bash
 
 pgas run -n 3 semantics.img -- nothing-of-this-name >/dev/null 2>&1 # starts the daemon
