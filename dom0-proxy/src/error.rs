@@ -191,6 +191,9 @@ pub enum Error {
         /// Its log.
         log: PathBuf,
     },
+    /// The daemon has a fault.
+    #[error("the job's supervisor panicked: its ranks were ended; see the daemon's log")]
+    SupervisorPanicked,
     /// No job of that name.
     #[error("no job {0}: `pgas ps` lists the jobs that run")]
     NoJob(String),
@@ -224,7 +227,8 @@ impl Error {
             Self::NoXen { .. }
             | Self::NotEnoughMemory { .. }
             | Self::Tool { .. }
-            | Self::Store { .. } => status::HOST,
+            | Self::Store { .. }
+            | Self::SupervisorPanicked => status::HOST,
             Self::Protocol { .. } => status::PROTOCOL,
             Self::Refused { status, .. } => *status,
             _ => status::USAGE,

@@ -116,7 +116,7 @@ fn spec(arguments: &RunArguments) -> anyhow::Result<JobSpec> {
                 .ok()
                 .filter(|limit| !limit.is_zero())
                 .with_context(|| {
-                    format!("--timeout {seconds}: give a number of seconds above 0")
+                    format!("--timeout {seconds}: give a number of seconds above 0, at most 1.8e19")
                 })?,
         ),
     };
