@@ -167,6 +167,14 @@ pub enum Error {
          or run as root"
     )]
     NoRunDir,
+    /// A folder that is not safely the user's own.
+    #[error("{}: {why}: give a folder of yours, for you alone (chmod 700)", path.display())]
+    UnsafeFolder {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// No daemon listens.
     #[error("no dom0-proxy runs in {}: there are no jobs; `pgas run` starts it", run_dir.display())]
     NoDaemon {

@@ -387,6 +387,35 @@ fn a_job_that_is_refused_for_want_of_descriptors_leaves_no_thread() {
 }
 
 #[test]
+fn a_daemon_removes_nothing_of_others() {
+    let host = Host::new();
+    let (jobs, log) = (host.dir.path().join("jobs"), host.dir.path().join("log"));
+    for folder in [jobs.join("thesis-2019"), jobs.join("abcdef"), log.join("abcdef")] {
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("results.txt"), "years of work").unwrap();
+    }
+    for night in 0..120 {
+        std::fs::create_dir(log.join(format!("night-{night}"))).unwrap();
+    }
+    assert_eq!(host.job(1, "behave").status, 0);
+    for kept in [jobs.join("thesis-2019"), jobs.join("abcdef"), log.join("abcdef")] {
+        assert!(kept.join("results.txt").exists(), "{}", kept.display());
+    }
+    assert_eq!(std::fs::read_dir(&log).unwrap().count(), 122);
+}
+
+#[test]
+fn a_run_directory_that_others_can_change_is_refused() {
+    let host = Host::new();
+    let everybodys = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(host.dir.path(), everybodys).unwrap();
+    let ended = host.job(1, "behave");
+    assert_eq!((ended.status, ended.errors.lines().count()), (125, 1), "{ended:?}");
+    assert!(ended.errors.contains("other users can write into it"), "{ended:?}");
+    assert!(host.daemon().is_none(), "no daemon has been started");
+}
+
+#[test]
 fn only_one_daemon_has_a_run_directory() {
     let host = Host::new();
     assert_eq!(host.job(1, "behave").status, 0);

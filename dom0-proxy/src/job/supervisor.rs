@@ -1,6 +1,5 @@
 //! Runs one job from its start to its end, and leaves nothing of it.
 
-use std::fs;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -18,10 +17,10 @@ use super::processes::{self, Processes};
 use super::ranks::Ranks;
 use super::summary::Summaries;
 use super::verdict::{Ending, Verdict};
-use crate::control::{RankKind, Reply, Summary};
+use crate::control::{JobSpec, RankKind, Reply, Summary};
 use crate::engine::{Engine, Pause};
 use crate::error::{Context, Error, Result, status};
-use crate::run_dir::RunDir;
+use crate::run_dir::{JobFolder, JobFolders, RunDir};
 
 /// How long a client that does not read its lines may hold up a job that is to be killed.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(3);
@@ -37,18 +36,24 @@ pub fn supervise(
     ended: impl FnOnce(),
 ) {
     let client = Arc::new(JobClient::new(stream));
-    let record = run_dir.job(&job.name);
-    let run = || Supervisor::start(job, incoming, run_dir, client.clone()).map(Supervisor::run);
-    let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
-        // In the middle of setting up or of cleaning up: whatever is left has the job's name.
-        end_by_name(job, &record);
-        Err(Error::SupervisorPanicked)
+    let begun = check(&job.spec).and_then(|()| run_dir.begin_job(&job.name));
+    let result = begun.and_then(|JobFolders { record, logs }| {
+        let (record_path, logs) = (record.path().to_owned(), &logs);
+        let socket = run_dir.ranks_socket();
+        let run = || {
+            let client = client.clone();
+            let set_up =
+                Supervisor::set_up(job, incoming, socket, record_path.clone(), logs, client);
+            set_up.map(Supervisor::run)
+        };
+        let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+            // In the middle of setting up or of cleaning up: whatever is left has the job's name.
+            end_by_name(job, &record_path);
+            Err(Error::SupervisorPanicked)
+        });
+        record.remove();
+        result
     });
-    if let Err(error) = fs::remove_dir_all(&record)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        tracing::warn!(%error, record = %record.display(), "the job's record could not be removed");
-    }
     ended();
     match result {
         Ok(summary) => {
@@ -60,6 +65,14 @@ pub fn supervise(
             tracing::info!(job = job.name, %error, "the job could not be started");
             client.send(&Reply::Refused { status: error.exit_status(), text: error.to_string() });
         }
+    }
+}
+
+/// Whether the host can run such a job.
+fn check(spec: &JobSpec) -> Result<()> {
+    match spec.kind {
+        RankKind::Xen => domains::check(spec),
+        RankKind::Hosted => Ok(()),
     }
 }
 
@@ -89,24 +102,18 @@ struct Supervisor {
 
 impl Supervisor {
     /// Sets everything up but starts no rank.
-    fn start(
+    fn set_up(
         job: &Arc<Job>,
         incoming: Receiver<JobEvent>,
-        run_dir: &RunDir,
+        ranks_socket: PathBuf,
+        record: PathBuf,
+        logs: &JobFolder,
         client: Arc<JobClient>,
     ) -> Result<Self> {
         let spec = &job.spec;
-        if spec.kind == RankKind::Xen {
-            domains::check(spec)?;
-        }
-        let (record, logs) = (run_dir.job(&job.name), run_dir.job_logs(&job.name));
-        for dir in [&record, &logs] {
-            fs::create_dir_all(dir).context(|| format!("create directory {}", dir.display()))?;
-        }
-        run_dir.prune_logs();
         let (consoles, console_thread) =
-            Consoles::start(&job.name, spec, &logs, client.clone(), job.events.clone())?;
-        let parts = Self::engine_and_ranks(job, run_dir, record, &consoles);
+            Consoles::start(&job.name, spec, logs.path(), client.clone(), job.events.clone())?;
+        let parts = Self::engine_and_ranks(job, ranks_socket, record, &consoles);
         let (engine, ranks) = match parts {
             Ok(parts) => parts,
             Err(error) => {
@@ -130,7 +137,7 @@ impl Supervisor {
 
     fn engine_and_ranks(
         job: &Job,
-        run_dir: &RunDir,
+        ranks_socket: PathBuf,
         record: PathBuf,
         consoles: &Consoles,
     ) -> Result<(Engine, Box<dyn Ranks>)> {
@@ -146,8 +153,7 @@ impl Supervisor {
         let (consoles, events) = (consoles.clone(), job.events.clone());
         let ranks: Box<dyn Ranks> = match spec.kind {
             RankKind::Hosted => {
-                let socket = run_dir.ranks_socket();
-                Box::new(Processes::new(&job.name, spec, socket, consoles, events))
+                Box::new(Processes::new(&job.name, spec, ranks_socket, consoles, events))
             }
             RankKind::Xen => Box::new(Domains::new(&job.name, spec, record, consoles, events)?),
         };
@@ -276,7 +282,6 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
-    use crate::control::JobSpec;
     use crate::job::event::End;
 
     fn spec(timeout: Option<Duration>) -> JobSpec {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -89,6 +90,7 @@ fn start(run_dir: &RunDir) -> Result<DaemonConnection> {
         .create(true)
         .append(true)
         .read(true)
+        .mode(0o600)
         .open(&path)
         .context(|| format!("open {}", path.display()))?;
     let log_start = log.seek(SeekFrom::End(0)).unwrap_or(0);
