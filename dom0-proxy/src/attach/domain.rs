@@ -94,10 +94,11 @@ impl Doorbell for EventChannel {
         self.device().fd()
     }
 
-    fn acknowledge(&self) {
-        if let Err(error) = self.device().acknowledge() {
+    fn acknowledge(&self) -> bool {
+        self.device().acknowledge().unwrap_or_else(|error| {
             tracing::warn!(%error, "event channels could not be read");
-        }
+            true
+        })
     }
 }
 

@@ -123,5 +123,7 @@ impl Doorbell for EventFds {
 
     /// Each write to an eventfd is an edge of its own; its count is of no interest and is never
     /// read, so that this cannot block.
-    fn acknowledge(&self) {}
+    fn acknowledge(&self) -> bool {
+        true
+    }
 }
