@@ -1,33 +1,17 @@
-//! Messages from rank to rank, broadcasts, barriers, and who is who: `armci_msg_*`.
+//! Barriers, broadcasts, and trees: `armci_msg_*` for many ranks.
 
-use core::ffi::{c_char, c_double, c_int, c_void};
+use core::ffi::{c_int, c_void};
 
-use super::{Refusal, Runtime, bytes, bytes_mut, length, or_die, weak_aliases};
+use crate::capi::alias::weak_aliases;
+use crate::capi::convert::{bytes_mut, length};
+use crate::capi::refusal::Refusal;
+use crate::capi::runtime::{Runtime, or_die};
+use crate::capi::scope::{SCOPE_ALL, Scope};
 use crate::team::group::Group;
-use crate::team::message::{Received, Sender};
+use crate::team::message::Sender;
 
 /// Context of messages with which [`armci_grp_clus_brdcst`] is made; those below are the runtime's.
 const BROADCAST: u32 = 2;
-
-/// Who takes part in a collective.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scope {
-    /// `SCOPE_ALL`, and `SCOPE_MASTERS`: since every rank is a domain, every rank is its domain's
-    /// first.
-    All,
-    /// `SCOPE_NODE`: the rank itself.
-    Node,
-}
-
-impl Scope {
-    pub(super) fn new(scope: c_int) -> Result<Self, Refusal> {
-        match scope {
-            333 | 339 => Ok(Self::All),
-            337 => Ok(Self::Node),
-            _ => Err(Refusal::Operation),
-        }
-    }
-}
 
 impl Runtime {
     /// Copies bytes of a rank of the world to all members of a group.
@@ -49,117 +33,6 @@ impl Runtime {
     }
 }
 
-const SCOPE_ALL: c_int = 333;
-
-/// `armci_msg_init`.
-#[unsafe(no_mangle)]
-pub extern "C" fn armci_msg_init(_argc: *mut c_int, _argv: *mut *mut *mut c_char) {
-    Runtime::attached();
-}
-
-/// `armci_msg_init_comm`.
-#[unsafe(no_mangle)]
-pub extern "C" fn armci_msg_init_comm(_comm: c_int) {
-    Runtime::attached();
-}
-
-/// `armci_msg_initialized`.
-#[unsafe(no_mangle)]
-pub extern "C" fn armci_msg_initialized() -> c_int {
-    Runtime::get().is_some().into()
-}
-
-/// `armci_msg_finalize`.
-#[unsafe(no_mangle)]
-pub extern "C" fn armci_msg_finalize() {
-    let finalize = || Ok(Runtime::attached().armci.finalize()?);
-    or_die("armci_msg_finalize", finalize());
-}
-
-/// `armci_msg_abort`.
-#[unsafe(no_mangle)]
-pub extern "C" fn armci_msg_abort(code: c_int) {
-    Runtime::attached().end(super::start::status(code), format_args!("aborted with code {code}"))
-}
-
-/// `armci_msg_me`.
-#[unsafe(no_mangle)]
-pub extern "C" fn armci_msg_me() -> c_int {
-    Runtime::attached().armci.rank() as c_int
-}
-
-/// `armci_msg_nproc`.
-#[unsafe(no_mangle)]
-pub extern "C" fn armci_msg_nproc() -> c_int {
-    Runtime::attached().armci.size() as c_int
-}
-
-/// `armci_timer`.
-#[unsafe(no_mangle)]
-pub extern "C" fn armci_timer() -> c_double {
-    (Runtime::attached().host.seconds)()
-}
-
-/// `armci_msg_snd`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn armci_msg_snd(tag: c_int, buffer: *mut c_void, len: c_int, to: c_int) {
-    let send = || {
-        let runtime = Runtime::attached();
-        // SAFETY: by the caller.
-        let data = unsafe { bytes(buffer, length(len)?)? };
-        Ok(runtime.armci.send(runtime.rank(to)?, tag, data)?)
-    };
-    or_die("armci_msg_snd", send());
-}
-
-unsafe fn receive(
-    function: &str,
-    tag: c_int,
-    buffer: *mut c_void,
-    buflen: c_int,
-    msglen: *mut c_int,
-    from: Option<c_int>,
-) -> Received {
-    let receive = || {
-        let runtime = Runtime::attached();
-        // SAFETY: by the caller.
-        let data = unsafe { bytes_mut(buffer, length(buflen)?)? };
-        let from = from.map_or(Ok(Sender::Any), |from| runtime.rank(from).map(Sender::Rank))?;
-        Ok(runtime.armci.receive(from, Some(tag), data)?)
-    };
-    let received = or_die(function, receive());
-    // SAFETY: by the caller.
-    if let Some(msglen) = unsafe { msglen.as_mut() } {
-        *msglen = received.bytes as c_int;
-    }
-    received
-}
-
-/// `armci_msg_rcv`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn armci_msg_rcv(
-    tag: c_int,
-    buffer: *mut c_void,
-    buflen: c_int,
-    msglen: *mut c_int,
-    from: c_int,
-) {
-    // SAFETY: by the caller.
-    unsafe { receive("armci_msg_rcv", tag, buffer, buflen, msglen, Some(from)) };
-}
-
-/// `armci_msg_rcvany`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn armci_msg_rcvany(
-    tag: c_int,
-    buffer: *mut c_void,
-    buflen: c_int,
-    msglen: *mut c_int,
-) -> c_int {
-    // SAFETY: by the caller.
-    unsafe { receive("armci_msg_rcvany", tag, buffer, buflen, msglen, None).from as c_int }
-}
-
 /// `armci_msg_barrier`.
 #[unsafe(no_mangle)]
 pub extern "C" fn parmci_msg_barrier() {
@@ -173,7 +46,7 @@ pub unsafe extern "C" fn parmci_msg_group_barrier(group: *mut c_int) {
     let barrier = || {
         let runtime = Runtime::attached();
         // SAFETY: by the caller.
-        Ok(unsafe { runtime.group_or_world(group)? }.barrier(runtime.armci)?)
+        Ok(unsafe { runtime.groups.at_or_world(group)? }.barrier(runtime.armci)?)
     };
     or_die("armci_msg_group_barrier", barrier());
 }
@@ -227,7 +100,7 @@ pub unsafe extern "C" fn armci_msg_group_bcast_scope(
     let broadcast = || {
         // SAFETY: by the caller.
         unsafe {
-            let group = runtime.group_or_world(group)?;
+            let group = runtime.groups.at_or_world(group)?;
             runtime.broadcast(scope, &group, buf, len, root)
         }
     };
@@ -248,7 +121,7 @@ pub unsafe extern "C" fn armci_grp_clus_brdcst(
         let (root, count) = (runtime.rank(grp_master)?, length(grp_clus_nproc)?);
         // SAFETY: by the caller.
         let (group, data) =
-            unsafe { (runtime.group_or_world(mastergroup)?, bytes_mut(buf, length(len)?)?) };
+            unsafe { (runtime.groups.at_or_world(mastergroup)?, bytes_mut(buf, length(len)?)?) };
         if group.rank() >= count {
             return Ok(());
         }
@@ -319,7 +192,8 @@ pub unsafe extern "C" fn armci_msg_group_bintree(
     // SAFETY: by the caller.
     let outcome = unsafe {
         Runtime::attached()
-            .group_or_world(group)
+            .groups
+            .at_or_world(group)
             .and_then(|group| tree(scope, &group, [root, up, left, right]))
     };
     or_die("armci_msg_group_bintree", outcome);

@@ -4,7 +4,6 @@ use core::cell::RefCell;
 use core::ffi::{c_int, c_uint};
 use std::prelude::v1::*;
 
-use super::{Refusal, Runtime, code, or_die, weak_aliases};
 use crate::api::armci::Armci;
 use crate::error::Error;
 use crate::path::by_proxy::Pending;
@@ -12,17 +11,17 @@ use crate::path::by_proxy::Pending;
 /// `armci_hdl_t`.
 #[derive(Debug)]
 #[repr(C)]
-pub struct Handle {
+pub struct CHandle {
     /// The number of its batch and one, or zero.
     batch: c_uint,
     /// The batch's generation.
     generation: c_uint,
-    aggregate: c_int,
+    pub(super) aggregate: c_int,
     unused: c_int,
     dummy: [f64; 72],
 }
 
-const _: () = assert!(size_of::<Handle>() == 592 && core::mem::offset_of!(Handle, dummy) == 16);
+const _: () = assert!(size_of::<CHandle>() == 592 && core::mem::offset_of!(CHandle, dummy) == 16);
 
 /// When an operation must be complete locally.
 #[derive(Clone, Copy)]
@@ -30,7 +29,7 @@ pub(super) enum When {
     /// On return.
     Now,
     /// When its handle is waited for; null is the implicit one.
-    Later(*mut Handle),
+    Later(*mut CHandle),
 }
 
 /// Operations under way.
@@ -91,7 +90,7 @@ impl Handles {
         Ok(())
     }
 
-    fn wait(&self, armci: &Armci, handle: &mut Handle) -> Result<(), Error> {
+    pub(super) fn wait(&self, armci: &Armci, handle: &mut CHandle) -> Result<(), Error> {
         let mut batches = self.batches.borrow_mut();
         let under_way = handle.find(&batches).map(|at| batches[at].end());
         drop(batches);
@@ -99,7 +98,7 @@ impl Handles {
         under_way.into_iter().flatten().try_for_each(|pending| armci.wait(pending))
     }
 
-    fn test(&self, armci: &Armci, handle: &Handle) -> Result<bool, Error> {
+    pub(super) fn test(&self, armci: &Armci, handle: &CHandle) -> Result<bool, Error> {
         let batches = self.batches.borrow();
         let Some(at) = handle.find(&batches) else { return Ok(true) };
         for pending in &batches[at].under_way {
@@ -110,7 +109,7 @@ impl Handles {
         Ok(true)
     }
 
-    fn wait_rank(&self, armci: &Armci, rank: usize) -> Result<(), Error> {
+    pub(super) fn wait_rank(&self, armci: &Armci, rank: usize) -> Result<(), Error> {
         let (of_rank, others) = self.implicit.take().into_iter().partition(|(of, _)| *of == rank);
         self.implicit.replace(others);
         of_rank.into_iter().try_for_each(|(_, pending)| armci.wait(pending))
@@ -134,7 +133,7 @@ impl Batch {
     }
 }
 
-impl Handle {
+impl CHandle {
     /// The batch of its operations, if any are under way. A handle that was never initialised finds
     /// none, or is taken for another.
     fn find(&self, batches: &[Batch]) -> Option<usize> {
@@ -144,75 +143,4 @@ impl Handle {
             .filter(|batch| batch.generation == self.generation && !batch.under_way.is_empty())
             .map(|_| at)
     }
-}
-
-/// `ARMCI_Wait`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn PARMCI_Wait(nb_handle: *mut Handle) -> c_int {
-    let wait = || {
-        let runtime = Runtime::ready()?;
-        // SAFETY: by the caller.
-        let handle = unsafe { nb_handle.as_mut() }.ok_or(Refusal::Local)?;
-        Ok(runtime.handles.wait(runtime.armci, handle)?)
-    };
-    code(wait())
-}
-
-/// `ARMCI_Test`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn PARMCI_Test(nb_handle: *mut Handle) -> c_int {
-    let test = || {
-        let runtime = Runtime::ready()?;
-        // SAFETY: by the caller.
-        let handle = unsafe { nb_handle.as_ref() }.ok_or(Refusal::Local)?;
-        Ok(c_int::from(!runtime.handles.test(runtime.armci, handle)?))
-    };
-    test().unwrap_or_else(Refusal::code)
-}
-
-/// `ARMCI_WaitProc`.
-#[unsafe(no_mangle)]
-pub extern "C" fn PARMCI_WaitProc(proc: c_int) -> c_int {
-    let wait = || {
-        let runtime = Runtime::ready()?;
-        Ok(runtime.handles.wait_rank(runtime.armci, runtime.rank(proc)?)?)
-    };
-    code(wait())
-}
-
-/// `ARMCI_WaitAll`.
-#[unsafe(no_mangle)]
-pub extern "C" fn PARMCI_WaitAll() -> c_int {
-    code(Runtime::ready().and_then(|runtime| Ok(runtime.handles.wait_all(runtime.armci)?)))
-}
-
-/// Notes whether a handle is an aggregate. Any handle may have many operations under way, and they
-/// are started at once.
-unsafe fn set_aggregate(function: &str, handle: *mut Handle, aggregate: bool) {
-    // SAFETY: by the caller.
-    let handle = unsafe { handle.as_mut() }.ok_or(Refusal::Local);
-    or_die(function, handle).aggregate = aggregate.into();
-}
-
-/// `ARMCI_SET_AGGREGATE_HANDLE`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn PARMCI_SET_AGGREGATE_HANDLE(nb_handle: *mut Handle) {
-    // SAFETY: by the caller.
-    unsafe { set_aggregate("ARMCI_SET_AGGREGATE_HANDLE", nb_handle, true) };
-}
-
-/// `ARMCI_UNSET_AGGREGATE_HANDLE`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn PARMCI_UNSET_AGGREGATE_HANDLE(nb_handle: *mut Handle) {
-    // SAFETY: by the caller.
-    unsafe { set_aggregate("ARMCI_UNSET_AGGREGATE_HANDLE", nb_handle, false) };
-}
-
-weak_aliases! {
-    ARMCI_Wait => PARMCI_Wait;
-    ARMCI_Test => PARMCI_Test;
-    ARMCI_WaitProc => PARMCI_WaitProc;
-    ARMCI_WaitAll => PARMCI_WaitAll;
-    ARMCI_SET_AGGREGATE_HANDLE => PARMCI_SET_AGGREGATE_HANDLE;
-    ARMCI_UNSET_AGGREGATE_HANDLE => PARMCI_UNSET_AGGREGATE_HANDLE;
 }

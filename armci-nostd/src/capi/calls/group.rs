@@ -1,82 +1,16 @@
 //! Groups.
 
-use core::cell::{Cell, RefCell};
 use core::ffi::c_int;
-use core::ops::Deref;
-use std::collections::BTreeMap;
 use std::prelude::v1::*;
 use std::rc::Rc;
 
-use super::{Refusal, Runtime, code, length, or_die, weak_aliases};
-use crate::team::group::Group;
-
-/// The number of the world.
-const WORLD: c_int = 0;
-
-/// The groups that C has made.
-#[derive(Default)]
-pub(super) struct Groups {
-    /// By number; none where this rank is not a member.
-    made: RefCell<BTreeMap<c_int, Option<Rc<Group>>>>,
-    /// The last number given.
-    last: Cell<c_int>,
-    default: Cell<c_int>,
-}
-
-/// A group in use.
-#[derive(Clone)]
-pub(super) enum Held {
-    /// All ranks.
-    World(&'static Group),
-    /// One that C has made.
-    Made(Rc<Group>),
-}
-
-impl Deref for Held {
-    type Target = Group;
-    fn deref(&self) -> &Group {
-        match self {
-            Self::World(group) => group,
-            Self::Made(group) => group,
-        }
-    }
-}
-
-/// The number of a group.
-///
-/// # Safety
-/// `group` must be null or valid.
-pub(super) unsafe fn id(group: *const c_int) -> Result<c_int, Refusal> {
-    // SAFETY: by the caller.
-    unsafe { group.as_ref() }.copied().ok_or(Refusal::Group)
-}
+use crate::capi::alias::weak_aliases;
+use crate::capi::convert::{group_id, length};
+use crate::capi::groups::WORLD;
+use crate::capi::refusal::Refusal;
+use crate::capi::runtime::{Runtime, code, or_die};
 
 impl Runtime {
-    /// A group that this rank is a member of.
-    pub(super) fn group(&self, id: c_int) -> Result<Held, Refusal> {
-        if id == WORLD {
-            return Ok(Held::World(self.armci.world()));
-        }
-        let made = self.groups.made.borrow();
-        made.get(&id).cloned().flatten().map(Held::Made).ok_or(Refusal::Group)
-    }
-
-    /// The group at `group`, or the world if that is null.
-    ///
-    /// # Safety
-    /// `group` must be null or valid.
-    pub(super) unsafe fn group_or_world(&self, group: *const c_int) -> Result<Held, Refusal> {
-        // SAFETY: by the caller.
-        self.group(unsafe { group.as_ref() }.copied().unwrap_or(WORLD))
-    }
-
-    fn keep_group(&self, group: Option<Group>) -> c_int {
-        let id = self.groups.last.get() + 1;
-        self.groups.last.set(id);
-        self.groups.made.borrow_mut().insert(id, group.map(Rc::new));
-        id
-    }
-
     /// # Safety
     /// `pid_list` must be null or have `n` numbers, `group_out` null or valid.
     unsafe fn create(
@@ -86,7 +20,7 @@ impl Runtime {
         group_out: *mut c_int,
         parent: c_int,
     ) -> Result<(), Refusal> {
-        let parent = self.group(parent)?;
+        let parent = self.groups.get(parent)?;
         let n = length(n)?;
         if group_out.is_null() || pid_list.is_null() {
             return Err(Refusal::Local);
@@ -99,7 +33,7 @@ impl Runtime {
         }
         let group = parent.create_child(self.armci, &members)?;
         // SAFETY: by the caller.
-        unsafe { group_out.write(self.keep_group(group)) };
+        unsafe { group_out.write(self.groups.keep(group)) };
         Ok(())
     }
 }
@@ -130,7 +64,7 @@ pub unsafe extern "C" fn PARMCI_Group_create_child(
     let create = || {
         let runtime = Runtime::ready()?;
         // SAFETY: by the caller.
-        unsafe { runtime.create(n, pid_list, group_out, id(group_parent)?) }
+        unsafe { runtime.create(n, pid_list, group_out, group_id(group_parent)?) }
     };
     or_die("ARMCI_Group_create_child", create());
 }
@@ -141,16 +75,12 @@ pub unsafe extern "C" fn PARMCI_Group_free(group: *mut c_int) {
     let free = || {
         let runtime = Runtime::ready()?;
         // SAFETY: by the caller.
-        let id = unsafe { id(group)? };
+        let id = unsafe { group_id(group)? };
         if id == WORLD {
             return Ok(());
         }
-        let group = runtime.groups.made.borrow_mut().remove(&id).ok_or(Refusal::Group)?;
-        if runtime.groups.default.get() == id {
-            runtime.groups.default.set(WORLD);
-        }
-        let Some(group) = group else { return Ok(()) };
-        runtime.reclaim(id, &group)?;
+        let Some(group) = runtime.groups.give_up(id)? else { return Ok(()) };
+        runtime.memory.reclaim(runtime.armci, id, &group)?;
         // If mutexes of the group are left it stays with them.
         Rc::try_unwrap(group).map_or(Ok(()), |group| Ok(group.free(runtime.armci)?))
     };
@@ -161,7 +91,7 @@ pub unsafe extern "C" fn PARMCI_Group_free(group: *mut c_int) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn PARMCI_Group_rank(group: *mut c_int, rank: *mut c_int) -> c_int {
     // SAFETY: by the caller.
-    let own = Runtime::ready().and_then(|runtime| runtime.group(unsafe { id(group)? }));
+    let own = Runtime::ready().and_then(|runtime| runtime.groups.get(unsafe { group_id(group)? }));
     // SAFETY: by the caller.
     if let Some(rank) = unsafe { rank.as_mut() } {
         *rank = own.as_ref().map_or(-1, |group| group.rank() as c_int);
@@ -173,7 +103,8 @@ pub unsafe extern "C" fn PARMCI_Group_rank(group: *mut c_int, rank: *mut c_int) 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn PARMCI_Group_size(group: *mut c_int, size: *mut c_int) {
     // SAFETY: by the caller.
-    let members = Runtime::ready().and_then(|runtime| runtime.group(unsafe { id(group)? }));
+    let members =
+        Runtime::ready().and_then(|runtime| runtime.groups.get(unsafe { group_id(group)? }));
     // SAFETY: by the caller.
     if let Some(size) = unsafe { size.as_mut() } {
         *size = members.map_or(0, |group| group.size() as c_int);
@@ -186,8 +117,8 @@ pub unsafe extern "C" fn PARMCI_Group_set_default(group: *mut c_int) {
     let set = || {
         let runtime = Runtime::ready()?;
         // SAFETY: by the caller.
-        let id = unsafe { id(group)? };
-        runtime.group(id)?;
+        let id = unsafe { group_id(group)? };
+        runtime.groups.get(id)?;
         runtime.groups.default.set(id);
         Ok(())
     };
@@ -217,7 +148,7 @@ pub unsafe extern "C" fn PARMCI_Group_get_world(group_out: *mut c_int) {
 pub unsafe extern "C" fn PARMCI_Absolute_id(group: *mut c_int, group_rank: c_int) -> c_int {
     let absolute = || {
         // SAFETY: by the caller.
-        let group = Runtime::ready()?.group(unsafe { id(group)? })?;
+        let group = Runtime::ready()?.groups.get(unsafe { group_id(group)? })?;
         let member = usize::try_from(group_rank).map_err(|_| Refusal::Rank(group_rank))?;
         Ok::<_, Refusal>(group.absolute(member)? as c_int)
     };
@@ -235,10 +166,10 @@ pub unsafe extern "C" fn ARMCIX_Group_split(
     let split = || {
         let runtime = Runtime::ready()?;
         // SAFETY: by the caller.
-        let parent = runtime.group(unsafe { id(parent)? })?;
+        let parent = runtime.groups.get(unsafe { group_id(parent)? })?;
         // SAFETY: by the caller.
         let new_group = unsafe { new_group.as_mut() }.ok_or(Refusal::Local)?;
-        *new_group = runtime.keep_group(parent.split(runtime.armci, color, key)?);
+        *new_group = runtime.groups.keep(parent.split(runtime.armci, color, key)?);
         Ok(())
     };
     code(split())
@@ -250,10 +181,10 @@ pub unsafe extern "C" fn ARMCIX_Group_dup(parent: *mut c_int, new_group: *mut c_
     let duplicate = || {
         let runtime = Runtime::ready()?;
         // SAFETY: by the caller.
-        let parent = runtime.group(unsafe { id(parent)? })?;
+        let parent = runtime.groups.get(unsafe { group_id(parent)? })?;
         // SAFETY: by the caller.
         let new_group = unsafe { new_group.as_mut() }.ok_or(Refusal::Local)?;
-        *new_group = runtime.keep_group(Some(parent.duplicate(runtime.armci)?));
+        *new_group = runtime.groups.keep(Some(parent.duplicate(runtime.armci)?));
         Ok(())
     };
     code(duplicate())

@@ -3,136 +3,13 @@
 use core::ffi::{c_char, c_double, c_float, c_int, c_long, c_longlong, c_void};
 use std::prelude::v1::*;
 
-use super::message::Scope;
-use super::{Refusal, Runtime, bytes_mut, length, or_die, text};
-use crate::element::Reduce;
+use crate::capi::convert::{bytes_mut, length, text};
+use crate::capi::reduction::{DOUBLE, FLOAT, INT, LONG, LONG_LONG, Operator, of_type};
+use crate::capi::refusal::Refusal;
+use crate::capi::runtime::{Runtime, or_die};
+use crate::capi::scope::{SCOPE_ALL, SCOPE_NODE, Scope};
 use crate::element::ReduceOp;
 use crate::team::group::Group;
-
-/// Types of elements.
-const INT: c_int = -99;
-const LONG: c_int = -101;
-const LONG_LONG: c_int = -102;
-const FLOAT: c_int = -306;
-const DOUBLE: c_int = -307;
-
-const SCOPE_ALL: c_int = 333;
-const SCOPE_NODE: c_int = 337;
-
-/// A way to combine two elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Operator {
-    /// For all types.
-    Number(ReduceOp),
-    /// For integers only.
-    Integer(Bits),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bits {
-    Or,
-    And,
-    LogicalOr,
-    LogicalAnd,
-}
-
-impl Operator {
-    /// As in ARMCI the beginning counts.
-    fn new(name: &str) -> Result<Self, Refusal> {
-        let names = [
-            ("+", Self::Number(ReduceOp::Sum)),
-            ("*", Self::Number(ReduceOp::Product)),
-            ("max", Self::Number(ReduceOp::Max)),
-            ("min", Self::Number(ReduceOp::Min)),
-            ("absmax", Self::Number(ReduceOp::AbsMax)),
-            ("absmin", Self::Number(ReduceOp::AbsMin)),
-            ("or", Self::Integer(Bits::Or)),
-            ("&&", Self::Integer(Bits::LogicalAnd)),
-            ("land", Self::Integer(Bits::LogicalAnd)),
-            ("||", Self::Integer(Bits::LogicalOr)),
-            ("lor", Self::Integer(Bits::LogicalOr)),
-            ("&", Self::Integer(Bits::And)),
-            ("band", Self::Integer(Bits::And)),
-            ("|", Self::Integer(Bits::Or)),
-            ("bor", Self::Integer(Bits::Or)),
-        ];
-        let found = names.iter().find(|(beginning, _)| name.starts_with(beginning));
-        found.map(|&(_, operator)| operator).ok_or(Refusal::Operation)
-    }
-
-    /// Whether a single element becomes another one.
-    fn changes_one(self) -> bool {
-        use Operator::{Integer, Number};
-        matches!(
-            self,
-            Number(ReduceOp::AbsMax | ReduceOp::AbsMin)
-                | Integer(Bits::LogicalAnd | Bits::LogicalOr)
-        )
-    }
-}
-
-/// What elements of a type are made of.
-trait Combine: Reduce {
-    fn bits(op: Bits, a: Self, b: Self) -> Option<Self>;
-}
-
-macro_rules! integer {
-    ($($type:ty),*) => {
-        $(impl Combine for $type {
-            fn bits(op: Bits, a: Self, b: Self) -> Option<Self> {
-                Some(match op {
-                    Bits::Or => a | b,
-                    Bits::And => a & b,
-                    Bits::LogicalOr => (a != 0 || b != 0).into(),
-                    Bits::LogicalAnd => (a != 0 && b != 0).into(),
-                })
-            }
-        })*
-    };
-}
-
-integer!(i32, i64);
-
-macro_rules! float {
-    ($($type:ty),*) => {
-        $(impl Combine for $type {
-            fn bits(_: Bits, _: Self, _: Self) -> Option<Self> {
-                None
-            }
-        })*
-    };
-}
-
-float!(f32, f64);
-
-/// Combines the second of two elements into the first.
-type Combination = fn(Operator, &mut [u8], &[u8]);
-
-fn combine<T: Combine>(operator: Operator, mine: &mut [u8], theirs: &[u8]) {
-    let (Ok(a), Ok(b)) = (T::read_from_bytes(mine), T::read_from_bytes(theirs)) else { return };
-    let combined = match operator {
-        Operator::Number(op) => Some(T::combine(op, a, b)),
-        Operator::Integer(op) => T::bits(op, a, b),
-    };
-    if let Some(combined) = combined {
-        mine.copy_from_slice(combined.as_bytes());
-    }
-}
-
-/// Size of a type's elements and how they are combined.
-fn of_type(tag: c_int, operator: Operator) -> Result<(usize, Combination), Refusal> {
-    match (tag, operator) {
-        (FLOAT | DOUBLE, Operator::Integer(_)) => Err(Refusal::Operation),
-        (INT, _) => Ok((4, combine::<i32>)),
-        (LONG | LONG_LONG, _) => Ok((8, combine::<i64>)),
-        (FLOAT, _) => Ok((4, combine::<f32>)),
-        (DOUBLE, _) => Ok((8, combine::<f64>)),
-        _ => Err(Refusal::Operation),
-    }
-}
-
-const _: () =
-    assert!(size_of::<c_int>() == 4 && size_of::<c_long>() == 8 && size_of::<c_longlong>() == 8);
 
 /// Combines the elements of all members.
 unsafe fn reduce(
@@ -190,7 +67,7 @@ unsafe fn of_group(
     let reduce = || {
         // SAFETY: by the caller.
         unsafe {
-            let group = runtime.group_or_world(group)?;
+            let group = runtime.groups.at_or_world(group)?;
             reduce(runtime, scope, &group, x, n, op, tag)
         }
     };

@@ -1,68 +1,29 @@
 //! Mutexes.
 
-use core::cell::{Cell, RefCell};
 use core::ffi::{c_int, c_void};
 use core::ptr::{null_mut, without_provenance_mut};
-use std::collections::BTreeMap;
-use std::prelude::v1::*;
 
-use super::group::Held;
-use super::{Refusal, Runtime, code, length, or_die, weak_aliases};
-use crate::api::mutex::Mutexes;
-
-/// The number of the set that `ARMCI_Create_mutexes` makes.
-const FIRST: usize = 0;
-
-/// Sets of mutexes, by number.
-#[derive(Default)]
-pub(super) struct Sets {
-    sets: RefCell<BTreeMap<usize, (Held, Mutexes)>>,
-    last: Cell<usize>,
-}
+use crate::capi::alias::weak_aliases;
+use crate::capi::groups::WORLD;
+use crate::capi::mutex_sets::FIRST;
+use crate::capi::refusal::Refusal;
+use crate::capi::runtime::{Runtime, code, number, or_die};
 
 impl Runtime {
-    fn create_mutexes(&self, set: usize, count: c_int, group: Held) -> Result<(), Refusal> {
-        let mutexes = Mutexes::create_in(self.armci, &group, length(count)?)?;
-        self.mutexes.sets.borrow_mut().insert(set, (group, mutexes));
-        Ok(())
-    }
-
-    fn destroy_mutexes(&self, set: usize) -> Result<(), Refusal> {
-        let (group, mutexes) =
-            self.mutexes.sets.borrow_mut().remove(&set).ok_or(Refusal::Mutexes)?;
-        Ok(mutexes.destroy_in(self.armci, &group)?)
-    }
-
-    fn with_mutex<T>(
-        &self,
-        set: usize,
-        mutex: c_int,
-        proc: c_int,
-        work: impl FnOnce(&Mutexes, usize, usize) -> Result<T, crate::Error>,
-    ) -> Result<T, Refusal> {
-        let rank = self.rank(proc)?;
-        let sets = self.mutexes.sets.borrow();
-        let (_, mutexes) = sets.get(&set).ok_or(Refusal::Mutexes)?;
-        let mutex = usize::try_from(mutex).map_err(|_| Refusal::Mutexes)?;
-        Ok(work(mutexes, mutex, rank)?)
-    }
-
     fn lock(&self, set: usize, mutex: c_int, proc: c_int) -> Result<(), Refusal> {
-        self.with_mutex(set, mutex, proc, |mutexes, mutex, rank| {
-            mutexes.lock(self.armci, mutex, rank)
-        })
+        let rank = self.rank(proc)?;
+        self.mutexes.with(set, mutex, |mutexes, mutex| Ok(mutexes.lock(self.armci, mutex, rank)?))
     }
 
     fn try_lock(&self, set: usize, mutex: c_int, proc: c_int) -> Result<bool, Refusal> {
-        self.with_mutex(set, mutex, proc, |mutexes, mutex, rank| {
-            mutexes.try_lock(self.armci, mutex, rank)
-        })
+        let rank = self.rank(proc)?;
+        self.mutexes
+            .with(set, mutex, |mutexes, mutex| Ok(mutexes.try_lock(self.armci, mutex, rank)?))
     }
 
     fn unlock(&self, set: usize, mutex: c_int, proc: c_int) -> Result<(), Refusal> {
-        self.with_mutex(set, mutex, proc, |mutexes, mutex, rank| {
-            mutexes.unlock(self.armci, mutex, rank)
-        })
+        let rank = self.rank(proc)?;
+        self.mutexes.with(set, mutex, |mutexes, mutex| Ok(mutexes.unlock(self.armci, mutex, rank)?))
     }
 }
 
@@ -71,10 +32,7 @@ impl Runtime {
 pub extern "C" fn PARMCI_Create_mutexes(num: c_int) -> c_int {
     let create = || {
         let runtime = Runtime::ready()?;
-        if runtime.mutexes.sets.borrow().contains_key(&FIRST) {
-            return Err(Refusal::Mutexes);
-        }
-        runtime.create_mutexes(FIRST, num, Held::World(runtime.armci.world()))
+        runtime.mutexes.create_first(runtime.armci, num, runtime.groups.get(WORLD)?)
     };
     code(create())
 }
@@ -82,7 +40,7 @@ pub extern "C" fn PARMCI_Create_mutexes(num: c_int) -> c_int {
 /// `ARMCI_Destroy_mutexes`.
 #[unsafe(no_mangle)]
 pub extern "C" fn PARMCI_Destroy_mutexes() -> c_int {
-    code(Runtime::ready().and_then(|runtime| runtime.destroy_mutexes(FIRST)))
+    code(Runtime::ready().and_then(|runtime| runtime.mutexes.destroy(runtime.armci, FIRST)))
 }
 
 /// `ARMCI_Lock`.
@@ -99,7 +57,7 @@ pub extern "C" fn PARMCI_Unlock(mutex: c_int, proc: c_int) {
 
 fn try_lock_code(set: usize, mutex: c_int, proc: c_int) -> c_int {
     let taken = Runtime::ready().and_then(|runtime| runtime.try_lock(set, mutex, proc));
-    taken.map_or_else(Refusal::code, |taken| c_int::from(!taken))
+    number(taken.map(|taken| c_int::from(!taken)))
 }
 
 /// `ARMCIX_Trylock`.
@@ -117,10 +75,8 @@ pub unsafe extern "C" fn ARMCIX_Create_mutexes_hdl(
     let create = || {
         let runtime = Runtime::ready()?;
         // SAFETY: by the caller.
-        let group = unsafe { runtime.group_or_world(pgroup)? };
-        let set = runtime.mutexes.last.get() + 1;
-        runtime.mutexes.last.set(set);
-        runtime.create_mutexes(set, count, group)?;
+        let group = unsafe { runtime.groups.at_or_world(pgroup)? };
+        let set = runtime.mutexes.create_another(runtime.armci, count, group)?;
         Ok::<_, Refusal>(without_provenance_mut(set))
     };
     create().unwrap_or(null_mut())
@@ -131,8 +87,8 @@ pub unsafe extern "C" fn ARMCIX_Create_mutexes_hdl(
 pub extern "C" fn ARMCIX_Destroy_mutexes_hdl(hdl: *mut c_void) -> c_int {
     let destroy = || {
         let runtime = Runtime::ready()?;
-        runtime
-            .destroy_mutexes(Some(hdl.addr()).filter(|&set| set != FIRST).ok_or(Refusal::Mutexes)?)
+        let set = Some(hdl.addr()).filter(|&set| set != FIRST).ok_or(Refusal::Mutexes)?;
+        runtime.mutexes.destroy(runtime.armci, set)
     };
     code(destroy())
 }
