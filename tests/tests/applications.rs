@@ -44,7 +44,7 @@ fn cg_finds_the_reference_value() -> Result<()> {
 }
 
 #[test]
-fn cg_refuses_what_it_can_not_divide() -> Result<()> {
+fn cg_refuses_what_it_cannot_divide() -> Result<()> {
     let ended = Host::new()?.run(3, "cg", &["--class", "S"])?;
     ensure!(ended.status != 0, "{ended:#?}");
     ensure!(ended.stdout.contains("power of two"), "{ended:#?}");
