@@ -44,14 +44,16 @@ enum Verb {
 
 #[derive(Args)]
 struct BuildArgs {
-    /// An example of the package; may be given several times, all are compiled together
+    /// An example of the package; may be given several times, all are compiled together. In
+    /// Xenolith's workspace the examples of guest-kernel: hello, cg, randomaccess
     #[arg(long = "example", value_name = "NAME")]
     examples: Vec<String>,
     /// A binary of the package; may be given several times. Without --example and --bin: all
     /// binaries
     #[arg(long = "bin", value_name = "NAME")]
     bins: Vec<String>,
-    /// The package [default: the manifest's own; guest-kernel where that is a workspace's]
+    /// The package, as in `--package test-applications --bin semantics` [default: the manifest's
+    /// own; guest-kernel where that is a workspace's]
     #[arg(long, short, value_name = "NAME")]
     package: Option<String>,
     /// The application's Cargo.toml [default: found from the current folder]

@@ -133,7 +133,7 @@ fn mpi_around_armci() -> Result<()> {
 }
 
 #[test]
-fn what_can_not_return_an_error_ends_the_job_with_one_line() -> Result<()> {
+fn what_cannot_return_an_error_ends_the_job_with_one_line() -> Result<()> {
     let (host, program) = (Host::new()?, compile("dies.c", &[])?);
     let cases = [
         ("error", 7, "rank 1: the matrix is singular (7)"),

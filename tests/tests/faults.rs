@@ -12,15 +12,15 @@ use xenolith_tests::{Ended, Host, ended, processes_of, wait_until};
 struct Running(Child);
 
 impl Running {
-    /// Starts an example, and returns once it has printed its first line.
-    fn start(host: &Host, ranks: usize, example: &str, arguments: &[&str]) -> Result<Self> {
-        let mut command = host.job(ranks, example, arguments)?;
+    /// Starts an application, and returns once it has printed its first line.
+    fn start(host: &Host, ranks: usize, name: &str, arguments: &[&str]) -> Result<Self> {
+        let mut command = host.job(ranks, name, arguments)?;
         let mut running = Self(
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("run pgas")?,
         );
         let mut line = String::new();
         BufReader::new(running.0.stdout.as_mut().context("no output")?).read_line(&mut line)?;
-        ensure!(!line.is_empty(), "{example} ended without a line: {:#?}", running.end()?);
+        ensure!(!line.is_empty(), "{name} ended without a line: {:#?}", running.end()?);
         Ok(running)
     }
 
