@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::c::{CError, CProgram};
 use crate::compile::{Application, CompileError, Executable, Project};
 use crate::image::{self, ImageError, ImageInfo};
-use crate::memory::Mebibytes;
+use crate::mebibytes::Mebibytes;
 use crate::strip::strip;
 use crate::xl_config::XlConfig;
 

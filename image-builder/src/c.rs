@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::compile::{CompileError, Executable, Project};
+use crate::compile::{CompileError, Executable, LINKER_OPTIONS, Project};
 use crate::halts;
 use crate::image::ImageError;
 
@@ -46,17 +46,9 @@ const COMPILER_OPTIONS: &[&str] = &[
     "-nostdinc",
 ];
 
-const LINKER_OPTIONS: &[&str] = &[
-    "-nostartfiles",
-    "-nostdlib",
-    "-static",
-    "-no-pie",
-    "-Wl,--build-id=none",
-    "-Wl,-z,noexecstack",
-    "-Wl,-z,max-page-size=4096",
-    "-Wl,--gc-sections",
-    "-Wl,--undefined=xenolith_entry",
-];
+/// What linking takes besides [`LINKER_OPTIONS`], since rustc does not do it: leaving out what is
+/// not used, starting from the kernel's entry.
+const MORE_LINKER_OPTIONS: [&str; 2] = ["-Wl,--gc-sections", "-Wl,--undefined=xenolith_entry"];
 
 /// A C program, and how to compile it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -273,7 +265,7 @@ impl Tools {
         out: &Path,
     ) -> Result<bool, CError> {
         let mut command = Command::new(COMPILER);
-        command.args(LINKER_OPTIONS);
+        command.args(LINKER_OPTIONS).args(MORE_LINKER_OPTIONS);
         for script in project.c_linker_scripts()? {
             command.arg("-T").arg(script);
         }

@@ -12,8 +12,8 @@ use image_builder::c::CProgram;
 use image_builder::compile::{Application, Targets};
 use image_builder::explain::{Meaning, Symbols};
 use image_builder::image;
-use image_builder::install::InstallC;
-use image_builder::memory::Mebibytes;
+use image_builder::install_c::InstallC;
+use image_builder::mebibytes::Mebibytes;
 
 /// Builds, checks and explains Xenolith unikernel images.
 #[derive(Parser)]

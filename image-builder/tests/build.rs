@@ -8,7 +8,7 @@ use image_builder::build::{BuildError, BuildOptions, build};
 use image_builder::compile::{Application, CompileError, Targets};
 use image_builder::explain::{Meaning, Symbols};
 use image_builder::image;
-use image_builder::memory::Mebibytes;
+use image_builder::mebibytes::Mebibytes;
 
 const KERNEL: &str = r#"
 #![no_std]

@@ -9,7 +9,7 @@ use image_builder::c::{CError, CProgram};
 use image_builder::compile::Application;
 use image_builder::explain::{Meaning, Symbols};
 use image_builder::image;
-use image_builder::memory::Mebibytes;
+use image_builder::mebibytes::Mebibytes;
 
 const PROGRAM: &str = "
 #include <stdio.h>

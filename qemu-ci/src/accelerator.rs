@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::channel::Command;
+use crate::channel::Dom0Command;
 use crate::cluster::{Cluster, Setup};
 use crate::dom0_image::Dom0Image;
 use crate::host::{Accelerator, Machine, qemu_version};
+use crate::log_dir::LogDir;
 use crate::overlay::Overlay;
 use crate::progress::note;
-use crate::run_dir::RunDir;
 use crate::workspace::Workspace;
 
 /// What the user asks for.
@@ -93,13 +93,13 @@ fn probe(workspace: &Workspace, image: &Dom0Image) -> Result<Option<String>> {
         machine: Machine { memory: 2048, cpus: 2, accelerator: Accelerator::Kvm },
         boot_timeout: BOOT,
     };
-    let run = RunDir::create(workspace)?;
+    let logs = LogDir::create(workspace)?;
     let first_line =
         |error: anyhow::Error| error.to_string().lines().next().unwrap_or("no reason").to_owned();
-    let mut cluster = match Cluster::boot(&setup, image, &Overlay::default(), &run) {
+    let mut cluster = match Cluster::boot(&setup, image, &Overlay::default(), &logs) {
         Ok(cluster) => cluster,
         Err(error) => return Ok(Some(first_line(error))),
     };
-    let command = Command::new(["bash", "-e", "-c", PROBE]);
+    let command = Dom0Command::new(["bash", "-e", "-c", PROBE]);
     Ok(cluster.ask(1, command, DOMU).err().map(first_line))
 }

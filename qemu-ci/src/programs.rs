@@ -14,7 +14,7 @@ use rustix::process::Signal;
 
 use crate::install;
 use crate::overlay::{IMAGES, Overlay, PROGRAMS};
-use crate::progress::Phase;
+use crate::progress::Step;
 use crate::tied::tie;
 use crate::workspace::Workspace;
 
@@ -168,7 +168,7 @@ fn build_images(
 /// Images of the C programs for tests.
 fn build_c_images(workspace: &Workspace, out: &Path) -> Result<Vec<PathBuf>> {
     let mut images = Vec::new();
-    for program in workspace.c_programs()? {
+    for program in workspace.c_test_programs()? {
         let name = &program.name;
         let mut command = Command::new(Workspace::cargo());
         command
@@ -204,7 +204,7 @@ fn build_c_images(workspace: &Workspace, out: &Path) -> Result<Vec<PathBuf>> {
 /// Runs a cargo command and gives its standard output. What it says meanwhile is shown as progress,
 /// and in full if it fails.
 fn run_quietly(workspace: &Workspace, what: &str, command: &mut Command) -> Result<Vec<u8>> {
-    let phase = Phase::start(what);
+    let step = Step::start(what);
     command
         .current_dir(workspace.root())
         .stdin(Stdio::null())
@@ -212,7 +212,7 @@ fn run_quietly(workspace: &Workspace, what: &str, command: &mut Command) -> Resu
         .stderr(Stdio::piped());
     tie(command, Signal::TERM);
     let mut child = command.spawn().context("cannot run cargo")?;
-    let progress = phase.teller();
+    let progress = step.details();
     let errors = child.stderr.take();
     let reader = thread::spawn(move || {
         const KEPT: usize = 400;
@@ -234,7 +234,7 @@ fn run_quietly(workspace: &Workspace, what: &str, command: &mut Command) -> Resu
     if !output.status.success() {
         bail!("{what} failed ({}):\n{said}", output.status);
     }
-    phase.done();
+    step.done();
     Ok(output.stdout)
 }
 

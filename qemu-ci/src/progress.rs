@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 use console::style;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// One step of the work, from [`Phase::start`] to [`Phase::done`]. Dropped before that, it has
+/// One step of the work, from [`Step::start`] to [`Step::done`]. Dropped before that, it has
 /// failed, and the error that follows says why.
-pub struct Phase {
+pub struct Step {
     what: String,
     started: Instant,
     spinner: Option<ProgressBar>,
 }
 
-impl Phase {
+impl Step {
     /// Says that a step begins.
     pub fn start(what: impl Into<String>) -> Self {
         let what = what.into();
@@ -44,8 +44,8 @@ impl Phase {
     }
 
     /// For threads that know more about how the step goes.
-    pub fn teller(&self) -> Teller {
-        Teller { what: self.what.clone(), spinner: self.spinner.clone() }
+    pub fn details(&self) -> Details {
+        Details { what: self.what.clone(), spinner: self.spinner.clone() }
     }
 
     /// The step is done; says how long it took.
@@ -67,7 +67,7 @@ impl Phase {
     }
 }
 
-impl Drop for Phase {
+impl Drop for Step {
     fn drop(&mut self) {
         if let Some(bar) = &self.spinner {
             bar.finish_and_clear();
@@ -75,13 +75,13 @@ impl Drop for Phase {
     }
 }
 
-/// Tells details of a [`Phase`].
-pub struct Teller {
+/// Tells details of a [`Step`].
+pub struct Details {
     what: String,
     spinner: Option<ProgressBar>,
 }
 
-impl Teller {
+impl Details {
     /// Shows a line of cargo's, on a terminal, until the next. Elsewhere only its reason for
     /// waiting is shown.
     pub fn cargo_says(&self, detail: &str) {

@@ -17,7 +17,7 @@ pub struct Workspace {
 
 /// A C program that the tests run.
 #[derive(Debug, Clone)]
-pub struct CProgram {
+pub struct CTestProgram {
     /// Its image's name: `c_` and its own, since applications in Rust have names like theirs.
     pub name: String,
     /// Paths from the root, which messages of the program show.
@@ -28,7 +28,7 @@ fn is_c(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "c")
 }
 
-impl CProgram {
+impl CTestProgram {
     /// Whether it is one for `mpi.h`.
     pub fn uses_mpi(&self, workspace: &Workspace) -> Result<bool> {
         for path in &self.sources {
@@ -76,7 +76,7 @@ impl Workspace {
     }
 
     /// The C programs that the tests run: in `tests/c` each source, and each folder as one.
-    pub fn c_programs(&self) -> Result<Vec<CProgram>> {
+    pub fn c_test_programs(&self) -> Result<Vec<CTestProgram>> {
         let dir = Path::new("tests/c");
         let mut programs = Vec::new();
         for path in self.list(dir)? {
@@ -84,9 +84,9 @@ impl Workspace {
             let name = format!("c_{name}");
             if self.root.join(&path).is_dir() {
                 let sources = self.list(&path)?.into_iter().filter(|path| is_c(path)).collect();
-                programs.push(CProgram { name, sources });
+                programs.push(CTestProgram { name, sources });
             } else if is_c(&path) {
-                programs.push(CProgram { name, sources: vec![path] });
+                programs.push(CTestProgram { name, sources: vec![path] });
             }
         }
         Ok(programs)

@@ -2,14 +2,14 @@
 //! packages.
 //!
 //! Packages are fetched and unpacked by `mmdebstrap` without being installed or configured
-//! (`packages`); what dom0 needs is picked out of them (`selection`, `kernel`) as the `recipe` says
+//! (`packages`); what dom0 needs is picked out of them (`selection`, `linux`) as the `recipe` says
 //! and put into an initramfs. It is not compressed: QEMU hands it over in memory, and unpacking
 //! would cost more than copying when the processor is emulated.
 //!
 //! The result is kept under a name made from the recipe's hash. It is built aside and renamed, so
 //! it is whole or not there.
 
-mod kernel;
+mod linux;
 mod packages;
 mod recipe;
 mod selection;
@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cpio::{Archive, EXECUTABLE, READABLE};
 use crate::elf::{Elf, GlibcVersion};
-use crate::progress::Phase;
+use crate::progress::Step;
 use crate::workspace::Workspace;
 use selection::Selection;
 
@@ -60,7 +60,7 @@ impl Dom0Image {
         if let Ok(image) = Self::open(&dir) {
             return Ok(image);
         }
-        let phase = Phase::start("Building the dom0 image from Debian packages (once)");
+        let step = Step::start("Building the dom0 image from Debian packages (once)");
         remove_others(&cache);
         let aside = tempfile::Builder::new()
             .prefix("dom0-building-")
@@ -70,7 +70,7 @@ impl Dom0Image {
         let aside = aside.keep();
         fs::rename(&aside, &dir)
             .with_context(|| format!("cannot rename {} to {}", aside.display(), dir.display()))?;
-        phase.done();
+        step.done();
         Self::open(&dir)
     }
 
@@ -134,12 +134,12 @@ fn build(dir: &Path) -> Result<()> {
     let root = dir.join("root");
     packages::extract(&root)?;
 
-    let release = kernel::release(&root)?;
+    let release = linux::release(&root)?;
     let bzimage = root.join("boot").join(format!("vmlinuz-{release}"));
-    kernel::unpack_bzimage(&bzimage, &dir.join(KERNEL))?;
+    linux::unpack_bzimage(&bzimage, &dir.join(KERNEL))?;
     unpack_xen(&root.join("boot"), &dir.join(XEN))?;
     let modules = dir.join("modules");
-    kernel::cut_modules(&root, &release, recipe::MODULES, &modules)?;
+    linux::cut_modules(&root, &release, recipe::MODULES, &modules)?;
 
     let mut selection = Selection::new(&root);
     for pattern in recipe::FILES {

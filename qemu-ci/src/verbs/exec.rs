@@ -8,9 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::{Ground, command, pass_on};
-use crate::channel::Command;
+use crate::channel::Dom0Command;
 use crate::cli::{ExecArgs, Get};
-use crate::cluster::{Cluster, Outcome};
+use crate::cluster::{Cluster, Ending};
 
 const SCRIPT_DIR: &str = "/opt/xenolith/script";
 const GET_TIME: Duration = Duration::from_secs(300);
@@ -25,10 +25,10 @@ pub fn run(args: &ExecArgs) -> Result<i32> {
     let (mut cluster, _run) = ground.boot(&setup, &overlay)?;
     let outcome = cluster.run(1, invocation.command, args.timeout, pass_on)?;
     let status = match outcome {
-        Outcome::Exited(exit) => exit.status(),
-        Outcome::NotStarted(why) => bail!("{} cannot be run in dom0: {why}", args.script.display()),
-        Outcome::HostLost(why) => bail!("{why}\n{}", cluster.serial_tail(1)),
-        Outcome::TimedOut => {
+        Ending::Exited(exit) => exit.status(),
+        Ending::NotStarted(why) => bail!("{} cannot be run in dom0: {why}", args.script.display()),
+        Ending::HostLost(why) => bail!("{why}\n{}", cluster.serial_tail(1)),
+        Ending::TimedOut => {
             get_all(&mut cluster, &args.get)?;
             bail!(
                 "{} took longer than {} s and was ended (--timeout gives it more)\n{}",
@@ -47,7 +47,7 @@ pub(super) struct Invocation {
     /// Where it lies there.
     pub remote: String,
     /// What runs it.
-    pub command: Command,
+    pub command: Dom0Command,
 }
 
 impl Invocation {
@@ -85,7 +85,7 @@ fn get_all(cluster: &mut Cluster, gets: &[Get]) -> Result<()> {
     gets.iter().try_for_each(|get| {
         let Get { remote, local } = get;
         let content = cluster
-            .ask(1, Command::new(["cat", remote.as_str()]), GET_TIME)
+            .ask(1, Dom0Command::new(["cat", remote.as_str()]), GET_TIME)
             .with_context(|| format!("cannot get {remote} out of dom0"))?;
         fs::write(local, content).with_context(|| format!("cannot write {}", local.display()))
     })

@@ -12,15 +12,15 @@ use std::io::{self, Write};
 use anyhow::{Context, Result};
 
 use crate::accelerator;
-use crate::channel::{Command, Stream};
+use crate::channel::{Dom0Command, Stream};
 use crate::cli::{ContentArgs, HostArgs};
 use crate::cluster::{Cluster, Setup};
 use crate::dom0_image::Dom0Image;
 use crate::host::Machine;
 use crate::install;
+use crate::log_dir::LogDir;
 use crate::overlay::{IMAGES, Overlay};
 use crate::programs::Programs;
-use crate::run_dir::RunDir;
 use crate::workspace::Workspace;
 
 /// What every verb that boots hosts needs first.
@@ -65,16 +65,16 @@ impl Ground {
         Ok(overlay)
     }
 
-    fn boot(&self, setup: &Setup, overlay: &Overlay) -> Result<(Cluster, RunDir)> {
-        let run = RunDir::create(&self.workspace)?;
-        let cluster = Cluster::boot(setup, &self.image, overlay, &run)?;
-        Ok((cluster, run))
+    fn boot(&self, setup: &Setup, overlay: &Overlay) -> Result<(Cluster, LogDir)> {
+        let logs = LogDir::create(&self.workspace)?;
+        let cluster = Cluster::boot(setup, &self.image, overlay, &logs)?;
+        Ok((cluster, logs))
     }
 }
 
 /// A command with the surroundings that scripts count on.
-fn command<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Command {
-    let mut command = Command::new(argv);
+fn command<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Dom0Command {
+    let mut command = Dom0Command::new(argv);
     command.env.push(("XENOLITH_IMAGES".into(), IMAGES.into()));
     command
 }

@@ -1,18 +1,14 @@
 //! Installing ARMCI for C programs that run as Linux processes: library, headers, and a compiler
 //! driver that knows both.
 
-use std::ffi::OsString;
 use std::fs;
-use std::io::{self, BufReader};
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use cargo_metadata::{Message, MetadataCommand};
+use cargo_metadata::MetadataCommand;
 
-/// The package with ARMCI, and its headers beside its manifest.
-const PACKAGE: &str = "armci-nostd";
-const HEADERS: &str = "include";
+use crate::cargo::{self, ARMCI, ARMCI_HEADERS};
 
 /// What a program needs besides the library.
 const SYSTEM_LIBRARIES: &str = "-lpthread -ldl -lm";
@@ -36,7 +32,7 @@ pub enum InstallError {
     #[error("cannot read the package: {0}")]
     Metadata(#[from] cargo_metadata::Error),
     /// The workspace is another one.
-    #[error("no package `{PACKAGE}` here; give --manifest-path the Cargo.toml of Xenolith")]
+    #[error("no package `{ARMCI}` here; give --manifest-path the Cargo.toml of Xenolith")]
     NoPackage,
     /// Cargo could not be started or read.
     #[error("cannot run cargo: {0}")]
@@ -66,12 +62,12 @@ impl InstallC {
             metadata.manifest_path(path);
         }
         let metadata = metadata.exec()?;
-        let package = metadata.packages.iter().find(|package| package.name.as_str() == PACKAGE);
+        let package = metadata.packages.iter().find(|package| package.name.as_str() == ARMCI);
         let package = package.ok_or(InstallError::NoPackage)?;
         let library = self.build(package.manifest_path.as_std_path())?;
 
         copy(&library, &self.prefix.join("lib/libarmci.a"))?;
-        let headers = package.manifest_path.with_file_name(HEADERS);
+        let headers = package.manifest_path.with_file_name(ARMCI_HEADERS);
         copy_headers(headers.as_std_path(), &self.prefix.join("include"))?;
         let version = package.version.to_string();
         write(&self.prefix.join("lib/pkgconfig/armci.pc"), &pkg_config(&version))?;
@@ -84,40 +80,23 @@ impl InstallC {
 
     /// Has cargo make a static library of the package, whose own type stays what it is.
     fn build(&self, manifest: &Path) -> Result<PathBuf, InstallError> {
-        let mut command =
-            Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
-        command.args([
-            "rustc",
-            "--release",
-            "--lib",
-            "--features",
-            "hosted,capi",
-            "--crate-type",
-            "staticlib",
-        ]);
-        command.args([
-            "--message-format=json-render-diagnostics",
-            "--package",
-            PACKAGE,
-            "--manifest-path",
-        ]);
-        command.arg(manifest).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut command = cargo::cargo();
+        command
+            .args(["rustc", "--release", "--lib", "--features", "hosted,capi"])
+            .args(["--crate-type", "staticlib", "--package", ARMCI, "--manifest-path"])
+            .arg(manifest);
         if let Some(directory) = &self.target_dir {
             command.arg("--target-dir").arg(directory);
         }
-        let mut child = command.spawn().map_err(InstallError::Cargo)?;
-        let output = child.stdout.take().ok_or(InstallError::Failed)?;
         let mut library = None;
-        for message in Message::parse_stream(BufReader::new(output)) {
-            if let Message::CompilerArtifact(artifact) = message.map_err(InstallError::Cargo)?
-                && artifact.manifest_path.as_std_path() == manifest
-            {
+        let good = cargo::run(&mut command, |artifact| {
+            if artifact.manifest_path.as_std_path() == manifest {
                 let made =
                     artifact.filenames.into_iter().find(|file| file.extension() == Some("a"));
-                library = made.map(PathBuf::from).or(library);
+                library = made.map(PathBuf::from).or(library.take());
             }
-        }
-        if !child.wait().map_err(InstallError::Cargo)?.success() {
+        });
+        if !good.map_err(InstallError::Cargo)? {
             return Err(InstallError::Failed);
         }
         library.ok_or(InstallError::Failed)
@@ -202,6 +181,8 @@ exec ${{CC:-cc}} "-I$prefix/include" "$@"
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     /// The driver with a compiler that only prints its arguments.

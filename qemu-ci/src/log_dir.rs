@@ -13,9 +13,9 @@ const KEPT: usize = 20;
 
 /// The directory of one run, below `target/qemu-ci/logs`.
 #[derive(Debug, Clone)]
-pub struct RunDir(PathBuf);
+pub struct LogDir(PathBuf);
 
-impl RunDir {
+impl LogDir {
     /// A new one; the oldest are removed.
     pub fn create(workspace: &Workspace) -> Result<Self> {
         let logs = workspace.cache()?.join("logs");
