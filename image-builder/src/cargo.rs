@@ -2,9 +2,13 @@
 
 use std::ffi::OsString;
 use std::io::{self, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use cargo_metadata::{Artifact, Message};
+
+use crate::output;
+use crate::turn::Turn;
 
 /// The kernel, whose linker scripts lie beside its manifest.
 pub(crate) const KERNEL: &str = "guest-kernel";
@@ -18,6 +22,14 @@ pub(crate) const ARMCI_HEADERS: &str = "include";
 /// The cargo that runs this program, or the one on PATH.
 pub(crate) fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")))
+}
+
+/// Waits until no other build works in this target folder.
+pub(crate) fn take_turn(target_directory: &Path) -> io::Result<Turn> {
+    Turn::take(&target_directory.join("image-builder.lock"), || {
+        let folder = target_directory.display();
+        output::error_line(format_args!("image-builder: waiting for another build in {folder}"));
+    })
 }
 
 /// Runs a command of cargo's that compiles, and hands out what it has made. Says whether it was

@@ -1,5 +1,6 @@
 //! Driving cargo so that an ordinary package comes out as a bare PVH executable.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -7,6 +8,7 @@ use cargo_metadata::camino::Utf8PathBuf;
 use cargo_metadata::{Artifact, Metadata, MetadataCommand, Package};
 
 use crate::cargo::{self, ARMCI, ARMCI_HEADERS, C_KERNEL, KERNEL};
+use crate::turn::Turn;
 
 /// The target is the host's own, so that nothing but a stable toolchain is needed.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -106,7 +108,15 @@ pub enum CompileError {
     NoKernel,
     /// Cargo could not be started or read.
     #[error("cannot run cargo: {0}")]
-    Cargo(#[from] std::io::Error),
+    Cargo(#[from] io::Error),
+    /// The target folder could not be locked.
+    #[error("cannot lock {}: {error}", folder.display())]
+    NoTurn {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
     /// Cargo has already said why.
     #[error("cargo could not build the application (see above)")]
     Failed,
@@ -140,6 +150,16 @@ impl Project {
     #[must_use]
     pub fn target_directory(&self) -> &Path {
         self.metadata.target_directory.as_std_path()
+    }
+
+    /// Waits until no other build works in the target folder: between what a tool writes there and
+    /// what the next reads, nobody must come.
+    ///
+    /// # Errors
+    /// When there cannot be a lock.
+    pub fn take_turn(&self) -> Result<Turn, CompileError> {
+        cargo::take_turn(self.target_directory())
+            .map_err(|error| CompileError::NoTurn { folder: self.target_directory().into(), error })
     }
 
     /// Compiles all targets in one run of cargo, whose own progress and diagnostics go to standard

@@ -3,12 +3,12 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use cargo_metadata::MetadataCommand;
 
 use crate::cargo::{self, ARMCI, ARMCI_HEADERS};
+use crate::publish::{PLAIN, PROGRAM, publish};
 
 /// What a program needs besides the library.
 const SYSTEM_LIBRARIES: &str = "-lpthread -ldl -lm";
@@ -64,17 +64,18 @@ impl InstallC {
         let metadata = metadata.exec()?;
         let package = metadata.packages.iter().find(|package| package.name.as_str() == ARMCI);
         let package = package.ok_or(InstallError::NoPackage)?;
+        let target = self.target_dir.as_deref().unwrap_or(metadata.target_directory.as_std_path());
+        let _turn = cargo::take_turn(target).map_err(failed(target))?;
         let library = self.build(package.manifest_path.as_std_path())?;
 
         copy(&library, &self.prefix.join("lib/libarmci.a"))?;
         let headers = package.manifest_path.with_file_name(ARMCI_HEADERS);
         copy_headers(headers.as_std_path(), &self.prefix.join("include"))?;
         let version = package.version.to_string();
-        write(&self.prefix.join("lib/pkgconfig/armci.pc"), &pkg_config(&version))?;
+        let pkg_config = pkg_config(&version);
+        write(&self.prefix.join("lib/pkgconfig/armci.pc"), pkg_config.as_bytes(), PLAIN)?;
         let compiler = self.prefix.join("bin/armcicc");
-        write(&compiler, &compiler_driver())?;
-        fs::set_permissions(&compiler, fs::Permissions::from_mode(0o755))
-            .map_err(failed(&compiler))?;
+        write(&compiler, compiler_driver().as_bytes(), PROGRAM)?;
         Ok(compiler)
     }
 
@@ -109,18 +110,16 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> InstallError {
     move |error| InstallError::Write { path, error }
 }
 
-fn make_folder_of(path: &Path) -> Result<(), InstallError> {
-    path.parent().map_or(Ok(()), |folder| fs::create_dir_all(folder).map_err(failed(folder)))
-}
-
 fn copy(from: &Path, to: &Path) -> Result<(), InstallError> {
-    make_folder_of(to)?;
-    fs::copy(from, to).map(drop).map_err(failed(to))
+    write(to, &fs::read(from).map_err(failed(from))?, PLAIN)
 }
 
-fn write(path: &Path, text: &str) -> Result<(), InstallError> {
-    make_folder_of(path)?;
-    fs::write(path, text).map_err(failed(path))
+/// Writes a file, and makes the folders above it.
+fn write(path: &Path, contents: &[u8], permissions: u32) -> Result<(), InstallError> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed(folder))?;
+    }
+    publish(path, contents, permissions).map_err(failed(path))
 }
 
 fn copy_headers(from: &Path, to: &Path) -> Result<(), InstallError> {
@@ -188,10 +187,9 @@ mod tests {
     /// The driver with a compiler that only prints its arguments.
     fn arguments(folder: &Path, given: &[&str]) -> Vec<String> {
         let driver = folder.join("bin/armcicc");
-        write(&driver, &compiler_driver()).unwrap();
+        write(&driver, compiler_driver().as_bytes(), PROGRAM).unwrap();
         let compiler = folder.join("print");
-        write(&compiler, "#!/bin/sh\nprintf '%s\\n' \"$@\"\n").unwrap();
-        fs::set_permissions(&compiler, fs::Permissions::from_mode(0o755)).unwrap();
+        write(&compiler, b"#!/bin/sh\nprintf '%s\\n' \"$@\"\n", PROGRAM).unwrap();
         let output =
             Command::new("sh").arg(&driver).args(given).env("CC", &compiler).output().unwrap();
         assert!(output.status.success(), "{output:?}");

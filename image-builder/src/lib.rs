@@ -11,6 +11,8 @@
 //! - [`build`]: all of the above in one step.
 //! - [`explain`]: addresses of a backtrace, told as functions and lines.
 //! - [`install_c`]: ARMCI for C programs that run as Linux processes.
+//! - [`publish`], [`turn`], [`output`]: what tools for the command line owe each other: whole files,
+//!   one build at a time, and a quiet end.
 //!
 //! # An application outside the project's workspace
 //! It needs a dependency and four lines; see this crate's README.
@@ -28,5 +30,8 @@ pub mod image;
 pub mod install_c;
 pub mod mebibytes;
 mod note;
+pub mod output;
+pub mod publish;
 pub mod strip;
+pub mod turn;
 pub mod xl_config;

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use image_builder::build::{BuildError, BuildOptions, BuiltImage, build_c};
 use image_builder::c::{CError, CProgram};
@@ -90,6 +91,32 @@ fn a_c_program_finds_armci_and_mpi_if_asked_for() {
     program.mpi = false;
     let error = build_c(&program, &options(folder.path())).expect_err("nobody has asked for mpi.h");
     assert!(matches!(error, BuildError::C(CError::Compile(_))), "{error}");
+}
+
+#[test]
+fn the_same_program_is_built_by_several_at_once() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let once = program("test-at-once", folder.path(), PROGRAM);
+    if built(&once, folder.path()).is_none() {
+        return;
+    }
+    let start = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_image-builder"));
+        command.args(["build-c", "--name", "test-at-once", "-D", "NUMBER=4", "-I"]);
+        command.arg(folder.path().join("headers")).arg(folder.path().join("program.c"));
+        command.arg("--out").arg(folder.path().join("out"));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts")
+    };
+    let builds: Vec<Child> = (0..6).map(|_| start()).collect();
+    let mut waited = 0;
+    for build in builds {
+        let output = build.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "{output:?}");
+        waited += usize::from(String::from_utf8_lossy(&output.stderr).contains("waiting for"));
+    }
+    assert!(waited > 0, "nobody had to wait");
+    let image = fs::read(folder.path().join("out/test-at-once.img")).expect("the image is there");
+    image::verify(&image).expect("and good");
 }
 
 #[test]

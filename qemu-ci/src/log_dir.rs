@@ -1,6 +1,7 @@
 //! Where a run of qemu-ci keeps its logs.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -25,10 +26,10 @@ impl LogDir {
         let dir = logs.join(&name);
         fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         remove_oldest(&logs);
-        let latest = logs.join("latest");
-        // A convenience only; another run may do the same at this moment.
-        let _ = fs::remove_file(&latest);
-        let _ = std::os::unix::fs::symlink(&name, &latest);
+        // A convenience only.
+        let _ = tempfile::Builder::new()
+            .make_in(&logs, |link| symlink(&name, link))
+            .and_then(|link| link.persist(logs.join("latest")).map_err(Into::into));
         Ok(Self(dir))
     }
 

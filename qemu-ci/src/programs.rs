@@ -10,10 +10,11 @@ use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 use cargo_metadata::{Message, Metadata, MetadataCommand, TargetKind};
+use image_builder::turn::Turn;
 use rustix::process::Signal;
 
 use crate::install;
-use crate::overlay::{IMAGES, Overlay, PROGRAMS};
+use crate::overlay::{IMAGES, PROGRAMS, Packing};
 use crate::progress::Step;
 use crate::tied::tie;
 use crate::workspace::Workspace;
@@ -27,19 +28,22 @@ const APPLICATIONS: [(&str, TargetKind); 2] =
 /// The package that makes images of them.
 const IMAGE_BUILDER: &str = "image-builder";
 
-/// All that is built.
-#[derive(Debug, Clone)]
+/// All that is built. While it lives, no other qemu-ci builds in this checkout, so that the files
+/// stay what they are until they are packed.
+#[derive(Debug)]
 pub struct Programs {
     /// Linux programs: those of the table, and the applications.
     binaries: Vec<PathBuf>,
     /// Images and their configuration.
     images: Vec<PathBuf>,
+    _turn: Turn,
 }
 
 impl Programs {
     /// Builds what is not up to date.
     pub fn build(workspace: &Workspace) -> Result<Self> {
         install::ensure_for_programs()?;
+        let turn = workspace.take_turn()?;
         let metadata = metadata(workspace)?;
         let built = compile(workspace, &metadata)?;
         let (package, programs) = PROXY;
@@ -67,13 +71,13 @@ impl Programs {
                 || APPLICATIONS.iter().any(|(package, kind)| built.is(package, kind, &built.name))
         };
         let binaries = built.into_iter().filter(is_wanted).map(|built| built.path).collect();
-        Ok(Self { binaries, images })
+        Ok(Self { binaries, images, _turn: turn })
     }
 
-    /// Puts all of it into dom0.
-    pub fn add_to(&self, overlay: &mut Overlay) -> Result<()> {
-        self.binaries.iter().try_for_each(|path| overlay.put_into(path, PROGRAMS))?;
-        self.images.iter().try_for_each(|path| overlay.put_into(path, IMAGES))
+    /// Packs all of it for dom0.
+    pub fn pack(self, packing: &mut Packing<'_>) -> Result<()> {
+        self.binaries.iter().try_for_each(|path| packing.put_into(path, PROGRAMS))?;
+        self.images.iter().try_for_each(|path| packing.put_into(path, IMAGES))
     }
 
     /// An image of this name is there.

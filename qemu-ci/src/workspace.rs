@@ -2,12 +2,14 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::FlockOperation;
+use image_builder::turn::Turn;
+
+use crate::progress::note;
 
 /// The Cargo workspace that qemu-ci serves.
 #[derive(Debug, Clone)]
@@ -112,14 +114,11 @@ impl Workspace {
         Ok(dir)
     }
 
-    /// Waits until no other qemu-ci works on the caches, and keeps them until the file is dropped.
-    pub fn lock(&self) -> Result<File> {
+    /// Waits until no other qemu-ci builds in this checkout.
+    pub fn take_turn(&self) -> Result<Turn> {
         let path = self.cache()?.join("lock");
-        let file =
-            File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
-        rustix::fs::flock(&file, FlockOperation::LockExclusive)
-            .with_context(|| format!("cannot lock {}", path.display()))?;
-        Ok(file)
+        Turn::take(&path, || note("waiting for another qemu-ci that builds in this checkout"))
+            .with_context(|| format!("cannot lock {}", path.display()))
     }
 
     /// The cargo to call.

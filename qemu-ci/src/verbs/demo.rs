@@ -7,7 +7,7 @@ use anyhow::{Result, bail, ensure};
 use super::{Ground, command, pass_on};
 use crate::cli::HostArgs;
 use crate::cluster::Ending;
-use crate::overlay::{IMAGES, Overlay};
+use crate::overlay::{IMAGES, Packing};
 use crate::programs::Programs;
 use crate::progress::{Step, note};
 
@@ -21,8 +21,9 @@ pub fn run(args: &HostArgs) -> Result<i32> {
     let ground = Ground::prepare()?;
     let programs = Programs::build(&ground.workspace)?;
     ensure!(programs.has_image(IMAGE), "there is no example cg, so nothing to show");
-    let mut overlay = Overlay::default();
-    programs.add_to(&mut overlay)?;
+    let mut packing = Packing::start(&ground.workspace, &ground.image)?;
+    programs.pack(&mut packing)?;
+    let overlay = packing.finish()?;
     let setup = ground.setup(1, args)?;
     let (mut cluster, _run) = ground.boot(&setup, &overlay)?;
 

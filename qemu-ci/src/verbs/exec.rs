@@ -19,8 +19,9 @@ const GET_TIME: Duration = Duration::from_secs(300);
 pub fn run(args: &ExecArgs) -> Result<i32> {
     let invocation = Invocation::of(&args.script, &args.arguments)?;
     let ground = Ground::prepare()?;
-    let mut overlay = ground.overlay(&args.content)?;
-    overlay.put(&args.script, &invocation.remote);
+    let mut packing = ground.pack(&args.content)?;
+    packing.put(&args.script, &invocation.remote)?;
+    let overlay = packing.finish()?;
     let setup = ground.setup(args.content.hosts, &args.host)?;
     let (mut cluster, _run) = ground.boot(&setup, &overlay)?;
     let outcome = cluster.run(1, invocation.command, args.timeout, pass_on)?;

@@ -19,7 +19,7 @@ use crate::dom0_image::Dom0Image;
 use crate::host::Machine;
 use crate::install;
 use crate::log_dir::LogDir;
-use crate::overlay::{IMAGES, Overlay};
+use crate::overlay::{IMAGES, Overlay, Packing};
 use crate::programs::Programs;
 use crate::workspace::Workspace;
 
@@ -49,20 +49,19 @@ impl Ground {
         })
     }
 
-    fn overlay(&self, content: &ContentArgs) -> Result<Overlay> {
+    /// Begins to pack what hosts get, with what the user has asked for.
+    fn pack(&self, content: &ContentArgs) -> Result<Packing<'_>> {
         for put in &content.put {
             // Found missing now rather than after minutes of building.
             fs::metadata(&put.local)
                 .with_context(|| format!("cannot read {}", put.local.display()))?;
         }
-        let mut overlay = Overlay::default();
+        let mut packing = Packing::start(&self.workspace, &self.image)?;
         if !content.bare {
-            Programs::build(&self.workspace)?.add_to(&mut overlay)?;
+            Programs::build(&self.workspace)?.pack(&mut packing)?;
         }
-        for put in &content.put {
-            overlay.put(&put.local, &put.remote);
-        }
-        Ok(overlay)
+        content.put.iter().try_for_each(|put| packing.put(&put.local, &put.remote))?;
+        Ok(packing)
     }
 
     fn boot(&self, setup: &Setup, overlay: &Overlay) -> Result<(Cluster, LogDir)> {

@@ -21,7 +21,7 @@ pub fn run(args: &ShellArgs) -> Result<i32> {
         "a shell needs a terminal: use `qemu-ci exec SCRIPT` without one"
     );
     let ground = Ground::prepare()?;
-    let overlay = ground.overlay(&args.content)?;
+    let overlay = ground.pack(&args.content)?.finish()?;
     let setup = ground.setup(args.content.hosts, &args.host)?;
     let (cluster, _run) = ground.boot(&setup, &overlay)?;
     note("leave the shell with `exit` or Ctrl-D: that ends the host");

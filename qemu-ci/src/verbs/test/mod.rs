@@ -22,7 +22,7 @@ use crate::channel::{Dom0Command, ProcessEnd};
 use crate::cli::{HostArgs, TestArgs};
 use crate::cluster::{Cluster, Ending, Setup};
 use crate::log_dir::LogDir;
-use crate::overlay::Overlay;
+use crate::overlay::{Overlay, Packing};
 use crate::programs::Programs;
 use crate::workspace::Workspace;
 use directives::Directives;
@@ -120,9 +120,10 @@ struct Suite<'a> {
 impl<'a> Suite<'a> {
     fn prepare(host: &HostArgs, logs: &'a LogDir) -> Result<Self> {
         let ground = Ground::prepare()?;
-        let mut overlay = Overlay::default();
-        Programs::build(&ground.workspace)?.add_to(&mut overlay)?;
-        overlay.put(ground.workspace.xen_tests(), REMOTE_DIR);
+        let mut packing = Packing::start(&ground.workspace, &ground.image)?;
+        Programs::build(&ground.workspace)?.pack(&mut packing)?;
+        packing.put(&ground.workspace.xen_tests(), REMOTE_DIR)?;
+        let overlay = packing.finish()?;
         let base = ground.setup(1, host)?;
         Ok(Self { ground, base, overlay, logs, booted: None, boots: 0 })
     }
