@@ -202,6 +202,16 @@ impl Cluster {
     }
 }
 
+#[cfg(test)]
+impl Cluster {
+    /// One host, which is this machine, with an agent in this process.
+    pub fn of_this_machine() -> Self {
+        let (switchboard, ready) = Switchboard::connect(vec![crate::agent::on_socket()]).unwrap();
+        drop(ready);
+        Self { hosts: Vec::new(), switchboard }
+    }
+}
+
 impl Drop for Cluster {
     fn drop(&mut self) {
         self.switchboard.close();

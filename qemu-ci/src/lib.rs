@@ -84,7 +84,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(status) => ExitCode::from(status.clamp(0, 255) as u8),
         Err(error) => {
-            eprintln!("qemu-ci: {error:#}");
+            progress::note(format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }

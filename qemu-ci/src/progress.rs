@@ -7,6 +7,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use console::style;
+use image_builder::output;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// One step of the work, from [`Step::start`] to [`Step::done`]. Dropped before that, it has
@@ -31,7 +32,7 @@ impl Step {
             bar
         });
         if spinner.is_none() {
-            eprintln!("qemu-ci: {what} ...");
+            note(format_args!("{what} ..."));
         }
         Self { what, started: Instant::now(), spinner }
     }
@@ -59,9 +60,9 @@ impl Step {
         match &self.spinner {
             Some(bar) => {
                 bar.finish_and_clear();
-                eprintln!("{} {line}", style("✓").for_stderr().green());
+                output::error_line(format_args!("{} {line}", style("✓").for_stderr().green()));
             }
-            None => eprintln!("qemu-ci: {line}"),
+            None => note(line),
         }
         took
     }
@@ -99,5 +100,5 @@ impl Details {
 
 /// One plain line for the user.
 pub fn note(line: impl std::fmt::Display) {
-    eprintln!("qemu-ci: {line}");
+    output::error_line(format_args!("qemu-ci: {line}"));
 }

@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
+use image_builder::output;
 
 use crate::channel::{self, FromAgent, FromProcess, ProcessId, ToAgent, ToProcess};
 use process::Process;
@@ -47,7 +48,7 @@ fn report(result: Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error:#}");
+            output::error_line(format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -93,7 +94,7 @@ impl Wire {
     fn send(&self, message: &FromAgent) {
         let mut port = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = message_frame::send(&mut **port, message) {
-            eprintln!("cannot write to qemu-ci: {error}");
+            output::error_line(format_args!("cannot write to qemu-ci: {error}"));
         }
     }
 }
@@ -129,21 +130,22 @@ fn serve(mut port: impl Read, wire: &Wire, relays: &Relays) -> Result<()> {
     Ok(())
 }
 
+/// An agent on a socket instead of a virtio port.
+#[cfg(test)]
+pub fn on_socket() -> std::os::unix::net::UnixStream {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    let socket = tempfile::tempdir().unwrap();
+    let wire = Wire::new(theirs.try_clone().unwrap());
+    let relays = Relays::listen(socket.path().join("on.sock"), wire.clone()).unwrap();
+    std::thread::spawn(move || serve(theirs, &wire, &relays).unwrap());
+    ours
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::channel::{Dom0Command, ProcessEnd, Stream};
     use std::os::unix::net::UnixStream;
-
-    /// An agent on a socket instead of a virtio port.
-    fn agent() -> UnixStream {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        let socket = tempfile::tempdir().unwrap();
-        let wire = Wire::new(theirs.try_clone().unwrap());
-        let relays = Relays::listen(socket.path().join("on.sock"), wire.clone()).unwrap();
-        std::thread::spawn(move || serve(theirs, &wire, &relays).unwrap());
-        ours
-    }
 
     fn start(id: ProcessId, argv: &[&str]) -> ToAgent {
         ToAgent::Process(id, ToProcess::Start(Dom0Command::new(argv.iter().copied())))
@@ -175,7 +177,7 @@ mod tests {
 
     #[test]
     fn outputs_are_kept_apart_and_the_status_is_told() {
-        let port = agent();
+        let port = on_socket();
         message_frame::send(&port, &start(1, &["sh", "-c", "echo out; echo err >&2; exit 3"]))
             .unwrap();
         let expected = ("out\n".into(), "err\n".into(), FromProcess::Exited(ProcessEnd::Code(3)));
@@ -184,7 +186,7 @@ mod tests {
 
     #[test]
     fn input_arrives_and_its_end_too() {
-        let port = agent();
+        let port = on_socket();
         message_frame::send(&port, &start(5, &["cat"])).unwrap();
         message_frame::send(&port, &ToAgent::Process(5, ToProcess::Input(b"hello".to_vec())))
             .unwrap();
@@ -197,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_signal_reaches_the_whole_group() {
-        let port = agent();
+        let port = on_socket();
         message_frame::send(&port, &start(2, &["sh", "-c", "echo up; sleep 60; echo no"])).unwrap();
         let up = FromAgent::Process(2, FromProcess::Output(Stream::Out, b"up\n".to_vec()));
         assert_eq!(message_frame::receive::<FromAgent>(&port).unwrap(), Some(up));
@@ -210,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_daemon_that_keeps_the_output_open_does_not_hold_up_the_end() {
-        let port = agent();
+        let port = on_socket();
         message_frame::send(&port, &start(3, &["sh", "-c", "sleep 30 & echo started"])).unwrap();
         assert_eq!(
             outcome(&port, 3),
@@ -220,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_missing_program_is_reported() {
-        let port = agent();
+        let port = on_socket();
         message_frame::send(&port, &start(4, &["no-such-program"])).unwrap();
         let (_, _, end) = outcome(&port, 4);
         assert!(
@@ -231,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_terminal_is_a_terminal_of_the_size_asked_for() {
-        let port = agent();
+        let port = on_socket();
         let mut command = Dom0Command::new(["sh", "-c", "test -t 0 && stty size"]);
         command.terminal = Some(crate::channel::TerminalSize { rows: 12, columns: 34 });
         message_frame::send(&port, &ToAgent::Process(6, ToProcess::Start(command))).unwrap();

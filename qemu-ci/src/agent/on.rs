@@ -1,11 +1,12 @@
 //! `on HOST COMMAND [ARGUMENTS]`: runs a command in the dom0 of another host, like ssh does.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result, bail};
+use image_builder::output;
 
 use super::SOCKET;
 use crate::channel::{CHUNK, Dom0Command, FromProcess, OnCall, Stream, ToProcess};
@@ -61,15 +62,11 @@ impl Calls {
 fn events(agent: UnixStream) -> Result<i32> {
     loop {
         match message_frame::receive(&agent).context("cannot read from the agent")? {
-            Some(FromProcess::Output(Stream::Out, data)) => pass_on(io::stdout(), &data)?,
-            Some(FromProcess::Output(Stream::Err, data)) => pass_on(io::stderr(), &data)?,
+            Some(FromProcess::Output(Stream::Out, data)) => output::bytes(io::stdout(), &data),
+            Some(FromProcess::Output(Stream::Err, data)) => output::bytes(io::stderr(), &data),
             Some(FromProcess::Exited(exit)) => return Ok(exit.status()),
             Some(FromProcess::Failed(why)) => bail!(why),
             None => bail!("the agent of this host is gone"),
         }
     }
-}
-
-fn pass_on(mut target: impl Write, data: &[u8]) -> Result<()> {
-    target.write_all(data).and_then(|()| target.flush()).context("cannot write the output")
 }

@@ -7,9 +7,10 @@ pub mod shell;
 pub mod test;
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 
 use anyhow::{Context, Result};
+use image_builder::output;
 
 use crate::accelerator;
 use crate::channel::{Dom0Command, Stream};
@@ -80,10 +81,9 @@ fn command<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Dom0Command {
 
 /// Passes what a command in dom0 writes on to our own outputs.
 fn pass_on(stream: Stream, data: &[u8]) -> Result<()> {
-    let write = |mut target: Box<dyn Write>| target.write_all(data).and_then(|()| target.flush());
     match stream {
-        Stream::Out => write(Box::new(io::stdout())),
-        Stream::Err => write(Box::new(io::stderr())),
+        Stream::Out => output::bytes(io::stdout(), data),
+        Stream::Err => output::bytes(io::stderr(), data),
     }
-    .context("cannot pass the output on")
+    Ok(())
 }

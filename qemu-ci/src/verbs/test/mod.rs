@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use image_builder::output;
 
 use super::exec::Invocation;
 use super::{Ground, command};
@@ -54,9 +55,10 @@ pub fn run(args: &TestArgs) -> Result<i32> {
         }
     }
     if !verdicts.failed().is_empty() {
-        println!("failed: {}; logs are in {}", verdicts.failed().join(", "), logs.path().display());
+        let (failed, logs) = (verdicts.failed().join(", "), logs.path().display());
+        output::line(format_args!("failed: {failed}; logs are in {logs}"));
     }
-    println!("{verdicts}");
+    output::line(&verdicts);
     Ok(verdicts.status())
 }
 
