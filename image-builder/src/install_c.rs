@@ -157,6 +157,15 @@ fn compiler_driver() -> String {
 #
 # -mpi: armci.h includes the mpi.h that comes with ARMCI, which has what ARMCI programs use of MPI.
 # The compiler is $CC, or cc. Run the result by `pgas run --hosted -n RANKS PROGRAM`.
+
+# Scripts of the kind of `configure CC=armcicc` export CC. So if $CC leads back to here, directly or
+# by another program, the compiler is cc; if that leads here too, there is none.
+case ${{ARMCICC_COMPILER-}} in
+'') ARMCICC_COMPILER=${{CC:-cc}} ;;
+cc) echo "armcicc: the compiler cc is armcicc itself; set CC to another" >&2 && exit 1 ;;
+*) ARMCICC_COMPILER=cc && export ARMCICC_COMPILER && exec cc "$@" ;;
+esac
+export ARMCICC_COMPILER
 prefix=$(dirname -- "$(dirname -- "$(readlink -f -- "$0")")")
 if [ $# -eq 0 ]; then
     echo "armcicc: no files; usage: armcicc [-mpi] prog.c -o prog" >&2
@@ -173,7 +182,7 @@ for argument in "$@"; do
 done
 [ -z "$mpi" ] || set -- "-I$prefix/include/mpi" -DMSG_COMMS_MPI "$@"
 [ -z "$link" ] || set -- "$@" "-L$prefix/lib" -larmci {SYSTEM_LIBRARIES}
-exec ${{CC:-cc}} "-I$prefix/include" "$@"
+exec $ARMCICC_COMPILER "-I$prefix/include" "$@"
 "#
     )
 }
@@ -184,32 +193,63 @@ mod tests {
 
     use super::*;
 
-    /// The driver with a compiler that only prints its arguments.
-    fn arguments(folder: &Path, given: &[&str]) -> Vec<String> {
-        let driver = folder.join("bin/armcicc");
+    /// A folder with the driver and with a compiler that only prints its arguments.
+    fn installed(folder: &Path) -> (PathBuf, PathBuf) {
+        let (driver, compiler) = (folder.join("bin/armcicc"), folder.join("path/cc"));
         write(&driver, compiler_driver().as_bytes(), PROGRAM).unwrap();
-        let compiler = folder.join("print");
         write(&compiler, b"#!/bin/sh\nprintf '%s\\n' \"$@\"\n", PROGRAM).unwrap();
-        let output =
-            Command::new("sh").arg(&driver).args(given).env("CC", &compiler).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+        (driver, compiler)
+    }
+
+    /// What the compiler is given, if the driver calls it.
+    fn arguments(driver: &Path, cc: &str, path: &Path, given: &[&str]) -> Result<String, String> {
+        let path = format!("{}:/usr/bin:/bin", path.display());
+        let output = Command::new(driver).args(given).env("CC", cc).env("PATH", path).output();
+        let output = output.unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
     }
 
     #[test]
     fn the_driver_adds_what_is_needed_and_no_more() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().canonicalize().unwrap();
+        let (driver, compiler) = installed(&folder);
+        let arguments = |given: &[&str]| {
+            let said = arguments(&driver, compiler.to_str().unwrap(), &folder, given).unwrap();
+            said.lines().map(str::to_owned).collect::<Vec<_>>()
+        };
         let include = format!("-I{}/include", folder.display());
         let lib = format!("-L{}/lib", folder.display());
         let mut linked = vec![include.as_str(), "a b.c", "-o", "x", &lib, "-larmci"];
         linked.extend(SYSTEM_LIBRARIES.split(' '));
-        assert_eq!(arguments(&folder, &["a b.c", "-o", "x"]), linked);
-        assert_eq!(arguments(&folder, &["-c", "a.c"]), [include.as_str(), "-c", "a.c"]);
+        assert_eq!(arguments(&["a b.c", "-o", "x"]), linked);
+        assert_eq!(arguments(&["-c", "a.c"]), [include.as_str(), "-c", "a.c"]);
         let mpi = format!("{include}/mpi");
         assert_eq!(
-            arguments(&folder, &["-mpi", "-E", "a.c"]),
+            arguments(&["-mpi", "-E", "a.c"]),
             [include.as_str(), &mpi, "-DMSG_COMMS_MPI", "-E", "a.c"]
         );
+    }
+
+    #[test]
+    fn the_driver_never_calls_itself_forever() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        let (driver, compiler) = installed(&folder);
+        let path = compiler.parent().unwrap();
+        let given = ["-mpi", "-c", "a b.c"];
+        let plain = arguments(&driver, "cc -m64", path, &given).unwrap();
+        assert!(plain.starts_with("-m64\n") && plain.ends_with("-c\na b.c\n"), "{plain}");
+        for cc in [driver.to_str().unwrap(), &format!("env {}", driver.display())] {
+            let said = arguments(&driver, cc, path, &given).unwrap();
+            assert_eq!(format!("-m64\n{said}"), plain, "{cc}");
+        }
+        fs::remove_file(&compiler).unwrap();
+        std::os::unix::fs::symlink(&driver, &compiler).unwrap();
+        for cc in ["", "cc", driver.to_str().unwrap()] {
+            let error = arguments(&driver, cc, path, &given).unwrap_err();
+            assert_eq!(error, "armcicc: the compiler cc is armcicc itself; set CC to another\n");
+        }
     }
 }
