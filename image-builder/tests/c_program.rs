@@ -2,6 +2,7 @@
 //! line.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -117,6 +118,27 @@ fn the_same_program_is_built_by_several_at_once() {
     assert!(waited > 0, "nobody had to wait");
     let image = fs::read(folder.path().join("out/test-at-once.img")).expect("the image is there");
     image::verify(&image).expect("and good");
+}
+
+#[test]
+fn no_name_of_a_source_is_an_option() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    // gcc takes what it finds in x.c for options, and runs another compiler, if it is given @x.c.
+    let compiler = folder.path().join("bin/cc1");
+    fs::create_dir(folder.path().join("bin")).expect("a folder");
+    fs::write(&compiler, "#!/bin/sh\ntouch ran\nexit 1\n").expect("a script");
+    fs::set_permissions(&compiler, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    fs::write(folder.path().join("x.c"), "-Bbin/ -x c /dev/null\n").expect("a file");
+    fs::write(folder.path().join("@x.c"), "int main(void) { return 0; }\n").expect("a file");
+    let output = Command::new(env!("CARGO_BIN_EXE_image-builder"))
+        .args(["build-c", "--name", "test-options", "--out", "out", "@x.c"])
+        .current_dir(folder.path())
+        .output()
+        .expect("it starts");
+    assert!(!folder.path().join("ran").exists(), "the folder's own program was run: {output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let missing = said.contains("no musl") || said.contains("no gcc");
+    assert!(output.status.success() || missing, "{output:?}");
 }
 
 #[test]
