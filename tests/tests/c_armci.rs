@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
-use image_builder::install::InstallC;
+use image_builder::install_c::InstallC;
 use tempfile::TempDir;
 use xenolith_tests::{Ended, Host, ended, target_directory};
 

@@ -13,7 +13,7 @@ use dom0_proxy::control::{
 use dom0_proxy::daemon::clean_up_after_daemon;
 use dom0_proxy::error::status;
 use dom0_proxy::run_dir::RunDir;
-use dom0_proxy::{Error, frame, xen, xl};
+use dom0_proxy::{Error, xen, xl};
 use indicatif::{ProgressBar, ProgressStyle};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -32,10 +32,11 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<u8> {
     let mut daemon = DaemonConnection::open_or_start(&run_dir)?;
     interrupt_on_signals(&daemon.stream)?;
     let show = Show::new(arguments, spec.size);
-    frame::send(&daemon.stream, &ClientRequest::Run(spec)).context("talk with the daemon")?;
+    message_frame::send(&daemon.stream, &ClientRequest::Run(spec))
+        .context("talk with the daemon")?;
     let mut job = None;
     loop {
-        match frame::receive(&daemon.stream) {
+        match message_frame::receive(&daemon.stream) {
             Ok(Some(Reply::Started(name))) => job = Some(name),
             Ok(Some(Reply::Up(up))) => show.up(up),
             Ok(Some(Reply::Line(line))) => show.line(line)?,
@@ -164,7 +165,7 @@ fn interrupt_on_signals(stream: &UnixStream) -> anyhow::Result<()> {
         signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).context("take signals")?;
     std::thread::spawn(move || {
         for (count, _) in signals.forever().enumerate() {
-            if count > 0 || frame::send(&stream, &ClientRequest::Interrupt).is_err() {
+            if count > 0 || message_frame::send(&stream, &ClientRequest::Interrupt).is_err() {
                 std::process::exit(status::INTERRUPTED.into());
             }
         }

@@ -21,13 +21,13 @@ pub struct Cost {
 
 /// All rows of one program, over several rounds.
 #[derive(Debug, Default)]
-pub struct Rows {
+pub struct Measurements {
     costs: BTreeMap<Key, Cost>,
     /// The order in which the program measures.
     order: Vec<Key>,
 }
 
-impl Rows {
+impl Measurements {
     /// Takes the rows out of what a program has printed in one round. `pgas` puts the rank before
     /// each line.
     ///

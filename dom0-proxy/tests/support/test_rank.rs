@@ -4,7 +4,6 @@
 //! `test_rank MODE [RANK]`: rank RANK (default 1) misbehaves as MODE says, the others behave: they
 //! attach and wait for all.
 
-#[path = "../tests/support/raw_rank.rs"]
 mod raw_rank;
 
 use std::os::unix::net::UnixStream;

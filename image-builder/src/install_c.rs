@@ -1,18 +1,14 @@
 //! Installing ARMCI for C programs that run as Linux processes: library, headers, and a compiler
 //! driver that knows both.
 
-use std::ffi::OsString;
 use std::fs;
-use std::io::{self, BufReader};
-use std::os::unix::fs::PermissionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use cargo_metadata::{Message, MetadataCommand};
+use cargo_metadata::MetadataCommand;
 
-/// The package with ARMCI, and its headers beside its manifest.
-const PACKAGE: &str = "armci-nostd";
-const HEADERS: &str = "include";
+use crate::cargo::{self, ARMCI, ARMCI_HEADERS};
+use crate::publish::{PLAIN, PROGRAM, publish};
 
 /// What a program needs besides the library.
 const SYSTEM_LIBRARIES: &str = "-lpthread -ldl -lm";
@@ -36,7 +32,7 @@ pub enum InstallError {
     #[error("cannot read the package: {0}")]
     Metadata(#[from] cargo_metadata::Error),
     /// The workspace is another one.
-    #[error("no package `{PACKAGE}` here; give --manifest-path the Cargo.toml of Xenolith")]
+    #[error("no package `{ARMCI}` here; give --manifest-path the Cargo.toml of Xenolith")]
     NoPackage,
     /// Cargo could not be started or read.
     #[error("cannot run cargo: {0}")]
@@ -66,58 +62,42 @@ impl InstallC {
             metadata.manifest_path(path);
         }
         let metadata = metadata.exec()?;
-        let package = metadata.packages.iter().find(|package| package.name.as_str() == PACKAGE);
+        let package = metadata.packages.iter().find(|package| package.name.as_str() == ARMCI);
         let package = package.ok_or(InstallError::NoPackage)?;
+        let target = self.target_dir.as_deref().unwrap_or(metadata.target_directory.as_std_path());
+        let _turn = cargo::take_turn(target).map_err(failed(target))?;
         let library = self.build(package.manifest_path.as_std_path())?;
 
         copy(&library, &self.prefix.join("lib/libarmci.a"))?;
-        let headers = package.manifest_path.with_file_name(HEADERS);
+        let headers = package.manifest_path.with_file_name(ARMCI_HEADERS);
         copy_headers(headers.as_std_path(), &self.prefix.join("include"))?;
         let version = package.version.to_string();
-        write(&self.prefix.join("lib/pkgconfig/armci.pc"), &pkg_config(&version))?;
+        let pkg_config = pkg_config(&version);
+        write(&self.prefix.join("lib/pkgconfig/armci.pc"), pkg_config.as_bytes(), PLAIN)?;
         let compiler = self.prefix.join("bin/armcicc");
-        write(&compiler, &compiler_driver())?;
-        fs::set_permissions(&compiler, fs::Permissions::from_mode(0o755))
-            .map_err(failed(&compiler))?;
+        write(&compiler, compiler_driver().as_bytes(), PROGRAM)?;
         Ok(compiler)
     }
 
     /// Has cargo make a static library of the package, whose own type stays what it is.
     fn build(&self, manifest: &Path) -> Result<PathBuf, InstallError> {
-        let mut command =
-            Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
-        command.args([
-            "rustc",
-            "--release",
-            "--lib",
-            "--features",
-            "hosted,capi",
-            "--crate-type",
-            "staticlib",
-        ]);
-        command.args([
-            "--message-format=json-render-diagnostics",
-            "--package",
-            PACKAGE,
-            "--manifest-path",
-        ]);
-        command.arg(manifest).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut command = cargo::cargo();
+        command
+            .args(["rustc", "--release", "--lib", "--features", "hosted,capi"])
+            .args(["--crate-type", "staticlib", "--package", ARMCI, "--manifest-path"])
+            .arg(manifest);
         if let Some(directory) = &self.target_dir {
             command.arg("--target-dir").arg(directory);
         }
-        let mut child = command.spawn().map_err(InstallError::Cargo)?;
-        let output = child.stdout.take().ok_or(InstallError::Failed)?;
         let mut library = None;
-        for message in Message::parse_stream(BufReader::new(output)) {
-            if let Message::CompilerArtifact(artifact) = message.map_err(InstallError::Cargo)?
-                && artifact.manifest_path.as_std_path() == manifest
-            {
+        let good = cargo::run(&mut command, |artifact| {
+            if artifact.manifest_path.as_std_path() == manifest {
                 let made =
                     artifact.filenames.into_iter().find(|file| file.extension() == Some("a"));
-                library = made.map(PathBuf::from).or(library);
+                library = made.map(PathBuf::from).or(library.take());
             }
-        }
-        if !child.wait().map_err(InstallError::Cargo)?.success() {
+        });
+        if !good.map_err(InstallError::Cargo)? {
             return Err(InstallError::Failed);
         }
         library.ok_or(InstallError::Failed)
@@ -130,18 +110,16 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> InstallError {
     move |error| InstallError::Write { path, error }
 }
 
-fn make_folder_of(path: &Path) -> Result<(), InstallError> {
-    path.parent().map_or(Ok(()), |folder| fs::create_dir_all(folder).map_err(failed(folder)))
-}
-
 fn copy(from: &Path, to: &Path) -> Result<(), InstallError> {
-    make_folder_of(to)?;
-    fs::copy(from, to).map(drop).map_err(failed(to))
+    write(to, &fs::read(from).map_err(failed(from))?, PLAIN)
 }
 
-fn write(path: &Path, text: &str) -> Result<(), InstallError> {
-    make_folder_of(path)?;
-    fs::write(path, text).map_err(failed(path))
+/// Writes a file, and makes the folders above it.
+fn write(path: &Path, contents: &[u8], permissions: u32) -> Result<(), InstallError> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed(folder))?;
+    }
+    publish(path, contents, permissions).map_err(failed(path))
 }
 
 fn copy_headers(from: &Path, to: &Path) -> Result<(), InstallError> {
@@ -179,6 +157,15 @@ fn compiler_driver() -> String {
 #
 # -mpi: armci.h includes the mpi.h that comes with ARMCI, which has what ARMCI programs use of MPI.
 # The compiler is $CC, or cc. Run the result by `pgas run --hosted -n RANKS PROGRAM`.
+
+# Scripts of the kind of `configure CC=armcicc` export CC. So if $CC leads back to here, directly or
+# by another program, the compiler is cc; if that leads here too, there is none.
+case ${{ARMCICC_COMPILER-}} in
+'') ARMCICC_COMPILER=${{CC:-cc}} ;;
+cc) echo "armcicc: the compiler cc is armcicc itself; set CC to another" >&2 && exit 1 ;;
+*) ARMCICC_COMPILER=cc && export ARMCICC_COMPILER && exec cc "$@" ;;
+esac
+export ARMCICC_COMPILER
 prefix=$(dirname -- "$(dirname -- "$(readlink -f -- "$0")")")
 if [ $# -eq 0 ]; then
     echo "armcicc: no files; usage: armcicc [-mpi] prog.c -o prog" >&2
@@ -195,42 +182,74 @@ for argument in "$@"; do
 done
 [ -z "$mpi" ] || set -- "-I$prefix/include/mpi" -DMSG_COMMS_MPI "$@"
 [ -z "$link" ] || set -- "$@" "-L$prefix/lib" -larmci {SYSTEM_LIBRARIES}
-exec ${{CC:-cc}} "-I$prefix/include" "$@"
+exec $ARMCICC_COMPILER "-I$prefix/include" "$@"
 "#
     )
 }
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
-    /// The driver with a compiler that only prints its arguments.
-    fn arguments(folder: &Path, given: &[&str]) -> Vec<String> {
-        let driver = folder.join("bin/armcicc");
-        write(&driver, &compiler_driver()).unwrap();
-        let compiler = folder.join("print");
-        write(&compiler, "#!/bin/sh\nprintf '%s\\n' \"$@\"\n").unwrap();
-        fs::set_permissions(&compiler, fs::Permissions::from_mode(0o755)).unwrap();
-        let output =
-            Command::new("sh").arg(&driver).args(given).env("CC", &compiler).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+    /// A folder with the driver and with a compiler that only prints its arguments.
+    fn installed(folder: &Path) -> (PathBuf, PathBuf) {
+        let (driver, compiler) = (folder.join("bin/armcicc"), folder.join("path/cc"));
+        write(&driver, compiler_driver().as_bytes(), PROGRAM).unwrap();
+        write(&compiler, b"#!/bin/sh\nprintf '%s\\n' \"$@\"\n", PROGRAM).unwrap();
+        (driver, compiler)
+    }
+
+    /// What the compiler is given, if the driver calls it.
+    fn arguments(driver: &Path, cc: &str, path: &Path, given: &[&str]) -> Result<String, String> {
+        let path = format!("{}:/usr/bin:/bin", path.display());
+        let output = Command::new(driver).args(given).env("CC", cc).env("PATH", path).output();
+        let output = output.unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
     }
 
     #[test]
     fn the_driver_adds_what_is_needed_and_no_more() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().canonicalize().unwrap();
+        let (driver, compiler) = installed(&folder);
+        let arguments = |given: &[&str]| {
+            let said = arguments(&driver, compiler.to_str().unwrap(), &folder, given).unwrap();
+            said.lines().map(str::to_owned).collect::<Vec<_>>()
+        };
         let include = format!("-I{}/include", folder.display());
         let lib = format!("-L{}/lib", folder.display());
         let mut linked = vec![include.as_str(), "a b.c", "-o", "x", &lib, "-larmci"];
         linked.extend(SYSTEM_LIBRARIES.split(' '));
-        assert_eq!(arguments(&folder, &["a b.c", "-o", "x"]), linked);
-        assert_eq!(arguments(&folder, &["-c", "a.c"]), [include.as_str(), "-c", "a.c"]);
+        assert_eq!(arguments(&["a b.c", "-o", "x"]), linked);
+        assert_eq!(arguments(&["-c", "a.c"]), [include.as_str(), "-c", "a.c"]);
         let mpi = format!("{include}/mpi");
         assert_eq!(
-            arguments(&folder, &["-mpi", "-E", "a.c"]),
+            arguments(&["-mpi", "-E", "a.c"]),
             [include.as_str(), &mpi, "-DMSG_COMMS_MPI", "-E", "a.c"]
         );
+    }
+
+    #[test]
+    fn the_driver_never_calls_itself_forever() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        let (driver, compiler) = installed(&folder);
+        let path = compiler.parent().unwrap();
+        let given = ["-mpi", "-c", "a b.c"];
+        let plain = arguments(&driver, "cc -m64", path, &given).unwrap();
+        assert!(plain.starts_with("-m64\n") && plain.ends_with("-c\na b.c\n"), "{plain}");
+        for cc in [driver.to_str().unwrap(), &format!("env {}", driver.display())] {
+            let said = arguments(&driver, cc, path, &given).unwrap();
+            assert_eq!(format!("-m64\n{said}"), plain, "{cc}");
+        }
+        fs::remove_file(&compiler).unwrap();
+        std::os::unix::fs::symlink(&driver, &compiler).unwrap();
+        for cc in ["", "cc", driver.to_str().unwrap()] {
+            let error = arguments(&driver, cc, path, &given).unwrap_err();
+            assert_eq!(error, "armcicc: the compiler cc is armcicc itself; set CC to another\n");
+        }
     }
 }

@@ -1,15 +1,25 @@
-//! Frames on the daemon's socket: a `u32`, little-endian, with the length of what follows, then one
-//! message in postcard.
+//! Messages on a byte stream, each in a frame: a `u32`, little-endian, with the length of what
+//! follows, then the message in postcard.
+//!
+//! So `pgas` talks with the daemon, and qemu-ci with the agent in a host's dom0. A rank's attach has
+//! frames of the same form, written in `armci_nostd::wire`: there they must do without std, and file
+//! descriptors come with the first byte.
+
+#![forbid(unsafe_code)]
 
 use std::io::{self, Read, Write};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// No frame is longer. It must hold the arguments and the environment of a user's process.
+/// No frame is longer: a greater length is a broken stream, not a message. It must hold the
+/// arguments and the environment of a user's process.
 pub const MAX_FRAME: usize = 8 << 20;
 
-/// Writes one message.
+/// Writes one message, in one piece as far as the stream takes it so.
+///
+/// # Errors
+/// When the stream does not take it, or it is longer than [`MAX_FRAME`].
 pub fn send<M: Serialize>(mut stream: impl Write, message: &M) -> io::Result<()> {
     let mut frame = postcard::to_extend(message, vec![0; 4]).map_err(invalid)?;
     let length = frame.len() - 4;
@@ -23,6 +33,9 @@ pub fn send<M: Serialize>(mut stream: impl Write, message: &M) -> io::Result<()>
 }
 
 /// Reads one message; `None` when the other side has closed the connection between two messages.
+///
+/// # Errors
+/// When the stream breaks, or what it brings is not such a message.
 pub fn receive<M: DeserializeOwned>(mut stream: impl Read) -> io::Result<Option<M>> {
     let mut prefix = [0; 4];
     let mut filled = 0;

@@ -1,6 +1,7 @@
 //! Where a run of qemu-ci keeps its logs.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -13,9 +14,9 @@ const KEPT: usize = 20;
 
 /// The directory of one run, below `target/qemu-ci/logs`.
 #[derive(Debug, Clone)]
-pub struct RunDir(PathBuf);
+pub struct LogDir(PathBuf);
 
-impl RunDir {
+impl LogDir {
     /// A new one; the oldest are removed.
     pub fn create(workspace: &Workspace) -> Result<Self> {
         let logs = workspace.cache()?.join("logs");
@@ -25,10 +26,10 @@ impl RunDir {
         let dir = logs.join(&name);
         fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         remove_oldest(&logs);
-        let latest = logs.join("latest");
-        // A convenience only; another run may do the same at this moment.
-        let _ = fs::remove_file(&latest);
-        let _ = std::os::unix::fs::symlink(&name, &latest);
+        // A convenience only.
+        let _ = tempfile::Builder::new()
+            .make_in(&logs, |link| symlink(&name, link))
+            .and_then(|link| link.persist(logs.join("latest")).map_err(Into::into));
         Ok(Self(dir))
     }
 
