@@ -263,6 +263,31 @@ fn failures_name_rank_and_cause() {
 }
 
 #[test]
+fn a_rank_that_leaves_while_others_wait_fails_the_job_at_once() {
+    let host = Host::new();
+    let ended = host.job(3, "leave");
+    assert_eq!(ended.status, 122, "{ended:?}");
+    let cause = "rank 1 left with status 0, but 2 ranks wait for it, the first is rank 0";
+    assert!(ended.errors.contains(cause), "{ended:?}");
+    // Killed behind a shell that does not say so.
+    let script = "\"$0\" abort; exit 0";
+    let arguments =
+        ["run", "--hosted", "--timeout", "60", "-n", "2", "/bin/sh", "--", "-c", script];
+    let ended = host.run(&[&arguments[..], &[&test_rank()]].concat());
+    assert_eq!(ended.status, 122, "{ended:?}");
+    let cause = "rank 1 left with status 0, but rank 0 waits for it";
+    assert!(ended.errors.contains(cause), "{ended:?}");
+    host.assert_clean(&host.job_of_log());
+}
+
+#[test]
+fn a_rank_that_leaves_when_nobody_needs_it_may() {
+    let host = Host::new();
+    let ended = host.job(3, "early");
+    assert_eq!(ended.status, 0, "{ended:?}");
+}
+
+#[test]
 fn a_job_that_takes_too_long_is_ended() {
     let host = Host::new();
     let ended =

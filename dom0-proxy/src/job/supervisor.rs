@@ -25,6 +25,9 @@ use crate::run_dir::{JobFolder, JobFolders, RunDir};
 /// How long a client that does not read its lines may hold up a job that is to be killed.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(3);
 
+/// How often to look whether ranks wait for one that has left.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 /// Runs a job to its end, in this thread, which must live as long as the job: ranks that are
 /// processes are killed when it ends. `ended` is called when nothing of the job is left, before the
 /// client hears of it.
@@ -173,17 +176,29 @@ impl Supervisor {
         // A limit beyond all time is none.
         let limit = self.job.spec.timeout;
         let deadline = limit.and_then(|limit| Some((self.job.started.checked_add(limit)?, limit)));
+        let mut next_look = Instant::now();
         while self.verdict.ending().is_none() {
-            let event = match deadline {
-                Some((at, _)) => {
+            let look = self.verdict.wants_standings().then_some(next_look);
+            let until = deadline.map(|(at, _)| at).into_iter().chain(look).min();
+            let event = match until {
+                Some(at) => {
                     self.incoming.recv_timeout(at.saturating_duration_since(Instant::now()))
                 }
                 None => self.incoming.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
-            match (event, deadline) {
-                (Ok(event), _) => self.take(event),
-                (Err(_), Some((_, limit))) => self.verdict.timed_out(limit),
-                (Err(_), None) => break,
+            match event {
+                Ok(event) => self.take(event),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let now = Instant::now();
+            if let Some((_, limit)) = deadline.filter(|(at, _)| now >= *at) {
+                self.verdict.timed_out(limit);
+            }
+            if look.is_some_and(|at| now >= at) {
+                // An engine that has ended has said so already.
+                self.verdict.standings(&self.engine.standings().unwrap_or_default());
+                next_look = Instant::now() + LOOK_EVERY;
             }
         }
         Ok(())
