@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::inheritance::Inheritance;
+
 /// Version of these messages. Both sides must agree exactly.
 pub const VERSION: u32 = 1;
 
@@ -59,6 +61,8 @@ pub struct JobSpec {
     pub environment: Vec<(OsString, OsString)>,
     /// Working directory of hosted ranks.
     pub directory: PathBuf,
+    /// What else hosted ranks have from their `pgas`.
+    pub inheritance: Inheritance,
     /// When to give up.
     pub timeout: Option<Duration>,
 }

@@ -217,6 +217,34 @@ fn a_rank_has_the_users_environment_directory_and_files() {
     assert!(ended.output.contains(&format!("files={}", file.display())), "{ended:?}");
 }
 
+/// What a rank says of its limits, mask, niceness and processors when `pgas` has those that `setup`
+/// gives a shell; and what that shell says of itself.
+fn surroundings(host: &Host, setup: &str) -> (Ended, String) {
+    let show = "echo $(ulimit -Sn) $(ulimit -Ss) $(ulimit -Hn) $(umask) $(nice) $(nproc)";
+    let script = format!(
+        "{setup}; {show}; exec \"$0\" run --hosted -n 1 --timeout 60 /bin/bash -- -c '{show}'"
+    );
+    let mut command = Command::new("/bin/bash");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_pgas")]).stdin(Stdio::null());
+    let ended = command.env("XENOLITH_RUN_DIR", host.dir.path()).output().unwrap();
+    let ended = Ended::from(ended);
+    let own = ended.output.lines().next().unwrap().to_owned();
+    (ended, own)
+}
+
+#[test]
+fn a_rank_has_limits_mask_niceness_and_processors_of_its_pgas() {
+    let host = Host::new();
+    // The first one starts the daemon. Only root may undo a niceness, so that comes later.
+    let odd = "ulimit -Sn 100; ulimit -Ss 4096; umask 077; taskset -p 1 $$ >/dev/null";
+    for setup in [odd, "ulimit -Sn 200; umask 022", "umask 002; renice -n 5 $$ >/dev/null", odd] {
+        let (ended, own) = surroundings(&host, setup);
+        assert_eq!(ended.status, 0, "{setup}: {ended:?}");
+        assert_eq!(ended.output, format!("{own}\n[0] {own}\n"), "{setup}: {ended:?}");
+        assert_eq!(ended.errors, "", "{setup}");
+    }
+}
+
 #[test]
 fn jobs_run_side_by_side_and_a_failing_one_harms_no_other() {
     let host = Host::new();

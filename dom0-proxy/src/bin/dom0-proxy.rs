@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use dom0_proxy::daemon::{self, DaemonOptions};
+use dom0_proxy::inheritance;
 use dom0_proxy::job::processes::{RANK_ARGUMENT, become_rank};
 use dom0_proxy::run_dir::RunDir;
 use tracing_subscriber::EnvFilter;
@@ -20,7 +21,7 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct DaemonArguments {
-    /// Leave the session and directory that it was started in
+    /// Leave the session, directory, limits and processors that it was started with
     #[arg(long)]
     detach: bool,
 
@@ -63,6 +64,7 @@ fn run(arguments: DaemonArguments) -> dom0_proxy::Result<()> {
         // A process that leads a group already cannot leave its session, and need not.
         let _ = rustix::process::setsid();
         let _ = std::env::set_current_dir("/");
+        inheritance::let_go();
     }
     daemon::run(DaemonOptions { run_dir, idle_exit: arguments.idle_exit.map(Duration::from_secs) })
 }

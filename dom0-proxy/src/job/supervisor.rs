@@ -297,6 +297,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
+    use crate::inheritance::Inheritance;
     use crate::job::event::End;
 
     fn spec(timeout: Option<Duration>) -> JobSpec {
@@ -308,6 +309,7 @@ mod tests {
             args: Vec::new(),
             files: Vec::new(),
             environment: Vec::new(),
+            inheritance: Inheritance::default(),
             directory: "/".into(),
             timeout,
         }

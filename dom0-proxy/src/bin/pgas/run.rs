@@ -12,6 +12,7 @@ use dom0_proxy::control::{
 };
 use dom0_proxy::daemon::clean_up_after_daemon;
 use dom0_proxy::error::status;
+use dom0_proxy::inheritance::Inheritance;
 use dom0_proxy::run_dir::RunDir;
 use dom0_proxy::{Error, xen, xl};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -141,6 +142,7 @@ fn spec(arguments: &RunArguments) -> anyhow::Result<JobSpec> {
             RankKind::Hosted => std::env::vars_os().collect(),
             RankKind::Xen => Vec::new(),
         },
+        inheritance: Inheritance::of_this_process(),
         directory: std::env::current_dir().context("the working directory")?,
         timeout,
     })

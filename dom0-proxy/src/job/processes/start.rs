@@ -59,10 +59,14 @@ impl Processes {
                 .unwrap_or_default(),
             why: "a path with a colon cannot be passed to a hosted rank".into(),
         })?;
+        let inheritance = serde_json::to_string(&self.spec.inheritance)
+            .map_err(std::io::Error::other)
+            .context(context)?;
         let mut child = Command::new("/proc/self/exe")
             .arg0("pgas-rank")
             .arg(RANK_ARGUMENT)
             .arg(std::process::id().to_string())
+            .arg(inheritance)
             .arg(&self.spec.image)
             .args(&self.spec.args)
             .current_dir(&self.spec.directory)
