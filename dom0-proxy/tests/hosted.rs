@@ -378,6 +378,68 @@ fn the_users_interrupt_ends_the_job() {
 }
 
 #[test]
+fn signals_that_were_ignored_stay_ignored() {
+    let host = Host::new();
+    let mut command = Command::new("/bin/sh");
+    let script = "trap '' HUP INT; exec \"$0\" run --hosted -n 1 /bin/sh -- -c 'echo up; sleep 2'";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_pgas")]).stdin(Stdio::null());
+    command.env("XENOLITH_RUN_DIR", host.dir.path()).stdout(Stdio::piped());
+    let mut pgas = command.spawn().unwrap();
+    let mut output = BufReader::new(pgas.stdout.take().unwrap());
+    output.read_line(&mut String::new()).unwrap();
+    for signal in [Signal::HUP, Signal::INT, Signal::HUP] {
+        kill_process(Pid::from_child(&pgas), signal).unwrap();
+    }
+    assert_eq!(pgas.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn the_users_signals_reach_the_ranks() {
+    let host = Host::new();
+    let script = "trap 'echo one' USR1; trap 'echo two; exit 5' USR2; echo up; \
+                  while :; do sleep 0.05; done";
+    let arguments =
+        ["run", "--hosted", "-n", "1", "--timeout", "60", "/bin/sh", "--", "-c", script];
+    let mut pgas = host.pgas(&arguments).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(pgas.stdout.take().unwrap()).lines();
+    for (line, signal) in [("up", Signal::USR1), ("one", Signal::USR2)] {
+        assert_eq!(lines.next().unwrap().unwrap(), format!("[0] {line}"));
+        kill_process(Pid::from_child(&pgas), signal).unwrap();
+    }
+    assert_eq!(lines.next().unwrap().unwrap(), "[0] two");
+    assert_eq!(pgas.wait().unwrap().code(), Some(5));
+}
+
+/// The state of a process by `ps`'s letter.
+fn state(pid: u32) -> char {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()).unwrap_or('X')
+}
+
+#[test]
+fn ranks_stop_and_go_on_with_their_pgas() {
+    let host = Host::new();
+    // Stopped for longer than its time.
+    let arguments = ["run", "--hosted", "-n", "2", "--timeout", "3", "/bin/sh", "--", "-c"];
+    let script = "echo up; for i in 1 2 3 4 5 6 7 8; do sleep 0.1; done";
+    let mut pgas =
+        host.pgas(&[&arguments[..], &[script]].concat()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(pgas.stdout.take().unwrap()).lines();
+    (0..2).for_each(|_| drop(lines.next().unwrap().unwrap()));
+    let job = host.only_job();
+    kill_process(Pid::from_child(&pgas), Signal::TSTP).unwrap();
+    wait_until("all are stopped", || {
+        let ranks = host.processes_of(&job);
+        state(pgas.id()) == 'T' && ranks.iter().all(|pid| state(*pid) == 'T')
+    });
+    thread::sleep(Duration::from_secs(4));
+    assert!(host.processes_of(&job).len() >= 2);
+    kill_process(Pid::from_child(&pgas), Signal::CONT).unwrap();
+    assert_eq!(pgas.wait().unwrap().code(), Some(0));
+    host.assert_clean(&job);
+}
+
+#[test]
 fn a_pgas_that_dies_ends_its_job() {
     let host = Host::new();
     let running = host.hanging_job();

@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::client::JobClient;
+use super::clock::JobClock;
 use super::consoles::Consoles;
 use super::domains::{self, Domains};
 use super::event::JobEvent;
@@ -100,6 +101,7 @@ struct Supervisor {
     engine: Engine,
     ranks: Box<dyn Ranks>,
     verdict: Verdict,
+    clock: JobClock,
     summaries: Summaries,
 }
 
@@ -134,6 +136,7 @@ impl Supervisor {
             engine,
             ranks,
             verdict: Verdict::new(spec.size),
+            clock: JobClock::new(job.started),
             summaries: Summaries::new(spec),
         })
     }
@@ -173,11 +176,10 @@ impl Supervisor {
     /// Starts the ranks, and takes events until the job's end is certain.
     fn follow(&mut self) -> Result<()> {
         self.ranks.start()?;
-        // A limit beyond all time is none.
-        let limit = self.job.spec.timeout;
-        let deadline = limit.and_then(|limit| Some((self.job.started.checked_add(limit)?, limit)));
         let mut next_look = Instant::now();
         while self.verdict.ending().is_none() {
+            let limit = self.job.spec.timeout;
+            let deadline = limit.and_then(|limit| Some((self.clock.deadline(limit)?, limit)));
             let look = self.verdict.wants_standings().then_some(next_look);
             let until = deadline.map(|(at, _)| at).into_iter().chain(look).min();
             let event = match until {
@@ -236,6 +238,10 @@ impl Supervisor {
             }
             JobEvent::Drained { rank } => self.verdict.drained(rank),
             JobEvent::Engine(notice) => self.verdict.engine(notice),
+            JobEvent::Signal(signal) => {
+                self.ranks.signal(signal);
+                self.clock.take(signal, Instant::now());
+            }
             JobEvent::Kill(reason) => self.verdict.kill(reason),
         }
     }
@@ -297,6 +303,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
+    use crate::control::RankSignal;
     use crate::inheritance::Inheritance;
     use crate::job::event::End;
 
@@ -326,6 +333,8 @@ mod tests {
             (self.start)()
         }
 
+        fn signal(&mut self, _: RankSignal) {}
+
         fn stop(&mut self) {}
 
         fn end(&mut self) {
@@ -344,8 +353,10 @@ mod tests {
                 .unwrap();
         let ended = Arc::new(AtomicBool::new(false));
         let started = job.clone();
+        let clock = JobClock::new(job.started);
         let supervisor = Supervisor {
             job,
+            clock,
             incoming,
             client,
             consoles,

@@ -7,6 +7,7 @@ mod connect;
 mod image;
 mod output;
 mod run;
+mod signals;
 mod table;
 
 use std::path::PathBuf;
