@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::inheritance::Inheritance;
 
 /// Version of these messages. Both sides must agree exactly.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The client's first message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,12 +57,14 @@ pub struct JobSpec {
     pub args: Vec<String>,
     /// Files for every rank.
     pub files: Vec<PathBuf>,
-    /// Environment of hosted ranks.
+    /// Environment of hosted ranks; in Xen what C programs find besides their rank.
     pub environment: Vec<(OsString, OsString)>,
     /// Working directory of hosted ranks.
     pub directory: PathBuf,
     /// What else hosted ranks have from their `pgas`.
     pub inheritance: Inheritance,
+    /// Who gets the standard input of `pgas`.
+    pub input: InputFor,
     /// When to give up.
     pub timeout: Option<Duration>,
 }
@@ -72,6 +74,18 @@ impl JobSpec {
     pub fn memory_mib(&self) -> u64 {
         self.memory >> 20
     }
+}
+
+/// Who gets the standard input of `pgas`; all others find theirs empty. Unless it is nobody, the
+/// [descriptor](crate::descriptor) follows the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InputFor {
+    /// Nobody.
+    Nobody,
+    /// Rank 0, and all of it.
+    Rank0,
+    /// Every rank a copy.
+    All,
 }
 
 /// A signal for ranks.

@@ -8,7 +8,8 @@ use std::time::Duration;
 use armci_nostd::wire::MAX_RANKS;
 
 use super::shared::Daemon;
-use crate::control::{ClientRequest, Hello, JobSpec, RankKind, Reply, VERSION, Welcome};
+use crate::control::{ClientRequest, Hello, InputFor, JobSpec, RankKind, Reply, VERSION, Welcome};
+use crate::descriptor;
 use crate::error::{Context, Error, Result};
 use crate::job::event::{JobEvent, KillReason};
 use crate::job::{Job, supervise};
@@ -76,6 +77,12 @@ fn start_job(daemon: &Arc<Daemon>, spec: JobSpec, stream: &UnixStream) -> Result
     if spec.kind == RankKind::Xen {
         daemon.host_domains.claim()?;
     }
+    let input = match spec.input {
+        InputFor::Nobody => None,
+        InputFor::Rank0 | InputFor::All => {
+            Some(descriptor::receive(stream).context(|| "take the user's standard input")?)
+        }
+    };
     let stream = stream.try_clone().context(|| "talk with a client")?;
     let (job, incoming) = loop {
         let (job, incoming) = Job::new(random_name()?, spec.clone());
@@ -83,6 +90,9 @@ fn start_job(daemon: &Arc<Daemon>, spec: JobSpec, stream: &UnixStream) -> Result
             break (job, incoming);
         }
     };
+    if let Some(input) = input {
+        job.set_input(input);
+    }
     let image = spec.image.display();
     tracing::info!(job = job.name, kind = ?spec.kind, size = spec.size, %image, "starting");
     let (supervising, supervised) = (daemon.clone(), job.clone());

@@ -1,6 +1,7 @@
 //! A job, as the rest of the daemon sees it.
 
 use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +25,8 @@ pub struct Job {
     attached: Mutex<BTreeSet<u32>>,
     /// Goes to its supervisor.
     pub(super) events: Sender<JobEvent>,
+    /// The user's standard input, until the ranks have it.
+    pub(super) input: Mutex<Option<OwnedFd>>,
 }
 
 impl Job {
@@ -37,8 +40,14 @@ impl Job {
             up: AtomicU32::new(0),
             attached: Mutex::new(BTreeSet::new()),
             events,
+            input: Mutex::new(None),
         };
         (Arc::new(job), incoming)
+    }
+
+    /// Gives it the user's standard input.
+    pub fn set_input(&self, input: OwnedFd) {
+        *self.input.lock().unwrap_or_else(PoisonError::into_inner) = Some(input);
     }
 
     /// How it is.

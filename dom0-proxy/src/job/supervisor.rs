@@ -3,8 +3,8 @@
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -159,7 +159,8 @@ impl Supervisor {
         let (consoles, events) = (consoles.clone(), job.events.clone());
         let ranks: Box<dyn Ranks> = match spec.kind {
             RankKind::Hosted => {
-                Box::new(Processes::new(&job.name, spec, ranks_socket, consoles, events))
+                let input = job.input.lock().unwrap_or_else(PoisonError::into_inner).take();
+                Box::new(Processes::new(&job.name, spec, ranks_socket, input, consoles, events))
             }
             RankKind::Xen => Box::new(Domains::new(&job.name, spec, record, consoles, events)?),
         };
@@ -303,7 +304,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
-    use crate::control::RankSignal;
+    use crate::control::{InputFor, RankSignal};
     use crate::inheritance::Inheritance;
     use crate::job::event::End;
 
@@ -317,6 +318,7 @@ mod tests {
             files: Vec::new(),
             environment: Vec::new(),
             inheritance: Inheritance::default(),
+            input: InputFor::Nobody,
             directory: "/".into(),
             timeout,
         }

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -16,8 +16,9 @@ use rustix::process::{
 };
 
 use super::become_rank::RANK_ARGUMENT;
+use super::input::InputCopier;
 use super::sweep::sweep;
-use crate::control::{JobSpec, OutputStream, RankSignal};
+use crate::control::{InputFor, JobSpec, OutputStream, RankSignal};
 use crate::error::{Context, Error, Result};
 use crate::job::consoles::Consoles;
 use crate::job::event::{End, JobEvent};
@@ -31,12 +32,17 @@ pub struct Processes {
     consoles: Consoles,
     events: Sender<JobEvent>,
     running: Vec<RunningProcess>,
+    /// The user's standard input, until ranks have it.
+    input: Option<OwnedFd>,
+    copier: Option<InputCopier>,
 }
 
 /// A process that has been started, and the thread that waits for its end.
 struct RunningProcess {
     process: OwnedFd,
     group: Arc<ProcessGroup>,
+    /// Where a copy of the user's input goes.
+    input: Option<ChildStdin>,
     waiter: JoinHandle<()>,
 }
 
@@ -65,10 +71,29 @@ impl Processes {
         job: &str,
         spec: &JobSpec,
         socket: PathBuf,
+        input: Option<OwnedFd>,
         consoles: Consoles,
         events: Sender<JobEvent>,
     ) -> Self {
-        Self { job: job.into(), spec: spec.clone(), socket, consoles, events, running: Vec::new() }
+        Self {
+            job: job.into(),
+            spec: spec.clone(),
+            socket,
+            consoles,
+            events,
+            running: Vec::new(),
+            input,
+            copier: None,
+        }
+    }
+
+    /// What a rank gets as standard input.
+    fn input(&self, rank: u32) -> std::io::Result<Stdio> {
+        match (&self.input, self.spec.input) {
+            (Some(input), InputFor::Rank0) if rank == 0 => Ok(input.try_clone()?.into()),
+            (Some(_), InputFor::All) => Ok(Stdio::piped()),
+            _ => Ok(Stdio::null()),
+        }
     }
 
     fn spawn(&self, rank: u32) -> Result<RunningProcess> {
@@ -102,7 +127,7 @@ impl Processes {
             .env("XENOLITH_SIZE", self.spec.size.to_string())
             .env("XENOLITH_MEM", self.spec.memory.to_string())
             .env("XENOLITH_FILES", files)
-            .stdin(Stdio::null())
+            .stdin(self.input(rank).context(context)?)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
@@ -111,9 +136,11 @@ impl Processes {
         let watched = self.watch(rank, &mut child);
         match watched {
             Ok(process) => {
+                // Not the waiter's, who would close it.
+                let input = child.stdin.take();
                 let group = Arc::new(ProcessGroup(Mutex::new(pid(&child).ok())));
                 let waiter = self.wait_for(rank, child, group.clone()).context(context)?;
-                Ok(RunningProcess { process, group, waiter })
+                Ok(RunningProcess { process, group, input, waiter })
             }
             Err(error) => {
                 let _ = child.kill();
@@ -182,6 +209,11 @@ impl Ranks for Processes {
                 }
             }
         }
+        let copies: Vec<_> = self.running.iter_mut().filter_map(|it| it.input.take()).collect();
+        if let (Some(input), InputFor::All) = (self.input.take(), self.spec.input) {
+            let copier = InputCopier::start(input, copies);
+            self.copier = Some(copier.context(|| "copy the user's standard input")?);
+        }
         Ok(())
     }
 
@@ -208,5 +240,8 @@ impl Ranks for Processes {
             let _ = running.waiter.join();
         }
         sweep(&self.job);
+        if let Some(copier) = self.copier.take() {
+            copier.end();
+        }
     }
 }
