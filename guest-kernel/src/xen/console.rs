@@ -26,7 +26,7 @@ static LINK: IrqLock<Option<ConsoleLink>> = IrqLock::new(None);
 /// Whether what was printed last ended a line.
 static AT_LINE_START: AtomicBool = AtomicBool::new(true);
 
-/// How long to wait at a time when nothing says when there is room again, in nanoseconds.
+/// How long to wait before the next look where no event says that there is room, in nanoseconds.
 const LOOK_AGAIN: u64 = 20_000_000;
 /// How long to wait for xenconsoled to read the last bytes, in nanoseconds: it may be gone.
 const DRAIN: u64 = 5_000_000_000;
@@ -42,7 +42,7 @@ pub fn print(text: fmt::Arguments<'_>) {
     lines.flush();
 }
 
-/// Writes these pieces of a text, as one as far as may be.
+/// Writes the pieces of a text, in as few writes as possible.
 #[cfg(feature = "c")]
 pub(crate) fn write_pieces<'a>(pieces: impl Iterator<Item = &'a [u8]>) {
     let mut lines = Buffered { bytes: [0; 256], len: 0 };
@@ -65,7 +65,7 @@ pub(crate) fn begin_line() {
     }
 }
 
-/// Collects small pieces, so that not each costs an event.
+/// Collects small pieces, so that each does not cost an event.
 struct Buffered {
     bytes: [u8; 256],
     len: usize,

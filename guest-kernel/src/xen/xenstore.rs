@@ -107,15 +107,15 @@ fn request(
     answer.unwrap_or(Err(StoreError::TimedOut))
 }
 
-/// Asks without waiting, for use in the upcall, what is about this domain: in a new one it is
-/// forgotten. Needs no heap if the message is short.
+/// Makes a request without waiting, for use in the upcall. It is about this domain: in a new one it
+/// is forgotten. A short one needs no heap.
 pub(crate) fn post(kind: MessageType, parts: &[&[u8]]) -> Result<CallId, StoreError> {
     let id = use_client(|client| client.submit_for_this_domain(kind, parts, 64))?;
     pump();
     Ok(id)
 }
 
-/// The answer to what was [posted](post), once it is there. None, too, if it is forgotten.
+/// The answer to what was [posted](post), once it is there. None also if the request is forgotten.
 pub(crate) fn posted<R>(
     id: CallId,
     look: impl FnOnce(Result<&[u8], &StoreError>) -> R,
@@ -124,7 +124,7 @@ pub(crate) fn posted<R>(
     if answered { use_client(|client| Ok(client.finish(id, look))).ok().flatten() } else { None }
 }
 
-/// Watches for use in the upcall.
+/// How often a watch has fired; for use in the upcall.
 pub(crate) fn fired(watch: WatchId) -> u32 {
     use_client(|client| Ok(client.fired(watch))).unwrap_or(0)
 }
@@ -143,7 +143,7 @@ fn use_client<R>(
         .with(|connection| with(&mut connection.as_mut().ok_or(StoreError::NotConnected)?.client))
 }
 
-/// Moves bytes, and tells xenstored.
+/// Moves bytes in both directions, and tells xenstored.
 fn pump() {
     CONNECTION.with(|connection| {
         if let Some(StoreConnection { client, port: Some(port) }) = connection

@@ -102,8 +102,7 @@ impl Status {
     /// Done.
     #[doc(alias = "GNTST_okay")]
     pub const OKAY: Status = Status(0);
-    /// What Xen puts into a structure that it has not come to is up to us: this, so that nothing
-    /// passes for done.
+    /// What stands in a structure before Xen has come to it, so that none passes for done.
     const NOT_DONE: Status = Status(i16::MIN);
 
     /// The status as a result.
