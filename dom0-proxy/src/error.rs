@@ -161,14 +161,11 @@ pub enum Error {
         /// What that one says of itself.
         holder: String,
     },
-    /// No place for sockets.
-    #[error(
-        "no run directory: set XENOLITH_RUN_DIR to a directory of yours, or XDG_RUNTIME_DIR, \
-         or run as root"
-    )]
-    NoRunDir,
     /// A folder that is not safely the user's own.
-    #[error("{}: {why}: give a folder of yours, for you alone (chmod 700)", path.display())]
+    #[error(
+        "{}: {why}: set XENOLITH_RUN_DIR to a folder of yours, for you alone (chmod 700)",
+        path.display()
+    )]
     UnsafeFolder {
         /// The folder.
         path: PathBuf,

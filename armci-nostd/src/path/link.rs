@@ -2,7 +2,7 @@
 
 use core::cell::{Cell, RefCell};
 use core::hint::spin_loop;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU32, Ordering};
 use std::prelude::v1::*;
 
 use crate::error::Error;
@@ -81,6 +81,23 @@ impl Tags {
 
     fn ended(&self, ticket: Ticket) -> bool {
         self.generations[ticket.tag as usize].get() != ticket.generation
+    }
+}
+
+/// A wait for another rank that the proxy can see, until it is dropped.
+struct KnownWait<'a>(&'a AtomicU32);
+
+impl<'a> KnownWait<'a> {
+    fn begin(waits: &'a AtomicU32) -> Self {
+        // Only this rank writes it.
+        waits.store(waits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        Self(waits)
+    }
+}
+
+impl Drop for KnownWait<'_> {
+    fn drop(&mut self) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 }
 
@@ -242,6 +259,7 @@ impl Link {
     ) -> Result<(), Error> {
         let bell = Bell(&self.area.mailbox.asleep.0);
         let mut looks = 0;
+        let mut wait = None;
         loop {
             self.drain()?;
             if ready() {
@@ -251,6 +269,9 @@ impl Link {
             if self.platform.pause(looks, awaited) {
                 looks += 1;
                 continue;
+            }
+            if awaited == Awaited::Rank {
+                wait.get_or_insert_with(|| KnownWait::begin(&self.area.header.standing.waits));
             }
             bell.arm();
             let idle = !self.rings.borrow().completions.has_entries()

@@ -4,6 +4,7 @@ use core::alloc::Layout;
 use core::cell::{Cell, OnceCell, RefCell};
 use core::hint::spin_loop;
 use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
 use std::alloc::{alloc_zeroed, dealloc};
 use std::prelude::v1::*;
 
@@ -217,6 +218,14 @@ impl Paths {
             Some(link) => link.wait_until(Awaited::Rank, ready),
             None if ready() => Ok(()),
             None => Err(Error::NobodyElse),
+        }
+    }
+
+    /// Lets the proxy know how many steps of collectives of all ranks this one has begun.
+    #[inline]
+    pub(crate) fn show_steps(&self, steps: u64) {
+        if let Some(link) = &self.link {
+            link.area().header.standing.steps.store(steps as u32, Ordering::Relaxed);
         }
     }
 

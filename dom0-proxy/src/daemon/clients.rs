@@ -10,7 +10,7 @@ use armci_nostd::wire::MAX_RANKS;
 use super::shared::Daemon;
 use crate::control::{ClientRequest, Hello, JobSpec, RankKind, Reply, VERSION, Welcome};
 use crate::error::{Context, Error, Result};
-use crate::job::event::KillReason;
+use crate::job::event::{JobEvent, KillReason};
 use crate::job::{Job, supervise};
 
 /// How long a client may take for its first words.
@@ -61,10 +61,9 @@ pub fn serve_client(daemon: &Arc<Daemon>, stream: UnixStream) -> Result<()> {
             }
             None => refusal(&Error::NoJob(name)),
         },
-        ClientRequest::Interrupt => refusal(&Error::Protocol {
-            peer: "pgas".into(),
-            why: "there is no job to interrupt".into(),
-        }),
+        ClientRequest::Interrupt | ClientRequest::Signal(_) => {
+            refusal(&Error::Protocol { peer: "pgas".into(), why: "there is no job yet".into() })
+        }
     };
     message_frame::send(&stream, &reply).context(context)
 }
@@ -104,6 +103,7 @@ fn follow(job: &Job, stream: &UnixStream) {
     loop {
         match message_frame::receive::<ClientRequest>(stream) {
             Ok(Some(ClientRequest::Interrupt)) => job.kill(KillReason::Interrupted),
+            Ok(Some(ClientRequest::Signal(signal))) => job.send(JobEvent::Signal(signal)),
             Ok(Some(_)) => tracing::warn!(
                 job = job.name,
                 "a client asked for something else while its job ran"

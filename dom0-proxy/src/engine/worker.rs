@@ -17,7 +17,7 @@ use super::patience::{Patience, Pause};
 use super::rounds::{Rounds, Violation};
 use super::service::{Action, Input, OrderError, Service, ServiceState};
 use super::traffic::Traffic;
-use crate::attach::{Attachment, Fleet};
+use crate::attach::{AttachedRank, Attachment, Fleet};
 
 /// The thread, before it runs.
 pub(super) struct Worker {
@@ -138,6 +138,11 @@ impl Worker {
                 Order::Attach(..) => {}
                 Order::Change(change, reply) => {
                     act(service.take(Input::Wanted(change, reply)), gates, rounds);
+                }
+                Order::Standings(reply) => {
+                    let standing = |rank: &AttachedRank| rank.area().standing();
+                    // Whoever asked may be gone.
+                    let _ = reply.send(Ok(fleet.ranks().iter().map(standing).collect()));
                 }
                 Order::CopyWindow { rank, offset, mut buffer, reply } => {
                     let copied = match (service.state(), fleet.windows().get(rank as usize)) {

@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::client::JobClient;
+use super::clock::JobClock;
 use super::consoles::Consoles;
 use super::domains::{self, Domains};
 use super::event::JobEvent;
@@ -24,6 +25,9 @@ use crate::run_dir::{JobFolder, JobFolders, RunDir};
 
 /// How long a client that does not read its lines may hold up a job that is to be killed.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How often to look whether ranks wait for one that has left.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Runs a job to its end, in this thread, which must live as long as the job: ranks that are
 /// processes are killed when it ends. `ended` is called when nothing of the job is left, before the
@@ -97,6 +101,7 @@ struct Supervisor {
     engine: Engine,
     ranks: Box<dyn Ranks>,
     verdict: Verdict,
+    clock: JobClock,
     summaries: Summaries,
 }
 
@@ -131,6 +136,7 @@ impl Supervisor {
             engine,
             ranks,
             verdict: Verdict::new(spec.size),
+            clock: JobClock::new(job.started),
             summaries: Summaries::new(spec),
         })
     }
@@ -170,20 +176,31 @@ impl Supervisor {
     /// Starts the ranks, and takes events until the job's end is certain.
     fn follow(&mut self) -> Result<()> {
         self.ranks.start()?;
-        // A limit beyond all time is none.
-        let limit = self.job.spec.timeout;
-        let deadline = limit.and_then(|limit| Some((self.job.started.checked_add(limit)?, limit)));
+        let mut next_look = Instant::now();
         while self.verdict.ending().is_none() {
-            let event = match deadline {
-                Some((at, _)) => {
+            let limit = self.job.spec.timeout;
+            let deadline = limit.and_then(|limit| Some((self.clock.deadline(limit)?, limit)));
+            let look = self.verdict.wants_standings().then_some(next_look);
+            let until = deadline.map(|(at, _)| at).into_iter().chain(look).min();
+            let event = match until {
+                Some(at) => {
                     self.incoming.recv_timeout(at.saturating_duration_since(Instant::now()))
                 }
                 None => self.incoming.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
-            match (event, deadline) {
-                (Ok(event), _) => self.take(event),
-                (Err(_), Some((_, limit))) => self.verdict.timed_out(limit),
-                (Err(_), None) => break,
+            match event {
+                Ok(event) => self.take(event),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let now = Instant::now();
+            if let Some((_, limit)) = deadline.filter(|(at, _)| now >= *at) {
+                self.verdict.timed_out(limit);
+            }
+            if look.is_some_and(|at| now >= at) {
+                // An engine that has ended has said so already.
+                self.verdict.standings(&self.engine.standings().unwrap_or_default());
+                next_look = Instant::now() + LOOK_EVERY;
             }
         }
         Ok(())
@@ -221,6 +238,10 @@ impl Supervisor {
             }
             JobEvent::Drained { rank } => self.verdict.drained(rank),
             JobEvent::Engine(notice) => self.verdict.engine(notice),
+            JobEvent::Signal(signal) => {
+                self.ranks.signal(signal);
+                self.clock.take(signal, Instant::now());
+            }
             JobEvent::Kill(reason) => self.verdict.kill(reason),
         }
     }
@@ -282,6 +303,8 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
+    use crate::control::RankSignal;
+    use crate::inheritance::Inheritance;
     use crate::job::event::End;
 
     fn spec(timeout: Option<Duration>) -> JobSpec {
@@ -293,6 +316,7 @@ mod tests {
             args: Vec::new(),
             files: Vec::new(),
             environment: Vec::new(),
+            inheritance: Inheritance::default(),
             directory: "/".into(),
             timeout,
         }
@@ -308,6 +332,8 @@ mod tests {
         fn start(&mut self) -> Result<()> {
             (self.start)()
         }
+
+        fn signal(&mut self, _: RankSignal) {}
 
         fn stop(&mut self) {}
 
@@ -327,8 +353,10 @@ mod tests {
                 .unwrap();
         let ended = Arc::new(AtomicBool::new(false));
         let started = job.clone();
+        let clock = JobClock::new(job.started);
         let supervisor = Supervisor {
             job,
+            clock,
             incoming,
             client,
             consoles,

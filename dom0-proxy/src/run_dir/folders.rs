@@ -1,6 +1,7 @@
 //! Where the folders are, and what they must be like.
 
 use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -16,35 +17,57 @@ pub const LOGS_KEPT: usize = 100;
 pub struct RunDir {
     root: PathBuf,
     logs: PathBuf,
+    /// Whether the root lies where everybody may write.
+    is_in_public: bool,
 }
 
 impl RunDir {
     /// The directories that the environment asks for.
     pub fn from_env() -> Result<Self> {
         let is_root = rustix::process::geteuid().is_root();
-        Self::choose(is_root, |name| {
-            std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
-        })
+        // A user who has become another, as by `su`, keeps the variables of the first.
+        let is_usable = |name: &str, path: &Path| match name {
+            "XDG_RUNTIME_DIR" | "HOME" => fs::metadata(path).is_ok_and(|found| {
+                found.is_dir() && found.uid() == rustix::process::geteuid().as_raw()
+            }),
+            _ => true,
+        };
+        let run_dir = Self::choose(is_root, |name| {
+            let value = std::env::var_os(name).filter(|value| !value.is_empty())?;
+            Some(PathBuf::from(value)).filter(|path| is_usable(name, path))
+        })?;
+        // Somebody else may have made it, to be talked with.
+        if run_dir.is_in_public && fs::symlink_metadata(&run_dir.root).is_ok() {
+            check_private(&run_dir.root)?;
+        }
+        Ok(run_dir)
     }
 
     fn choose(is_root: bool, variable: impl Fn(&str) -> Option<PathBuf>) -> Result<Self> {
         if let Some(root) = variable("XENOLITH_RUN_DIR") {
             let root = std::path::absolute(&root)
                 .context(|| format!("run directory {}", root.display()))?;
-            return Ok(Self { logs: root.join("log"), root });
+            return Ok(Self { logs: root.join("log"), root, is_in_public: false });
         }
         if is_root {
-            return Ok(Self { root: "/run/xenolith".into(), logs: "/var/log/xenolith".into() });
+            let (root, logs) = ("/run/xenolith".into(), "/var/log/xenolith".into());
+            return Ok(Self { root, logs, is_in_public: false });
         }
-        let root = variable("XDG_RUNTIME_DIR").ok_or(Error::NoRunDir)?.join("xenolith");
+        let (root, is_in_public) = match variable("XDG_RUNTIME_DIR") {
+            Some(dir) => (dir.join("xenolith"), false),
+            None => (format!("/tmp/xenolith-{}", rustix::process::geteuid()).into(), true),
+        };
         let logs = variable("XDG_STATE_HOME")
             .or_else(|| variable("HOME").map(|home| home.join(".local/state")))
             .map_or_else(|| root.join("log"), |state| state.join("xenolith/log"));
-        Ok(Self { root, logs })
+        Ok(Self { root, logs, is_in_public })
     }
 
     /// Makes the directories, for this user alone, and refuses those that others can change.
     pub fn create(&self) -> Result<()> {
+        if self.is_in_public {
+            make_private(&self.root)?;
+        }
         for dir in [&self.root, &self.jobs(), &self.logs] {
             DirBuilder::new()
                 .recursive(true)
@@ -138,6 +161,33 @@ pub struct JobFolders {
     pub logs: JobFolder,
 }
 
+/// Makes a directory for this user alone where everybody may make one, or takes the one that this
+/// user has made so before.
+fn make_private(dir: &Path) -> Result<()> {
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error).context(|| format!("create directory {}", dir.display())),
+    }
+    check_private(dir)
+}
+
+/// Refuses what is not a directory, itself and not by a link, of this user alone.
+fn check_private(dir: &Path) -> Result<()> {
+    let refuse = |why: &str| Err(Error::UnsafeFolder { path: dir.into(), why: why.into() });
+    let found = fs::symlink_metadata(dir).context(|| dir.display().to_string())?;
+    if found.uid() != rustix::process::geteuid().as_raw() {
+        return refuse("it belongs to another user");
+    }
+    if !found.is_dir() {
+        return refuse("it is not a directory");
+    }
+    if found.mode() & 0o077 != 0 {
+        return refuse("other users can look into it");
+    }
+    Ok(())
+}
+
 /// Refuses a directory that others can change: what is in it is started, removed, and believed.
 fn check_own(dir: &Path) -> Result<()> {
     let user = rustix::process::geteuid().as_raw();
@@ -183,11 +233,17 @@ mod tests {
         let user = of(false, &[("XDG_RUNTIME_DIR", "/y"), ("HOME", "/h")]);
         assert_eq!(user.root, Path::new("/y/xenolith"));
         assert_eq!(user.logs, Path::new("/h/.local/state/xenolith/log"));
-        assert!(matches!(RunDir::choose(false, environment(&[])), Err(Error::NoRunDir)));
+        assert!(![given, root, user].iter().any(|it| it.is_in_public));
+        let last = of(false, &[("HOME", "/h")]);
+        let user = rustix::process::geteuid();
+        assert_eq!(last.root, Path::new(&format!("/tmp/xenolith-{user}")));
+        assert_eq!(last.logs, Path::new("/h/.local/state/xenolith/log"));
+        assert!(last.is_in_public);
+        assert_eq!(of(false, &[]).logs, last.root.join("log"));
     }
 
     fn run_dir(dir: &Path) -> RunDir {
-        let run = RunDir { root: dir.join("run"), logs: dir.join("log") };
+        let run = RunDir { root: dir.join("run"), logs: dir.join("log"), is_in_public: false };
         run.create().unwrap();
         run
     }
@@ -286,13 +342,43 @@ mod tests {
         }
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(&run.root, &link).unwrap();
-        let linked = RunDir { root: link.clone(), logs: run.logs.clone() };
+        let linked = RunDir { root: link.clone(), ..run.clone() };
         linked.create().unwrap();
         if rustix::process::geteuid().is_root() {
             std::os::unix::fs::lchown(&link, Some(65534), None).unwrap();
             assert!(linked.create().unwrap_err().to_string().contains("another user's link"));
             std::os::unix::fs::chown(&run.root, Some(65534), None).unwrap();
             assert!(run.create().unwrap_err().to_string().contains("belongs to another user"));
+        }
+    }
+
+    #[test]
+    fn a_private_folder_is_made_and_nobody_elses_taken() {
+        let public = tempfile::tempdir().unwrap();
+        let root = public.path().join("xenolith-1000");
+        let run = RunDir { logs: root.join("log"), root: root.clone(), is_in_public: true };
+        run.create().unwrap();
+        assert_eq!(fs::metadata(&root).unwrap().mode() & 0o777, 0o700);
+        run.create().unwrap();
+        let refused = |why: &str| {
+            let error = run.create().unwrap_err().to_string();
+            assert!(error.contains(why) && error.lines().count() == 1, "{error}");
+        };
+        fs::set_permissions(&root, fs::Permissions::from_mode(0o750)).unwrap();
+        refused("other users can look into it");
+        fs::set_permissions(&root, fs::Permissions::from_mode(0o700)).unwrap();
+        let elsewhere = public.path().join("elsewhere");
+        fs::rename(&root, &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &root).unwrap();
+        refused("it is not a directory");
+        fs::remove_file(&root).unwrap();
+        fs::write(&root, "a file").unwrap();
+        refused("it is not a directory");
+        if rustix::process::geteuid().is_root() {
+            fs::remove_file(&root).unwrap();
+            fs::rename(&elsewhere, &root).unwrap();
+            std::os::unix::fs::chown(&root, Some(65534), None).unwrap();
+            refused("it belongs to another user");
         }
     }
 }

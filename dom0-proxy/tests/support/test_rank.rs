@@ -11,6 +11,7 @@ use std::process::{Command, ExitCode};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use armci_nostd::Sender;
 use armci_nostd::wire::Request;
 use raw_rank::{END, PUBLIC, RawRank, put, send_attach};
 
@@ -25,6 +26,18 @@ fn main() -> ExitCode {
     let rank: u32 = variable("XENOLITH_RANK").parse().expect("a rank");
     println!("rank {rank} is up");
     match mode.as_str() {
+        "early" if rank != culprit => {
+            // All talk with each other, and one goes on alone for a while.
+            let armci = armci_nostd::hosted::attach().expect("attach");
+            armci.barrier().expect("barrier");
+            if rank == 0 {
+                std::thread::sleep(Duration::from_secs(1));
+                armci.send(2, 1, &[1u64]).expect("send");
+            } else {
+                armci.receive(Sender::Rank(0), Some(1), &mut [0u64]).expect("receive");
+            }
+            return ExitCode::SUCCESS;
+        }
         _ if rank != culprit => {
             let armci = armci_nostd::hosted::attach().expect("attach");
             // Ranks that wait for the culprit; where it behaves they all go on.
@@ -54,6 +67,11 @@ fn main() -> ExitCode {
             let armci = armci_nostd::hosted::attach().expect("attach");
             armci.barrier().expect("barrier");
             std::process::abort();
+        }
+        "leave" | "early" => {
+            let armci = armci_nostd::hosted::attach().expect("attach");
+            armci.barrier().expect("barrier");
+            return ExitCode::SUCCESS;
         }
         "absent" => return ExitCode::SUCCESS,
         "hang" => {
