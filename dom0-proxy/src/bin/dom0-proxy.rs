@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -31,16 +32,21 @@ struct DaemonArguments {
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_some_and(|word| word == RANK_ARGUMENT) {
-        eprintln!("the rank could not start: {}", become_rank(arguments));
+        tell(&format!("the rank could not start: {}", become_rank(arguments)));
         return ExitCode::from(127);
     }
     match run(DaemonArguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("dom0-proxy: {error}");
+            tell(&format!("dom0-proxy: {error}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says a line on standard error, where nobody may listen.
+fn tell(line: &str) {
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 fn run(arguments: DaemonArguments) -> dom0_proxy::Result<()> {
@@ -49,6 +55,8 @@ fn run(arguments: DaemonArguments) -> dom0_proxy::Result<()> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(false)
+        // Whoever read standard error may be gone; jobs go on without a log.
+        .log_internal_errors(false)
         .init();
     let run_dir = RunDir::from_env()?;
     if arguments.detach {

@@ -16,6 +16,7 @@ Exit status of `pgas run`: that of the first rank that ended with another status
   130  interrupted
   134  a rank crashed
   137  killed by `pgas kill`
+  141  nobody reads what pgas writes (SIGPIPE)
   128+N  a hosted rank was killed by signal N";
 
 /// Runs PGAS jobs, whose ranks are Xen unikernels or, with --hosted, Linux processes.

@@ -19,7 +19,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::arguments::RunArguments;
 use crate::connect::{DaemonConnection, unexpected};
-use crate::output::{clean, print, print_json};
+use crate::output::{clean, print, print_error, print_json};
 use crate::{image, table};
 
 const DEFAULT_MEMORY: u64 = 16 << 20;
@@ -207,7 +207,7 @@ impl Show {
         self.progress.suspend(|| match line.stream {
             OutputStream::Output => print(&text),
             OutputStream::Error => {
-                eprintln!("{text}");
+                print_error(&text);
                 Ok(())
             }
         })
@@ -221,7 +221,7 @@ impl Show {
             print(table::ranks(summary).trim_end())?;
         }
         if let Some(cause) = &summary.cause {
-            eprintln!("pgas: job {} failed: {}", summary.job, clean(cause));
+            print_error(&format!("pgas: job {} failed: {}", summary.job, clean(cause)));
         }
         Ok(summary.status)
     }
