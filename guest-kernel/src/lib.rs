@@ -82,9 +82,9 @@
 //! guest::part  every part: connect; then every part: resume(NewDomain)
 //!                hypercalls, event channels, clock, console, grant table, neighbours' memory, xenstore, power,
 //!                attachment
-//!              interrupts on, command line, "xenolith: up ...", boot modules -> files
+//!              interrupts on, command line, "up ..." to xenstore (alone: on the console), boot modules -> files
 //! application  ...
-//! guest        leave the job, exit status to xenstore, "xenolith: exit N", console read to its end, power off
+//! guest        leave the job, console read to its end, exit status to xenstore, power off
 //! ```
 //!
 //! Booting *is* being resumed in a new domain: the same calls in the same order as after `xl
@@ -108,8 +108,8 @@
 //! ## The end
 //!
 //! A panic or an exception prints one line `xenolith: fatal: rank R: CAUSE`, then registers and the
-//! return addresses on the stack (for addr2line and the image's ELF file), and the domain ends as
-//! crashed.
+//! return addresses on the stack (for addr2line and the image's ELF file), the cause goes to xenstore,
+//! and the domain ends as crashed.
 
 #![cfg_attr(xenolith_guest, no_std)]
 #![deny(unsafe_code)]

@@ -12,7 +12,7 @@ use crate::control::{ClientRequest, Hello, JobSpec, RankKind, Reply, VERSION, We
 use crate::error::{Context, Error, Result};
 use crate::frame;
 use crate::job::event::KillReason;
-use crate::job::{Job, supervise};
+use crate::job::{Job, JobClient, supervise};
 
 /// How long a client may take for its first words.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -60,9 +60,9 @@ pub fn serve_client(daemon: &Arc<Daemon>, stream: UnixStream) -> Result<()> {
             }
             None => refusal(&Error::NoJob(name)),
         },
-        ClientRequest::Interrupt => refusal(&Error::Protocol {
+        ClientRequest::Interrupt | ClientRequest::Taken(_) => refusal(&Error::Protocol {
             peer: "pgas".into(),
-            why: "there is no job to interrupt".into(),
+            why: "it speaks of a job and has started none".into(),
         }),
     };
     frame::send(&stream, &reply).context(context)
@@ -77,8 +77,9 @@ fn start_job(daemon: &Arc<Daemon>, spec: JobSpec, stream: &UnixStream) -> Result
         daemon.host_domains.claim()?;
     }
     let stream = stream.try_clone().context(|| "talk with a client")?;
+    let client = Arc::new(JobClient::new(stream)?);
     let (job, incoming) = loop {
-        let (job, incoming) = Job::new(random_name()?, spec.clone());
+        let (job, incoming) = Job::new(random_name()?, spec.clone(), client.clone());
         if !daemon.run_dir.job_logs(&job.name).exists() && daemon.registry.add(&job) {
             break (job, incoming);
         }
@@ -87,7 +88,7 @@ fn start_job(daemon: &Arc<Daemon>, spec: JobSpec, stream: &UnixStream) -> Result
     tracing::info!(job = job.name, kind = ?spec.kind, size = spec.size, %image, "starting");
     let (supervising, supervised) = (daemon.clone(), job.clone());
     let supervisor = thread::Builder::new().name(format!("job-{}", job.name)).spawn(move || {
-        supervise(&supervised, incoming, &supervising.run_dir, stream, || {
+        supervise(&supervised, incoming, &supervising.run_dir, || {
             supervising.registry.remove(&supervised.name)
         });
     });
@@ -103,11 +104,12 @@ fn follow(job: &Job, stream: &UnixStream) {
     loop {
         match frame::receive::<ClientRequest>(stream) {
             Ok(Some(ClientRequest::Interrupt)) => job.kill(KillReason::Interrupted),
+            Ok(Some(ClientRequest::Taken(weight))) => job.client_has_taken(weight),
             Ok(Some(_)) => tracing::warn!(
                 job = job.name,
                 "a client asked for something else while its job ran"
             ),
-            Ok(None) | Err(_) => return job.kill(KillReason::ClientGone),
+            Ok(None) | Err(_) => return job.client_is_gone(),
         }
     }
 }

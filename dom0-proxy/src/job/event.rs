@@ -16,7 +16,7 @@ pub enum JobEvent {
         /// When.
         at: Instant,
     },
-    /// A rank's process runs, or its kernel has written its first line.
+    /// A rank's process runs, or its kernel says that it does.
     Up {
         /// The rank.
         rank: u32,
@@ -44,22 +44,27 @@ pub enum JobEvent {
         /// Why.
         cause: String,
     },
-    /// A rank's kernel has said why it is about to crash.
+    /// A rank's kernel has said why it is about to crash. Comes before the crash itself.
     Fatal {
         /// The rank.
         rank: u32,
         /// The kernel's words.
         cause: String,
     },
-    /// A rank's process or domain has ended; its last lines may still be on their way.
+    /// A rank's process or domain has ended; its last output may still be on its way.
     Ended {
         /// The rank.
         rank: u32,
         /// How.
         end: End,
     },
-    /// All that a rank wrote has been read, as far as one can tell.
-    Drained {
+    /// Much that a rank has written waits for the client: it is not to write more for now.
+    Pause {
+        /// The rank.
+        rank: u32,
+    },
+    /// A rank may write again.
+    GoOn {
         /// The rank.
         rank: u32,
     },

@@ -28,8 +28,8 @@ static AT_LINE_START: AtomicBool = AtomicBool::new(true);
 
 /// How long to wait at a time when nothing says when there is room again, in nanoseconds.
 const LOOK_AGAIN: u64 = 20_000_000;
-/// How long to wait for xenconsoled to read the last bytes, in nanoseconds: it may be gone.
-const DRAIN: u64 = 5_000_000_000;
+/// How long xenconsoled may read nothing at the domain's end, in nanoseconds: it may be gone.
+const DRAIN: u64 = 60_000_000_000;
 /// Looks at the ring while there is no clock.
 const LOOKS_WITHOUT_CLOCK: u32 = 100_000;
 
@@ -120,13 +120,17 @@ fn write(bytes: &[u8]) {
     }
 }
 
-/// Waits until all has been read, or nobody reads any more.
+/// Waits until all has been read, or nobody reads any more. However slowly it is read.
 pub(crate) fn drain() {
-    let start = clock::system_time();
+    let mut start = clock::system_time();
     let mut looks = 0;
+    let mut last = 0;
     loop {
         let left = cpu::without_interrupts(|| link().and_then(|link| link.ring().used().ok()))
             .unwrap_or(0);
+        if left != last {
+            (last, start, looks) = (left, clock::system_time(), 0);
+        }
         let late = clock::system_time().saturating_sub(start) > DRAIN;
         looks += 1;
         if left == 0 || late || (start == 0 && looks > LOOKS_WITHOUT_CLOCK) {

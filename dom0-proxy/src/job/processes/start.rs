@@ -101,7 +101,7 @@ impl Processes {
         for (stream, fd) in [(OutputStream::Output, output), (OutputStream::Error, errors)] {
             if let Some(fd) = fd {
                 fcntl_setfl(&fd, fcntl_getfl(&fd)? | OFlags::NONBLOCK)?;
-                self.consoles.add(rank, stream, fd);
+                self.consoles.add_pipe(rank, stream, fd);
             }
         }
         Ok(pidfd_open(pid(child)?, PidfdFlags::empty())?)
@@ -145,6 +145,11 @@ impl Ranks for Processes {
         }
         Ok(())
     }
+
+    /// A process waits by itself when its pipe is full.
+    fn pause(&mut self, _: u32) {}
+
+    fn go_on(&mut self, _: u32) {}
 
     /// All were started by [`start`](Ranks::start); what attaches from now on is turned away by the
     /// engine's absence.
