@@ -40,7 +40,7 @@ all_lines /tmp/out 2 6000
 [ -s /tmp/err ] && fail "messages: $(cat /tmp/err)"
 
 # The log has the same.
-job=$(ls -t "${XENOLITH_RUN_DIR:-/run/xenolith}/log" | head -1)
+job=$(ls -t /var/log/xenolith | head -1)
 pgas logs "$job" >/tmp/logged
 all_lines /tmp/logged 2 6000
 
