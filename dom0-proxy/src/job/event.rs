@@ -58,16 +58,6 @@ pub enum JobEvent {
         /// How.
         end: End,
     },
-    /// Much that a rank has written waits for the client: it is not to write more for now.
-    Pause {
-        /// The rank.
-        rank: u32,
-    },
-    /// A rank may write again.
-    GoOn {
-        /// The rank.
-        rank: u32,
-    },
     /// The engine has something to say.
     Engine(Notice),
     /// Somebody wants the job to end.

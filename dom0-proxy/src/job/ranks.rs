@@ -8,13 +8,6 @@ pub trait Ranks: Send {
     /// comes as events.
     fn start(&mut self) -> Result<()>;
 
-    /// Stops a rank until it is to go on, as far as it does not wait by itself when what it has
-    /// written is not read.
-    fn pause(&mut self, rank: u32);
-
-    /// Lets a rank go on that was paused.
-    fn go_on(&mut self, rank: u32);
-
     /// Starts no more of them, and attaches no more.
     fn stop(&mut self);
 

@@ -93,8 +93,7 @@ impl Supervisor {
             fs::create_dir_all(dir).context(|| format!("create directory {}", dir.display()))?;
         }
         run_dir.prune_logs();
-        let (consoles, console_thread) =
-            Consoles::start(&job.name, spec, &logs, client.clone(), job.events.clone())?;
+        let (consoles, console_thread) = Consoles::start(&job.name, spec, &logs, client.clone())?;
         let events = job.events.clone();
         let tell = move |notice| drop(events.send(JobEvent::Engine(notice)));
         let pause = match spec.kind {
@@ -173,8 +172,6 @@ impl Supervisor {
             JobEvent::AttachRefused { rank, cause } => self.verdict.attach_refused(rank, &cause),
             JobEvent::Fatal { rank, cause } => self.verdict.fatal(rank, cause),
             JobEvent::Ended { rank, end } => self.verdict.ended(rank, end),
-            JobEvent::Pause { rank } => self.ranks.pause(rank),
-            JobEvent::GoOn { rank } => self.ranks.go_on(rank),
             JobEvent::Engine(notice) => self.verdict.engine(notice),
             JobEvent::Kill(reason) => self.verdict.kill(reason),
         }

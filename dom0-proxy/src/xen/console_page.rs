@@ -4,12 +4,13 @@ use std::io;
 use std::sync::atomic::Ordering;
 
 use xen_hypercall::grant_table_op::CONSOLE_REFERENCE;
-use xen_hypercall::io::console::ConsoleInterface;
+use xen_hypercall::io::console::ConsolePage as Layout;
 
 use super::GrantMapping;
 
 /// A domain's console page, mapped: it has the kernel's own count of what it has written, whatever
-/// xenconsoled has made of that. The domain cannot go while this lives.
+/// xenconsoled has made of that, and a word by which the kernel is asked to wait. The domain cannot
+/// go while this lives.
 #[derive(Debug)]
 pub struct ConsolePage {
     mapping: GrantMapping,
@@ -23,9 +24,17 @@ impl ConsolePage {
 
     /// Bytes that the domain says it has written, modulo 2^32.
     pub fn written(&self) -> u32 {
-        // SAFETY: the structure is smaller than the page, which stays mapped as long as `self`; all
-        // of it is atomic, so that the domain may write to it meanwhile.
-        let page = unsafe { self.mapping.base().cast::<ConsoleInterface>().as_ref() };
-        page.out_prod.load(Ordering::Acquire)
+        self.layout().interface.out_prod.load(Ordering::Acquire)
+    }
+
+    /// Asks the domain to write nothing more for now, or allows it again.
+    pub fn hold(&self, held: bool) {
+        self.layout().hold.store(held.into(), Ordering::Relaxed);
+    }
+
+    fn layout(&self) -> &Layout {
+        // SAFETY: the structure is a page, which stays mapped as long as `self`; all of it is
+        // atomic, so that the domain may write to it meanwhile.
+        unsafe { self.mapping.base().cast().as_ref() }
     }
 }

@@ -56,16 +56,6 @@ pub fn create(config: &Path, token: File) -> Result<()> {
     run_with(&arguments, Stdio::from(token)).map(drop)
 }
 
-/// Stops a domain until it is [unpaused](unpause).
-pub fn pause(name: &str) -> Result<()> {
-    run(&["pause", name]).map(drop)
-}
-
-/// Lets a paused domain go on.
-pub fn unpause(name: &str) -> Result<()> {
-    run(&["unpause", name]).map(drop)
-}
-
 /// Destroys a domain, whatever its state. It is no error when it is gone already.
 pub fn destroy(domain: u32) -> Result<()> {
     match run(&["destroy", &domain.to_string()]) {

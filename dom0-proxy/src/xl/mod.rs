@@ -8,7 +8,7 @@ mod tool;
 
 pub use commands::{
     check_installed, create, destroy, domains_of, free_memory_mib, host_memory_mib, list,
-    most_grant_frames, pause, unpause,
+    most_grant_frames,
 };
 pub use config::{DomainConfig, more_grant_frames};
 pub use listing::{Domain, StopReason};

@@ -15,7 +15,6 @@ use super::source::Source;
 use crate::control::{JobSpec, OutputStream};
 use crate::error::{Context, Result};
 use crate::job::client::JobClient;
-use crate::job::event::JobEvent;
 use crate::xen::ConsolePage;
 
 /// The consoles of one job. Clones are the same.
@@ -26,14 +25,12 @@ pub struct Consoles {
 }
 
 impl Consoles {
-    /// Starts the thread. Logs go to files in `logs`, output to `client`, and to `events` what the
-    /// ranks are to know: that one has to wait for the client, and that it may go on.
+    /// Starts the thread. Logs go to files in `logs`, output to `client`.
     pub fn start(
         job: &str,
         spec: &JobSpec,
         logs: &Path,
         client: Arc<JobClient>,
-        events: Sender<JobEvent>,
     ) -> Result<(Self, JoinHandle<ConsoleReport>)> {
         let context = || "start the job's consoles";
         let wake =
@@ -41,7 +38,7 @@ impl Consoles {
         let (orders, incoming) = channel();
         let log = |rank| Log::create(&logs.join(format!("rank-{rank}.log")));
         let logs = (0..spec.size).map(log).collect::<Result<Vec<_>>>()?;
-        let reader = ConsoleReader::new(incoming, wake.clone(), logs, client, events);
+        let reader = ConsoleReader::new(incoming, wake.clone(), logs, client);
         let thread = thread::Builder::new()
             .name(format!("console-{job}"))
             .spawn(move || reader.run())

@@ -2,8 +2,8 @@
 //!
 //! One thread a job. Nothing is thrown away while the client lives. A client that takes its time
 //! makes the ranks wait: pipes of processes are not read meanwhile; consoles of domains always are,
-//! since xenconsoled drops what it cannot get rid of, so a domain of which much waits here is
-//! paused.
+//! since xenconsoled drops what it cannot get rid of, so the kernel of a domain of which much waits
+//! here is asked to wait.
 //!
 //! ```text
 //! handle      what the supervisor holds: orders to the thread

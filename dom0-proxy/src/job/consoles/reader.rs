@@ -14,13 +14,11 @@ use super::log::Log;
 use super::source::{Found, Source};
 use crate::control::{OutputPiece, OutputStream, OutputSummary, Reply};
 use crate::job::client::JobClient;
-use crate::job::event::JobEvent;
 
 /// Bytes that may wait here for the client before pipes are not read any more.
 const PIPES_WAIT_AT: u64 = 64 << 10;
-/// Bytes of a domain's that may wait here before it is paused, and when it may go on. Until it is
-/// paused it writes on, and xenconsoled keeps a MiB of that.
-const PAUSE_AT: u64 = 256 << 10;
+/// Bytes of a domain's that may wait here before it is to wait, and when it may go on.
+const HOLD_AT: u64 = 256 << 10;
 const GO_ON_AT: u64 = 64 << 10;
 /// How long a console must be silent to have said all, where nobody knows how much that is.
 const QUIET: Duration = Duration::from_millis(300);
@@ -69,8 +67,8 @@ struct RankOutput {
     console: u32,
     /// Bytes that wait for the client.
     waiting: u64,
-    /// It is to wait until fewer of them do.
-    paused: bool,
+    /// A domain is to wait until fewer of them do.
+    held: bool,
 }
 
 /// Consoles that are read to what their kernels have written.
@@ -104,7 +102,6 @@ pub struct ConsoleReader {
     settling: Option<Settling>,
     phase: Phase,
     client: Arc<JobClient>,
-    events: Sender<JobEvent>,
 }
 
 impl ConsoleReader {
@@ -114,7 +111,6 @@ impl ConsoleReader {
         wake: Arc<OwnedFd>,
         logs: Vec<Log>,
         client: Arc<JobClient>,
-        events: Sender<JobEvent>,
     ) -> Self {
         let rank = |log| RankOutput {
             log,
@@ -122,7 +118,7 @@ impl ConsoleReader {
             summary: OutputSummary::default(),
             console: 0,
             waiting: 0,
-            paused: false,
+            held: false,
         };
         Self {
             incoming,
@@ -134,7 +130,6 @@ impl ConsoleReader {
             settling: None,
             phase: Phase::Reading,
             client,
-            events,
         }
     }
 
@@ -145,7 +140,7 @@ impl ConsoleReader {
                 self.take(order);
             }
             self.pass_on();
-            self.pause_and_go_on();
+            self.hold_and_let_go();
             self.report_settled();
             if self.is_done() {
                 return self.report();
@@ -289,18 +284,13 @@ impl ConsoleReader {
     }
 
     /// Has domains wait of which too much waits here, and go on when that is not so any more.
-    fn pause_and_go_on(&mut self) {
-        for (rank, known) in (0..).zip(&mut self.ranks) {
-            let is_paused = if known.paused {
-                known.waiting > GO_ON_AT
-            } else {
-                known.waiting > PAUSE_AT && self.phase == Phase::Reading
-            };
-            if is_paused != known.paused {
-                known.paused = is_paused;
-                let event =
-                    if is_paused { JobEvent::Pause { rank } } else { JobEvent::GoOn { rank } };
-                let _ = self.events.send(event);
+    fn hold_and_let_go(&mut self) {
+        for source in self.sources.iter().filter(|source| source.is_console()) {
+            let known = &mut self.ranks[source.rank as usize];
+            let held = known.waiting > if known.held { GO_ON_AT } else { HOLD_AT };
+            if held != known.held {
+                known.held = held;
+                source.hold(held);
             }
         }
     }

@@ -60,6 +60,14 @@ impl Source {
         matches!(self.kind, SourceKind::Console(_))
     }
 
+    /// Asks a domain's kernel to write nothing more for now, or allows it again. (A process waits by
+    /// itself when its pipe is full.)
+    pub fn hold(&self, held: bool) {
+        if let SourceKind::Console(Some(page)) = &self.kind {
+            page.hold(held);
+        }
+    }
+
     /// Begins where another source of the same console has ended.
     pub fn go_on_from(&mut self, read: u32) {
         self.read = read;

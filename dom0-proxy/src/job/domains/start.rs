@@ -17,7 +17,6 @@ use crate::error::{Context, Result};
 use crate::job::consoles::Consoles;
 use crate::job::event::JobEvent;
 use crate::job::ranks::Ranks;
-use crate::xl::{self, domain_name};
 
 /// The domains of one job.
 pub struct Domains {
@@ -68,18 +67,6 @@ impl Ranks for Domains {
         self.watcher = Some(watcher.start()?);
         let memory_mib = self.spec.memory_mib();
         self.creators.start(configs, &self.record, memory_mib, &self.events)
-    }
-
-    fn pause(&mut self, rank: u32) {
-        if let Err(error) = xl::pause(&domain_name(&self.job, rank)) {
-            tracing::warn!(%error, rank, "a domain could not be paused");
-        }
-    }
-
-    fn go_on(&mut self, rank: u32) {
-        if let Err(error) = xl::unpause(&domain_name(&self.job, rank)) {
-            tracing::warn!(%error, rank, "a domain could not be unpaused");
-        }
     }
 
     fn stop(&mut self) {

@@ -146,11 +146,6 @@ impl Ranks for Processes {
         Ok(())
     }
 
-    /// A process waits by itself when its pipe is full.
-    fn pause(&mut self, _: u32) {}
-
-    fn go_on(&mut self, _: u32) {}
-
     /// All were started by [`start`](Ranks::start); what attaches from now on is turned away by the
     /// engine's absence.
     fn stop(&mut self) {}
