@@ -273,6 +273,31 @@ fn a_job_that_takes_too_long_is_ended() {
 }
 
 #[test]
+fn a_limit_beyond_all_time_is_none() {
+    let host = Host::new();
+    for limit in ["1e10", "1e19"] {
+        let ended = host.run(&[
+            "run",
+            "--hosted",
+            "-n",
+            "2",
+            "--timeout",
+            limit,
+            &test_rank(),
+            "--",
+            "exit",
+        ]);
+        assert_eq!(ended.status, 3, "{ended:?}");
+        host.assert_clean(&host.job_of_log());
+    }
+    for wrong in ["0", "-1", "nan", "1e20"] {
+        let limit = format!("--timeout={wrong}");
+        let ended = host.run(&["run", "--hosted", "-n", "1", &limit, &test_rank(), "--", "behave"]);
+        assert_eq!((ended.status, ended.errors.lines().count()), (125, 1), "{wrong}: {ended:?}");
+    }
+}
+
+#[test]
 fn a_daemon_that_dies_leaves_nothing() {
     let host = Host::new();
     let running = host.hanging_job();
@@ -338,6 +363,56 @@ fn a_client_that_does_not_read_cannot_keep_its_job_alive() {
     host.assert_clean(&job);
     drop(output);
     pgas.wait().unwrap();
+}
+
+#[test]
+fn a_job_that_is_refused_for_want_of_descriptors_leaves_no_thread() {
+    let host = Host::new();
+    for size in (40..60).map(|size| size.to_string()) {
+        let pgas = host.pgas(&["run", "--hosted", "-n", &size, "/bin/true"]);
+        // A daemon inherits the limit from the pgas that starts it.
+        let limited = Command::new("sh")
+            .args(["-c", "ulimit -n 64; exec \"$@\"", "sh"])
+            .arg(pgas.get_program())
+            .args(pgas.get_args())
+            .envs(pgas.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .output();
+        let ended = Ended::from(limited.unwrap());
+        assert_ne!(ended.status, 0, "{ended:?}");
+    }
+    let daemon = host.daemon().unwrap().as_raw_nonzero();
+    wait_until("the end of all threads but one", || {
+        std::fs::read_dir(format!("/proc/{daemon}/task")).unwrap().count() == 1
+    });
+}
+
+#[test]
+fn a_daemon_removes_nothing_of_others() {
+    let host = Host::new();
+    let (jobs, log) = (host.dir.path().join("jobs"), host.dir.path().join("log"));
+    for folder in [jobs.join("thesis-2019"), jobs.join("abcdef"), log.join("abcdef")] {
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("results.txt"), "years of work").unwrap();
+    }
+    for night in 0..120 {
+        std::fs::create_dir(log.join(format!("night-{night}"))).unwrap();
+    }
+    assert_eq!(host.job(1, "behave").status, 0);
+    for kept in [jobs.join("thesis-2019"), jobs.join("abcdef"), log.join("abcdef")] {
+        assert!(kept.join("results.txt").exists(), "{}", kept.display());
+    }
+    assert_eq!(std::fs::read_dir(&log).unwrap().count(), 122);
+}
+
+#[test]
+fn a_run_directory_that_others_can_change_is_refused() {
+    let host = Host::new();
+    let everybodys = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(host.dir.path(), everybodys).unwrap();
+    let ended = host.job(1, "behave");
+    assert_eq!((ended.status, ended.errors.lines().count()), (125, 1), "{ended:?}");
+    assert!(ended.errors.contains("other users can write into it"), "{ended:?}");
+    assert!(host.daemon().is_none(), "no daemon has been started");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 #!/bin/bash
-# xenolith: timeout=400 Images and memory that cannot work are refused, nearly always before
-# anything is started, in one line.
+# xenolith: timeout=400
+# Images and memory that cannot work are refused, nearly always before anything is started, in one
+# line.
 . ./expect.bash
 
 good=$XENOLITH_IMAGES/hello.img

@@ -1,6 +1,7 @@
 #!/bin/bash
-# xenolith: timeout=400 C programs without ARMCI: their library's functions, arguments, files, exit
-# status, and what goes wrong.
+# xenolith: timeout=400
+# C programs without ARMCI: their library's functions, arguments, files, exit status, and what goes
+# wrong.
 . ./expect.bash
 
 run pgas run -n 2 c_smallest.img

@@ -1,6 +1,7 @@
 #!/bin/bash
-# xenolith: timeout=400 ARMCI for C: the sources of the hosted tests (tests/tests/c_armci.rs, which
-# covers more), as images.
+# xenolith: timeout=400
+# ARMCI for C: the sources of the hosted tests (tests/tests/c_armci.rs, which covers more), as
+# images.
 . ./expect.bash
 
 run pgas run -n 3 c_hello.img

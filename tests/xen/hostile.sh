@@ -1,6 +1,7 @@
 #!/bin/bash
-# xenolith: timeout=400 A rank that writes garbage into its ring or its attach node fails its own
-# job, with a reason, and harms nobody.
+# xenolith: timeout=400
+# A rank that writes garbage into its ring or its attach node fails its own job, with a reason, and
+# harms nobody.
 . ./expect.bash
 
 pgas run -n 2 hello.img -- --ticks 1000 >/tmp/other.log 2>&1 &

@@ -1,6 +1,7 @@
 #!/bin/bash
-# xenolith: timeout=400 Ranks map each other's memory and leave nothing mapped or granted behind: a
-# little of it often, much of it in small domains, and in one that is saved in the middle of it.
+# xenolith: timeout=400
+# Ranks map each other's memory and leave nothing mapped or granted behind: a little of it often,
+# much of it in small domains, and in one that is saved in the middle of it.
 . ./expect.bash
 
 run pgas run -n 1 neighbours.img

@@ -1,6 +1,7 @@
 #!/bin/bash
-# xenolith: timeout=400 A guest survives xl save -c (it goes on in the same domain) and xl save with
-# xl restore (in a new one): one that waits for its clock, and one that only computes.
+# xenolith: timeout=400
+# A guest survives xl save -c (it goes on in the same domain) and xl save with xl restore (in a new
+# one): one that waits for its clock, and one that only computes.
 . ./expect.bash
 
 image=/tmp/save_restore.image

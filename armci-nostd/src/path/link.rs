@@ -117,15 +117,18 @@ impl Link {
         Ok(link)
     }
 
+    #[inline]
     pub fn platform(&self) -> &dyn Platform {
         &*self.platform
     }
 
+    #[inline]
     pub fn area(&self) -> &'static RuntimeArea {
         self.area
     }
 
     /// The gate to the neighbours' memory.
+    #[inline]
     pub fn gate(&self) -> Gate<'static> {
         let header = &self.area.header;
         Gate { epoch: &header.gate.0, inside: &header.inside.0 }
@@ -135,9 +138,11 @@ impl Link {
     /// now comes after it.
     #[inline]
     pub fn is_quiet(&self) -> bool {
-        if self.tags.busy.get() == 0 {
-            return true;
-        }
+        self.tags.busy.get() == 0 || self.gets_quiet()
+    }
+
+    #[cold]
+    fn gets_quiet(&self) -> bool {
         // An error comes back in whatever is done instead.
         self.drain().is_ok() && self.tags.busy.get() == 0
     }

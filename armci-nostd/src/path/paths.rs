@@ -26,8 +26,11 @@ pub struct Paths {
     pub(crate) link: Option<Link>,
     /// Replaced whole, never while a visit is under way, which borrows it.
     pub(crate) acquaintance: RefCell<Acquaintance>,
-    /// Whether the rank wants to reach its neighbours directly.
-    pub(crate) directly: Cell<bool>,
+    /// The epoch in which the rank visits its neighbours: that of the acquaintance, or [`CLOSED`]
+    /// while it does not want to.
+    pub(crate) epoch: Cell<u32>,
+    /// Whether it wants to.
+    directly: Cell<bool>,
     /// Whether all ranks are on one host with fewer processors. Settled when ranks first get
     /// acquainted: it says which of a group's counters a barrier uses, and they cannot be mixed.
     crowded: OnceCell<bool>,
@@ -79,6 +82,7 @@ impl Paths {
             size,
             link,
             acquaintance: RefCell::new(Acquaintance::none()),
+            epoch: Cell::new(CLOSED),
             directly: Cell::new(true),
             crowded: OnceCell::new(),
             unfenced: Cell::new(false),
@@ -90,6 +94,7 @@ impl Paths {
     /// Replaces all that is known of the others.
     pub(crate) fn become_acquainted(&self, acquaintance: Acquaintance) {
         self.acquaintance.replace(acquaintance);
+        self.reach_directly(self.directly.get());
     }
 
     /// Says whether all ranks are on one host with fewer processors, for good: later answers do not
@@ -152,6 +157,8 @@ impl Paths {
     /// to try and to measure that way.
     pub fn reach_directly(&self, directly: bool) {
         self.directly.set(directly);
+        let epoch = if directly { self.acquaintance.borrow().epoch } else { CLOSED };
+        self.epoch.set(epoch);
     }
 
     /// The way to the proxy.

@@ -10,7 +10,6 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use crate::control::{OUTPUT_WINDOW, OutputPiece, Reply};
 use crate::error::{Context, Result};
-use crate::frame;
 
 /// Takes replies until the client is gone, and forgets them from then on.
 #[derive(Debug)]
@@ -46,7 +45,7 @@ impl JobClient {
         if self.is_gone() {
             return;
         }
-        if let Err(error) = frame::send(&self.stream, reply) {
+        if let Err(error) = message_frame::send(&self.stream, reply) {
             tracing::debug!(%error, "the client of a job is gone");
             self.gone.store(true, Ordering::Relaxed);
         }

@@ -1,6 +1,7 @@
 //! Runs one job from its start to its end, and leaves nothing of it.
 
-use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
@@ -11,14 +12,14 @@ use super::consoles::{ConsoleReport, Consoles};
 use super::domains::{self, Domains};
 use super::event::JobEvent;
 use super::handle::Job;
-use super::processes::Processes;
+use super::processes::{self, Processes};
 use super::ranks::Ranks;
 use super::summary::Summaries;
 use super::verdict::{Ending, Verdict, crash};
-use crate::control::{OutputSummary, RankKind, Reply, Summary};
+use crate::control::{JobSpec, OutputSummary, RankKind, Reply, Summary};
 use crate::engine::{Engine, Pause};
 use crate::error::{Context, Error, Result, status};
-use crate::run_dir::RunDir;
+use crate::run_dir::{JobFolder, JobFolders, RunDir};
 
 /// How long a client that takes nothing may hold up a job that is to be killed.
 const CLIENT_PATIENCE: Duration = Duration::from_millis(500);
@@ -36,13 +37,24 @@ pub fn supervise(
     ended: impl FnOnce(),
 ) {
     let client = job.client.clone();
-    let record = run_dir.job(&job.name);
-    let result = Supervisor::start(job, incoming, run_dir, client.clone()).map(Supervisor::run);
-    if let Err(error) = fs::remove_dir_all(&record)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        tracing::warn!(%error, record = %record.display(), "the job's record could not be removed");
-    }
+    let begun = check(&job.spec).and_then(|()| run_dir.begin_job(&job.name));
+    let result = begun.and_then(|JobFolders { record, logs }| {
+        let (record_path, logs) = (record.path().to_owned(), &logs);
+        let socket = run_dir.ranks_socket();
+        let run = || {
+            let client = client.clone();
+            let set_up =
+                Supervisor::set_up(job, incoming, socket, record_path.clone(), logs, client);
+            set_up.map(Supervisor::run)
+        };
+        let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+            // In the middle of setting up or of cleaning up: whatever is left has the job's name.
+            end_by_name(job, &record_path);
+            Err(Error::SupervisorPanicked)
+        });
+        record.remove();
+        result
+    });
     ended();
     match result {
         Ok(summary) => {
@@ -64,6 +76,26 @@ pub fn supervise(
     }
 }
 
+/// Whether the host can run such a job.
+fn check(spec: &JobSpec) -> Result<()> {
+    match spec.kind {
+        RankKind::Xen => domains::check(spec),
+        RankKind::Hosted => Ok(()),
+    }
+}
+
+/// Ends ranks of which nothing but the job is known.
+fn end_by_name(job: &Job, record: &Path) {
+    match job.spec.kind {
+        RankKind::Hosted => processes::sweep(&job.name),
+        RankKind::Xen => {
+            if let Err(error) = domains::destroy_all(&job.name, record) {
+                tracing::error!(%error, job = job.name, "domains may be left behind");
+            }
+        }
+    }
+}
+
 struct Supervisor {
     job: Arc<Job>,
     incoming: Receiver<JobEvent>,
@@ -78,41 +110,24 @@ struct Supervisor {
 
 impl Supervisor {
     /// Sets everything up but starts no rank.
-    fn start(
+    fn set_up(
         job: &Arc<Job>,
         incoming: Receiver<JobEvent>,
-        run_dir: &RunDir,
+        ranks_socket: PathBuf,
+        record: PathBuf,
+        logs: &JobFolder,
         client: Arc<JobClient>,
     ) -> Result<Self> {
         let spec = &job.spec;
-        if spec.kind == RankKind::Xen {
-            domains::check(spec)?;
-        }
-        let (record, logs) = (run_dir.job(&job.name), run_dir.job_logs(&job.name));
-        for dir in [&record, &logs] {
-            fs::create_dir_all(dir).context(|| format!("create directory {}", dir.display()))?;
-        }
-        run_dir.prune_logs();
-        let (consoles, console_thread) = Consoles::start(&job.name, spec, &logs, client.clone())?;
-        let events = job.events.clone();
-        let tell = move |notice| drop(events.send(JobEvent::Engine(notice)));
-        let pause = match spec.kind {
-            RankKind::Hosted => Pause::Yield,
-            RankKind::Xen => Pause::Spin,
-        };
-        let engine =
-            Engine::start(&job.name, spec.size, pause, tell).context(|| "start the engine")?;
-        let events = job.events.clone();
-        let ranks: Box<dyn Ranks> = match spec.kind {
-            RankKind::Hosted => Box::new(Processes::new(
-                &job.name,
-                spec,
-                run_dir.ranks_socket(),
-                consoles.clone(),
-                events,
-            )),
-            RankKind::Xen => {
-                Box::new(Domains::new(&job.name, spec, record, consoles.clone(), events)?)
+        let (consoles, console_thread) =
+            Consoles::start(&job.name, spec, logs.path(), client.clone())?;
+        let parts = Self::engine_and_ranks(job, ranks_socket, record, &consoles);
+        let (engine, ranks) = match parts {
+            Ok(parts) => parts,
+            Err(error) => {
+                consoles.finish();
+                let _ = console_thread.join();
+                return Err(error);
             }
         };
         Ok(Self {
@@ -128,11 +143,45 @@ impl Supervisor {
         })
     }
 
+    fn engine_and_ranks(
+        job: &Job,
+        ranks_socket: PathBuf,
+        record: PathBuf,
+        consoles: &Consoles,
+    ) -> Result<(Engine, Box<dyn Ranks>)> {
+        let spec = &job.spec;
+        let events = job.events.clone();
+        let tell = move |notice| drop(events.send(JobEvent::Engine(notice)));
+        let pause = match spec.kind {
+            RankKind::Hosted => Pause::Yield,
+            RankKind::Xen => Pause::Spin,
+        };
+        let engine =
+            Engine::start(&job.name, spec.size, pause, tell).context(|| "start the engine")?;
+        let (consoles, events) = (consoles.clone(), job.events.clone());
+        let ranks: Box<dyn Ranks> = match spec.kind {
+            RankKind::Hosted => {
+                Box::new(Processes::new(&job.name, spec, ranks_socket, consoles, events))
+            }
+            RankKind::Xen => Box::new(Domains::new(&job.name, spec, record, consoles, events)?),
+        };
+        Ok((engine, ranks))
+    }
+
     fn run(mut self) -> Summary {
         self.client.send(&Reply::Started(self.job.name.clone()));
-        let refused = self.ranks.start().err();
-        let deadline = self.job.spec.timeout.map(|limit| (self.job.started + limit, limit));
-        while refused.is_none() && self.verdict.ending().is_none() {
+        let followed = catch_unwind(AssertUnwindSafe(|| self.follow()));
+        let failed = followed.unwrap_or(Err(Error::SupervisorPanicked)).err();
+        self.finish(failed)
+    }
+
+    /// Starts the ranks, and takes events until the job's end is certain.
+    fn follow(&mut self) -> Result<()> {
+        self.ranks.start()?;
+        // A limit beyond all time is none.
+        let limit = self.job.spec.timeout;
+        let deadline = limit.and_then(|limit| Some((self.job.started.checked_add(limit)?, limit)));
+        while self.verdict.ending().is_none() {
             let event = match deadline {
                 Some((at, _)) => {
                     self.incoming.recv_timeout(at.saturating_duration_since(Instant::now()))
@@ -145,7 +194,7 @@ impl Supervisor {
                 (Err(_), None) => break,
             }
         }
-        self.finish(refused)
+        Ok(())
     }
 
     fn take(&mut self, event: JobEvent) {
@@ -183,15 +232,11 @@ impl Supervisor {
     }
 
     /// The same at every end: nothing of the job stays but its logs.
-    fn finish(mut self, refused: Option<Error>) -> Summary {
-        let mut ending =
-            self.verdict.ending().cloned().unwrap_or_else(|| Ending {
-                status: refused.as_ref().map_or(status::HOST, Error::exit_status),
-                cause: Some(refused.map_or_else(
-                    || "the job's supervisor failed".into(),
-                    |error| error.to_string(),
-                )),
-            });
+    fn finish(mut self, failed: Option<Error>) -> Summary {
+        let mut ending = self.verdict.ending().cloned().unwrap_or_else(|| {
+            let error = failed.unwrap_or(Error::SupervisorPanicked);
+            Ending { status: error.exit_status(), cause: Some(error.to_string()) }
+        });
         let is_killed = matches!(ending.status, status::INTERRUPTED | status::KILLED);
         // The memory of domains is given back before they are destroyed, or they would linger.
         // Attachments that came too late for the engine are among the events.
@@ -280,4 +325,101 @@ fn loss(report: &ConsoleReport) -> Option<Ending> {
         status: status::KILLED,
         cause: Some(format!("it was ended with {unsent} bytes of output still to be shown")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::job::event::End;
+
+    fn spec(timeout: Option<Duration>) -> JobSpec {
+        JobSpec {
+            kind: RankKind::Hosted,
+            size: 1,
+            memory: 4 << 20,
+            image: "/bin/true".into(),
+            args: Vec::new(),
+            files: Vec::new(),
+            environment: Vec::new(),
+            directory: "/".into(),
+            timeout,
+        }
+    }
+
+    /// Ranks that do as they are told when they are started, and note that they are ended.
+    struct Scripted<S> {
+        start: S,
+        ended: Arc<AtomicBool>,
+    }
+
+    impl<S: FnMut() -> Result<()> + Send> Ranks for Scripted<S> {
+        fn start(&mut self) -> Result<()> {
+            (self.start)()
+        }
+
+        fn stop(&mut self) {}
+
+        fn end(&mut self) {
+            self.ended.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Runs a job whose ranks do so when they are started.
+    fn run(spec: JobSpec, start: impl Fn(&Job) -> Result<()> + Send + Sync + 'static) -> Summary {
+        let logs = tempfile::tempdir().unwrap();
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let client = Arc::new(JobClient::new(ours).unwrap());
+        let (job, incoming) = Job::new("abcdef".into(), spec.clone(), client.clone());
+        let (consoles, console_thread) =
+            Consoles::start(&job.name, &spec, logs.path(), client.clone()).unwrap();
+        let ended = Arc::new(AtomicBool::new(false));
+        let started = job.clone();
+        let supervisor = Supervisor {
+            job,
+            incoming,
+            client,
+            consoles,
+            console_thread,
+            engine: Engine::start("test", spec.size, Pause::Yield, |_| {}).unwrap(),
+            ranks: Box::new(Scripted { start: move || start(&started), ended: ended.clone() }),
+            verdict: Verdict::new(spec.size),
+            summaries: Summaries::new(&spec),
+        };
+        let summary = supervisor.run();
+        assert!(ended.load(Ordering::Relaxed), "the ranks are left");
+        summary
+    }
+
+    #[test]
+    fn a_panic_ends_the_ranks_and_is_told() {
+        let summary = run(spec(None), |_| panic!("as the test wants"));
+        assert_eq!(summary.status, status::HOST);
+        assert!(summary.cause.unwrap().contains("panicked"));
+    }
+
+    #[test]
+    fn a_limit_beyond_all_time_is_none() {
+        for limit in [Duration::MAX, Duration::from_secs_f64(1e19)] {
+            let summary = run(spec(Some(limit)), |job| {
+                job.send(JobEvent::Ended { rank: 0, end: End::Exited(3) });
+                Ok(())
+            });
+            assert_eq!(summary.status, 3, "{summary:?}");
+        }
+    }
+
+    #[test]
+    fn a_limit_is_kept() {
+        let summary = run(spec(Some(Duration::from_millis(30))), |_| Ok(()));
+        assert_eq!(summary.status, status::TIMEOUT);
+    }
+
+    #[test]
+    fn a_start_that_fails_ends_the_ranks() {
+        let summary = run(spec(None), |_| Err(Error::NotRoot));
+        assert_eq!(summary.status, Error::NotRoot.exit_status());
+    }
 }

@@ -17,7 +17,9 @@ const PAGE_FAULT: u64 = 14;
 
 /// Ends the domain because of this.
 pub(super) fn die(cause: fmt::Arguments<'_>) -> ! {
-    crash(cause, None, stack::frame_pointer())
+    let frame = stack::frame_pointer();
+    say(cause);
+    end(None, frame)
 }
 
 /// Ends the domain because of a processor exception. `address` is CR2.
@@ -27,14 +29,13 @@ pub(super) fn exception(registers: &Registers, address: u64) -> ! {
         let stack =
             stack::all().find(|stack| stack.guard.contains(address)).map(|stack| stack.name);
         let fault = PageFault { address, error_code, stack };
-        crash(format_args!("{fault}, rip {rip:#x}"), Some(registers), rbp)
+        say(format_args!("{fault}, rip {rip:#x}"));
+    } else {
+        let name = exception_name(vector);
+        say(format_args!("{name} (exception {vector}, error code {error_code:#x}), rip {rip:#x}"));
     }
-    let name = exception_name(vector);
-    crash(
-        format_args!("{name} (exception {vector}, error code {error_code:#x}), rip {rip:#x}"),
-        Some(registers),
-        rbp,
-    )
+    print_registers(registers);
+    end(Some(rip), rbp)
 }
 
 #[panic_handler]
@@ -43,25 +44,23 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     let mut message = OneLine::new();
     // A line never fails.
     let _ = write!(message, "{}", info.message());
+    let message = message.text();
     // The standard library's allocation functions panic so when there is no memory.
-    if message.text().starts_with("memory allocation of ") {
+    if message.starts_with("memory allocation of ") {
         let heap::Usage { used, size } = heap::usage();
-        let message = message.text();
-        crash(
-            format_args!("out of memory: {message} ({used} of {size} bytes of heap in use)"),
-            None,
-            frame,
-        )
+        say(format_args!("out of memory: {message} ({used} of {size} bytes of heap in use)"));
+    } else if let Some(location) = info.location() {
+        say(format_args!("panicked at {location}: {message}"));
+    } else {
+        say(format_args!("panicked: {message}"));
     }
-    match info.location() {
-        Some(location) => {
-            crash(format_args!("panicked at {location}: {}", message.text()), None, frame)
-        }
-        None => crash(format_args!("panicked: {}", message.text()), None, frame),
-    }
+    end(None, frame)
 }
 
-fn crash(cause: fmt::Arguments<'_>, registers: Option<&Registers>, frame: u64) -> ! {
+/// Says why the domain ends, whatever state it is in.
+#[cold]
+#[inline(never)]
+fn say(cause: fmt::Arguments<'_>) {
     cpu::disable_interrupts();
     static DYING: AtomicBool = AtomicBool::new(false);
     // Dying went wrong as well: then at least quickly.
@@ -72,10 +71,13 @@ fn crash(cause: fmt::Arguments<'_>, registers: Option<&Registers>, frame: u64) -
     let mut line = OneLine::new();
     let _ = write!(line, "{cause}");
     console::say(format_args!("fatal: rank {}: {}", place::rank(), line.text()));
-    if let Some(registers) = registers {
-        print_registers(registers);
-    }
-    let instruction = registers.map(|registers| registers.rip);
+}
+
+/// Says where it happened, at an instruction if that is known and in the functions of this frame,
+/// and ends the domain.
+#[cold]
+#[inline(never)]
+fn end(instruction: Option<u64>, frame: u64) -> ! {
     for address in instruction.into_iter().chain(stack::backtrace(frame)) {
         console::say(format_args!("  {address:#x}"));
     }

@@ -44,7 +44,8 @@ pub(super) fn suspend() {
 }
 
 /// Does the same with each part. One that cannot be set up is the end of the domain.
-fn for_all(set_up: impl Fn(&dyn Part) -> Result<(), PartError>) {
+#[inline(never)]
+fn for_all(set_up: fn(&dyn Part) -> Result<(), PartError>) {
     for part in PARTS {
         if let Err(error) = set_up(part) {
             fatal::die(format_args!("cannot set up {}: {error}", part.name()));

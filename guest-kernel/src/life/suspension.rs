@@ -5,23 +5,26 @@
 
 use xen_hypercall::sched_op::ShutdownReason;
 
-use super::toolstack::{self, Request};
-use super::{end, parts};
+use super::{end, parts, toolstack};
+use crate::logic::shutdown_requests::ShutdownRequest;
 use crate::rank::neighbours;
 use crate::xen::hold;
 
 /// Does what the toolstack has asked for, whenever events have been dealt with. With interrupts off.
 pub(super) fn serve() {
-    let Some(request) = toolstack::asked() else { return };
-    // A suspension takes the neighbours' memory away, so it waits until nobody is there.
-    if request == Request::Suspend && (hold::is_held() || !neighbours::leave()) {
-        hold::wait();
-        return;
+    if toolstack::asks(ShutdownRequest::Suspend) {
+        // A suspension takes the neighbours' memory away, so it waits until nobody is there.
+        if hold::is_held() || !neighbours::leave() {
+            hold::wait();
+        } else {
+            toolstack::served(ShutdownRequest::Suspend);
+            parts::suspend();
+        }
     }
-    toolstack::forget();
-    match request {
-        Request::Suspend => parts::suspend(),
-        Request::Poweroff => end::as_asked("poweroff", ShutdownReason::Poweroff),
-        Request::Reboot => end::as_asked("reboot", ShutdownReason::Reboot),
+    if toolstack::asks(ShutdownRequest::Poweroff) {
+        end::as_asked("poweroff", ShutdownReason::Poweroff);
+    }
+    if toolstack::asks(ShutdownRequest::Reboot) {
+        end::as_asked("reboot", ShutdownReason::Reboot);
     }
 }

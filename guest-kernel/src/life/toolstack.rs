@@ -3,14 +3,13 @@
 //! It asks for a suspension by an event on a port that we publish, or, as for switching off, by
 //! writing a word to `control/shutdown`, which we acknowledge by emptying it.
 
-use core::sync::atomic::{AtomicU8, Ordering};
-
 use xen_hypercall::DomainId;
 use xen_hypercall::event_channel_op;
 use xen_hypercall::io::xenstore::MessageType;
 
 use crate::arch::hypercall_page;
 use crate::arch::lock::IrqLock;
+use crate::logic::shutdown_requests::{ShutdownRequest, ShutdownRequests};
 use crate::logic::xenstore_client::{CallId, WatchId};
 use crate::logic::xenstore_wire::StoreError;
 use crate::xen::error::PartError;
@@ -22,16 +21,8 @@ const CONTROL: &str = "control/shutdown";
 /// Where it looks for the port.
 const SUSPEND_PORT: &[u8] = b"device/suspend/event-channel\0";
 
-/// What the toolstack wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Request {
-    Suspend = 1,
-    Poweroff = 2,
-    Reboot = 3,
-}
-
-/// A [`Request`] that is not served yet; 0 if there is none.
-static REQUESTED: AtomicU8 = AtomicU8::new(0);
+/// What was asked for and is not served yet.
+static REQUESTS: IrqLock<ShutdownRequests> = IrqLock::new(ShutdownRequests::NONE);
 
 /// How far we are with what is in `control/shutdown`.
 struct Control {
@@ -39,41 +30,34 @@ struct Control {
     /// How often the watch had fired when we last looked.
     seen: u32,
     step: Step,
-    /// The port's publication, to be forgotten when it is answered.
-    publication: Option<CallId>,
 }
 
 enum Step {
     Idle,
     Reading(CallId),
-    Acknowledging(CallId, Request),
+    Acknowledging(CallId, ShutdownRequest),
 }
 
 static CONTROL_STATE: IrqLock<Control> =
-    IrqLock::new(Control { watch: None, seen: 0, step: Step::Idle, publication: None });
+    IrqLock::new(Control { watch: None, seen: 0, step: Step::Idle });
 
-/// What is asked for.
-pub(super) fn asked() -> Option<Request> {
-    [Request::Suspend, Request::Poweroff, Request::Reboot]
-        .into_iter()
-        .find(|request| REQUESTED.load(Ordering::Relaxed) == *request as u8)
+/// Whether this is asked for.
+pub(super) fn asks(request: ShutdownRequest) -> bool {
+    REQUESTS.with(|requests| requests.contain(request))
 }
 
-/// Forgets what was asked for.
-pub(super) fn forget() {
-    REQUESTED.store(0, Ordering::Relaxed);
+/// Takes note that a request is served.
+pub(super) fn served(request: ShutdownRequest) {
+    REQUESTS.with(|requests| requests.remove(request));
 }
 
-fn request(request: Request) {
-    REQUESTED.store(request as u8, Ordering::Relaxed);
+fn request(request: ShutdownRequest) {
+    REQUESTS.with(|requests| requests.add(request));
 }
 
 /// Goes on with what is in `control/shutdown`, after an event from xenstore.
 fn look_at_xenstore() {
     CONTROL_STATE.with(|control| {
-        if control.publication.is_some_and(|id| xenstore::posted(id, |_| ()).is_some()) {
-            control.publication = None;
-        }
         // Each step may find the next one's answer already there.
         while control.advance() {}
     });
@@ -93,7 +77,8 @@ impl Control {
                 self.step = id.map_or(Step::Idle, Step::Reading);
             }
             Step::Reading(id) => {
-                let Some(request) = xenstore::posted(id, |answer| answer.ok().and_then(requested))
+                let Some(request) =
+                    xenstore::posted(id, |answer| answer.ok().and_then(ShutdownRequest::from_word))
                 else {
                     return false;
                 };
@@ -116,16 +101,6 @@ impl Control {
     }
 }
 
-/// What a value of `control/shutdown` asks for.
-fn requested(value: &[u8]) -> Option<Request> {
-    match value {
-        b"suspend" => Some(Request::Suspend),
-        b"poweroff" | b"halt" => Some(Request::Poweroff),
-        b"reboot" => Some(Request::Reboot),
-        _ => None,
-    }
-}
-
 /// The ways by which the toolstack asks.
 pub(crate) struct Toolstack;
 
@@ -140,11 +115,14 @@ impl Part for Toolstack {
     }
 
     fn arrive(&self) -> Result<(), PartError> {
+        // What was asked of the old domain is not asked of this one.
+        REQUESTS.with(|requests| *requests = ShutdownRequests::NONE);
         let port = event_channel_op::alloc_unbound(&hypercall_page::xen(), DomainId::DOM0)
             .map_err(|error| PartError::Xen("cannot make the suspend port", error))?;
-        events::bind(port, || request(Request::Suspend))
+        events::bind(port, || request(ShutdownRequest::Suspend))
             .map_err(|error| PartError::Xen("cannot bind the suspend port", error))?;
         CONTROL_STATE.with(|control| {
+            control.step = Step::Idle;
             // The watch lasts: after the first time, xenstore's client registers it again by
             // itself.
             if control.watch.is_none() {
@@ -155,8 +133,7 @@ impl Part for Toolstack {
             }
             let mut digits = [0; 10];
             let number = decimal(port.0, &mut digits);
-            control.publication =
-                Some(xenstore::post(MessageType::WRITE, &[SUSPEND_PORT, number])?);
+            xenstore::post(MessageType::WRITE, &[SUSPEND_PORT, number])?;
             Ok(())
         })
     }

@@ -93,12 +93,17 @@ pub const LEAST_LOW: u64 = 416 << 10;
 /// The least RAM for the heap.
 pub const LEAST_HEAP: u64 = 64 << 10;
 
+/// Pages of a domain that are not in its RAM, at most: those of the toolstack and the like.
+const OTHER_PAGES: u64 = 32;
+
 /// Decides. `used` are ranges in RAM that must be left alone: boot modules, and what Xen says about
-/// the boot.
+/// the boot. `pages` is how many the domain has: where the map promises more RAM, only so much of it
+/// is used.
 pub fn plan(
     map: impl Iterator<Item = MemoryMapEntry> + Clone,
     image: Span,
     used: &[Span],
+    pages: u64,
 ) -> Result<MemoryPlan, MemoryError> {
     let below_4_gib = Span { start: 0, end: FOUR_GIB };
     let spans = || map.clone().map(|entry| (entry.kind, Span::sized(entry.address, entry.size)));
@@ -108,10 +113,14 @@ pub fn plan(
             .map(|(_, span)| span.intersection(below_4_gib))
     };
 
-    let ram = ram_regions()
+    let mut ram = ram_regions()
         .find(|span| span.contains(image.start) && image.end <= span.end)
         .ok_or(MemoryError::ImageNotInRam)?
         .whole_pages();
+    let promised: u64 = ram_regions().map(|span| span.whole_pages().len() / PAGE).sum();
+    if pages < promised {
+        ram.end = ram.end.min(pages.saturating_sub(OTHER_PAGES) * PAGE);
+    }
 
     // Page 0 is never used: a null pointer must fault.
     let below_image = Span { start: PAGE, end: image.start };
@@ -171,6 +180,8 @@ mod tests {
 
     const IMAGE: Span = Span { start: 0x10_0000, end: 0x12_3456 };
 
+    const ALL: u64 = u64::MAX;
+
     /// A 4 MiB domain as libxl lays it out.
     fn small_domain() -> Vec<MemoryMapEntry> {
         alloc::vec![
@@ -183,7 +194,7 @@ mod tests {
     #[test]
     fn a_small_domain_uses_all_it_has() {
         let start_info = Span { start: 0x12_4000, end: 0x12_5000 };
-        let plan = plan(small_domain().into_iter(), IMAGE, &[start_info]).unwrap();
+        let plan = plan(small_domain().into_iter(), IMAGE, &[start_info], ALL).unwrap();
         assert_eq!(plan.ram, Span { start: 0, end: 4 << 20 });
         assert_eq!(plan.low, Span { start: 0x1000, end: 0x10_0000 });
         assert_eq!(plan.heap, Span { start: 0x12_5000, end: 4 << 20 });
@@ -196,14 +207,14 @@ mod tests {
         let mut map = small_domain();
         map.push(MemoryMapEntry::new(1 << 30, 1 << 30, MemoryKind::RESERVED));
         map.push(MemoryMapEntry::new(8 << 30, 1 << 30, MemoryKind::RAM));
-        let foreign = plan(map.into_iter(), IMAGE, &[]).unwrap().foreign;
+        let foreign = plan(map.into_iter(), IMAGE, &[], ALL).unwrap().foreign;
         assert_eq!(foreign, Span { start: 2 << 30, end: HIDDEN });
         // No room is no error: there is no foreign memory then.
         let full = [
             MemoryMapEntry::new(0, 4 << 20, MemoryKind::RAM),
             MemoryMapEntry::new(6 << 20, u64::MAX, MemoryKind::RESERVED),
         ];
-        assert!(plan(full.into_iter(), IMAGE, &[]).unwrap().foreign.is_empty());
+        assert!(plan(full.into_iter(), IMAGE, &[], ALL).unwrap().foreign.is_empty());
     }
 
     #[test]
@@ -214,7 +225,7 @@ mod tests {
             Span { start: 0x20_0000, end: 0x28_0000 },
             Span { start: 0x27_0000, end: 0x29_0000 },
         ];
-        let plan = plan(small_domain().into_iter(), IMAGE, &used).unwrap();
+        let plan = plan(small_domain().into_iter(), IMAGE, &used, ALL).unwrap();
         assert_eq!(plan.low, Span { start: 0x2_1000, end: 0x10_0000 });
         assert_eq!(plan.heap, Span { start: 0x30_1000, end: 4 << 20 });
     }
@@ -223,7 +234,7 @@ mod tests {
     fn nothing_used_takes_no_room() {
         // An empty command line, right behind the image.
         let used = [Span::sized(0x12_4000, 0), Span::sized(0, 0)];
-        let plan = plan(small_domain().into_iter(), IMAGE, &used).unwrap();
+        let plan = plan(small_domain().into_iter(), IMAGE, &used, ALL).unwrap();
         assert_eq!(plan.heap, Span { start: 0x12_4000, end: 4 << 20 });
     }
 
@@ -234,16 +245,30 @@ mod tests {
             MemoryMapEntry::new(0x10_0000, 0x3f0_0000, MemoryKind::RAM),
             MemoryMapEntry::new(0x400_0000, 0x20_0000, MemoryKind::RESERVED),
         ];
-        let plan = plan(map.into_iter(), IMAGE, &[]).unwrap();
+        let plan = plan(map.into_iter(), IMAGE, &[], ALL).unwrap();
         assert_eq!(plan.low, Span { start: 0x1000, end: 0x9_f000 });
         assert_eq!(plan.window.start, 0x420_0000);
+    }
+
+    #[test]
+    fn what_the_domain_does_not_have_is_not_used() {
+        let map = || small_domain().into_iter();
+        let (whole, pages) = (plan(map(), IMAGE, &[], ALL).unwrap(), (4 << 20) / PAGE);
+        assert_eq!(plan(map(), IMAGE, &[], pages), Ok(whole));
+        assert_eq!(plan(map(), IMAGE, &[], pages + 8), Ok(whole));
+        let half = plan(map(), IMAGE, &[], pages / 2).unwrap();
+        assert_eq!(half.ram.end, (2 << 20) - OTHER_PAGES * PAGE);
+        assert_eq!(half.heap.end, half.ram.end);
+        // What the map calls RAM is nowhere else used.
+        assert_eq!((half.window, half.foreign), (whole.window, whole.foreign));
+        assert!(matches!(plan(map(), IMAGE, &[], 5), Err(MemoryError::TooLittle(..))));
     }
 
     #[test]
     fn too_little_memory_is_said_in_bytes() {
         let map = [MemoryMapEntry::new(0, 0x13_0000, MemoryKind::RAM)];
         assert_eq!(
-            plan(map.into_iter(), IMAGE, &[]),
+            plan(map.into_iter(), IMAGE, &[], ALL),
             Err(MemoryError::TooLittle(0xf_f000, 0xc000))
         );
     }
@@ -251,12 +276,12 @@ mod tests {
     #[test]
     fn a_hostile_map_is_an_error() {
         let nowhere = [MemoryMapEntry::new(u64::MAX - 5, u64::MAX, MemoryKind::RAM)];
-        assert_eq!(plan(nowhere.into_iter(), IMAGE, &[]), Err(MemoryError::ImageNotInRam));
+        assert_eq!(plan(nowhere.into_iter(), IMAGE, &[], ALL), Err(MemoryError::ImageNotInRam));
         let everything = [
             MemoryMapEntry::new(0, 4 << 20, MemoryKind::RAM),
             MemoryMapEntry::new(4 << 20, u64::MAX, MemoryKind::RESERVED),
         ];
-        assert_eq!(plan(everything.into_iter(), IMAGE, &[]), Err(MemoryError::NoWindow));
-        assert_eq!(plan([].into_iter(), IMAGE, &[]), Err(MemoryError::ImageNotInRam));
+        assert_eq!(plan(everything.into_iter(), IMAGE, &[], ALL), Err(MemoryError::NoWindow));
+        assert_eq!(plan([].into_iter(), IMAGE, &[], ALL), Err(MemoryError::ImageNotInRam));
     }
 }

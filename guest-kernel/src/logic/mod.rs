@@ -18,5 +18,6 @@ pub(crate) mod open_files;
 pub(crate) mod page_blocks;
 pub(crate) mod pvclock;
 pub(crate) mod runs;
+pub(crate) mod shutdown_requests;
 pub(crate) mod xenstore_client;
 pub(crate) mod xenstore_wire;

@@ -5,7 +5,8 @@
 //! answers find theirs by number. After [`connect`](StoreClient::connect) to a new ring everything that
 //! has no answer yet is sent again, and every watch registered again, so a request in flight does
 //! not notice that its domain was saved and restored. (All requests that are made here may be done
-//! twice: a second write of the same value changes nothing.)
+//! twice: a second write of the same value changes nothing.) Requests that were about the old
+//! domain are forgotten instead.
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -53,8 +54,18 @@ struct Call {
     phase: CallPhase,
     request: Vec<u8>,
     answer: Result<Vec<u8>, StoreError>,
-    /// Sent again on each new connection: a watch.
-    lasting: bool,
+    in_new_domain: InNewDomain,
+}
+
+/// What becomes of a request on a new connection, which is that of a new domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum InNewDomain {
+    /// It is sent again if it has no answer.
+    Repeated,
+    /// It is sent again in any case: a watch.
+    Renewed,
+    /// It is forgotten: it was about the old domain.
+    Forgotten,
 }
 
 /// The client's side of a connection.
@@ -89,8 +100,13 @@ impl StoreClient {
         self.rings = Some(rings);
         self.failure = None;
         self.incoming.clear();
+        let forgotten = |call: &Call| call.in_new_domain == InNewDomain::Forgotten;
+        while let Some(at) = self.calls.iter().position(forgotten) {
+            let call = self.calls.remove(at);
+            self.recycle(call);
+        }
         for call in &mut self.calls {
-            if call.lasting || call.phase != CallPhase::Answered {
+            if call.in_new_domain == InNewDomain::Renewed || call.phase != CallPhase::Answered {
                 call.phase = CallPhase::Sending(0);
             }
         }
@@ -103,10 +119,21 @@ impl StoreClient {
         parts: &[&[u8]],
         room: usize,
     ) -> Result<CallId, StoreError> {
-        self.queue(kind, parts, room, false)
+        self.queue(kind, parts, room, InNewDomain::Repeated)
     }
 
-    /// Whether a request has its answer.
+    /// The same for a request that is about this domain, such as one with a port's number: on a new
+    /// connection it is forgotten, with its answer.
+    pub fn submit_for_this_domain(
+        &mut self,
+        kind: MessageType,
+        parts: &[&[u8]],
+        room: usize,
+    ) -> Result<CallId, StoreError> {
+        self.queue(kind, parts, room, InNewDomain::Forgotten)
+    }
+
+    /// Whether a request has its answer, or is forgotten.
     pub fn is_answered(&self, id: CallId) -> bool {
         self.call(id).is_none_or(|at| self.calls[at].phase == CallPhase::Answered)
     }
@@ -125,8 +152,7 @@ impl StoreClient {
         if matches!(call.phase, CallPhase::Sending(sent) if sent > 0) {
             self.fail(StoreError::Broken("a request was given up half sent"));
         }
-        self.release(call.request);
-        call.answer.into_iter().for_each(|answer| self.release(answer));
+        self.recycle(call);
         result
     }
 
@@ -137,7 +163,12 @@ impl StoreClient {
             return Err(StoreError::Busy);
         }
         let token = format!("w{index}\0");
-        self.queue(MessageType::WATCH, &[path, b"\0", token.as_bytes()], SHORT, true)?;
+        self.queue(
+            MessageType::WATCH,
+            &[path, b"\0", token.as_bytes()],
+            SHORT,
+            InNewDomain::Renewed,
+        )?;
         self.watches.push(0);
         Ok(WatchId(index))
     }
@@ -164,7 +195,7 @@ impl StoreClient {
         kind: MessageType,
         parts: &[&[u8]],
         room: usize,
-        lasting: bool,
+        in_new_domain: InNewDomain,
     ) -> Result<CallId, StoreError> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
@@ -181,7 +212,7 @@ impl StoreClient {
             self.buffer(MessageHeader::SIZE + parts.iter().map(|part| part.len()).sum::<usize>());
         compose(&mut request, kind, id.0, parts)?;
         let answer = Ok(self.buffer(room.min(PAYLOAD_MAX)));
-        self.calls.push(Call { id, phase: CallPhase::Sending(0), request, answer, lasting });
+        self.calls.push(Call { id, phase: CallPhase::Sending(0), request, answer, in_new_domain });
         Ok(id)
     }
 
@@ -277,6 +308,11 @@ impl StoreClient {
     fn buffer(&mut self, room: usize) -> Vec<u8> {
         let reserved = if room <= SHORT { self.reserve.pop() } else { None };
         reserved.unwrap_or_else(|| Vec::with_capacity(room))
+    }
+
+    fn recycle(&mut self, call: Call) {
+        self.release(call.request);
+        call.answer.into_iter().for_each(|answer| self.release(answer));
     }
 
     fn release(&mut self, mut buffer: Vec<u8>) {
@@ -417,6 +453,36 @@ mod tests {
         new.say(&mut client, MessageType::WRITE, header.request, b"OK\0");
         assert_eq!(answer(&mut client, open), Some(Ok(b"OK\0".to_vec())));
         assert_eq!(answer(&mut client, done), Some(Ok(b"yes".to_vec())));
+    }
+
+    #[test]
+    fn what_is_about_a_domain_is_forgotten_in_the_next() {
+        let (mut client, mut xenstored) = connected();
+        // More domains than there can be requests.
+        for domain in 0..2 * CALLS {
+            let port = format!("port {domain}");
+            let parts: [&[u8]; 2] = [b"attach\0", port.as_bytes()];
+            let id = client.submit_for_this_domain(MessageType::WRITE, &parts, SHORT).unwrap();
+            let (header, payload) = xenstored.hear(&mut client);
+            // What was said in earlier domains is not said again.
+            assert_eq!(payload, [parts[0], parts[1]].concat());
+            // Every other one gets its answer in time.
+            if domain % 2 == 0 {
+                xenstored.say(&mut client, MessageType::WRITE, header.request, b"OK\0");
+                assert!(client.is_answered(id));
+            }
+            xenstored = Xenstored::new();
+            client.connect(xenstored.rings());
+            assert_eq!(answer(&mut client, id), None);
+        }
+        // Nor half of it, if it was being sent.
+        client.submit_for_this_domain(MessageType::WRITE, &[&[b'x'; 100]], SHORT).unwrap();
+        client.pump();
+        let new = Xenstored::new();
+        client.connect(new.rings());
+        client.submit(MessageType::READ, &[b"x\0"], SHORT).unwrap();
+        assert_eq!(new.hear(&mut client).1, b"x\0");
+        assert_eq!(client.reserve.len(), 2 * CALLS - 2);
     }
 
     /// What a client makes of hostile bytes: an error for the request under way, and for all later

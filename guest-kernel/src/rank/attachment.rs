@@ -1,7 +1,6 @@
 //! The attachment to the proxy.
 
 use alloc::boxed::Box;
-use alloc::format;
 use alloc::string::ToString;
 
 use armci_nostd::Armci;
@@ -12,16 +11,21 @@ use xen_hypercall::io::xenstore::MessageType;
 use super::platform::Guest;
 use super::{doorbell, place};
 use crate::Exit;
-use crate::arch::lock::MainOnce;
-use crate::arch::{heap, runtime_area};
+use crate::arch::lock::{IrqLock, MainOnce};
+use crate::arch::{cpu, heap, runtime_area};
 use crate::logic::command_line::Place;
+use crate::logic::xenstore_client::CallId;
+use crate::logic::xenstore_wire::StoreError;
 use crate::xen::error::PartError;
 use crate::xen::grants::SharedRam;
 use crate::xen::part::Part;
-use crate::xen::{console, grants, xenstore};
+use crate::xen::{console, grants, idle, xenstore};
 
 /// Where the proxy learns how to reach us.
 const ATTACH: &str = "data/xenolith/attach";
+
+/// The request by which the proxy was told, once there was one.
+static ANNOUNCEMENT: IrqLock<Option<CallId>> = IrqLock::new(None);
 
 static ARMCI: MainOnce<Armci> = MainOnce::new();
 
@@ -46,11 +50,12 @@ pub(crate) fn armci() -> Result<&'static Armci, JoinError> {
     Ok(ARMCI.get_or_make(|| armci))
 }
 
+#[cold]
+#[inline(never)]
 fn attach(place: &Place) -> Result<Armci, JoinError> {
     let shared = grants::share_ram(DomainId::DOM0).map_err(PartError::from)?;
-    let published =
-        node(shared).and_then(|node| Ok(xenstore::write(ATTACH, node.to_string().as_bytes())?));
-    if let Err(error) = published {
+    let announced = announce(shared).and_then(|()| answer().map_err(PartError::from));
+    if let Err(error) = announced {
         // Nobody knows of the grants yet.
         grants::withdraw_ram().map_err(PartError::from)?;
         return Err(error.into());
@@ -58,19 +63,41 @@ fn attach(place: &Place) -> Result<Armci, JoinError> {
     Ok(Armci::attach(place.rank as usize, place.size as usize, Box::new(Guest))?)
 }
 
-/// Makes the doorbell, and says what the proxy has to know.
-fn node(shared: SharedRam) -> Result<XenAttach, PartError> {
-    let port =
-        doorbell::make().map_err(|error| PartError::Xen("cannot make the doorbell", error))?;
-    let heap = heap::span();
-    Ok(XenAttach {
-        first_ref: shared.first_reference,
-        pages: shared.pages,
-        port: port.0,
-        runtime: runtime_area::address(),
-        public_start: heap.start,
-        public_end: heap.end,
+/// Makes the doorbell, and tells the proxy all that it has to know.
+fn announce(shared: SharedRam) -> Result<(), PartError> {
+    // In one go: in another domain it is another port.
+    cpu::without_interrupts(|| {
+        let port =
+            doorbell::make().map_err(|error| PartError::Xen("cannot make the doorbell", error))?;
+        let heap = heap::span();
+        let node = XenAttach {
+            first_ref: shared.first_reference,
+            pages: shared.pages,
+            port: port.0,
+            runtime: runtime_area::address(),
+            public_start: heap.start,
+            public_end: heap.end,
+        };
+        let node = node.to_string();
+        let call =
+            xenstore::post(MessageType::WRITE, &[ATTACH.as_bytes(), b"\0", node.as_bytes()])?;
+        ANNOUNCEMENT.with(|announcement| *announcement = Some(call));
+        Ok(())
     })
+}
+
+/// Waits for xenstore's answer to the announcement: if the domain becomes another one meanwhile, to
+/// the announcement that was made there.
+fn answer() -> Result<(), StoreError> {
+    let mut answer = None;
+    idle::wait_until(None, || {
+        let call = ANNOUNCEMENT.with(|announcement| *announcement);
+        answer = call.and_then(|call| {
+            xenstore::posted(call, |answer| answer.map(drop).map_err(Clone::clone))
+        });
+        answer.is_some()
+    });
+    answer.unwrap_or(Err(StoreError::TimedOut))
 }
 
 /// A rank that has been successful waits for the others, which may still need its memory.
@@ -93,15 +120,11 @@ impl Part for Attachment {
     }
 
     fn arrive(&self) -> Result<(), PartError> {
-        let Some(shared) = grants::shared_ram() else { return Ok(()) };
+        let announced = ANNOUNCEMENT.with(|announcement| announcement.is_some());
+        let Some(shared) = grants::shared_ram().filter(|_| announced) else { return Ok(()) };
         // A new proxy has to find us. The grants are there again already; the doorbell is not.
-        let node = node(shared)?;
         // Whoever waits for the doorbell has been woken by what asked for the suspension, and looks
         // again.
-        xenstore::post(
-            MessageType::WRITE,
-            &[ATTACH.as_bytes(), b"\0", format!("{node}").as_bytes()],
-        )?;
-        Ok(())
+        announce(shared)
     }
 }

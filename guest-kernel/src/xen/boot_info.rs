@@ -1,6 +1,6 @@
 //! What Xen says at boot: the memory map, the command line, the boot modules.
 
-use xen_hypercall::memory_op::{E820Entry, memory_map};
+use xen_hypercall::memory_op::{E820Entry, current_reservation, memory_map};
 use xen_hypercall::start_info::{MAGIC, MemoryKind, MemoryMapEntry, Module, StartInfo};
 
 use crate::arch::boot_memory::{self, read_at_boot};
@@ -11,8 +11,8 @@ use crate::logic::memory_map::{MemoryError, MemoryPlan, Span, plan};
 const MODULES: usize = 16;
 /// Entries that the memory map may have.
 const MAP_ENTRIES: usize = 64;
-/// The longest command line.
-const TEXT: u64 = 4096;
+/// The longest command line, in bytes.
+const TEXT: u64 = 4095;
 
 /// A boot module, and its command line.
 #[derive(Clone, Copy)]
@@ -39,6 +39,8 @@ pub(crate) enum BootError {
     NoMemoryMap(xen_hypercall::Error),
     #[error("the memory map has {0} entries, more than {MAP_ENTRIES}")]
     LongMemoryMap(usize),
+    #[error("a command line has more than {TEXT} bytes, and the kernel takes no more")]
+    LongCommandLine,
     #[error("more than {MODULES} boot modules, or one that cannot be read")]
     Modules,
 }
@@ -58,12 +60,12 @@ impl BootInfo {
             let module = read_at_boot::<Module>(entry).ok_or(BootError::Modules)?;
             *slot = Some(BootModule {
                 content: Span::sized(module.address, module.size),
-                command_line: text(module.command_line),
+                command_line: text(module.command_line)?,
             });
         }
         let mut map = [MemoryMapEntry::new(0, 0, MemoryKind::RESERVED); MAP_ENTRIES];
         let map_len = read_map(&start_info, &mut map)?;
-        Ok(BootInfo { map, map_len, command_line: text(start_info.command_line), modules })
+        Ok(BootInfo { map, map_len, command_line: text(start_info.command_line)?, modules })
     }
 
     /// What to use the memory for. At boot.
@@ -72,7 +74,9 @@ impl BootInfo {
         for (pair, module) in used.chunks_exact_mut(2).zip(self.modules()) {
             pair.copy_from_slice(&[module.content, module.command_line]);
         }
-        plan(self.map.iter().copied().take(self.map_len), image::whole(), &used)
+        // If Xen does not say, the map is believed.
+        let pages = current_reservation(&hypercall_page::xen()).unwrap_or(u64::MAX);
+        plan(self.map.iter().copied().take(self.map_len), image::whole(), &used, pages)
     }
 
     /// The kernel's command line.
@@ -115,9 +119,10 @@ fn read_map(
 
 /// Where the text at this address is, without the zero that ends it.
 #[inline(never)]
-fn text(address: u64) -> Span {
-    let len = (0..TEXT).take_while(|offset| {
-        read_at_boot::<u8>(address.saturating_add(*offset)).is_some_and(|c| c != 0)
-    });
-    Span::sized(address, len.count() as u64)
+fn text(address: u64) -> Result<Span, BootError> {
+    let continues = |offset: &u64| {
+        read_at_boot::<u8>(address.saturating_add(*offset)).is_some_and(|byte| byte != 0)
+    };
+    let len = (0..=TEXT).take_while(continues).count() as u64;
+    if len > TEXT { Err(BootError::LongCommandLine) } else { Ok(Span::sized(address, len)) }
 }

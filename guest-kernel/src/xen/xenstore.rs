@@ -129,14 +129,15 @@ fn request(
     answer.unwrap_or(Err(StoreError::TimedOut))
 }
 
-/// Asks without waiting: for use in the upcall. Needs no heap if the message is short.
+/// Asks without waiting, for use in the upcall, what is about this domain: in a new one it is
+/// forgotten. Needs no heap if the message is short.
 pub(crate) fn post(kind: MessageType, parts: &[&[u8]]) -> Result<CallId, StoreError> {
-    let id = use_client(|client| client.submit(kind, parts, 64))?;
+    let id = use_client(|client| client.submit_for_this_domain(kind, parts, 64))?;
     pump();
     Ok(id)
 }
 
-/// The answer to what was [posted](post), once it is there.
+/// The answer to what was [posted](post), once it is there. None, too, if it is forgotten.
 pub(crate) fn posted<R>(
     id: CallId,
     look: impl FnOnce(Result<&[u8], &StoreError>) -> R,

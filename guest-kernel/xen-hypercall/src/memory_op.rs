@@ -49,6 +49,19 @@ pub unsafe fn add_to_physmap(
     Error::check(rax).map(drop)
 }
 
+#[doc(alias = "XENMEM_current_reservation")]
+const CURRENT_RESERVATION: u32 = 3;
+
+/// How many pages of memory the caller has. The memory map may promise more: where `maxmem` in
+/// xl.cfg is above `memory`, whoever uses all that it promises is killed.
+#[doc(alias = "XENMEM_current_reservation")]
+pub fn current_reservation(xen: &(impl Hypercall + ?Sized)) -> Result<u64> {
+    let mut domain = DomainId::SELF;
+    // SAFETY: the operation's own structure, a domain's number.
+    let rax = unsafe { with_argument(xen, Number::MemoryOp, CURRENT_RESERVATION, &mut domain) };
+    Error::check(rax)
+}
+
 /// An entry of the memory map as a PC's firmware lays it out; kinds are those of
 /// [`MemoryKind`](crate::start_info::MemoryKind).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,6 +115,15 @@ mod tests {
         assert_eq!(call.structure[..8], [0xf0, 0x7f, 0, 0, 1, 0, 0, 0]);
         assert_eq!(call.structure[8..16], 3u64.to_le_bytes());
         assert_eq!(call.structure[16..], 0x1234u64.to_le_bytes());
+    }
+
+    #[test]
+    fn xen_says_how_many_pages_there_are() {
+        let xen = Recorder::new(4096, 2);
+        assert_eq!(current_reservation(&xen), Ok(4096));
+        let call = xen.next();
+        assert_eq!((call.number, call.arguments[0]), (Number::MemoryOp, 3));
+        assert_eq!(call.structure, [0xf0, 0x7f]);
     }
 
     #[test]

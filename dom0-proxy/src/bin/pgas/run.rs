@@ -10,7 +10,7 @@ use dom0_proxy::control::{ClientRequest, JobSpec, OutputPiece, RankKind, Reply, 
 use dom0_proxy::daemon::clean_up_after_daemon;
 use dom0_proxy::error::status;
 use dom0_proxy::run_dir::RunDir;
-use dom0_proxy::{Error, frame, xen, xl};
+use dom0_proxy::{Error, xen, xl};
 use indicatif::{ProgressBar, ProgressStyle};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -33,10 +33,11 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<u8> {
     let requests = Requests::new(&daemon)?;
     let show = Show::new(arguments, spec.size, &requests)?;
     interrupt_on_signals(requests)?;
-    frame::send(&daemon.stream, &ClientRequest::Run(spec)).context("talk with the daemon")?;
+    message_frame::send(&daemon.stream, &ClientRequest::Run(spec))
+        .context("talk with the daemon")?;
     let mut job = None;
     loop {
-        match frame::receive(&daemon.stream) {
+        match message_frame::receive(&daemon.stream) {
             Ok(Some(Reply::Started(name))) => job = Some(name),
             Ok(Some(Reply::Up(up))) => show.up(up),
             Ok(Some(Reply::Output(piece))) => show.output(piece),
@@ -121,7 +122,7 @@ fn spec(arguments: &RunArguments) -> anyhow::Result<JobSpec> {
                 .ok()
                 .filter(|limit| !limit.is_zero())
                 .with_context(|| {
-                    format!("--timeout {seconds}: give a number of seconds above 0")
+                    format!("--timeout {seconds}: give a number of seconds above 0, at most 1.8e19")
                 })?,
         ),
     };
