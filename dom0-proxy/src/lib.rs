@@ -8,7 +8,6 @@
 //! - [`daemon`]: listens for `pgas` and for hosted ranks;
 //! - [`job`]: a job's life, from creating its ranks to leaving nothing behind;
 //! - [`control`]: what `pgas` and the daemon say to each other, in the frames of `message_frame`;
-//! - [`descriptor`]: how the user's standard input gets to the daemon;
 //! - [`inheritance`]: what hosted ranks have from their `pgas`, such as limits;
 //! - [`recovery`]: how proxies agree on a recovery line;
 //! - [`engine`]: serves the rings of one job;
@@ -21,7 +20,6 @@
 pub mod attach;
 pub mod control;
 pub mod daemon;
-pub mod descriptor;
 pub mod engine;
 pub mod error;
 pub mod inheritance;

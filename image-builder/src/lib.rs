@@ -11,8 +11,8 @@
 //! - [`build`]: all of the above in one step.
 //! - [`explain`]: addresses of a backtrace, told as functions and lines.
 //! - [`install_c`]: ARMCI for C programs that run as Linux processes.
-//! - [`publish`], [`turn`], [`output`]: what tools for the command line owe each other: whole files,
-//!   one build at a time, and a quiet end.
+//! - [`publish`], [`turn`], [`output`]: what tools for the command line owe each other: whole
+//!   files, one build at a time, and a quiet end.
 //!
 //! # An application outside the project's workspace
 //! It needs a dependency and four lines; see this crate's README.

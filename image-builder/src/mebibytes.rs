@@ -110,7 +110,8 @@ mod tests {
             if bytes == 0 || bytes > u128::from(u64::MAX) {
                 prop_assert_eq!(read, None);
             } else {
-                prop_assert_eq!(read.map(|amount| amount.count().into()), Some(bytes.div_ceil(1 << 20)));
+                let count = read.map(|amount| amount.count().into());
+                prop_assert_eq!(count, Some(bytes.div_ceil(1 << 20)));
             }
         }
 

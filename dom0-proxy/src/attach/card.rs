@@ -1,13 +1,12 @@
 //! What the ranks of a job that are processes are told of each other.
 
-use std::io::{self, IoSlice, Write};
-use std::mem::MaybeUninit;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use armci_nostd::wire::attach::{self, Introduction, WindowLayout};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use armci_nostd::hosted::frame;
+use armci_nostd::wire::attach::{Introduction, WindowLayout};
 
 /// What other ranks need to reach a rank's memory, and the connection on which the rank is told of
 /// others.
@@ -28,15 +27,6 @@ impl Card {
     /// Tells this rank of another one.
     pub fn introduce(&self, rank: u32, other: &Self) -> io::Result<()> {
         let introduction = Introduction { rank, layout: other.layout };
-        let frame = attach::encode(&introduction).map_err(io::Error::other)?;
-        let fds = [other.window.as_fd(), other.to_rank.as_fd()];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        if !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
-            return Err(io::Error::other("no room for the file descriptors"));
-        }
-        let bytes = [IoSlice::new(&frame)];
-        let sent = rustix::net::sendmsg(&self.stream, &bytes, &mut ancillary, SendFlags::NOSIGNAL)?;
-        (&self.stream).write_all(&frame[sent..])
+        frame::send(&self.stream, &introduction, &[other.window.as_fd(), other.to_rank.as_fd()])
     }
 }

@@ -1,15 +1,13 @@
 //! A rank as a Linux process: what it sends through the daemon's ranks socket.
 
-use std::io::{IoSliceMut, Read, Write};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
+use armci_nostd::hosted::frame::{self, FrameError};
 use armci_nostd::serve::Window;
 use armci_nostd::wire::PROTOCOL_VERSION;
-use armci_nostd::wire::attach::{self, Attach, AttachReply};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags};
+use armci_nostd::wire::attach::{Attach, AttachReply, MessageError};
 
 use super::attachment::Attachment;
 use super::bad_attach::BadAttach;
@@ -29,53 +27,25 @@ pub struct Asking {
     descriptors: [OwnedFd; DESCRIPTORS],
 }
 
-/// Reads a rank's first message and the descriptors that come with its first byte.
+/// Waits for a rank's first message and the descriptors that come with it.
 pub fn receive(stream: &UnixStream) -> Result<Asking, BadAttach> {
-    let mut prefix = [0; 4];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let received = rustix::net::recvmsg(
-        stream,
-        &mut [IoSliceMut::new(&mut prefix)],
-        &mut ancillary,
-        RecvFlags::CMSG_CLOEXEC,
-    )
-    .map_err(|error| BadAttach::new(format_args!("its attach did not arrive: {error}")))?;
-    let descriptors: Vec<OwnedFd> = ancillary
-        .drain()
-        .filter_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
-            _ => None,
-        })
-        .flatten()
-        .collect();
-    if received.flags.contains(ReturnFlags::CTRUNC) {
-        return Err(BadAttach::new("it sent more than 3 file descriptors"));
-    }
+    let (attach, descriptors) = frame::receive::<Attach>(stream).map_err(|error| match error {
+        FrameError::Message(error) => BadAttach::new(error),
+        error => BadAttach::new(format_args!("its attach {error}")),
+    })?;
     let descriptors: [OwnedFd; DESCRIPTORS] = descriptors.try_into().map_err(|got: Vec<_>| {
         BadAttach::new(format_args!("it sent {} file descriptors instead of 3", got.len()))
     })?;
-    let mut stream = stream;
-    let torn = |error| BadAttach::new(format_args!("its attach is torn: {error}"));
-    stream.read_exact(&mut prefix[received.bytes..]).map_err(torn)?;
-    let mut body = vec![0; attach::body_length(prefix).map_err(BadAttach::new)?];
-    stream.read_exact(&mut body).map_err(torn)?;
-    let attach: Attach = attach::decode(&body).map_err(BadAttach::new)?;
     if attach.version != PROTOCOL_VERSION {
-        return Err(BadAttach::new(attach::MessageError::Version(attach.version)));
+        return Err(BadAttach::new(MessageError::Version(attach.version)));
     }
     Ok(Asking { attach, descriptors })
 }
 
 /// Answers a rank. It may be gone already, which shows elsewhere.
-pub fn answer(mut stream: &UnixStream, reply: &AttachReply) {
-    match attach::encode(reply) {
-        Ok(frame) => {
-            if let Err(error) = stream.write_all(&frame) {
-                tracing::debug!(%error, "a rank did not take the answer to its attach");
-            }
-        }
-        Err(error) => tracing::error!(%error, "the answer to an attach could not be encoded"),
+pub fn answer(stream: &UnixStream, reply: &AttachReply) {
+    if let Err(error) = frame::send(stream, reply, &[]) {
+        tracing::debug!(%error, "a rank did not take the answer to its attach");
     }
 }
 

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use armci_nostd::hosted::frame;
 use armci_nostd::wire::MAX_RANKS;
 
 use super::shared::Daemon;
 use crate::control::{ClientRequest, Hello, InputFor, JobSpec, RankKind, Reply, VERSION, Welcome};
-use crate::descriptor;
 use crate::error::{Context, Error, Result};
 use crate::job::event::{JobEvent, KillReason};
-use crate::job::{Job, supervise};
+use crate::job::{Job, JobClient, supervise};
 
 /// How long a client may take for its first words.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -62,8 +62,11 @@ pub fn serve_client(daemon: &Arc<Daemon>, stream: UnixStream) -> Result<()> {
             }
             None => refusal(&Error::NoJob(name)),
         },
-        ClientRequest::Interrupt | ClientRequest::Signal(_) => {
-            refusal(&Error::Protocol { peer: "pgas".into(), why: "there is no job yet".into() })
+        ClientRequest::Interrupt | ClientRequest::Signal(_) | ClientRequest::Taken(_) => {
+            refusal(&Error::Protocol {
+                peer: "pgas".into(),
+                why: "it speaks of a job and has started none".into(),
+            })
         }
     };
     message_frame::send(&stream, &reply).context(context)
@@ -80,12 +83,15 @@ fn start_job(daemon: &Arc<Daemon>, spec: JobSpec, stream: &UnixStream) -> Result
     let input = match spec.input {
         InputFor::Nobody => None,
         InputFor::Rank0 | InputFor::All => {
-            Some(descriptor::receive(stream).context(|| "take the user's standard input")?)
+            let received = frame::receive(stream).map_err(std::io::Error::other);
+            let ((), descriptors) = received.context(|| "take the user's standard input")?;
+            descriptors.into_iter().next()
         }
     };
     let stream = stream.try_clone().context(|| "talk with a client")?;
+    let client = Arc::new(JobClient::new(stream)?);
     let (job, incoming) = loop {
-        let (job, incoming) = Job::new(random_name()?, spec.clone());
+        let (job, incoming) = Job::new(random_name()?, spec.clone(), client.clone());
         if !daemon.run_dir.job_logs(&job.name).exists() && daemon.registry.add(&job) {
             break (job, incoming);
         }
@@ -97,7 +103,7 @@ fn start_job(daemon: &Arc<Daemon>, spec: JobSpec, stream: &UnixStream) -> Result
     tracing::info!(job = job.name, kind = ?spec.kind, size = spec.size, %image, "starting");
     let (supervising, supervised) = (daemon.clone(), job.clone());
     let supervisor = thread::Builder::new().name(format!("job-{}", job.name)).spawn(move || {
-        supervise(&supervised, incoming, &supervising.run_dir, stream, || {
+        supervise(&supervised, incoming, &supervising.run_dir, || {
             supervising.registry.remove(&supervised.name)
         });
     });
@@ -114,11 +120,12 @@ fn follow(job: &Job, stream: &UnixStream) {
         match message_frame::receive::<ClientRequest>(stream) {
             Ok(Some(ClientRequest::Interrupt)) => job.kill(KillReason::Interrupted),
             Ok(Some(ClientRequest::Signal(signal))) => job.send(JobEvent::Signal(signal)),
+            Ok(Some(ClientRequest::Taken(weight))) => job.client_has_taken(weight),
             Ok(Some(_)) => tracing::warn!(
                 job = job.name,
                 "a client asked for something else while its job ran"
             ),
-            Ok(None) | Err(_) => return job.kill(KillReason::ClientGone),
+            Ok(None) | Err(_) => return job.client_is_gone(),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use super::client::JobClient;
 use super::event::{JobEvent, KillReason};
 use crate::control::{JobInfo, JobSpec, RankKind};
 
@@ -27,11 +28,17 @@ pub struct Job {
     pub(super) events: Sender<JobEvent>,
     /// The user's standard input, until the ranks have it.
     pub(super) input: Mutex<Option<OwnedFd>>,
+    /// Who has asked for it.
+    pub(super) client: Arc<JobClient>,
 }
 
 impl Job {
-    /// A new job, and the events that its supervisor will take.
-    pub fn new(name: String, spec: JobSpec) -> (Arc<Self>, Receiver<JobEvent>) {
+    /// A new job that `client` has asked for, and the events that its supervisor will take.
+    pub fn new(
+        name: String,
+        spec: JobSpec,
+        client: Arc<JobClient>,
+    ) -> (Arc<Self>, Receiver<JobEvent>) {
         let (events, incoming) = channel();
         let job = Self {
             name,
@@ -41,6 +48,7 @@ impl Job {
             attached: Mutex::new(BTreeSet::new()),
             events,
             input: Mutex::new(None),
+            client,
         };
         (Arc::new(job), incoming)
     }
@@ -71,6 +79,17 @@ impl Job {
     pub fn send(&self, event: JobEvent) {
         // One that has ended does not care.
         let _ = self.events.send(event);
+    }
+
+    /// Its client has passed on output of this weight.
+    pub fn client_has_taken(&self, weight: u64) {
+        self.client.has_taken(weight);
+    }
+
+    /// Its client is gone, and with it the job.
+    pub fn client_is_gone(&self) {
+        self.client.cut_off();
+        self.kill(KillReason::ClientGone);
     }
 
     /// Ends the job.

@@ -50,7 +50,7 @@ pub(crate) fn thread_local() -> ProgramHeader {
 /// Runs the program, which begins with these words, to its end: it exits by a system call.
 pub(crate) fn run(words: &'static [u64]) -> ! {
     let (count, arguments) = words.split_first().unwrap_or_else(|| unreachable!("no beginning"));
-    // SAFETY: the words are a process's beginning as Linux makes it, and stay for ever; system
+    // SAFETY: the words are a process's beginning as Linux makes it, and stay forever; system
     // calls are on. The stack is the main stack.
     unsafe { __libc_start_main(main, *count as c_int, arguments.as_ptr()) };
     unreachable!("the C library came back")

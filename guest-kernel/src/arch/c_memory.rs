@@ -14,7 +14,7 @@ use crate::logic::page_blocks::PageBlocks;
 /// What the program has.
 static BLOCKS: IrqLock<PageBlocks> = IrqLock::new(PageBlocks::new());
 
-/// Gives the program zeroed pages for so many bytes.
+/// Gives the program zeroed pages for `len` bytes.
 pub(crate) fn map(len: u64) -> Result<u64, Errno> {
     let layout = layout(len).ok_or(Errno::INVALID)?;
     // SAFETY: the length is not zero.

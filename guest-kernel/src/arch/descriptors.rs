@@ -83,7 +83,7 @@ pub(super) fn set_up() {
         limit: (size_of_val(gates) - 1) as u16,
         base: VirtAddr::new(gates.as_ptr() as u64),
     };
-    // SAFETY: the selectors are of the table just loaded; all tables live for ever; the gates lead
+    // SAFETY: the selectors are of the table just loaded; all tables live forever; the gates lead
     // to stubs that keep to the processor's conventions, on stacks of their own.
     unsafe {
         CS::set_reg(code);

@@ -1,7 +1,7 @@
 //! Memory of other domains, mapped at addresses where there is nothing of ours.
 //!
 //! Xen puts a granted page at a guest-physical address, and our page tables show it at the same
-//! virtual one. A page that has been taken away is in neither, so that who still uses it faults;
+//! virtual one. A page that has been taken away is in neither, so whoever still uses it faults;
 //! left in the tables, it would read as ones and forget what is written.
 
 use alloc::vec::Vec;
@@ -60,8 +60,8 @@ impl ForeignMapping {
 /// Maps what a domain has granted us by these references, readable and writable. All of it or
 /// nothing.
 ///
-/// What another domain may change at any moment must be used as such: through atomics, or raw
-/// copies.
+/// Another domain may change the memory at any moment, so it is to be used through atomics and raw
+/// copies only.
 pub(crate) fn map(
     domain: DomainId,
     references: Range<u32>,
@@ -69,7 +69,7 @@ pub(crate) fn map(
     let pages = references.end.saturating_sub(references.start);
     let mut handles = Vec::new();
     handles.try_reserve_exact(pages as usize).map_err(|_| ForeignError::NoMemory)?;
-    // A page more, in which there is nothing: who runs over the end faults.
+    // A page more, in which there is nothing: whoever runs over the end faults.
     let taken = FREE.with(|free| {
         if free.is_none() {
             *free = Runs::new(area());
@@ -102,7 +102,7 @@ pub(crate) fn unmap(mapping: ForeignMapping) -> Result<(), ForeignError> {
     release(mapping, pages)
 }
 
-/// Takes away what is mapped, and gives back the addresses that were taken for so many pages.
+/// Takes away what is mapped, and gives back the addresses, which were taken for `pages` pages.
 fn release(mapping: ForeignMapping, pages: u32) -> Result<(), ForeignError> {
     mapping.take_away()?;
     // Given back whole, as taken: with the page in which there is nothing.

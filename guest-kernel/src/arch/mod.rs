@@ -1,7 +1,9 @@
 //! The machine: everything of the kernel that the compiler cannot check.
 //!
-//! All `unsafe` of the kernel is in this module and below, behind functions that are safe to call;
-//! the other modules are ordinary safe Rust. What makes it sound, in short:
+//! The `unsafe` of the kernel is in this room, behind functions that are safe to call, and the other
+//! rooms are ordinary safe Rust. (But for two things that cannot be here: `rank/platform.rs`
+//! implements an unsafe trait of ARMCI's, and `life` gives names to the linker.) What makes it
+//! sound, in short:
 //!
 //! - There is one virtual CPU, so what runs with interrupts off runs alone ([`lock::IrqLock`]).
 //! - Virtual addresses are guest-physical addresses ([`paging`]), so an address can go to Xen as it

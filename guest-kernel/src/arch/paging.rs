@@ -96,7 +96,7 @@ pub(super) fn take_over(plan: &MemoryPlan) -> (u64, u64) {
     (guard, plan.low.end)
 }
 
-/// Takes zeroed frames for the kernel's own use, one behind the other, for ever.
+/// Takes zeroed frames for the kernel's own use, one behind the other, forever.
 ///
 /// # Panics
 /// If there are no more. Only for the boot, which takes a known number.
@@ -225,7 +225,7 @@ impl AddressSpace {
         unsafe { &mut *(address as *mut PageTable) }
     }
 
-    /// A zeroed frame, for ever. None if there is no more memory, or no heap yet.
+    /// A zeroed frame, forever. None if there is no more memory, or no heap yet.
     fn take_frame(&mut self) -> Option<u64> {
         if self.free.is_empty() {
             const TABLE: Layout = Layout::new::<PageTable>();

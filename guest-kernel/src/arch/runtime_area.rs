@@ -17,7 +17,7 @@ pub(crate) const SIZE: u64 = size_of::<RuntimeArea>().next_multiple_of(PAGE_SIZE
 pub(super) fn set_up() {
     let address = paging::take_frames(SIZE as usize / PAGE_SIZE);
     let area = address as *mut RuntimeArea;
-    // SAFETY: the frames are ours for ever, zeroed, aligned, and enough. Zeros make a valid area,
+    // SAFETY: the frames are ours forever, zeroed, aligned, and enough. Zeros make a valid area,
     // but for the two words that say what it is, which are written before anybody else has the
     // address.
     let area = unsafe {

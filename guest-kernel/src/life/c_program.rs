@@ -79,7 +79,7 @@ fn text(text: &String) -> CString {
     })
 }
 
-/// A text that stays for ever: a program may keep pointers to its arguments, and write to them.
+/// A text that stays forever: a program may keep pointers to its arguments, and write to them.
 fn kept(text: CString) -> &'static CStr {
     Box::leak(text.into_boxed_c_str())
 }

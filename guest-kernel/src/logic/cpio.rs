@@ -66,7 +66,7 @@ pub fn files(archive: &[u8]) -> Result<Vec<(String, &[u8])>, CpioError> {
     }
 }
 
-/// The header's number so-and-so, from 0.
+/// A number of the header, by its place among them, from 0.
 fn number(entry: &[u8], index: usize) -> Option<usize> {
     let digits = entry.get(6 + index * 8..)?.get(..8)?;
     // from_str_radix would take a sign.

@@ -1,5 +1,5 @@
-//! Who grants what to whom: the numbers that ranks on one host exchange about memory that they
-//! share.
+//! The numbers that ranks on one host tell each other about memory that they share: which grant
+//! references are for which rank.
 
 use core::ops::Range;
 
@@ -15,7 +15,7 @@ pub fn block(owner: u32, reader: u32) -> Option<u32> {
     }
 }
 
-/// The rank whose a block is: the other way round.
+/// The rank for which a block is: the other way round.
 pub fn reader(owner: u32, block: u32) -> u32 {
     if block < owner { block } else { block.saturating_add(1) }
 }

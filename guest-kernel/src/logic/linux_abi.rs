@@ -172,7 +172,7 @@ fn split(pair: &[u8; 16]) -> (u64, u64) {
 pub(crate) enum FileKind {
     /// The console.
     Console,
-    /// A file of so many bytes.
+    /// A file of this number of bytes.
     File(u64),
 }
 
@@ -212,8 +212,7 @@ pub(crate) fn uname(node: &str) -> [u8; 6 * UTS_NAME] {
     bytes
 }
 
-/// What raising a signal does to a process that has no handlers: nothing, or it ends it, for this
-/// reason.
+/// Why a process without handlers ends when it raises a signal; None if it does not.
 pub(crate) fn death(signal: u64) -> Option<&'static str> {
     match signal {
         // Probing, SIGCHLD, SIGCONT, SIGURG, SIGWINCH.

@@ -1,5 +1,4 @@
-//! Decides what the domain's memory is used for. See the [crate's documentation](crate) for the
-//! picture.
+//! Decides what the domain's memory is used for: `docs/architecture.md` has the picture.
 
 use xen_hypercall::PAGE_SIZE;
 use xen_hypercall::start_info::{MemoryKind, MemoryMapEntry};
@@ -152,7 +151,7 @@ pub fn plan(
 fn largest_gap(within: Span, used: impl Iterator<Item = Span> + Clone) -> Span {
     let mut best = Span { start: within.start, end: within.start };
     let used = used.filter(|span| !span.is_empty());
-    // What ends in the last page of all leaves nothing behind it.
+    // Behind what ends in the last page of all there is nothing.
     let behind = used.clone().filter_map(|span| span.end.checked_next_multiple_of(PAGE));
     let starts = core::iter::once(within.start).chain(behind);
     for start in starts {

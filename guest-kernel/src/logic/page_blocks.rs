@@ -33,8 +33,8 @@ impl PageBlocks {
         })
     }
 
-    /// Takes note that this is not used any more, whatever of it was. The blocks of which nothing
-    /// is used now.
+    /// Takes note that none of this is used any more. Returns the blocks of which nothing is used
+    /// now.
     pub(crate) fn remove(&mut self, span: Span) -> Vec<Span> {
         let mut free = Vec::new();
         let touched = self

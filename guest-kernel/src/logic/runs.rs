@@ -31,7 +31,7 @@ impl Runs {
         Some(Runs { free, taken: 0 })
     }
 
-    /// Takes `len` consecutive numbers; the first of them. None if there are not so many together,
+    /// Takes `len` consecutive numbers; the first of them. None if there are not as many in a row,
     /// or no memory to remember it. A run of no length is none.
     pub fn take(&mut self, len: u32) -> Option<u32> {
         let at = self.free.iter().position(|run| len > 0 && run.end - run.start >= len)?;

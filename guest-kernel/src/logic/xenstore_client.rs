@@ -41,7 +41,7 @@ pub struct WatchId(usize);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CallPhase {
-    /// Of the request so many bytes have gone.
+    /// This number of the request's bytes has gone.
     Sending(usize),
     /// All have gone.
     Sent,
@@ -112,7 +112,7 @@ impl StoreClient {
         }
     }
 
-    /// Queues a request, with room for an answer of so many bytes. [Pump](Self::pump) afterwards.
+    /// Queues a request, with room for an answer of `room` bytes. [Pump](Self::pump) afterwards.
     pub fn submit(
         &mut self,
         kind: MessageType,
@@ -304,7 +304,7 @@ impl StoreClient {
         self.calls.iter().position(|call| call.id == id)
     }
 
-    /// An empty buffer for so many bytes, from the reserve if they are few.
+    /// An empty buffer for `room` bytes, from the reserve if they are few.
     fn buffer(&mut self, room: usize) -> Vec<u8> {
         let reserved = if room <= SHORT { self.reserve.pop() } else { None };
         reserved.unwrap_or_else(|| Vec::with_capacity(room))

@@ -86,8 +86,8 @@ fn announce(shared: SharedRam) -> Result<(), PartError> {
     })
 }
 
-/// Waits for xenstore's answer to the announcement: if the domain becomes another one meanwhile, to
-/// the announcement that was made there.
+/// Waits until xenstore has answered the announcement. After a suspension that is the announcement
+/// which was made in the new domain.
 fn answer() -> Result<(), StoreError> {
     let mut answer = None;
     idle::wait_until(None, || {
@@ -122,9 +122,8 @@ impl Part for Attachment {
     fn arrive(&self) -> Result<(), PartError> {
         let announced = ANNOUNCEMENT.with(|announcement| announcement.is_some());
         let Some(shared) = grants::shared_ram().filter(|_| announced) else { return Ok(()) };
-        // A new proxy has to find us. The grants are there again already; the doorbell is not.
-        // Whoever waits for the doorbell has been woken by what asked for the suspension, and looks
-        // again.
+        // A new proxy has to find us. The grants are there again; the doorbell is not. A rank that
+        // waits for its doorbell has been woken by what asked for the suspension, and looks again.
         announce(shared)
     }
 }

@@ -12,10 +12,10 @@ use crate::xen::{events, idle};
 
 /// How long a wait for the doorbell lasts before both sides look again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// Whether the doorbell has rung in a wait.
+/// Whether our doorbell has rung since the last wait began.
 static RUNG: AtomicBool = AtomicBool::new(false);
 
-/// The channel, once there is one.
+/// Our end of the channel, once there is one.
 static PROXY: IrqLock<Option<Port>> = IrqLock::new(None);
 
 /// Makes the channel, which domain 0 may bind to.

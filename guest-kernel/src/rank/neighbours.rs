@@ -12,7 +12,7 @@
 //!
 //! Domains and references are bound to a place, and a domain must not be saved with pages of
 //! another in it. So every suspension takes all mappings away, at whatever instruction it comes,
-//! and changes the [generation]. Who uses a mapping [holds](hold) suspensions off, looks whether
+//! and changes the [generation]. Whoever uses a mapping [holds](hold) suspensions off, looks whether
 //! the generation is still the one in which it was mapped, makes its access, and
 //! [releases](release). In a new domain the neighbours are unknown besides, until they have told
 //! where they are now; tokens stay what they are.
@@ -162,7 +162,7 @@ pub fn map(rank: u32, token: u64, len: usize) -> Result<NonNull<u8>, MapError> {
 ///
 /// # Errors
 /// [`MapError::NotMapped`] if it is not, also because a suspension has taken it away. `Foreign` if
-/// Xen refuses: then the neighbour may find its memory in use for ever.
+/// Xen refuses: then the neighbour may find its memory in use forever.
 pub fn unmap(mapped: NonNull<u8>, len: usize) -> Result<(), MapError> {
     let _held = Hold::new();
     let is_it = |mapping: &ForeignMapping| {

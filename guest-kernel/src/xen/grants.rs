@@ -56,7 +56,7 @@ struct Share {
     first_reference: u32,
     /// How many blocks.
     blocks: u32,
-    /// It is being withdrawn: nobody is to get it who has not got it.
+    /// It is being withdrawn: no rank that has not got it is to get it any more.
     ending: bool,
 }
 
@@ -161,8 +161,8 @@ pub(crate) fn unshare(span: Span, first_reference: u32) -> Result<(), GrantError
 }
 
 /// Says which domains the job's ranks are in, by rank; None for this rank, and for those that are
-/// no neighbours. What is shared is granted to who has become a neighbour, and withdrawn from who
-/// is none any more.
+/// no neighbours. What is shared is granted to a rank that has become a neighbour, and withdrawn
+/// from one that is none any more.
 ///
 /// # Errors
 /// [`GrantError::InUse`] if a domain that is no neighbour any more has memory mapped that is
@@ -216,7 +216,7 @@ impl Table {
         self.grow_to_hold(references, shared.pages)
     }
 
-    /// Maps as many frames as so many references take, for the sake of `pages` pages.
+    /// Maps as many frames as this number of references takes, for the sake of `pages` pages.
     fn grow_to_hold(&mut self, references: u32, pages: u32) -> Result<(), GrantError> {
         let needed = references.div_ceil(ENTRIES_PER_FRAME as u32);
         if needed as usize <= self.frames.len() {
@@ -252,8 +252,7 @@ impl Table {
         Ok(())
     }
 
-    /// Writes the entries of one of a share's blocks, if the domain is known of the rank whose it
-    /// is.
+    /// Writes the entries of one of a share's blocks, if it is known in which domain its rank is.
     fn write_block(&self, share: &Share, number: u32, own_rank: u32) -> Result<(), GrantError> {
         let rank = reader(own_rank, number) as usize;
         let Some(domain) = self.neighbours.get(rank).copied().flatten() else { return Ok(()) };

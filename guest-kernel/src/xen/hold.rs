@@ -13,10 +13,10 @@ static HELD: AtomicU32 = AtomicU32::new(0);
 /// Whether one waits.
 static WAITING: AtomicBool = AtomicBool::new(false);
 
-/// Holds suspensions off until [`release`] has been called as often. For short: the toolstack
-/// waits. It costs no more than a load and a store.
+/// Holds suspensions off until [`release`] has been called as often as this. Only for moments: the
+/// toolstack waits. It costs a load and a store.
 pub fn hold() {
-    // The upcall never sees anything of ours in between: it leaves the count as it is.
+    // Not atomic, and need not be: an upcall in between leaves the count as it is.
     HELD.store(HELD.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
     compiler_fence(Ordering::SeqCst);
 }

@@ -10,6 +10,7 @@ use xen_hypercall::Gfn;
 use xen_hypercall::event_channel_op::{self, Port};
 use xen_hypercall::hvm_op::{self, Param};
 use xen_hypercall::io::xenstore::{MessageType, PAYLOAD_MAX, XenstoreInterface};
+use xen_hypercall::sched_op;
 
 use super::error::PartError;
 use super::part::Part;
@@ -49,6 +50,27 @@ pub fn write(path: &str, value: &[u8]) -> Result<(), StoreError> {
 /// Writes a node unless xenstore takes longer than that.
 pub(crate) fn write_within(time: Duration, path: &str, value: &[u8]) -> Result<(), StoreError> {
     request(MessageType::WRITE, &[check(path)?, b"\0", value], 0, Some(time)).map(drop)
+}
+
+/// The same where no event can be delivered, as in a kernel that dies.
+pub(crate) fn write_polling(time: Duration, path: &str, value: &[u8]) -> Result<(), StoreError> {
+    // Without a clock a number of looks must do.
+    const LOOKS_WITHOUT_CLOCK: u32 = 10_000;
+    let id = post(MessageType::WRITE, &[check(path)?, b"\0", value])?;
+    let deadline = clock::now() + time;
+    let mut looks = 0;
+    loop {
+        pump();
+        if let Some(answer) = posted(id, |answer| answer.map(drop).map_err(Clone::clone)) {
+            return answer;
+        }
+        looks += 1;
+        let has_clock = clock::system_time() != 0;
+        if if has_clock { clock::now() >= deadline } else { looks > LOOKS_WITHOUT_CLOCK } {
+            return Err(StoreError::TimedOut);
+        }
+        sched_op::yield_now(&hypercall_page::xen());
+    }
 }
 
 /// Removes a node and all below it.
@@ -107,15 +129,15 @@ fn request(
     answer.unwrap_or(Err(StoreError::TimedOut))
 }
 
-/// Asks without waiting, for use in the upcall, what is about this domain: in a new one it is
-/// forgotten. Needs no heap if the message is short.
+/// Makes a request without waiting, for use in the upcall. It is about this domain: in a new one it
+/// is forgotten. A short one needs no heap.
 pub(crate) fn post(kind: MessageType, parts: &[&[u8]]) -> Result<CallId, StoreError> {
     let id = use_client(|client| client.submit_for_this_domain(kind, parts, 64))?;
     pump();
     Ok(id)
 }
 
-/// The answer to what was [posted](post), once it is there. None, too, if it is forgotten.
+/// The answer to what was [posted](post), once it is there. None also if the request is forgotten.
 pub(crate) fn posted<R>(
     id: CallId,
     look: impl FnOnce(Result<&[u8], &StoreError>) -> R,
@@ -124,7 +146,7 @@ pub(crate) fn posted<R>(
     if answered { use_client(|client| Ok(client.finish(id, look))).ok().flatten() } else { None }
 }
 
-/// Watches for use in the upcall.
+/// How often a watch has fired; for use in the upcall.
 pub(crate) fn fired(watch: WatchId) -> u32 {
     use_client(|client| Ok(client.fired(watch))).unwrap_or(0)
 }
@@ -143,7 +165,7 @@ fn use_client<R>(
         .with(|connection| with(&mut connection.as_mut().ok_or(StoreError::NotConnected)?.client))
 }
 
-/// Moves bytes, and tells xenstored.
+/// Moves bytes in both directions, and tells xenstored.
 fn pump() {
     CONNECTION.with(|connection| {
         if let Some(StoreConnection { client, port: Some(port) }) = connection

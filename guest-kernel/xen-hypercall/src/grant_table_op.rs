@@ -6,6 +6,9 @@ use crate::{
     DomainId, Error, Gfn, Hypercall, Number, PAGE_SIZE, Result, with_arguments, with_one_argument,
 };
 
+/// The reference by which Xen's tools grant a new domain's console page to domain 0.
+#[doc(alias = "GNTTAB_RESERVED_CONSOLE")]
+pub const CONSOLE_REFERENCE: u32 = 0;
 /// References below this one are the toolstack's (console and xenstore).
 #[doc(alias = "GNTTAB_NR_RESERVED_ENTRIES")]
 pub const FIRST_FREE_REFERENCE: u32 = 8;
@@ -102,8 +105,7 @@ impl Status {
     /// Done.
     #[doc(alias = "GNTST_okay")]
     pub const OKAY: Status = Status(0);
-    /// What Xen puts into a structure that it has not come to is up to us: this, so that nothing
-    /// passes for done.
+    /// What stands in a structure before Xen has come to it, so that none passes for done.
     const NOT_DONE: Status = Status(i16::MIN);
 
     /// The status as a result.

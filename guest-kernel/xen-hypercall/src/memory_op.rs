@@ -8,7 +8,7 @@ pub enum MapSpace {
     /// The shared-information page.
     #[doc(alias = "XENMAPSPACE_shared_info")]
     SharedInfo,
-    /// Frame number so-and-so of the grant table, which grows to hold it.
+    /// The frame of the grant table with this number; the table grows to hold it.
     #[doc(alias = "XENMAPSPACE_grant_table")]
     GrantTable(u64),
 }

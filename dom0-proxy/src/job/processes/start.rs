@@ -157,7 +157,7 @@ impl Processes {
         for (stream, fd) in [(OutputStream::Output, output), (OutputStream::Error, errors)] {
             if let Some(fd) = fd {
                 fcntl_setfl(&fd, fcntl_getfl(&fd)? | OFlags::NONBLOCK)?;
-                self.consoles.add(rank, stream, fd);
+                self.consoles.add_pipe(rank, stream, fd);
             }
         }
         Ok(pidfd_open(pid(child)?, PidfdFlags::empty())?)
