@@ -1,7 +1,7 @@
 //! A rank as a Linux process: the same ring on a memfd, doorbells by eventfd, attached through a
 //! Unix socket.
 
-use core::alloc::Layout as AllocLayout;
+use core::alloc::Layout;
 use core::cell::RefCell;
 use core::hint::spin_loop;
 use core::ptr::NonNull;
@@ -26,7 +26,7 @@ use crate::api::armci::Armci;
 use crate::error::{Error, ProxyGone};
 use crate::path::platform::{Awaited, Platform, PublicView, View};
 use crate::wire::area::RuntimeArea;
-use crate::wire::attach::{self, Attach, AttachReply, ControlError, Introduction, Layout};
+use crate::wire::attach::{self, Attach, AttachReply, Introduction, MessageError, WindowLayout};
 use crate::wire::limits::PROTOCOL_VERSION;
 
 /// Bytes of a rank's window where `$XENOLITH_MEM` does not say. They cost nothing until they are
@@ -60,7 +60,7 @@ pub enum AttachError {
     Refused(String),
     /// The proxy's answer was not understood.
     #[error("attaching to the proxy: {0}")]
-    Control(#[from] ControlError),
+    Control(#[from] MessageError),
     /// The job failed before it started.
     #[error(transparent)]
     Armci(#[from] Error),
@@ -154,7 +154,7 @@ impl Mapped {
     ) -> Result<Self, AttachError> {
         let layout = &introduction.layout;
         let len = usize::try_from(layout.len)
-            .map_err(|_| AttachError::Control(ControlError::Malformed))?;
+            .map_err(|_| AttachError::Control(MessageError::Malformed))?;
         // The proxy has checked the layout, and that the memory cannot shrink.
         // SAFETY: a fresh mapping, which stays for as long as the process lives.
         let start = unsafe {
@@ -172,7 +172,7 @@ impl Mapped {
         let place =
             |address: u64| NonNull::new(start.wrapping_add((address - layout.window) as usize));
         let mailbox = place(layout.runtime + core::mem::offset_of!(RuntimeArea, mailbox) as u64);
-        let mailbox = mailbox.ok_or(AttachError::Control(ControlError::Malformed))?.cast();
+        let mailbox = mailbox.ok_or(AttachError::Control(MessageError::Malformed))?.cast();
         let public = place(layout.public_start)
             .map(|here| PublicView { there: layout.public_start..layout.public_end, here });
         Ok(Self { view: View { mailbox, public }, bell })
@@ -227,7 +227,7 @@ impl HostedPlatform {
             version: PROTOCOL_VERSION,
             job,
             rank: rank as u32,
-            layout: Layout {
+            layout: WindowLayout {
                 window: base,
                 len: len as u64,
                 runtime: base,
@@ -248,9 +248,9 @@ impl HostedPlatform {
             let (introduction, fds) = receive(&stream)?;
             let introduction: Introduction = attach::decode(&introduction)?;
             let [window, bell] = <[OwnedFd; 2]>::try_from(fds)
-                .map_err(|_| AttachError::Control(ControlError::Malformed))?;
+                .map_err(|_| AttachError::Control(MessageError::Malformed))?;
             let slot = neighbours.get_mut(introduction.rank as usize);
-            *slot.ok_or(AttachError::Control(ControlError::Malformed))? =
+            *slot.ok_or(AttachError::Control(MessageError::Malformed))? =
                 Some(Mapped::new(&introduction, &window, bell)?);
         }
         let window = start.addr()..start.addr() + len;
@@ -405,14 +405,14 @@ unsafe impl Platform for HostedPlatform {
             && address.checked_add(len).is_some_and(|end| end <= self.window.end)
     }
 
-    fn alloc(&self, layout: AllocLayout) -> Option<NonNull<u8>> {
+    fn alloc(&self, layout: Layout) -> Option<NonNull<u8>> {
         let memory = self.heap.borrow_mut().allocate_first_fit(layout).ok()?;
         // SAFETY: just allocated with this size.
         unsafe { zero(memory, layout.size()) };
         Some(memory)
     }
 
-    unsafe fn dealloc(&self, memory: NonNull<u8>, layout: AllocLayout) {
+    unsafe fn dealloc(&self, memory: NonNull<u8>, layout: Layout) {
         // SAFETY: by the caller.
         unsafe { self.heap.borrow_mut().deallocate(memory, layout) };
     }

@@ -2,7 +2,7 @@
 //!
 //! The client opens with [`Hello`], the daemon answers with [`Welcome`]; then the client sends one
 //! [`ClientRequest`] and the daemon answers with [`Reply`]s. While a job of `Run` is under way the
-//! client may send [`ClientRequest::Interrupt`]; when it closes the connection the daemon ends the
+//! client may send [`ClientRequest::Interrupt`] and [`ClientRequest::Signal`]; when it closes the connection the daemon ends the
 //! job.
 
 use std::ffi::OsString;
@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::inheritance::Inheritance;
 
 /// Version of these messages. Both sides must agree exactly.
 pub const VERSION: u32 = 1;
@@ -59,6 +61,8 @@ pub struct JobSpec {
     pub environment: Vec<(OsString, OsString)>,
     /// Working directory of hosted ranks.
     pub directory: PathBuf,
+    /// What else hosted ranks have from their `pgas`.
+    pub inheritance: Inheritance,
     /// When to give up.
     pub timeout: Option<Duration>,
 }
@@ -70,6 +74,19 @@ impl JobSpec {
     }
 }
 
+/// A signal for ranks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RankSignal {
+    /// SIGUSR1.
+    User1,
+    /// SIGUSR2.
+    User2,
+    /// SIGSTOP, for the user's SIGTSTP. The time of `timeout` stands still.
+    Stop,
+    /// SIGCONT.
+    GoOn,
+}
+
 /// What a client asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClientRequest {
@@ -77,6 +94,8 @@ pub enum ClientRequest {
     Run(JobSpec),
     /// End the job that was started on this connection.
     Interrupt,
+    /// Pass a signal on to the hosted ranks of the job that was started on this connection.
+    Signal(RankSignal),
     /// Which jobs are there.
     List,
     /// End this job and answer when it is gone.

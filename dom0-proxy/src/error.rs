@@ -161,12 +161,17 @@ pub enum Error {
         /// What that one says of itself.
         holder: String,
     },
-    /// No place for sockets.
+    /// A folder that is not safely the user's own.
     #[error(
-        "no run directory: set XENOLITH_RUN_DIR to a directory of yours, or XDG_RUNTIME_DIR, \
-         or run as root"
+        "{}: {why}: set XENOLITH_RUN_DIR to a folder of yours, for you alone (chmod 700)",
+        path.display()
     )]
-    NoRunDir,
+    UnsafeFolder {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// No daemon listens.
     #[error("no dom0-proxy runs in {}: there are no jobs; `pgas run` starts it", run_dir.display())]
     NoDaemon {
@@ -191,6 +196,9 @@ pub enum Error {
         /// Its log.
         log: PathBuf,
     },
+    /// The daemon has a fault.
+    #[error("the job's supervisor panicked: its ranks were ended; see the daemon's log")]
+    SupervisorPanicked,
     /// No job of that name.
     #[error("no job {0}: `pgas ps` lists the jobs that run")]
     NoJob(String),
@@ -224,7 +232,8 @@ impl Error {
             Self::NoXen { .. }
             | Self::NotEnoughMemory { .. }
             | Self::Tool { .. }
-            | Self::Store { .. } => status::HOST,
+            | Self::Store { .. }
+            | Self::SupervisorPanicked => status::HOST,
             Self::Protocol { .. } => status::PROTOCOL,
             Self::Refused { status, .. } => *status,
             _ => status::USAGE,

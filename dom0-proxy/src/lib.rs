@@ -7,7 +7,8 @@
 //!
 //! - [`daemon`]: listens for `pgas` and for hosted ranks;
 //! - [`job`]: a job's life, from creating its ranks to leaving nothing behind;
-//! - [`control`], [`frame`]: what `pgas` and the daemon say to each other;
+//! - [`control`]: what `pgas` and the daemon say to each other, in the frames of `message_frame`;
+//! - [`inheritance`]: what hosted ranks have from their `pgas`, such as limits;
 //! - [`recovery`]: how proxies agree on a recovery line;
 //! - [`engine`]: serves the rings of one job;
 //! - [`attach`]: how ranks attach, as domains or as Linux processes;
@@ -21,7 +22,7 @@ pub mod control;
 pub mod daemon;
 pub mod engine;
 pub mod error;
-pub mod frame;
+pub mod inheritance;
 pub mod job;
 pub mod recovery;
 pub mod run_dir;

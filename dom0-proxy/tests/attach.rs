@@ -6,7 +6,7 @@ mod raw_rank;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use armci_nostd::wire::attach::{self, Attach, Layout};
+use armci_nostd::wire::attach::{self, Attach, WindowLayout};
 use dom0_proxy::attach::hosted;
 use raw_rank::{BASE, END, LEN, PUBLIC, RawRank, send_with_descriptors};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
@@ -86,7 +86,7 @@ fn the_window_must_be_real_and_sealed() {
 #[test]
 fn the_layout_must_be_possible() {
     let rank = RawRank::new();
-    let with = |change: fn(&mut Layout)| {
+    let with = |change: fn(&mut WindowLayout)| {
         outcome(&frame(|attach| change(&mut attach.layout)), &rank.descriptors())
             .expect_err("a refusal")
     };

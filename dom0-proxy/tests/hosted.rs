@@ -217,6 +217,34 @@ fn a_rank_has_the_users_environment_directory_and_files() {
     assert!(ended.output.contains(&format!("files={}", file.display())), "{ended:?}");
 }
 
+/// What a rank says of its limits, mask, niceness and processors when `pgas` has those that `setup`
+/// gives a shell; and what that shell says of itself.
+fn surroundings(host: &Host, setup: &str) -> (Ended, String) {
+    let show = "echo $(ulimit -Sn) $(ulimit -Ss) $(ulimit -Hn) $(umask) $(nice) $(nproc)";
+    let script = format!(
+        "{setup}; {show}; exec \"$0\" run --hosted -n 1 --timeout 60 /bin/bash -- -c '{show}'"
+    );
+    let mut command = Command::new("/bin/bash");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_pgas")]).stdin(Stdio::null());
+    let ended = command.env("XENOLITH_RUN_DIR", host.dir.path()).output().unwrap();
+    let ended = Ended::from(ended);
+    let own = ended.output.lines().next().unwrap().to_owned();
+    (ended, own)
+}
+
+#[test]
+fn a_rank_has_limits_mask_niceness_and_processors_of_its_pgas() {
+    let host = Host::new();
+    // The first one starts the daemon. Only root may undo a niceness, so that comes later.
+    let odd = "ulimit -Sn 100; ulimit -Ss 4096; umask 077; taskset -p 1 $$ >/dev/null";
+    for setup in [odd, "ulimit -Sn 200; umask 022", "umask 002; renice -n 5 $$ >/dev/null", odd] {
+        let (ended, own) = surroundings(&host, setup);
+        assert_eq!(ended.status, 0, "{setup}: {ended:?}");
+        assert_eq!(ended.output, format!("{own}\n[0] {own}\n"), "{setup}: {ended:?}");
+        assert_eq!(ended.errors, "", "{setup}");
+    }
+}
+
 #[test]
 fn jobs_run_side_by_side_and_a_failing_one_harms_no_other() {
     let host = Host::new();
@@ -263,6 +291,31 @@ fn failures_name_rank_and_cause() {
 }
 
 #[test]
+fn a_rank_that_leaves_while_others_wait_fails_the_job_at_once() {
+    let host = Host::new();
+    let ended = host.job(3, "leave");
+    assert_eq!(ended.status, 122, "{ended:?}");
+    let cause = "rank 1 left with status 0, but 2 ranks wait for it, the first is rank 0";
+    assert!(ended.errors.contains(cause), "{ended:?}");
+    // Killed behind a shell that does not say so.
+    let script = "\"$0\" abort; exit 0";
+    let arguments =
+        ["run", "--hosted", "--timeout", "60", "-n", "2", "/bin/sh", "--", "-c", script];
+    let ended = host.run(&[&arguments[..], &[&test_rank()]].concat());
+    assert_eq!(ended.status, 122, "{ended:?}");
+    let cause = "rank 1 left with status 0, but rank 0 waits for it";
+    assert!(ended.errors.contains(cause), "{ended:?}");
+    host.assert_clean(&host.job_of_log());
+}
+
+#[test]
+fn a_rank_that_leaves_when_nobody_needs_it_may() {
+    let host = Host::new();
+    let ended = host.job(3, "early");
+    assert_eq!(ended.status, 0, "{ended:?}");
+}
+
+#[test]
 fn a_job_that_takes_too_long_is_ended() {
     let host = Host::new();
     let ended =
@@ -270,6 +323,31 @@ fn a_job_that_takes_too_long_is_ended() {
     assert_eq!(ended.status, 124);
     assert!(ended.errors.contains("timed out after 0.5 s"), "{ended:?}");
     host.assert_clean(&host.job_of_log());
+}
+
+#[test]
+fn a_limit_beyond_all_time_is_none() {
+    let host = Host::new();
+    for limit in ["1e10", "1e19"] {
+        let ended = host.run(&[
+            "run",
+            "--hosted",
+            "-n",
+            "2",
+            "--timeout",
+            limit,
+            &test_rank(),
+            "--",
+            "exit",
+        ]);
+        assert_eq!(ended.status, 3, "{ended:?}");
+        host.assert_clean(&host.job_of_log());
+    }
+    for wrong in ["0", "-1", "nan", "1e20"] {
+        let limit = format!("--timeout={wrong}");
+        let ended = host.run(&["run", "--hosted", "-n", "1", &limit, &test_rank(), "--", "behave"]);
+        assert_eq!((ended.status, ended.errors.lines().count()), (125, 1), "{wrong}: {ended:?}");
+    }
 }
 
 #[test]
@@ -296,6 +374,68 @@ fn the_users_interrupt_ends_the_job() {
     let (status, errors) = running.wait();
     assert_eq!(status, 130);
     assert!(errors.contains("interrupted"), "{errors}");
+    host.assert_clean(&job);
+}
+
+#[test]
+fn signals_that_were_ignored_stay_ignored() {
+    let host = Host::new();
+    let mut command = Command::new("/bin/sh");
+    let script = "trap '' HUP INT; exec \"$0\" run --hosted -n 1 /bin/sh -- -c 'echo up; sleep 2'";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_pgas")]).stdin(Stdio::null());
+    command.env("XENOLITH_RUN_DIR", host.dir.path()).stdout(Stdio::piped());
+    let mut pgas = command.spawn().unwrap();
+    let mut output = BufReader::new(pgas.stdout.take().unwrap());
+    output.read_line(&mut String::new()).unwrap();
+    for signal in [Signal::HUP, Signal::INT, Signal::HUP] {
+        kill_process(Pid::from_child(&pgas), signal).unwrap();
+    }
+    assert_eq!(pgas.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn the_users_signals_reach_the_ranks() {
+    let host = Host::new();
+    let script = "trap 'echo one' USR1; trap 'echo two; exit 5' USR2; echo up; \
+                  while :; do sleep 0.05; done";
+    let arguments =
+        ["run", "--hosted", "-n", "1", "--timeout", "60", "/bin/sh", "--", "-c", script];
+    let mut pgas = host.pgas(&arguments).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(pgas.stdout.take().unwrap()).lines();
+    for (line, signal) in [("up", Signal::USR1), ("one", Signal::USR2)] {
+        assert_eq!(lines.next().unwrap().unwrap(), format!("[0] {line}"));
+        kill_process(Pid::from_child(&pgas), signal).unwrap();
+    }
+    assert_eq!(lines.next().unwrap().unwrap(), "[0] two");
+    assert_eq!(pgas.wait().unwrap().code(), Some(5));
+}
+
+/// The state of a process by `ps`'s letter.
+fn state(pid: u32) -> char {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()).unwrap_or('X')
+}
+
+#[test]
+fn ranks_stop_and_go_on_with_their_pgas() {
+    let host = Host::new();
+    // Stopped for longer than its time.
+    let arguments = ["run", "--hosted", "-n", "2", "--timeout", "3", "/bin/sh", "--", "-c"];
+    let script = "echo up; for i in 1 2 3 4 5 6 7 8; do sleep 0.1; done";
+    let mut pgas =
+        host.pgas(&[&arguments[..], &[script]].concat()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(pgas.stdout.take().unwrap()).lines();
+    (0..2).for_each(|_| drop(lines.next().unwrap().unwrap()));
+    let job = host.only_job();
+    kill_process(Pid::from_child(&pgas), Signal::TSTP).unwrap();
+    wait_until("all are stopped", || {
+        let ranks = host.processes_of(&job);
+        state(pgas.id()) == 'T' && ranks.iter().all(|pid| state(*pid) == 'T')
+    });
+    thread::sleep(Duration::from_secs(4));
+    assert!(host.processes_of(&job).len() >= 2);
+    kill_process(Pid::from_child(&pgas), Signal::CONT).unwrap();
+    assert_eq!(pgas.wait().unwrap().code(), Some(0));
     host.assert_clean(&job);
 }
 
@@ -338,6 +478,56 @@ fn a_client_that_does_not_read_cannot_keep_its_job_alive() {
     host.assert_clean(&job);
     drop(output);
     pgas.wait().unwrap();
+}
+
+#[test]
+fn a_job_that_is_refused_for_want_of_descriptors_leaves_no_thread() {
+    let host = Host::new();
+    for size in (40..60).map(|size| size.to_string()) {
+        let pgas = host.pgas(&["run", "--hosted", "-n", &size, "/bin/true"]);
+        // A daemon inherits the limit from the pgas that starts it.
+        let limited = Command::new("sh")
+            .args(["-c", "ulimit -n 64; exec \"$@\"", "sh"])
+            .arg(pgas.get_program())
+            .args(pgas.get_args())
+            .envs(pgas.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .output();
+        let ended = Ended::from(limited.unwrap());
+        assert_ne!(ended.status, 0, "{ended:?}");
+    }
+    let daemon = host.daemon().unwrap().as_raw_nonzero();
+    wait_until("the end of all threads but one", || {
+        std::fs::read_dir(format!("/proc/{daemon}/task")).unwrap().count() == 1
+    });
+}
+
+#[test]
+fn a_daemon_removes_nothing_of_others() {
+    let host = Host::new();
+    let (jobs, log) = (host.dir.path().join("jobs"), host.dir.path().join("log"));
+    for folder in [jobs.join("thesis-2019"), jobs.join("abcdef"), log.join("abcdef")] {
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("results.txt"), "years of work").unwrap();
+    }
+    for night in 0..120 {
+        std::fs::create_dir(log.join(format!("night-{night}"))).unwrap();
+    }
+    assert_eq!(host.job(1, "behave").status, 0);
+    for kept in [jobs.join("thesis-2019"), jobs.join("abcdef"), log.join("abcdef")] {
+        assert!(kept.join("results.txt").exists(), "{}", kept.display());
+    }
+    assert_eq!(std::fs::read_dir(&log).unwrap().count(), 122);
+}
+
+#[test]
+fn a_run_directory_that_others_can_change_is_refused() {
+    let host = Host::new();
+    let everybodys = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(host.dir.path(), everybodys).unwrap();
+    let ended = host.job(1, "behave");
+    assert_eq!((ended.status, ended.errors.lines().count()), (125, 1), "{ended:?}");
+    assert!(ended.errors.contains("other users can write into it"), "{ended:?}");
+    assert!(host.daemon().is_none(), "no daemon has been started");
 }
 
 #[test]

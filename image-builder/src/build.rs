@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::c::{CError, CProgram};
 use crate::compile::{Application, CompileError, Executable, Project};
 use crate::image::{self, ImageError, ImageInfo};
-use crate::memory::Mebibytes;
+use crate::mebibytes::Mebibytes;
+use crate::publish::{PLAIN, publish};
 use crate::strip::strip;
 use crate::xl_config::XlConfig;
 
@@ -89,6 +90,7 @@ pub enum BuildError {
 /// When the application does not compile, is not an image, or the results cannot be written.
 pub fn build(options: &BuildOptions) -> Result<Vec<BuiltImage>, BuildError> {
     let project = Project::locate(options.application.clone())?;
+    let _turn = project.take_turn()?;
     let out = options.folder(&project)?;
     project.compile()?.iter().map(|executable| package(executable, options, &out)).collect()
 }
@@ -99,6 +101,7 @@ pub fn build(options: &BuildOptions) -> Result<Vec<BuiltImage>, BuildError> {
 /// As for [`build`], and when there is no compiler or C library.
 pub fn build_c(program: &CProgram, options: &BuildOptions) -> Result<BuiltImage, BuildError> {
     let project = Project::locate(options.application.clone())?;
+    let _turn = project.take_turn()?;
     let out = options.folder(&project)?;
     package(&program.compile(&project)?, options, &out)
 }
@@ -142,18 +145,13 @@ fn package(
         info,
         name: name.clone(),
     };
-    publish(&built.elf, &elf)?;
-    publish(&built.img, &img)?;
-    publish(&built.cfg, config.as_bytes())?;
+    for (path, contents) in [
+        (&built.elf, elf.as_slice()),
+        (&built.img, img.as_slice()),
+        (&built.cfg, config.as_bytes()),
+    ] {
+        publish(path, contents, PLAIN)
+            .map_err(|error| BuildError::File { path: path.clone(), error })?;
+    }
     Ok(built)
-}
-
-/// Writes a file aside and renames it, so that nobody ever reads half of one.
-fn publish(path: &Path, contents: &[u8]) -> Result<(), BuildError> {
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(format!(".{}.part", std::process::id()));
-    let aside = PathBuf::from(aside);
-    fs::write(&aside, contents)
-        .and_then(|()| fs::rename(&aside, path))
-        .map_err(|error| BuildError::File { path: path.to_owned(), error })
 }

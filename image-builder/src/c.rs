@@ -6,10 +6,11 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::compile::{CompileError, Executable, Project};
+use crate::compile::{CompileError, Executable, LINKER_OPTIONS, Project};
 use crate::halts;
 use crate::image::ImageError;
 
@@ -46,17 +47,9 @@ const COMPILER_OPTIONS: &[&str] = &[
     "-nostdinc",
 ];
 
-const LINKER_OPTIONS: &[&str] = &[
-    "-nostartfiles",
-    "-nostdlib",
-    "-static",
-    "-no-pie",
-    "-Wl,--build-id=none",
-    "-Wl,-z,noexecstack",
-    "-Wl,-z,max-page-size=4096",
-    "-Wl,--gc-sections",
-    "-Wl,--undefined=xenolith_entry",
-];
+/// What linking takes besides [`LINKER_OPTIONS`], since rustc does not do it: leaving out what is
+/// not used, starting from the kernel's entry.
+const MORE_LINKER_OPTIONS: [&str; 2] = ["-Wl,--gc-sections", "-Wl,--undefined=xenolith_entry"];
 
 /// A C program, and how to compile it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -190,6 +183,22 @@ fn is_object(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "o" || extension == "a")
 }
 
+/// A file as an argument of gcc's, which takes what begins with `-` for an option, and what begins
+/// with `@` for the name of a file with more arguments, even behind an option that needs a value.
+fn file(path: &Path) -> PathBuf {
+    match path.as_os_str().as_bytes().first() {
+        Some(b'-' | b'@') => Path::new(".").join(path),
+        _ => path.to_owned(),
+    }
+}
+
+/// An option with its value in one argument.
+fn option(name: &str, value: impl AsRef<OsStr>) -> OsString {
+    let mut option = OsString::from(name);
+    option.push(value);
+    option
+}
+
 fn with_extension_added(path: &Path, extension: &str) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
     path.push(".");
@@ -250,18 +259,18 @@ impl Tools {
         let mut command = Command::new(COMPILER);
         command.args(COMPILER_OPTIONS).arg(format!("-O{}", program.optimization));
         for dir in include_dirs {
-            command.arg("-I").arg(dir);
+            command.arg(option("-I", dir));
         }
         for dir in [&self.musl_headers, &self.compiler_headers] {
             command.arg("-isystem").arg(dir);
         }
         if program.mpi {
-            command.arg("-D").arg(MPI_MACRO);
+            command.arg(option("-D", MPI_MACRO));
         }
         for define in &program.defines {
-            command.arg("-D").arg(define);
+            command.arg(option("-D", define));
         }
-        command.args(&program.compiler_args).arg("-o").arg(object).arg(source);
+        command.args(&program.compiler_args).arg("-o").arg(object).arg(file(source));
         if succeeds(&mut command)? { Ok(()) } else { Err(CError::Compile(source.to_owned())) }
     }
 
@@ -273,12 +282,13 @@ impl Tools {
         out: &Path,
     ) -> Result<bool, CError> {
         let mut command = Command::new(COMPILER);
-        command.args(LINKER_OPTIONS);
+        command.args(LINKER_OPTIONS).args(MORE_LINKER_OPTIONS);
         for script in project.c_linker_scripts()? {
             command.arg("-T").arg(script);
         }
         // Only what is still undefined is taken from a library: so the kernel's memory functions
         // come before musl's.
+        let objects = objects.iter().map(|object| file(object));
         command.arg("-o").arg(out).args(objects).arg("-Wl,--start-group").arg(kernel);
         command.args([&self.musl_library, &self.compiler_library]).arg("-Wl,--end-group");
         succeeds(&mut command)
@@ -354,6 +364,16 @@ mod tests {
             ["own", "armci", "armci/mpi"].map(PathBuf::from)
         );
         assert_eq!(dirs(true).all_include_dirs(None), [PathBuf::from("own")]);
+    }
+
+    #[test]
+    fn names_of_files_are_no_options() {
+        for (name, argument) in
+            [("@x.c", "./@x.c"), ("-x.c", "./-x.c"), ("@d/x.c", "./@d/x.c"), ("d/@x.c", "d/@x.c")]
+        {
+            assert_eq!(file(Path::new(name)), Path::new(argument));
+        }
+        assert_eq!(option("-I", Path::new("@x")), "-I@x");
     }
 
     #[test]

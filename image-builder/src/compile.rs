@@ -1,26 +1,33 @@
 //! Driving cargo so that an ordinary package comes out as a bare PVH executable.
 
-use std::ffi::OsString;
-use std::io::BufReader;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use cargo_metadata::camino::Utf8PathBuf;
-use cargo_metadata::{Artifact, Message, Metadata, MetadataCommand, Package};
+use cargo_metadata::{Artifact, Metadata, MetadataCommand, Package};
+
+use crate::cargo::{self, ARMCI, ARMCI_HEADERS, C_KERNEL, KERNEL};
+use crate::turn::Turn;
 
 /// The target is the host's own, so that nothing but a stable toolchain is needed.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 const PROFILE: &str = "guest";
-/// The package whose linker script lays out every image.
-const KERNEL_PACKAGE: &str = "guest-kernel";
+/// Lays out every image; lies beside the kernel's manifest.
 const LINKER_SCRIPT: &str = "link.ld";
 /// What it takes besides for a C program.
 const C_LINKER_SCRIPT: &str = "c.ld";
-/// The package that is the kernel for C programs, a static library.
-const C_KERNEL_PACKAGE: &str = "xenolith-c";
-/// The package with ARMCI, and the folder in it for C headers.
-const ARMCI_PACKAGE: &str = "armci-nostd";
-const HEADERS: &str = "include";
+/// How every image is linked: at fixed addresses, by a linker script of the kernel's, with nothing
+/// of the host's.
+pub(crate) const LINKER_OPTIONS: [&str; 7] = [
+    "-nostartfiles",
+    "-nostdlib",
+    "-static",
+    "-no-pie",
+    "-Wl,--build-id=none",
+    "-Wl,-z,noexecstack",
+    "-Wl,-z,max-page-size=4096",
+];
 /// Where this project was when image-builder was compiled.
 const OWN_FOLDER: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -67,10 +74,10 @@ impl Application {
     /// image-builder is part of, so that it works in any folder.
     #[must_use]
     pub fn for_c(manifest_path: Option<PathBuf>, target_cpu: Option<String>) -> Self {
-        let own = || Path::new(OWN_FOLDER).with_file_name(KERNEL_PACKAGE).join("Cargo.toml");
+        let own = || Path::new(OWN_FOLDER).with_file_name(KERNEL).join("Cargo.toml");
         Self {
             manifest_path: Some(manifest_path.unwrap_or_else(own)),
-            package: Some(C_KERNEL_PACKAGE.into()),
+            package: Some(C_KERNEL.into()),
             target_cpu,
             ..Self::default()
         }
@@ -101,7 +108,15 @@ pub enum CompileError {
     NoKernel,
     /// Cargo could not be started or read.
     #[error("cannot run cargo: {0}")]
-    Cargo(#[from] std::io::Error),
+    Cargo(#[from] io::Error),
+    /// The target folder could not be locked.
+    #[error("cannot lock {}: {error}", folder.display())]
+    NoTurn {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
     /// Cargo has already said why.
     #[error("cargo could not build the application (see above)")]
     Failed,
@@ -135,6 +150,16 @@ impl Project {
     #[must_use]
     pub fn target_directory(&self) -> &Path {
         self.metadata.target_directory.as_std_path()
+    }
+
+    /// Waits until no other build works in the target folder: between what a tool writes there and
+    /// what the next reads, nobody must come.
+    ///
+    /// # Errors
+    /// When there cannot be a lock.
+    pub fn take_turn(&self) -> Result<Turn, CompileError> {
+        cargo::take_turn(self.target_directory())
+            .map_err(|error| CompileError::NoTurn { folder: self.target_directory().into(), error })
     }
 
     /// Compiles all targets in one run of cargo, whose own progress and diagnostics go to standard
@@ -178,37 +203,25 @@ impl Project {
     /// The folder with ARMCI's headers for C, if there is one.
     #[must_use]
     pub fn armci_headers(&self) -> Option<PathBuf> {
-        let headers = self.find(ARMCI_PACKAGE)?.manifest_path.with_file_name(HEADERS);
+        let headers = self.find(ARMCI)?.manifest_path.with_file_name(ARMCI_HEADERS);
         headers.is_dir().then(|| headers.into())
     }
 
     fn run_cargo(
         &self,
         targets: &[String],
-        mut made: impl FnMut(Artifact),
+        made: impl FnMut(Artifact),
     ) -> Result<(), CompileError> {
-        let mut child = self.cargo(targets)?.spawn()?;
-        let output = child.stdout.take().ok_or(CompileError::Failed)?;
-        for message in Message::parse_stream(BufReader::new(output)) {
-            if let Message::CompilerArtifact(artifact) = message? {
-                made(artifact);
-            }
+        match cargo::run(&mut self.cargo(targets)?, made)? {
+            true => Ok(()),
+            false => Err(CompileError::Failed),
         }
-        if child.wait()?.success() { Ok(()) } else { Err(CompileError::Failed) }
     }
 
     fn cargo(&self, targets: &[String]) -> Result<Command, CompileError> {
         let package = self.package()?;
-        let mut command =
-            Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
-        command.args([
-            "build",
-            "--message-format=json-render-diagnostics",
-            "--target",
-            TARGET,
-            "--profile",
-            PROFILE,
-        ]);
+        let mut command = cargo::cargo();
+        command.args(["build", "--target", TARGET, "--profile", PROFILE]);
         for setting in [
             r#"inherits="release""#,
             r#"panic="abort""#,
@@ -229,7 +242,6 @@ impl Project {
             command.args(["--features", &self.application.features.join(",")]);
         }
         command.env("CARGO_ENCODED_RUSTFLAGS", self.rustflags()?.join("\u{1f}"));
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
         Ok(command)
     }
 
@@ -245,24 +257,14 @@ impl Project {
         if let Some(cpu) = &self.application.target_cpu {
             codegen(format!("target-cpu={cpu}"));
         }
-        for argument in [
-            "-nostartfiles",
-            "-nostdlib",
-            "-static",
-            "-no-pie",
-            "-Wl,--build-id=none",
-            "-Wl,-z,noexecstack",
-            "-Wl,-z,max-page-size=4096",
-            "-T",
-            script.as_str(),
-        ] {
+        for argument in LINKER_OPTIONS.into_iter().chain(["-T", script.as_str()]) {
             codegen(format!("link-arg={argument}"));
         }
         Ok(flags)
     }
 
     fn kernel(&self) -> Result<&Package, CompileError> {
-        self.find(KERNEL_PACKAGE).ok_or(CompileError::NoKernel)
+        self.find(KERNEL).ok_or(CompileError::NoKernel)
     }
 
     fn find(&self, name: &str) -> Option<&Package> {
@@ -276,9 +278,7 @@ impl Project {
         match (&self.application.package, self.metadata.root_package()) {
             (Some(name), _) => named(name).ok_or_else(|| CompileError::NoPackage(name.clone())),
             (None, Some(package)) => Ok(package),
-            (None, None) => {
-                named(KERNEL_PACKAGE).ok_or_else(|| CompileError::NoPackage(KERNEL_PACKAGE.into()))
-            }
+            (None, None) => named(KERNEL).ok_or_else(|| CompileError::NoPackage(KERNEL.into())),
         }
     }
 }

@@ -11,12 +11,12 @@ pub struct Explanation {
     /// The address that was asked about.
     pub address: u64,
     /// The functions it is in.
-    pub frames: Vec<Frame>,
+    pub frames: Vec<StackFrame>,
 }
 
 /// One function, and the line in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame {
+pub struct StackFrame {
     /// The function's name, where known.
     pub function: Option<String>,
     /// File and line, where known.
@@ -66,13 +66,13 @@ impl Symbols {
         {
             let function = Some(addr2line::demangle_auto(symbol.into(), None).into_owned());
             let location = frames.pop().and_then(|frame| frame.location);
-            frames = vec![Frame { function, location }];
+            frames = vec![StackFrame { function, location }];
         }
         Explanation { address, frames }
     }
 
     /// Damaged debug information counts as none.
-    fn inlined_frames(&self, probe: u64) -> Vec<Frame> {
+    fn inlined_frames(&self, probe: u64) -> Vec<StackFrame> {
         let mut found = Vec::new();
         let Ok(mut frames) = self.loader.find_frames(probe) else {
             return found;
@@ -84,7 +84,7 @@ impl Symbols {
             let location = frame
                 .location
                 .and_then(|at| Some(format!("{}:{}", at.file?, at.line.unwrap_or(0))));
-            found.push(Frame { function, location });
+            found.push(StackFrame { function, location });
         }
         found
     }

@@ -164,8 +164,15 @@ fn inspect(image: &[u8]) -> Result<(ImageInfo, Range<usize>), ImageError> {
 
     let mut entry = None;
     let mut seal_note = None;
+    let mut looked_through = 0;
     for segment in segments.iter().filter(|segment| segment.p_type(LittleEndian) == PT_NOTE) {
-        for Note { name, kind, desc } in notes(image, file_range(segment, image)?) {
+        let range = file_range(segment, image)?;
+        // Or an image of many segments that all hold the same notes would take hours.
+        looked_through += range.len();
+        if looked_through > image.len() {
+            return Err(ImageError::Damaged("its notes overlap"));
+        }
+        for Note { name, kind, desc } in notes(image, range) {
             if name == XEN_NOTE_NAME && kind == XEN_NOTE_PHYS32_ENTRY {
                 entry = image
                     .get(desc)

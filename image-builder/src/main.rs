@@ -12,8 +12,9 @@ use image_builder::c::CProgram;
 use image_builder::compile::{Application, Targets};
 use image_builder::explain::{Meaning, Symbols};
 use image_builder::image;
-use image_builder::install::InstallC;
-use image_builder::memory::Mebibytes;
+use image_builder::install_c::InstallC;
+use image_builder::mebibytes::Mebibytes;
+use image_builder::output;
 
 /// Builds, checks and explains Xenolith unikernel images.
 #[derive(Parser)]
@@ -44,14 +45,16 @@ enum Verb {
 
 #[derive(Args)]
 struct BuildArgs {
-    /// An example of the package; may be given several times, all are compiled together
+    /// An example of the package; may be given several times, all are compiled together. In
+    /// Xenolith's workspace the examples of guest-kernel: hello, cg, randomaccess
     #[arg(long = "example", value_name = "NAME")]
     examples: Vec<String>,
     /// A binary of the package; may be given several times. Without --example and --bin: all
     /// binaries
     #[arg(long = "bin", value_name = "NAME")]
     bins: Vec<String>,
-    /// The package [default: the manifest's own; guest-kernel where that is a workspace's]
+    /// The package, as in `--package test-applications --bin semantics` [default: the manifest's
+    /// own; guest-kernel where that is a workspace's]
     #[arg(long, short, value_name = "NAME")]
     package: Option<String>,
     /// The application's Cargo.toml [default: found from the current folder]
@@ -155,7 +158,7 @@ fn main() {
         Verb::InstallC(args) => install_c(args),
     };
     if let Err(error) = outcome {
-        eprintln!("image-builder: {error:#}");
+        output::error_line(format_args!("image-builder: {error:#}"));
         std::process::exit(1);
     }
 }
@@ -189,13 +192,14 @@ fn build_c_image(args: BuildCArgs) -> Result<()> {
 
 fn tell(built: &BuiltImage) {
     let needed = Mebibytes::covering(built.info.minimum_memory);
-    println!("{}: {} KiB, needs {needed} at least", built.img.display(), built.size.div_ceil(1024));
+    let (image, kib) = (built.img.display(), built.size.div_ceil(1024));
+    output::line(format_args!("{image}: {kib} KiB, needs {needed} at least"));
 }
 
 fn check(path: &Path) -> Result<()> {
     let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
     let info = image::verify(&bytes).with_context(|| path.display().to_string())?;
-    println!(
+    output::line(format_args!(
         "{}: good; version {}, entry {:#x}, loads {:#x}..{:#x}, needs {} at least",
         path.display(),
         info.version,
@@ -203,7 +207,7 @@ fn check(path: &Path) -> Result<()> {
         info.span.start,
         info.span.end,
         Mebibytes::covering(info.minimum_memory),
-    );
+    ));
     Ok(())
 }
 
@@ -215,19 +219,20 @@ fn explain(args: &ExplainArgs) -> Result<()> {
             let address = hexadecimal(text).ok_or_else(|| {
                 anyhow!("`{text}` is not an address; write it in hexadecimal, as 0x1012ab")
             })?;
-            println!("{}", symbols.explain(address, meaning));
+            output::line(symbols.explain(address, meaning));
         }
         return Ok(());
     }
-    let mut log = String::new();
-    std::io::stdin().read_to_string(&mut log).context("standard input")?;
+    let mut log = Vec::new();
+    std::io::stdin().read_to_end(&mut log).context("standard input")?;
+    let log = String::from_utf8_lossy(&log);
     let mut known = 0;
     for address in
         log.split_whitespace().filter(|word| word.starts_with("0x")).filter_map(hexadecimal)
     {
         let explanation = symbols.explain(address, meaning);
         if !explanation.frames.is_empty() {
-            println!("{explanation}");
+            output::line(explanation);
             known += 1;
         }
     }
@@ -240,10 +245,10 @@ fn explain(args: &ExplainArgs) -> Result<()> {
 fn install_c(args: InstallCArgs) -> Result<()> {
     let InstallCArgs { prefix, manifest_path } = args;
     let compiler = InstallC { prefix, manifest_path, target_dir: None }.install()?;
-    println!(
+    output::line(format_args!(
         "{0}: compile by `{0} prog.c -o prog`, run by `pgas run --hosted -n 4 ./prog`",
         compiler.display()
-    );
+    ));
     Ok(())
 }
 

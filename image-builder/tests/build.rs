@@ -2,13 +2,13 @@
 //! instructions.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use image_builder::build::{BuildError, BuildOptions, build};
 use image_builder::compile::{Application, CompileError, Targets};
 use image_builder::explain::{Meaning, Symbols};
 use image_builder::image;
-use image_builder::memory::Mebibytes;
+use image_builder::mebibytes::Mebibytes;
 
 const KERNEL: &str = r#"
 #![no_std]
@@ -65,6 +65,17 @@ fn package(folder: &Path, name: &str, dependencies: &str) {
     write(&folder.join("Cargo.toml"), &text);
 }
 
+/// The manifests of an application and of the kernel beside it.
+fn application_with_kernel(root: &Path, more: &str) -> PathBuf {
+    let (kernel, application) = (root.join("kernel"), root.join("application"));
+    package(&kernel, "guest-kernel", "");
+    write(&kernel.join("src/lib.rs"), KERNEL);
+    write(&kernel.join("link.ld"), LINKER_SCRIPT);
+    let dependency = "guest-kernel = { path = \"../kernel\" }\n";
+    package(&application, "application", &format!("{dependency}{more}"));
+    application
+}
+
 fn options(application: &Path) -> BuildOptions {
     BuildOptions {
         application: Application {
@@ -83,11 +94,7 @@ fn an_application_outside_the_workspace_becomes_an_image() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     // A space and a comma, since the path ends up on a linker's command line.
     let root = folder.path().join("some, where");
-    let (kernel, application) = (root.join("kernel"), root.join("application"));
-    package(&kernel, "guest-kernel", "");
-    write(&kernel.join("src/lib.rs"), KERNEL);
-    write(&kernel.join("link.ld"), LINKER_SCRIPT);
-    package(&application, "application", "guest-kernel = { path = \"../kernel\" }\n");
+    let application = application_with_kernel(&root, "");
     for (name, secret) in [("one", "1"), ("two", "2")] {
         let text = format!("{APPLICATION}static SECRET: u32 = {secret};\n");
         write(&application.join(format!("src/bin/{name}.rs")), &text);
@@ -115,6 +122,33 @@ fn an_application_outside_the_workspace_becomes_an_image() {
     only_two.memory = Mebibytes::covering(1 << 20);
     let error = build(&only_two).expect_err("1 MiB cannot do");
     assert!(matches!(&error, BuildError::TooLittleMemory { name, .. } if name == "two"), "{error}");
+}
+
+#[test]
+fn two_builds_at_once_get_what_each_has_asked_for() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let application = application_with_kernel(folder.path(), "[features]\nlarge = []\n");
+    let main = format!(
+        "{APPLICATION}static SECRET: u32 = 1;\n#[cfg(feature = \"large\")]\n\
+         #[used]\nstatic LARGE: [u8; 5000] = [7; 5000];\n"
+    );
+    write(&application.join("src/main.rs"), &main);
+    // Both are compiled to the same place in cargo's target folder.
+    let build_one = |large: bool, round: usize| {
+        let mut options = options(&application);
+        options.out = Some(application.join(format!("out-{large}-{round}")));
+        options.application.features = large.then(|| "large".to_owned()).into_iter().collect();
+        let built = build(&options).expect("the application builds");
+        let image = fs::read(&built[0].img).expect("the image is there");
+        image::verify(&image).expect("and good");
+        assert_eq!(image.len() > 5000, large, "the image has {} bytes", image.len());
+    };
+    for round in 0..4 {
+        std::thread::scope(|scope| {
+            scope.spawn(|| build_one(false, round));
+            scope.spawn(|| build_one(true, round));
+        });
+    }
 }
 
 #[test]

@@ -2,14 +2,16 @@
 //! line.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use image_builder::build::{BuildError, BuildOptions, BuiltImage, build_c};
 use image_builder::c::{CError, CProgram};
 use image_builder::compile::Application;
 use image_builder::explain::{Meaning, Symbols};
 use image_builder::image;
-use image_builder::memory::Mebibytes;
+use image_builder::mebibytes::Mebibytes;
 
 const PROGRAM: &str = "
 #include <stdio.h>
@@ -90,6 +92,53 @@ fn a_c_program_finds_armci_and_mpi_if_asked_for() {
     program.mpi = false;
     let error = build_c(&program, &options(folder.path())).expect_err("nobody has asked for mpi.h");
     assert!(matches!(error, BuildError::C(CError::Compile(_))), "{error}");
+}
+
+#[test]
+fn the_same_program_is_built_by_several_at_once() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let once = program("test-at-once", folder.path(), PROGRAM);
+    if built(&once, folder.path()).is_none() {
+        return;
+    }
+    let start = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_image-builder"));
+        command.args(["build-c", "--name", "test-at-once", "-D", "NUMBER=4", "-I"]);
+        command.arg(folder.path().join("headers")).arg(folder.path().join("program.c"));
+        command.arg("--out").arg(folder.path().join("out"));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts")
+    };
+    let builds: Vec<Child> = (0..6).map(|_| start()).collect();
+    let mut waited = 0;
+    for build in builds {
+        let output = build.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "{output:?}");
+        waited += usize::from(String::from_utf8_lossy(&output.stderr).contains("waiting for"));
+    }
+    assert!(waited > 0, "nobody had to wait");
+    let image = fs::read(folder.path().join("out/test-at-once.img")).expect("the image is there");
+    image::verify(&image).expect("and good");
+}
+
+#[test]
+fn no_name_of_a_source_is_an_option() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    // gcc takes what it finds in x.c for options, and runs another compiler, if it is given @x.c.
+    let compiler = folder.path().join("bin/cc1");
+    fs::create_dir(folder.path().join("bin")).expect("a folder");
+    fs::write(&compiler, "#!/bin/sh\ntouch ran\nexit 1\n").expect("a script");
+    fs::set_permissions(&compiler, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    fs::write(folder.path().join("x.c"), "-Bbin/ -x c /dev/null\n").expect("a file");
+    fs::write(folder.path().join("@x.c"), "int main(void) { return 0; }\n").expect("a file");
+    let output = Command::new(env!("CARGO_BIN_EXE_image-builder"))
+        .args(["build-c", "--name", "test-options", "--out", "out", "@x.c"])
+        .current_dir(folder.path())
+        .output()
+        .expect("it starts");
+    assert!(!folder.path().join("ran").exists(), "the folder's own program was run: {output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let missing = said.contains("no musl") || said.contains("no gcc");
+    assert!(output.status.success() || missing, "{output:?}");
 }
 
 #[test]

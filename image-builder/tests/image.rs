@@ -92,6 +92,15 @@ fn anything_appended_is_refused() {
 }
 
 #[test]
+fn notes_are_looked_through_once() {
+    let several = Fixture { note_segments: 2, ..Fixture::default() };
+    assert!(seal(&mut several.build()).is_ok());
+    // Read over and over again, these would take hours.
+    let many = Fixture { note_segments: u16::MAX - 2, padding_len: 16 << 20, ..several };
+    assert_eq!(verify(&many.build()), Err(ImageError::Damaged("its notes overlap")));
+}
+
+#[test]
 fn stripping_leaves_what_is_loaded() {
     let lean = Fixture::default().build();
     let fat = Fixture { tail_len: 640, ..Fixture::default() }.build();

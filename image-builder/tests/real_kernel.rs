@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use image_builder::build::{BuildOptions, build};
 use image_builder::compile::Application;
 use image_builder::image;
-use image_builder::memory::Mebibytes;
+use image_builder::mebibytes::Mebibytes;
 
 const APPLICATION: &str = r#"
 #![cfg_attr(xenolith_guest, no_std, no_main)]

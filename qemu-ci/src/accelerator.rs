@@ -8,14 +8,15 @@ use std::fs::{self, File};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use image_builder::publish::{PLAIN, publish};
 
-use crate::channel::Command;
+use crate::channel::Dom0Command;
 use crate::cluster::{Cluster, Setup};
 use crate::dom0_image::Dom0Image;
 use crate::host::{Accelerator, Machine, qemu_version};
-use crate::overlay::Overlay;
+use crate::log_dir::LogDir;
+use crate::overlay::Packing;
 use crate::progress::note;
-use crate::run_dir::RunDir;
 use crate::workspace::Workspace;
 
 /// What the user asks for.
@@ -82,7 +83,7 @@ fn why_not_kvm(workspace: &Workspace, image: &Dom0Image) -> Result<Option<String
             note(format_args!("it does not ({why}): hosts will be emulated, which is slower"))
         }
     }
-    fs::write(&known, answer.as_deref().unwrap_or(""))
+    publish(&known, answer.as_deref().unwrap_or("").as_bytes(), PLAIN)
         .with_context(|| format!("cannot write {}", known.display()))?;
     Ok(answer)
 }
@@ -93,13 +94,14 @@ fn probe(workspace: &Workspace, image: &Dom0Image) -> Result<Option<String>> {
         machine: Machine { memory: 2048, cpus: 2, accelerator: Accelerator::Kvm },
         boot_timeout: BOOT,
     };
-    let run = RunDir::create(workspace)?;
+    let logs = LogDir::create(workspace)?;
     let first_line =
         |error: anyhow::Error| error.to_string().lines().next().unwrap_or("no reason").to_owned();
-    let mut cluster = match Cluster::boot(&setup, image, &Overlay::default(), &run) {
+    let overlay = Packing::start(workspace, image)?.finish()?;
+    let mut cluster = match Cluster::boot(&setup, image, &overlay, &logs) {
         Ok(cluster) => cluster,
         Err(error) => return Ok(Some(first_line(error))),
     };
-    let command = Command::new(["bash", "-e", "-c", PROBE]);
+    let command = Dom0Command::new(["bash", "-e", "-c", PROBE]);
     Ok(cluster.ask(1, command, DOMU).err().map(first_line))
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use image_builder::mebibytes::{BadAmount, Mebibytes};
 
 use crate::accelerator::Wish;
 
@@ -75,7 +76,8 @@ pub struct ExecArgs {
     /// What is in them
     #[command(flatten)]
     pub content: ContentArgs,
-    /// A file to get out of host 1 at the end, even if the script fails; may be repeated
+    /// A file to get out of host 1 at the end, even if the script fails; may be repeated. The status
+    /// stays the script's if there is no such file
     #[arg(long, value_name = "REMOTE:LOCAL", value_parser = parse_get)]
     pub get: Vec<Get>,
     /// Seconds until the script must have ended
@@ -154,21 +156,14 @@ fn absolute(remote: &str) -> Result<(), String> {
     }
 }
 
-/// MiB.
+/// MiB of a host.
 pub fn parse_memory(text: &str) -> Result<u32, String> {
     const LEAST: u32 = 1024;
-    let (number, unit) = match text.strip_suffix(['G', 'g']) {
-        Some(number) => (number, 1024),
-        None => (text.strip_suffix(['M', 'm']).unwrap_or(text), 1),
-    };
-    let number: u32 =
-        number.parse().map_err(|_| format!("{text} is no size: write 3072, 3072M or 3G"))?;
-    match number.checked_mul(unit) {
-        Some(size) if size >= LEAST => Ok(size),
-        Some(size) => {
-            Err(format!("{size} MiB is too little for Xen and dom0: {LEAST} is the least"))
-        }
-        None => Err(format!("{text} is too much")),
+    let amount: Mebibytes = text.parse().map_err(|error: BadAmount| error.to_string())?;
+    match u32::try_from(amount.count()) {
+        Ok(mib) if mib >= LEAST => Ok(mib),
+        Ok(mib) => Err(format!("{mib} MiB is too little for Xen and dom0: {LEAST} is the least")),
+        Err(_) => Err(format!("{text} is too much")),
     }
 }
 

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
-use crate::channel::{Command, Event, Exit, Request, Stream};
+use crate::channel::{Dom0Command, FromProcess, ProcessEnd, Stream, ToProcess};
 use crate::dom0_image::Dom0Image;
-use crate::host::{Host, Machine, Place};
+use crate::host::{Host, Machine, Position};
+use crate::log_dir::LogDir;
 use crate::overlay::Overlay;
-use crate::progress::Phase;
-use crate::run_dir::RunDir;
-use crate::switchboard::{Running, Switchboard};
+use crate::progress::Step;
+use crate::switchboard::{RunningProcess, Switchboard};
 
 /// How often it is checked whether a silent host still lives.
 const GLANCE: Duration = Duration::from_millis(250);
@@ -41,9 +41,9 @@ pub struct Cluster {
 
 /// How a command in dom0 came out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Ending {
     /// It ran to its end.
-    Exited(Exit),
+    Exited(ProcessEnd),
     /// It was killed when its time was over.
     TimedOut,
     /// It could not be started.
@@ -54,21 +54,26 @@ pub enum Outcome {
 
 impl Cluster {
     /// Boots hosts and waits until all their dom0s are up.
-    pub fn boot(setup: &Setup, image: &Dom0Image, overlay: &Overlay, run: &RunDir) -> Result<Self> {
+    pub fn boot(
+        setup: &Setup,
+        image: &Dom0Image,
+        overlay: &Overlay,
+        logs: &LogDir,
+    ) -> Result<Self> {
         let Setup { hosts: count, machine, .. } = *setup;
-        let phase = Phase::start(match count {
+        let step = Step::start(match count {
             1 => format!("Booting Xen ({}, {} MiB)", machine.accelerator, machine.memory),
             _ => format!(
                 "Booting Xen on {count} hosts ({}, {} MiB each)",
                 machine.accelerator, machine.memory
             ),
         });
-        let initramfs = Removed(run.path().join("initramfs"));
+        let initramfs = Removed(logs.path().join("initramfs"));
         overlay.write_initramfs(image, &initramfs.0)?;
         let mut hosts = Vec::new();
         let mut lines = Vec::new();
         for (index, cables) in star(count)?.into_iter().enumerate() {
-            let place = Place { number: index + 1, of: count };
+            let place = Position { number: index + 1, of: count };
             let (ours, theirs) = UnixStream::pair().context("cannot create a socket")?;
             lines.push(ours);
             hosts.push(Host::start(
@@ -76,7 +81,7 @@ impl Cluster {
                 machine,
                 image,
                 &initramfs.0,
-                run.path(),
+                logs.path(),
                 theirs,
                 cables,
             )?);
@@ -87,7 +92,7 @@ impl Cluster {
         for (index, ready) in ready.iter().enumerate() {
             cluster.await_ready(index, ready, deadline)?;
         }
-        phase.done();
+        step.done();
         Ok(cluster)
     }
 
@@ -123,7 +128,7 @@ impl Cluster {
     }
 
     /// Starts a command without waiting for it.
-    pub fn start(&self, host: usize, command: Command) -> Running {
+    pub fn start(&self, host: usize, command: Dom0Command) -> RunningProcess {
         self.switchboard.start(host, command)
     }
 
@@ -131,30 +136,30 @@ impl Cluster {
     pub fn run(
         &mut self,
         host: usize,
-        command: Command,
+        command: Dom0Command,
         time: Duration,
         mut output: impl FnMut(Stream, &[u8]) -> Result<()>,
-    ) -> Result<Outcome> {
+    ) -> Result<Ending> {
         let running = self.start(host, command);
         let mut deadline = Instant::now() + time;
         let mut killed = false;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match running.events().recv_timeout(GLANCE.min(left)) {
-                Ok(Event::Output(stream, data)) => output(stream, &data)?,
-                Ok(Event::Exited(_)) if killed => return Ok(Outcome::TimedOut),
-                Ok(Event::Exited(exit)) => return Ok(Outcome::Exited(exit)),
-                Ok(Event::Failed(why)) => return Ok(Outcome::NotStarted(why)),
+                Ok(FromProcess::Output(stream, data)) => output(stream, &data)?,
+                Ok(FromProcess::Exited(_)) if killed => return Ok(Ending::TimedOut),
+                Ok(FromProcess::Exited(exit)) => return Ok(Ending::Exited(exit)),
+                Ok(FromProcess::Failed(why)) => return Ok(Ending::NotStarted(why)),
                 Err(error) => {
                     if let Some(trouble) = self.hosts[host - 1].trouble() {
-                        return Ok(Outcome::HostLost(trouble));
+                        return Ok(Ending::HostLost(trouble));
                     }
                     if error == RecvTimeoutError::Disconnected {
                         std::thread::sleep(GLANCE);
                         let trouble = self.hosts[host - 1].trouble();
                         let why = trouble
                             .unwrap_or_else(|| format!("the agent of host {host} closed its line"));
-                        return Ok(Outcome::HostLost(why));
+                        return Ok(Ending::HostLost(why));
                     }
                 }
             }
@@ -162,18 +167,18 @@ impl Cluster {
                 continue;
             }
             if killed {
-                return Ok(Outcome::HostLost(format!(
+                return Ok(Ending::HostLost(format!(
                     "host {host} hangs: it does not even end a killed process"
                 )));
             }
-            running.requester().request(Request::Signal(Signal::KILL.as_raw()));
+            running.requester().request(ToProcess::Signal(Signal::KILL.as_raw()));
             killed = true;
             deadline = Instant::now() + DYING;
         }
     }
 
     /// Runs a short command and gives its output, which must come with status 0.
-    pub fn ask(&mut self, host: usize, command: Command, time: Duration) -> Result<Vec<u8>> {
+    pub fn ask(&mut self, host: usize, command: Dom0Command, time: Duration) -> Result<Vec<u8>> {
         let name = command.argv.join(" ");
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let outcome = self.run(host, command, time, |stream, data| {
@@ -185,15 +190,25 @@ impl Cluster {
         })?;
         let err = String::from_utf8_lossy(&err);
         match outcome {
-            Outcome::Exited(Exit::Code(0)) => Ok(out),
-            Outcome::Exited(exit) => {
+            Ending::Exited(ProcessEnd::Code(0)) => Ok(out),
+            Ending::Exited(exit) => {
                 bail!("`{name}` in dom0 ended with status {}: {}", exit.status(), err.trim())
             }
-            Outcome::TimedOut => bail!("`{name}` in dom0 took longer than {} s", time.as_secs()),
-            Outcome::NotStarted(why) | Outcome::HostLost(why) => {
+            Ending::TimedOut => bail!("`{name}` in dom0 took longer than {} s", time.as_secs()),
+            Ending::NotStarted(why) | Ending::HostLost(why) => {
                 bail!("`{name}` in dom0 failed: {why}")
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl Cluster {
+    /// One host, which is this machine, with an agent in this process.
+    pub fn of_this_machine() -> Self {
+        let (switchboard, ready) = Switchboard::connect(vec![crate::agent::on_socket()]).unwrap();
+        drop(ready);
+        Self { hosts: Vec::new(), switchboard }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Writes archives in the "newc" format of cpio, the one that Linux unpacks as an initramfs.
+//! Archives in the "newc" format of cpio, the one that Linux unpacks as an initramfs.
 //!
 //! Owner of everything is root and times are zero, whoever runs this: no `fakeroot` is needed, and
 //! equal input gives equal bytes. Archives may be put one after another; Linux unpacks them all,
@@ -11,39 +11,42 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-const TRAILER: &str = "TRAILER!!!";
-const REGULAR: u32 = 0o100_000;
-const DIRECTORY: u32 = 0o040_000;
-const SYMLINK: u32 = 0o120_000;
-const CHARACTER: u32 = 0o020_000;
+use cpio::newc::{self, Builder, ModeFileType};
 
-/// An archive being written.
-pub struct Archive<W: Write> {
-    out: W,
-    written: u64,
-    next_inode: u32,
-    directories: BTreeSet<PathBuf>,
-}
-
-/// Permissions of programs.
+/// Permissions of programs and of most directories.
 pub const EXECUTABLE: u32 = 0o755;
 /// Permissions of plain files.
 pub const READABLE: u32 = 0o644;
 
+/// The name of an archive's last entry.
+const TRAILER: &str = "TRAILER!!!";
+
+/// An archive being written.
+pub struct Archive<W: Write> {
+    out: W,
+    next_inode: u32,
+    directories: BTreeSet<PathBuf>,
+}
+
 impl<W: Write> Archive<W> {
     /// Starts an archive.
     pub fn new(out: W) -> Self {
-        Self { out, written: 0, next_inode: 1, directories: BTreeSet::new() }
+        Self { out, next_inode: 1, directories: BTreeSet::new() }
     }
 
     /// Adds a directory, and those above it, unless they are there already.
     pub fn directory(&mut self, path: impl AsRef<Path>) -> io::Result<()> {
+        self.directory_with(path, EXECUTABLE)
+    }
+
+    /// The same with these permissions for the last of them.
+    pub fn directory_with(&mut self, path: impl AsRef<Path>, permissions: u32) -> io::Result<()> {
         let path = relative(path.as_ref());
         if path.as_os_str().is_empty() || self.directories.contains(&path) {
             return Ok(());
         }
-        self.parents_of(&path)?;
-        self.entry(&path, DIRECTORY | 0o755, 0, (0, 0))?;
+        let entry = self.entry(&path)?.mode(permissions).nlink(2);
+        self.write(&path, entry.set_mode_file_type(ModeFileType::Directory), 0, io::empty())?;
         self.directories.insert(path);
         Ok(())
     }
@@ -93,10 +96,8 @@ impl<W: Write> Archive<W> {
     pub fn symlink(&mut self, path: impl AsRef<Path>, target: impl AsRef<Path>) -> io::Result<()> {
         let target = target.as_ref().as_os_str().as_bytes();
         let path = relative(path.as_ref());
-        self.parents_of(&path)?;
-        self.entry(&path, SYMLINK | 0o777, target.len() as u64, (0, 0))?;
-        self.put(target)?;
-        self.pad()
+        let entry = self.entry(&path)?.mode(0o777).set_mode_file_type(ModeFileType::Symlink);
+        self.write(&path, entry, target.len() as u64, target)
     }
 
     /// Adds a character device.
@@ -107,21 +108,15 @@ impl<W: Write> Archive<W> {
         minor: u32,
     ) -> io::Result<()> {
         let path = relative(path.as_ref());
-        self.parents_of(&path)?;
-        self.entry(&path, CHARACTER | 0o600, 0, (major, minor))
+        let entry = self.entry(&path)?.mode(0o600).rdev_major(major).rdev_minor(minor);
+        self.write(&path, entry.set_mode_file_type(ModeFileType::Char), 0, io::empty())
     }
 
     /// Writes the end of the archive and gives the writer back.
-    pub fn finish(mut self) -> io::Result<W> {
-        self.entry(Path::new(TRAILER), 0, 0, (0, 0))?;
-        let rest = (512 - self.written % 512) % 512;
-        self.put(&vec![0; rest as usize])?;
-        self.out.flush()?;
-        Ok(self.out)
-    }
-
-    fn parents_of(&mut self, path: &Path) -> io::Result<()> {
-        path.parent().map_or(Ok(()), |parent| self.directory(parent))
+    pub fn finish(self) -> io::Result<W> {
+        let mut out = newc::trailer(self.out)?;
+        out.flush()?;
+        Ok(out)
     }
 
     fn stream(
@@ -132,58 +127,43 @@ impl<W: Write> Archive<W> {
         content: impl Read,
     ) -> io::Result<()> {
         let path = relative(path);
-        self.parents_of(&path)?;
-        self.entry(&path, REGULAR | permissions, length, (0, 0))?;
-        let copied = io::copy(&mut content.take(length), &mut self.out)?;
-        self.written += copied;
-        if copied != length {
-            return Err(io::Error::other(format!("{} shrank while it was copied", path.display())));
-        }
-        self.pad()
+        let entry = self.entry(&path)?.mode(permissions);
+        self.write(&path, entry.set_mode_file_type(ModeFileType::Regular), length, content)
     }
 
-    fn entry(&mut self, path: &Path, mode: u32, length: u64, device: (u32, u32)) -> io::Result<()> {
-        let length = u32::try_from(length).map_err(|_| {
-            io::Error::other(format!("{} is over 4 GiB, too long for cpio", path.display()))
-        })?;
-        let name = path.as_os_str().as_bytes();
+    /// An entry to be described further. What it lies in is in the archive then.
+    fn entry(&mut self, path: &Path) -> io::Result<Builder> {
+        if let Some(parent) = path.parent() {
+            self.directory(parent)?;
+        }
+        let name = path.to_str().ok_or_else(|| wrong(path, "has a name that is not UTF-8"))?;
+        if name == TRAILER {
+            return Err(wrong(path, "cannot be in an archive: its name means the end of one"));
+        }
         let inode = self.next_inode;
         self.next_inode += 1;
-        let links = if mode & 0o170_000 == DIRECTORY { 2 } else { 1 };
-        let fields = [
-            inode,
-            mode,
-            0, // user
-            0, // group
-            links,
-            0, // time
-            length,
-            0, // device holding the file
-            0,
-            device.0,
-            device.1,
-            name.len() as u32 + 1,
-            0, // checksum
-        ];
-        let mut header = String::from("070701");
-        for field in fields {
-            header.push_str(&format!("{field:08x}"));
+        Ok(Builder::new(name).ino(inode))
+    }
+
+    fn write(
+        &mut self,
+        path: &Path,
+        entry: Builder,
+        length: u64,
+        content: impl Read,
+    ) -> io::Result<()> {
+        let size = u32::try_from(length)
+            .map_err(|_| wrong(path, "is over 4 GiB, too long for an archive"))?;
+        let mut entry = entry.write(&mut self.out, size);
+        if io::copy(&mut content.take(length), &mut entry)? != length {
+            return Err(wrong(path, "shrank while it was copied"));
         }
-        self.put(header.as_bytes())?;
-        self.put(name)?;
-        self.put(&[0])?;
-        self.pad()
+        entry.finish().map(drop)
     }
+}
 
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.written += bytes.len() as u64;
-        self.out.write_all(bytes)
-    }
-
-    fn pad(&mut self) -> io::Result<()> {
-        let rest = (4 - self.written % 4) % 4;
-        self.put(&[0; 3][..rest as usize])
-    }
+fn wrong(path: &Path, why: &str) -> io::Error {
+    io::Error::other(format!("{} {why}", path.display()))
 }
 
 /// Names in an archive have no leading slash.
@@ -195,23 +175,14 @@ fn relative(path: &Path) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn names(archive: &[u8]) -> Vec<String> {
-        let number = |at: usize| {
-            usize::from_str_radix(std::str::from_utf8(&archive[at..at + 8]).unwrap(), 16).unwrap()
-        };
+    fn names(mut archive: &[u8]) -> Vec<String> {
         let mut names = Vec::new();
-        let mut at = 0;
-        loop {
-            assert_eq!(&archive[at..at + 6], b"070701", "at {at}");
-            let (length, name_length) = (number(at + 54), number(at + 94));
-            let name = &archive[at + 110..at + 110 + name_length - 1];
-            names.push(String::from_utf8(name.to_vec()).unwrap());
-            if name == TRAILER.as_bytes() {
-                return names;
-            }
-            at = (at + 110 + name_length).next_multiple_of(4);
-            at = (at + length).next_multiple_of(4);
+        while names.last().is_none_or(|name| name != TRAILER) {
+            let entry = newc::Reader::new(archive).unwrap();
+            names.push(entry.entry().name().to_owned());
+            archive = entry.finish().unwrap();
         }
+        names
     }
 
     #[test]
@@ -220,9 +191,13 @@ mod tests {
         archive.file("/a/b/one", READABLE, b"12345").unwrap();
         archive.symlink("a/b/two", "one").unwrap();
         archive.character_device("dev/null", 1, 3).unwrap();
+        archive.directory_with("tmp", 0o1777).unwrap();
         let bytes = archive.finish().unwrap();
-        assert_eq!(bytes.len() % 512, 0);
-        assert_eq!(names(&bytes), ["a", "a/b", "a/b/one", "a/b/two", "dev", "dev/null", TRAILER]);
+        assert_eq!(bytes.len() % 4, 0, "another archive can follow");
+        assert_eq!(
+            names(&bytes),
+            ["a", "a/b", "a/b/one", "a/b/two", "dev", "dev/null", "tmp", TRAILER]
+        );
     }
 
     #[test]
@@ -234,5 +209,45 @@ mod tests {
         let mut archive = Archive::new(Vec::new());
         archive.copy_tree("t", tree.path()).unwrap();
         assert_eq!(names(&archive.finish().unwrap()), ["t", "t/d", "t/d/x", "t/d/y", TRAILER]);
+    }
+    #[test]
+    fn entries_are_what_they_should_be() {
+        let mut archive = Archive::new(Vec::new());
+        archive.directory_with("t", 0o1777).unwrap();
+        archive.file("t/f", EXECUTABLE, b"abc").unwrap();
+        archive.symlink("t/l", "f").unwrap();
+        archive.character_device("t/d", 5, 1).unwrap();
+        let bytes = archive.finish().unwrap();
+        let mut rest = bytes.as_slice();
+        for (mode, device, content) in [
+            (0o041_777, (0, 0), ""),
+            (0o100_755, (0, 0), "abc"),
+            (0o120_777, (0, 0), "f"),
+            (0o020_600, (5, 1), ""),
+        ] {
+            let mut entry = newc::Reader::new(rest).unwrap();
+            let mut text = String::new();
+            entry.read_to_string(&mut text).unwrap();
+            let about = entry.entry();
+            assert_eq!((about.mode(), about.uid(), about.mtime()), (mode, 0, 0));
+            assert_eq!((about.rdev_major(), about.rdev_minor()), device);
+            assert_eq!(text, content);
+            rest = entry.finish().unwrap();
+        }
+    }
+
+    #[test]
+    fn nothing_but_the_end_has_its_name() {
+        let error = Archive::new(Vec::new()).file("/TRAILER!!!", READABLE, b"").unwrap_err();
+        assert!(error.to_string().contains("means the end"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_shrinks_is_an_error() {
+        let mut archive = Archive::new(Vec::new());
+        let error = archive.stream(Path::new("f"), READABLE, 4, &b"abc"[..]).unwrap_err();
+        assert_eq!(error.to_string(), "f shrank while it was copied");
+        let error = archive.stream(Path::new("f"), READABLE, 1 << 32, io::repeat(0)).unwrap_err();
+        assert!(error.to_string().contains("4 GiB"), "{error}");
     }
 }

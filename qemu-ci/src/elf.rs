@@ -4,6 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use object::Endianness;
+use object::elf::{DT_NEEDED, FileHeader64};
+use object::read::elf::FileHeader as _;
 
 /// Something that programs link against, as far as dom0 must know.
 #[derive(Debug, Default)]
@@ -41,25 +44,45 @@ impl Elf {
         if !data.starts_with(b"\x7fELF\x02") {
             return Ok(None);
         }
-        let elf = goblin::elf::Elf::parse(&data)
-            .with_context(|| format!("{} is a broken ELF file", path.display()))?;
-        let mut versions = Vec::new();
-        for need in elf.verneed.iter().flatten() {
-            versions.extend(need.iter().map(|version| version.vna_name));
-        }
-        for definition in elf.verdef.iter().flatten() {
-            versions.extend(definition.iter().map(|version| version.vda_name));
-        }
-        let glibc = versions
-            .into_iter()
-            .filter_map(|name| elf.dynstrtab.get_at(name))
-            .filter_map(GlibcVersion::from_symbol_version)
-            .max();
-        Ok(Some(Self {
-            libraries: elf.libraries.iter().map(|name| (*name).to_owned()).collect(),
-            glibc,
-        }))
+        let elf =
+            parse(&data).with_context(|| format!("{} is a broken ELF file", path.display()))?;
+        Ok(Some(elf))
     }
+}
+
+fn parse(data: &[u8]) -> object::Result<Elf> {
+    let header = FileHeader64::<Endianness>::parse(data)?;
+    let endian = header.endian()?;
+    let sections = header.sections(endian, data)?;
+    let dynamic = sections.dynamic_table(endian, data)?;
+    let mut libraries = Vec::new();
+    for entry in dynamic.iter().filter(|entry| entry.tag == DT_NEEDED) {
+        libraries.push(String::from_utf8_lossy(dynamic.string(entry)?).into_owned());
+    }
+
+    let mut versions = Vec::new();
+    if let Some((mut libraries, strings)) = sections.gnu_verneed(endian, data)? {
+        let strings = sections.strings(endian, data, strings)?;
+        while let Some((_, mut needs)) = libraries.next()? {
+            while let Some(need) = needs.next()? {
+                versions.push(need.name(endian, strings)?);
+            }
+        }
+    }
+    if let Some((mut definitions, strings)) = sections.gnu_verdef(endian, data)? {
+        let strings = sections.strings(endian, data, strings)?;
+        while let Some((_, mut names)) = definitions.next()? {
+            while let Some(name) = names.next()? {
+                versions.push(name.name(endian, strings)?);
+            }
+        }
+    }
+    let glibc = versions
+        .into_iter()
+        .filter_map(|name| std::str::from_utf8(name).ok())
+        .filter_map(GlibcVersion::from_symbol_version)
+        .max();
+    Ok(Elf { libraries, glibc })
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ impl Machine {
 
 /// Where a host is among all of a run.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
+pub struct Position {
     /// Counted from 1.
     pub number: usize,
     /// How many there are.
@@ -70,7 +70,7 @@ pub struct Place {
 
 /// A running host. Dropped, it is ended.
 pub struct Host {
-    place: Place,
+    position: Position,
     qemu: Child,
     serial: PathBuf,
     errors: PathBuf,
@@ -83,7 +83,7 @@ impl Host {
     ///
     /// It lives no longer than the calling thread (see [`crate::tied`]).
     pub fn start(
-        place: Place,
+        position: Position,
         machine: Machine,
         image: &Dom0Image,
         initramfs: &Path,
@@ -91,7 +91,7 @@ impl Host {
         agent: UnixStream,
         network: Vec<UnixStream>,
     ) -> Result<Self> {
-        let number = place.number;
+        let number = position.number;
         let serial = dir.join(format!("host-{number}.log"));
         let errors = dir.join(format!("host-{number}.qemu.log"));
         let error_file =
@@ -118,14 +118,14 @@ impl Host {
                 &format!(
                     "{} {},{}",
                     inputs.kernel.name,
-                    kernel_options(place, machine),
+                    kernel_options(position, machine),
                     inputs.initramfs.name
                 ),
             ])
             .args(["-device", "virtio-serial-pci"])
             .args(["-chardev", &format!("socket,id=agent,fd={}", agent.as_raw_fd())])
             .args(["-device", &format!("virtserialport,chardev=agent,name={PORT_NAME}")])
-            .args(network_arguments(place, &network))
+            .args(network_arguments(position, &network))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(error_file)
@@ -133,12 +133,12 @@ impl Host {
             .process_group(0);
         tie(&mut command, Signal::KILL);
         let qemu = command.spawn().context("cannot run qemu-system-x86_64")?;
-        Ok(Self { place, qemu, serial, errors, _inputs: inputs })
+        Ok(Self { position, qemu, serial, errors, _inputs: inputs })
     }
 
     /// Why the host is beyond hope, if it is.
     pub fn trouble(&mut self) -> Option<String> {
-        let number = self.place.number;
+        let number = self.position.number;
         match self.qemu.try_wait() {
             Ok(Some(status)) => {
                 let said = fs::read_to_string(&self.errors).unwrap_or_default();
@@ -186,15 +186,16 @@ const SIGNS_OF_DEATH: &[&str] =
 
 /// What QEMU loads, under short names in the run's directory.
 struct Inputs {
-    xen: Link,
-    kernel: Link,
-    initramfs: Link,
+    xen: TemporaryLink,
+    kernel: TemporaryLink,
+    initramfs: TemporaryLink,
 }
 
 impl Inputs {
     fn link(dir: &Path, number: usize, image: &Dom0Image, initramfs: &Path) -> Result<Self> {
-        let link =
-            |kind: &str, target: &Path| Link::create(dir, format!("host-{number}.{kind}"), target);
+        let link = |kind: &str, target: &Path| {
+            TemporaryLink::create(dir, format!("host-{number}.{kind}"), target)
+        };
         Ok(Self {
             xen: link("xen", &image.xen())?,
             kernel: link("kernel", &image.kernel())?,
@@ -204,12 +205,12 @@ impl Inputs {
 }
 
 /// A symbolic link that goes when this goes.
-struct Link {
+struct TemporaryLink {
     path: PathBuf,
     name: String,
 }
 
-impl Link {
+impl TemporaryLink {
     fn create(dir: &Path, name: String, target: &Path) -> Result<Self> {
         let path = dir.join(&name);
         std::os::unix::fs::symlink(target, &path)
@@ -218,7 +219,7 @@ impl Link {
     }
 }
 
-impl Drop for Link {
+impl Drop for TemporaryLink {
     fn drop(&mut self) {
         // A link left behind harms nobody.
         let _ = fs::remove_file(&self.path);
@@ -252,8 +253,8 @@ fn xen_options(machine: Machine) -> String {
     )
 }
 
-fn kernel_options(place: Place, machine: Machine) -> String {
-    let Place { number, of } = place;
+fn kernel_options(position: Position, machine: Machine) -> String {
+    let Position { number, of } = position;
     let mut options = format!(
         "console=hvc0 rdinit=/init quiet panic=1 xenolith.host={number} xenolith.hosts={of}"
     );
@@ -264,7 +265,7 @@ fn kernel_options(place: Place, machine: Machine) -> String {
 }
 
 /// The network card, and the cables: host 1 is the middle of a star.
-fn network_arguments(place: Place, cables: &[OwnedFd]) -> Vec<String> {
+fn network_arguments(position: Position, cables: &[OwnedFd]) -> Vec<String> {
     if cables.is_empty() {
         return Vec::new();
     }
@@ -281,7 +282,7 @@ fn network_arguments(place: Place, cables: &[OwnedFd]) -> Vec<String> {
             add("-netdev", format!("hubport,id=port{index},hubid=0,netdev=cable{index}"));
         }
     }
-    let mac = format!("52:54:00:77:00:{:02x}", place.number);
+    let mac = format!("52:54:00:77:00:{:02x}", position.number);
     add("-device", format!("virtio-net-pci,netdev={card},mac={mac},romfile="));
     arguments
 }
@@ -331,10 +332,10 @@ mod tests {
         let cables = |count: usize| -> Vec<OwnedFd> {
             (0..count).map(|_| UnixStream::pair().unwrap().0.into()).collect()
         };
-        let place = |number| Place { number, of: 3 };
-        assert!(network_arguments(place(1), &[]).is_empty());
-        assert!(!network_arguments(place(2), &cables(1)).concat().contains("hub"));
-        let middle = network_arguments(place(1), &cables(2)).concat();
+        let position = |number| Position { number, of: 3 };
+        assert!(network_arguments(position(1), &[]).is_empty());
+        assert!(!network_arguments(position(2), &cables(1)).concat().contains("hub"));
+        let middle = network_arguments(position(1), &cables(2)).concat();
         assert!(middle.contains("netdev=hub,mac=52:54:00:77:00:01"), "{middle}");
         assert!(middle.contains("netdev=cable1"), "{middle}");
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
-use crate::progress::Phase;
+use crate::progress::Step;
 use crate::tied::tie;
 
 /// Something that must be there, and the package that brings it.
@@ -74,7 +74,7 @@ fn ensure(needs: &[Need]) -> Result<()> {
     }
     let reasons: Vec<String> =
         missing.iter().map(|need| format!("{} ({})", need.package, need.why)).collect();
-    let phase = Phase::start(format!("Installing {}", reasons.join(", ")));
+    let step = Step::start(format!("Installing {}", reasons.join(", ")));
     let become_root = root_prefix(&packages)?;
     if lists_are_stale() {
         apt_get(&become_root, &["update"])?;
@@ -90,7 +90,7 @@ fn ensure(needs: &[Need]) -> Result<()> {
             bail!("{} is still missing after installing {}", need.what, need.package);
         }
     }
-    phase.done();
+    step.done();
     Ok(())
 }
 

@@ -47,10 +47,10 @@ pub mod dom0_image;
 pub mod elf;
 pub mod host;
 pub mod install;
+pub mod log_dir;
 pub mod overlay;
 pub mod programs;
 pub mod progress;
-pub mod run_dir;
 pub mod signals;
 pub mod switchboard;
 pub mod terminal;
@@ -84,7 +84,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(status) => ExitCode::from(status.clamp(0, 255) as u8),
         Err(error) => {
-            eprintln!("qemu-ci: {error:#}");
+            progress::note(format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }

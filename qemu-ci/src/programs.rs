@@ -9,61 +9,75 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
-use cargo_metadata::{Message, TargetKind};
+use cargo_metadata::{Message, Metadata, MetadataCommand, TargetKind};
+use image_builder::turn::Turn;
 use rustix::process::Signal;
 
 use crate::install;
-use crate::overlay::{IMAGES, Overlay, PROGRAMS};
-use crate::progress::Phase;
+use crate::overlay::{IMAGES, PROGRAMS, Packing};
+use crate::progress::Step;
 use crate::tied::tie;
 use crate::workspace::Workspace;
 
-/// Programs that must come out of the build, and the package of each.
-const PROGRAM_TABLE: &[(&str, &str)] = &[("dom0-proxy", "dom0-proxy"), ("pgas", "dom0-proxy")];
-/// The package whose examples are the applications.
-const APPLICATIONS: &str = "guest-kernel";
+/// What runs in dom0 beside applications: binaries of this package.
+const PROXY: (&str, &[&str]) = ("dom0-proxy", &["dom0-proxy", "pgas"]);
+/// The packages with applications, and which of their targets these are: examples for users, and
+/// what the tests run.
+const APPLICATIONS: [(&str, TargetKind); 2] =
+    [("guest-kernel", TargetKind::Example), ("test-applications", TargetKind::Bin)];
 /// The package that makes images of them.
 const IMAGE_BUILDER: &str = "image-builder";
 
-/// All that is built.
-#[derive(Debug, Clone)]
+/// All that is built. While it lives, no other qemu-ci builds in this checkout, so that the files
+/// stay what they are until they are packed.
+#[derive(Debug)]
 pub struct Programs {
     /// Linux programs: those of the table, and the applications.
     binaries: Vec<PathBuf>,
     /// Images and their configuration.
     images: Vec<PathBuf>,
+    _turn: Turn,
 }
 
 impl Programs {
     /// Builds what is not up to date.
     pub fn build(workspace: &Workspace) -> Result<Self> {
         install::ensure_for_programs()?;
-        let built = compile(workspace)?;
-        let applications: Vec<String> = names(&built, TargetKind::Example, APPLICATIONS);
-        for (program, package) in PROGRAM_TABLE {
+        let turn = workspace.take_turn()?;
+        let metadata = metadata(workspace)?;
+        let built = compile(workspace, &metadata)?;
+        let (package, programs) = PROXY;
+        for program in programs {
             ensure!(
-                names(&built, TargetKind::Bin, package).iter().any(|name| name == program),
+                built.iter().any(|built| built.is(package, &TargetKind::Bin, program)),
                 "package {package} has no program {program}: qemu-ci cannot put it into dom0"
             );
         }
-        ensure!(
-            !applications.is_empty(),
-            "package {APPLICATIONS} has no examples: there is no application to run"
-        );
-        let mut images = build_images(workspace, &applications)?;
-        images.extend(build_c_images(workspace)?);
-        let wanted = |program: &Built| match program.kind {
-            TargetKind::Bin => PROGRAM_TABLE.contains(&(&program.name, &program.package)),
-            _ => program.package == APPLICATIONS,
+        let out = metadata.target_directory.as_std_path().join("images");
+        fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
+        let mut images = Vec::new();
+        for (package, kind) in &APPLICATIONS {
+            let names: Vec<&str> = built
+                .iter()
+                .filter(|built| built.is(package, kind, &built.name))
+                .map(|built| built.name.as_str())
+                .collect();
+            ensure!(!names.is_empty(), "package {package} has no application");
+            images.extend(build_images(workspace, &out, package, kind, &names)?);
+        }
+        images.extend(build_c_images(workspace, &out)?);
+        let is_wanted = |built: &Built| {
+            programs.iter().any(|program| built.is(PROXY.0, &TargetKind::Bin, program))
+                || APPLICATIONS.iter().any(|(package, kind)| built.is(package, kind, &built.name))
         };
-        let binaries = built.into_iter().filter(wanted).map(|program| program.path).collect();
-        Ok(Self { binaries, images })
+        let binaries = built.into_iter().filter(is_wanted).map(|built| built.path).collect();
+        Ok(Self { binaries, images, _turn: turn })
     }
 
-    /// Puts all of it into dom0.
-    pub fn add_to(&self, overlay: &mut Overlay) -> Result<()> {
-        self.binaries.iter().try_for_each(|path| overlay.put_into(path, PROGRAMS))?;
-        self.images.iter().try_for_each(|path| overlay.put_into(path, IMAGES))
+    /// Packs all of it for dom0.
+    pub fn pack(self, packing: &mut Packing<'_>) -> Result<()> {
+        self.binaries.iter().try_for_each(|path| packing.put_into(path, PROGRAMS))?;
+        self.images.iter().try_for_each(|path| packing.put_into(path, IMAGES))
     }
 
     /// An image of this name is there.
@@ -80,15 +94,21 @@ struct Built {
     path: PathBuf,
 }
 
-fn names(built: &[Built], kind: TargetKind, package: &str) -> Vec<String> {
-    built
-        .iter()
-        .filter(|program| program.kind == kind && program.package == package)
-        .map(|program| program.name.clone())
-        .collect()
+impl Built {
+    fn is(&self, package: &str, kind: &TargetKind, name: &str) -> bool {
+        self.package == package && self.kind == *kind && self.name == name
+    }
 }
 
-fn compile(workspace: &Workspace) -> Result<Vec<Built>> {
+fn metadata(workspace: &Workspace) -> Result<Metadata> {
+    MetadataCommand::new()
+        .current_dir(workspace.root())
+        .no_deps()
+        .exec()
+        .context("cannot ask cargo about the packages")
+}
+
+fn compile(workspace: &Workspace, metadata: &Metadata) -> Result<Vec<Built>> {
     let mut command = Command::new(Workspace::cargo());
     command.args([
         "build",
@@ -97,10 +117,7 @@ fn compile(workspace: &Workspace) -> Result<Vec<Built>> {
         "--examples",
         "--bins",
     ]);
-    let mut packages: Vec<&str> =
-        PROGRAM_TABLE.iter().map(|(_, package)| *package).chain([APPLICATIONS]).collect();
-    packages.dedup();
-    for package in &packages {
+    for package in [PROXY.0].into_iter().chain(APPLICATIONS.iter().map(|(package, _)| *package)) {
         command.args(["--package", package]);
     }
     let output = run_quietly(workspace, "Building the programs", &mut command)?;
@@ -111,12 +128,10 @@ fn compile(workspace: &Workspace) -> Result<Vec<Built>> {
             && let Some(path) = artifact.executable
             && let Some(kind) = artifact.target.kind.first()
         {
-            // The package is the folder in which the manifest lies: the id's format is cargo's own
-            // affair.
             let package =
-                artifact.manifest_path.parent().and_then(|dir| dir.file_name()).unwrap_or_default();
+                metadata.packages.iter().find(|package| package.id == artifact.package_id);
             built.push(Built {
-                package: package.to_owned(),
+                package: package.map(|package| package.name.to_string()).unwrap_or_default(),
                 kind: kind.clone(),
                 name: artifact.target.name,
                 path: path.into(),
@@ -126,23 +141,27 @@ fn compile(workspace: &Workspace) -> Result<Vec<Built>> {
     Ok(built)
 }
 
-fn build_images(workspace: &Workspace, applications: &[String]) -> Result<Vec<PathBuf>> {
-    let out = target_directory(workspace)?.join("images");
-    fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
+fn build_images(
+    workspace: &Workspace,
+    out: &Path,
+    package: &str,
+    kind: &TargetKind,
+    names: &[&str],
+) -> Result<Vec<PathBuf>> {
     let mut command = Command::new(Workspace::cargo());
     command
         .args(["run", "--release", "--package", IMAGE_BUILDER, "--", "build"])
-        .args(["--package", APPLICATIONS, "--install-dir", IMAGES])
+        .args(["--package", package, "--install-dir", IMAGES])
         .arg("--out")
-        .arg(&out);
-    for application in applications {
-        command.args(["--example", application]);
+        .arg(out);
+    for name in names {
+        command.arg(format!("--{kind}")).arg(name);
     }
-    run_quietly(workspace, "Building the images", &mut command)?;
+    run_quietly(workspace, &format!("Building the images of {package}"), &mut command)?;
     let mut images = Vec::new();
-    for application in applications {
+    for name in names {
         for extension in ["img", "cfg"] {
-            let path = out.join(format!("{application}.{extension}"));
+            let path = out.join(format!("{name}.{extension}"));
             ensure!(path.is_file(), "{IMAGE_BUILDER} made no {}", path.display());
             images.push(path);
         }
@@ -151,10 +170,9 @@ fn build_images(workspace: &Workspace, applications: &[String]) -> Result<Vec<Pa
 }
 
 /// Images of the C programs for tests.
-fn build_c_images(workspace: &Workspace) -> Result<Vec<PathBuf>> {
-    let out = target_directory(workspace)?.join("images");
+fn build_c_images(workspace: &Workspace, out: &Path) -> Result<Vec<PathBuf>> {
     let mut images = Vec::new();
-    for program in workspace.c_programs()? {
+    for program in workspace.c_test_programs()? {
         let name = &program.name;
         let mut command = Command::new(Workspace::cargo());
         command
@@ -176,7 +194,7 @@ fn build_c_images(workspace: &Workspace) -> Result<Vec<PathBuf>> {
                 name,
                 "--out",
             ])
-            .arg(&out);
+            .arg(out);
         if program.uses_mpi(workspace)? {
             command.arg("--mpi");
         }
@@ -187,19 +205,10 @@ fn build_c_images(workspace: &Workspace) -> Result<Vec<PathBuf>> {
     Ok(images)
 }
 
-fn target_directory(workspace: &Workspace) -> Result<PathBuf> {
-    let metadata = cargo_metadata::MetadataCommand::new()
-        .current_dir(workspace.root())
-        .no_deps()
-        .exec()
-        .context("cannot ask cargo for the target directory")?;
-    Ok(metadata.target_directory.into())
-}
-
 /// Runs a cargo command and gives its standard output. What it says meanwhile is shown as progress,
 /// and in full if it fails.
 fn run_quietly(workspace: &Workspace, what: &str, command: &mut Command) -> Result<Vec<u8>> {
-    let phase = Phase::start(what);
+    let step = Step::start(what);
     command
         .current_dir(workspace.root())
         .stdin(Stdio::null())
@@ -207,7 +216,7 @@ fn run_quietly(workspace: &Workspace, what: &str, command: &mut Command) -> Resu
         .stderr(Stdio::piped());
     tie(command, Signal::TERM);
     let mut child = command.spawn().context("cannot run cargo")?;
-    let progress = phase.teller();
+    let progress = step.details();
     let errors = child.stderr.take();
     let reader = thread::spawn(move || {
         const KEPT: usize = 400;
@@ -229,7 +238,7 @@ fn run_quietly(workspace: &Workspace, what: &str, command: &mut Command) -> Resu
     if !output.status.success() {
         bail!("{what} failed ({}):\n{said}", output.status);
     }
-    phase.done();
+    step.done();
     Ok(output.stdout)
 }
 

@@ -7,17 +7,18 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use console::style;
+use image_builder::output;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// One step of the work, from [`Phase::start`] to [`Phase::done`]. Dropped before that, it has
+/// One step of the work, from [`Step::start`] to [`Step::done`]. Dropped before that, it has
 /// failed, and the error that follows says why.
-pub struct Phase {
+pub struct Step {
     what: String,
     started: Instant,
     spinner: Option<ProgressBar>,
 }
 
-impl Phase {
+impl Step {
     /// Says that a step begins.
     pub fn start(what: impl Into<String>) -> Self {
         let what = what.into();
@@ -31,7 +32,7 @@ impl Phase {
             bar
         });
         if spinner.is_none() {
-            eprintln!("qemu-ci: {what} ...");
+            note(format_args!("{what} ..."));
         }
         Self { what, started: Instant::now(), spinner }
     }
@@ -44,8 +45,8 @@ impl Phase {
     }
 
     /// For threads that know more about how the step goes.
-    pub fn teller(&self) -> Teller {
-        Teller { what: self.what.clone(), spinner: self.spinner.clone() }
+    pub fn details(&self) -> Details {
+        Details { what: self.what.clone(), spinner: self.spinner.clone() }
     }
 
     /// The step is done; says how long it took.
@@ -59,15 +60,15 @@ impl Phase {
         match &self.spinner {
             Some(bar) => {
                 bar.finish_and_clear();
-                eprintln!("{} {line}", style("✓").for_stderr().green());
+                output::error_line(format_args!("{} {line}", style("✓").for_stderr().green()));
             }
-            None => eprintln!("qemu-ci: {line}"),
+            None => note(line),
         }
         took
     }
 }
 
-impl Drop for Phase {
+impl Drop for Step {
     fn drop(&mut self) {
         if let Some(bar) = &self.spinner {
             bar.finish_and_clear();
@@ -75,13 +76,13 @@ impl Drop for Phase {
     }
 }
 
-/// Tells details of a [`Phase`].
-pub struct Teller {
+/// Tells details of a [`Step`].
+pub struct Details {
     what: String,
     spinner: Option<ProgressBar>,
 }
 
-impl Teller {
+impl Details {
     /// Shows a line of cargo's, on a terminal, until the next. Elsewhere only its reason for
     /// waiting is shown.
     pub fn cargo_says(&self, detail: &str) {
@@ -99,5 +100,5 @@ impl Teller {
 
 /// One plain line for the user.
 pub fn note(line: impl std::fmt::Display) {
-    eprintln!("qemu-ci: {line}");
+    output::error_line(format_args!("qemu-ci: {line}"));
 }

@@ -1,4 +1,5 @@
-//! Ends qemu-ci on Ctrl-C and its like, leaving the terminal as it was found.
+//! Ends qemu-ci on Ctrl-C and its like, or when nobody listens to it any more, leaving the terminal
+//! as it was found.
 //!
 //! Hosts need no mention here: they die with this process (see [`crate::tied`]). Process groups
 //! that have children of their own, like cargo running tests, are killed here.
@@ -8,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result};
+use image_builder::output;
 use rustix::process::{Pid, Signal, kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -19,13 +21,20 @@ pub fn end_on_signals() -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot handle signals")?;
     thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            terminal::restore();
-            groups().iter().for_each(|group| kill(*group));
-            eprintln!("\nqemu-ci: ended by signal {signal}, hosts are stopped");
+            clean_up();
+            output::error_line(format_args!(
+                "\nqemu-ci: ended by signal {signal}, hosts are stopped"
+            ));
             std::process::exit(128 + signal);
         }
     });
+    output::before_a_quiet_end(clean_up);
     Ok(())
+}
+
+fn clean_up() {
+    terminal::restore();
+    groups().iter().for_each(|group| kill(*group));
 }
 
 static GROUPS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());

@@ -14,13 +14,13 @@ use std::thread;
 
 use anyhow::{Context, Result};
 
-use crate::channel::{self, Command, Event, FromAgent, ProcessId, Request, ToAgent};
+use crate::channel::{Dom0Command, FromAgent, FromProcess, ProcessId, ToAgent, ToProcess};
 
 /// The lines to all hosts' agents. Hosts count from 1.
 #[derive(Clone)]
-pub struct Switchboard(Arc<Vec<Line>>);
+pub struct Switchboard(Arc<Vec<AgentLine>>);
 
-struct Line {
+struct AgentLine {
     outgoing: Mutex<UnixStream>,
     state: Mutex<State>,
 }
@@ -36,19 +36,19 @@ struct State {
 }
 
 enum Listener {
-    Here(Sender<Event>),
+    Here(Sender<FromProcess>),
     Relay { asker: usize, id: ProcessId },
 }
 
 /// A process that qemu-ci itself has started on a host.
-pub struct Running {
+pub struct RunningProcess {
     requester: Requester,
-    events: Receiver<Event>,
+    events: Receiver<FromProcess>,
 }
 
-impl Running {
+impl RunningProcess {
     /// What it tells; ends when the host is gone.
-    pub fn events(&self) -> &Receiver<Event> {
+    pub fn events(&self) -> &Receiver<FromProcess> {
         &self.events
     }
 
@@ -68,7 +68,7 @@ pub struct Requester {
 
 impl Requester {
     /// Sends it. When the host is gone, the process's events say so.
-    pub fn request(&self, request: Request) {
+    pub fn request(&self, request: ToProcess) {
         let _ = self.switchboard.say(self.host, &ToAgent::Process(self.id, request));
     }
 }
@@ -80,7 +80,7 @@ impl Switchboard {
         let mut incoming = Vec::new();
         for stream in streams {
             incoming.push(stream.try_clone().context("cannot share an agent's socket")?);
-            lines.push(Line { outgoing: Mutex::new(stream), state: Mutex::default() });
+            lines.push(AgentLine { outgoing: Mutex::new(stream), state: Mutex::default() });
         }
         let switchboard = Self(Arc::new(lines));
         let mut all_ready = Vec::new();
@@ -94,11 +94,11 @@ impl Switchboard {
     }
 
     /// Starts a process on a host.
-    pub fn start(&self, host: usize, command: Command) -> Running {
+    pub fn start(&self, host: usize, command: Dom0Command) -> RunningProcess {
         let (events_in, events) = mpsc::channel();
         let id = self.start_for(host, command, Listener::Here(events_in));
         let requester = Requester { switchboard: self.clone(), host, id };
-        Running { requester, events }
+        RunningProcess { requester, events }
     }
 
     /// Closes all lines; the reading threads end.
@@ -108,7 +108,7 @@ impl Switchboard {
         }
     }
 
-    fn line(&self, host: usize) -> Option<&Line> {
+    fn line(&self, host: usize) -> Option<&AgentLine> {
         self.0.get(host.checked_sub(1)?)
     }
 
@@ -118,10 +118,10 @@ impl Switchboard {
 
     fn say(&self, host: usize, message: &ToAgent) -> io::Result<()> {
         let line = self.line(host).ok_or_else(|| io::Error::other("no such host"))?;
-        channel::send(&*lock(&line.outgoing), message)
+        message_frame::send(&*lock(&line.outgoing), message)
     }
 
-    fn start_for(&self, host: usize, command: Command, listener: Listener) -> ProcessId {
+    fn start_for(&self, host: usize, command: Dom0Command, listener: Listener) -> ProcessId {
         let id = match self.state(host) {
             Some(mut state) if !state.gone => {
                 state.last_id += 1;
@@ -131,23 +131,23 @@ impl Switchboard {
             }
             _ => {
                 let why = format!("host {host} is not there: this run has {}", self.0.len());
-                self.tell(&listener, Event::Failed(why));
+                self.tell(&listener, FromProcess::Failed(why));
                 return 0;
             }
         };
         // If the line breaks now, the listening thread finds out and tells.
-        let _ = self.say(host, &ToAgent::Process(id, Request::Start(command)));
+        let _ = self.say(host, &ToAgent::Process(id, ToProcess::Start(command)));
         id
     }
 
-    fn tell(&self, listener: &Listener, event: Event) {
+    fn tell(&self, listener: &Listener, event: FromProcess) {
         match listener {
             Listener::Here(events) => {
                 // Whoever waited may have given up.
                 let _ = events.send(event);
             }
             Listener::Relay { asker, id } => {
-                if !matches!(event, Event::Output(..))
+                if !matches!(event, FromProcess::Output(..))
                     && let Some(mut state) = self.state(*asker)
                 {
                     state.relays.remove(id);
@@ -158,7 +158,7 @@ impl Switchboard {
     }
 
     fn listen(&self, host: usize, mut stream: &UnixStream, tell_ready: &Sender<()>) {
-        while let Ok(Some(message)) = channel::receive(&mut stream) {
+        while let Ok(Some(message)) = message_frame::receive(&mut stream) {
             match message {
                 FromAgent::Ready => {
                     let _ = tell_ready.send(());
@@ -176,13 +176,13 @@ impl Switchboard {
         for listener in orphans.into_iter().flat_map(HashMap::into_values) {
             // Our own listeners see their queue end, and find out why from QEMU.
             if matches!(listener, Listener::Relay { .. }) {
-                self.tell(&listener, Event::Failed(format!("host {host} is gone")));
+                self.tell(&listener, FromProcess::Failed(format!("host {host} is gone")));
             }
         }
     }
 
-    fn pass_on(&self, host: usize, id: ProcessId, event: Event) {
-        let last = !matches!(event, Event::Output(..));
+    fn pass_on(&self, host: usize, id: ProcessId, event: FromProcess) {
+        let last = !matches!(event, FromProcess::Output(..));
         let Some(mut state) = self.state(host) else { return };
         let listener = match state.listeners.get(&id) {
             Some(Listener::Here(events)) => Listener::Here(events.clone()),
@@ -196,8 +196,8 @@ impl Switchboard {
         self.tell(&listener, event);
     }
 
-    fn relay(&self, asker: usize, id: ProcessId, to: usize, request: Request) {
-        if let Request::Start(command) = request {
+    fn relay(&self, asker: usize, id: ProcessId, to: usize, request: ToProcess) {
+        if let ToProcess::Start(command) = request {
             let started = self.start_for(to, command, Listener::Relay { asker, id });
             if let Some(mut state) = self.state(asker) {
                 state.relays.insert(id, (to, started));
@@ -218,14 +218,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channel::{Exit, Stream};
+    use crate::channel::{ProcessEnd, Stream};
 
     fn hears(mut agent: &UnixStream) -> ToAgent {
-        channel::receive(&mut agent).unwrap().unwrap()
+        message_frame::receive(&mut agent).unwrap().unwrap()
     }
 
     fn says(agent: &UnixStream, message: &FromAgent) {
-        channel::send(agent, message).unwrap();
+        message_frame::send(agent, message).unwrap();
     }
 
     /// A switchboard for two hosts, and their agents' ends.
@@ -242,13 +242,13 @@ mod tests {
     #[test]
     fn events_come_back_until_the_host_is_gone() {
         let (switchboard, one, _two) = two_hosts();
-        let running = switchboard.start(1, Command::new(["true"]));
-        let ToAgent::Process(id, Request::Start(command)) = hears(&one) else { panic!() };
+        let running = switchboard.start(1, Dom0Command::new(["true"]));
+        let ToAgent::Process(id, ToProcess::Start(command)) = hears(&one) else { panic!() };
         assert_eq!(command.argv, ["true"]);
-        says(&one, &FromAgent::Process(id, Event::Exited(Exit::Code(0))));
-        assert_eq!(running.events().recv().unwrap(), Event::Exited(Exit::Code(0)));
+        says(&one, &FromAgent::Process(id, FromProcess::Exited(ProcessEnd::Code(0))));
+        assert_eq!(running.events().recv().unwrap(), FromProcess::Exited(ProcessEnd::Code(0)));
 
-        let running = switchboard.start(1, Command::new(["true"]));
+        let running = switchboard.start(1, Dom0Command::new(["true"]));
         drop(one);
         assert!(running.events().recv().is_err());
     }
@@ -257,24 +257,24 @@ mod tests {
     fn on_is_carried_out_by_the_other_host() {
         let (_switchboard, one, two) = two_hosts();
         let ask = |request| says(&one, &FromAgent::Relay { id: 9, host: 2, request });
-        ask(Request::Start(Command::new(["cat"])));
-        let ToAgent::Process(id, Request::Start(_)) = hears(&two) else { panic!() };
-        ask(Request::Input(b"x".to_vec()));
-        assert_eq!(hears(&two), ToAgent::Process(id, Request::Input(b"x".to_vec())));
-        let output = Event::Output(Stream::Out, b"x".to_vec());
+        ask(ToProcess::Start(Dom0Command::new(["cat"])));
+        let ToAgent::Process(id, ToProcess::Start(_)) = hears(&two) else { panic!() };
+        ask(ToProcess::Input(b"x".to_vec()));
+        assert_eq!(hears(&two), ToAgent::Process(id, ToProcess::Input(b"x".to_vec())));
+        let output = FromProcess::Output(Stream::Out, b"x".to_vec());
         says(&two, &FromAgent::Process(id, output.clone()));
         assert_eq!(hears(&one), ToAgent::Relayed(9, output));
         drop(two);
-        assert_eq!(hears(&one), ToAgent::Relayed(9, Event::Failed("host 2 is gone".into())));
+        assert_eq!(hears(&one), ToAgent::Relayed(9, FromProcess::Failed("host 2 is gone".into())));
     }
 
     #[test]
     fn a_host_that_is_not_there_is_refused() {
         let (_switchboard, one, _two) = two_hosts();
         for host in [0, 3] {
-            let request = Request::Start(Command::new(["true"]));
+            let request = ToProcess::Start(Dom0Command::new(["true"]));
             says(&one, &FromAgent::Relay { id: 1, host, request });
-            let ToAgent::Relayed(1, Event::Failed(why)) = hears(&one) else {
+            let ToAgent::Relayed(1, FromProcess::Failed(why)) = hears(&one) else {
                 panic!("host {host} was not refused");
             };
             assert!(why.contains("not there"), "{why}");

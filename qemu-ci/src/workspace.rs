@@ -2,12 +2,14 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::FlockOperation;
+use image_builder::turn::Turn;
+
+use crate::progress::note;
 
 /// The Cargo workspace that qemu-ci serves.
 #[derive(Debug, Clone)]
@@ -17,7 +19,7 @@ pub struct Workspace {
 
 /// A C program that the tests run.
 #[derive(Debug, Clone)]
-pub struct CProgram {
+pub struct CTestProgram {
     /// Its image's name: `c_` and its own, since applications in Rust have names like theirs.
     pub name: String,
     /// Paths from the root, which messages of the program show.
@@ -28,7 +30,7 @@ fn is_c(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "c")
 }
 
-impl CProgram {
+impl CTestProgram {
     /// Whether it is one for `mpi.h`.
     pub fn uses_mpi(&self, workspace: &Workspace) -> Result<bool> {
         for path in &self.sources {
@@ -76,7 +78,7 @@ impl Workspace {
     }
 
     /// The C programs that the tests run: in `tests/c` each source, and each folder as one.
-    pub fn c_programs(&self) -> Result<Vec<CProgram>> {
+    pub fn c_test_programs(&self) -> Result<Vec<CTestProgram>> {
         let dir = Path::new("tests/c");
         let mut programs = Vec::new();
         for path in self.list(dir)? {
@@ -84,9 +86,9 @@ impl Workspace {
             let name = format!("c_{name}");
             if self.root.join(&path).is_dir() {
                 let sources = self.list(&path)?.into_iter().filter(|path| is_c(path)).collect();
-                programs.push(CProgram { name, sources });
+                programs.push(CTestProgram { name, sources });
             } else if is_c(&path) {
-                programs.push(CProgram { name, sources: vec![path] });
+                programs.push(CTestProgram { name, sources: vec![path] });
             }
         }
         Ok(programs)
@@ -112,14 +114,11 @@ impl Workspace {
         Ok(dir)
     }
 
-    /// Waits until no other qemu-ci works on the caches, and keeps them until the file is dropped.
-    pub fn lock(&self) -> Result<File> {
+    /// Waits until no other qemu-ci builds in this checkout.
+    pub fn take_turn(&self) -> Result<Turn> {
         let path = self.cache()?.join("lock");
-        let file =
-            File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
-        rustix::fs::flock(&file, FlockOperation::LockExclusive)
-            .with_context(|| format!("cannot lock {}", path.display()))?;
-        Ok(file)
+        Turn::take(&path, || note("waiting for another qemu-ci that builds in this checkout"))
+            .with_context(|| format!("cannot lock {}", path.display()))
     }
 
     /// The cargo to call.

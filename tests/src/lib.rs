@@ -4,8 +4,9 @@
 //! - `tests/xen/*.sh`: jobs of Xen guests, run in the dom0 of a real Xen host by `qemu-ci test`;
 //! - `tests/benches/`: benchmarks.
 //!
-//! Both kinds of tests run the same applications, the examples of `guest-kernel`. This library is
-//! what the hosted ones share: a daemon of their own, and jobs on it.
+//! Both kinds of tests run the same applications: the examples of `guest-kernel`, and those made
+//! for tests in `tests/applications`. This library is what the hosted tests share: a daemon of
+//! their own, and jobs on it.
 
 #![forbid(unsafe_code)]
 
@@ -56,6 +57,8 @@ fn build() -> Result<PathBuf> {
             "dom0-proxy",
             "--package",
             "guest-kernel",
+            "--package",
+            "test-applications",
         ])
         .args(["--bins", "--examples", "--target-dir"])
         .arg(&target)
@@ -64,6 +67,13 @@ fn build() -> Result<PathBuf> {
         .context("run cargo")?;
     ensure!(status.success(), "building the programs failed");
     Ok(target.join("release"))
+}
+
+/// The Linux program of an application: of `tests/applications` or an example of `guest-kernel`.
+pub fn application(name: &str) -> Result<PathBuf> {
+    let programs = programs()?;
+    let for_tests = programs.join(name);
+    Ok(if for_tests.is_file() { for_tests } else { programs.join("examples").join(name) })
 }
 
 /// A daemon of its own, in a run directory of its own.
@@ -102,9 +112,9 @@ impl Host {
         Ok(command)
     }
 
-    /// The command that runs an example on `ranks` hosted ranks.
-    pub fn job(&self, ranks: usize, example: &str, arguments: &[&str]) -> Result<Command> {
-        self.job_of(ranks, &programs()?.join("examples").join(example), arguments)
+    /// The command that runs an application on `ranks` hosted ranks.
+    pub fn job(&self, ranks: usize, name: &str, arguments: &[&str]) -> Result<Command> {
+        self.job_of(ranks, &application(name)?, arguments)
     }
 
     /// The same for any program.
@@ -115,9 +125,9 @@ impl Host {
         Ok(command)
     }
 
-    /// Runs an example on `ranks` hosted ranks to its end.
-    pub fn run(&self, ranks: usize, example: &str, arguments: &[&str]) -> Result<Ended> {
-        ended(self.job(ranks, example, arguments)?.output().context("run pgas")?)
+    /// Runs an application on `ranks` hosted ranks to its end.
+    pub fn run(&self, ranks: usize, name: &str, arguments: &[&str]) -> Result<Ended> {
+        ended(self.job(ranks, name, arguments)?.output().context("run pgas")?)
     }
 
     /// The daemon's process, if it runs.
@@ -166,9 +176,9 @@ pub fn wait_until(what: &str, mut ready: impl FnMut() -> bool) -> Result<()> {
     Ok(())
 }
 
-/// Processes that run the example `name` out of the built programs.
+/// How many processes run the application `name`.
 pub fn processes_of(name: &str) -> Result<usize> {
-    let program = programs()?.join("examples").join(name);
+    let program = application(name)?;
     let processes = fs::read_dir("/proc").context("list processes")?;
     // A process may end while it is looked at.
     Ok(processes

@@ -119,7 +119,7 @@ pub fn unwanted_words(file: &File) -> Vec<String> {
         }
     }
     for (number, line) in (1..).zip(file.text.lines()) {
-        let lower = line.to_lowercase();
+        let lower = line.to_lowercase().replace('_', " ");
         for (word, instead) in WORDS {
             if contains(&lower, word) {
                 found.push(format!("{}:{number}: {word:?}: {instead}", file.path));
@@ -217,6 +217,7 @@ mod tests {
     fn words_are_found_whole() {
         let found = unwanted_words(&file("a.md", "It can\nnot. Cannot.\n\nA rank Can not.\n"));
         assert_eq!(found, ["a.md:4: \"can not\": it is one word, cannot"]);
+        assert_eq!(unwanted_words(&file("a.rs", "fn it_can_not_fail() {}\n")).len(), 1);
         assert_eq!(unwanted_words(&file("a.md", "also many\n")), Vec::<String>::new());
     }
 

@@ -3,15 +3,9 @@
 use anyhow::{Result, ensure};
 use xenolith_tests::Host;
 
-fn succeeds(
-    host: &Host,
-    ranks: usize,
-    example: &str,
-    arguments: &[&str],
-    proof: &str,
-) -> Result<()> {
-    let ended = host.run(ranks, example, arguments)?;
-    let what = format!("{example} {arguments:?} on {ranks} ranks: {ended:#?}");
+fn succeeds(host: &Host, ranks: usize, name: &str, arguments: &[&str], proof: &str) -> Result<()> {
+    let ended = host.run(ranks, name, arguments)?;
+    let what = format!("{name} {arguments:?} on {ranks} ranks: {ended:#?}");
     ensure!(ended.status == 0, "{what}");
     ensure!(ended.stdout.contains(proof), "no {proof:?} in {what}");
     Ok(())
@@ -44,7 +38,7 @@ fn cg_finds_the_reference_value() -> Result<()> {
 }
 
 #[test]
-fn cg_refuses_what_it_can_not_divide() -> Result<()> {
+fn cg_refuses_what_it_cannot_divide() -> Result<()> {
     let ended = Host::new()?.run(3, "cg", &["--class", "S"])?;
     ensure!(ended.status != 0, "{ended:#?}");
     ensure!(ended.stdout.contains("power of two"), "{ended:#?}");

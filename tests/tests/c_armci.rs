@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
-use image_builder::install::InstallC;
+use image_builder::install_c::InstallC;
 use tempfile::TempDir;
 use xenolith_tests::{Ended, Host, ended, target_directory};
 
@@ -133,7 +133,7 @@ fn mpi_around_armci() -> Result<()> {
 }
 
 #[test]
-fn what_can_not_return_an_error_ends_the_job_with_one_line() -> Result<()> {
+fn what_cannot_return_an_error_ends_the_job_with_one_line() -> Result<()> {
     let (host, program) = (Host::new()?, compile("dies.c", &[])?);
     let cases = [
         ("error", 7, "rank 1: the matrix is singular (7)"),

@@ -9,18 +9,18 @@ use rustix::process::{Pid, Signal, kill_process};
 use xenolith_tests::{Ended, Host, ended, processes_of, wait_until};
 
 /// A job that runs. Ends with the test, whatever its verdict.
-struct Running(Child);
+struct RunningJob(Child);
 
-impl Running {
-    /// Starts an example, and returns once it has printed its first line.
-    fn start(host: &Host, ranks: usize, example: &str, arguments: &[&str]) -> Result<Self> {
-        let mut command = host.job(ranks, example, arguments)?;
+impl RunningJob {
+    /// Starts an application, and returns once it has printed its first line.
+    fn start(host: &Host, ranks: usize, name: &str, arguments: &[&str]) -> Result<Self> {
+        let mut command = host.job(ranks, name, arguments)?;
         let mut running = Self(
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("run pgas")?,
         );
         let mut line = String::new();
         BufReader::new(running.0.stdout.as_mut().context("no output")?).read_line(&mut line)?;
-        ensure!(!line.is_empty(), "{example} ended without a line: {:#?}", running.end()?);
+        ensure!(!line.is_empty(), "{name} ended without a line: {:#?}", running.end()?);
         Ok(running)
     }
 
@@ -40,7 +40,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningJob {
     fn drop(&mut self) {
         // It has ended already, unless a test failed.
         let _ = self.0.kill();
@@ -59,7 +59,7 @@ fn fails(result: &Ended, status: i32, parts: &[&str]) -> Result<()> {
 #[test]
 fn wrong_ring_entries_end_the_job_and_no_other() -> Result<()> {
     let host = Host::new()?;
-    let other = Running::start(&host, 2, "hello", &["--ticks", "8"])?;
+    let other = RunningJob::start(&host, 2, "hello", &["--ticks", "8"])?;
     let kinds = host.run(1, "hostile", &[])?;
     ensure!(kinds.status == 0, "{kinds:#?}");
     let kinds: Vec<_> =
@@ -105,7 +105,7 @@ fn a_crash_is_shown_with_its_signal() -> Result<()> {
 #[test]
 fn a_killed_daemon_ends_the_job_and_leaves_no_rank() -> Result<()> {
     let host = Host::new()?;
-    let job = Running::start(&host, 3, "faults", &["compute"])?;
+    let job = RunningJob::start(&host, 3, "faults", &["compute"])?;
     kill_process(host.daemon().context("no daemon")?, Signal::KILL)?;
     let result = job.end()?;
     fails(&result, 121, &["daemon"])?;
@@ -120,7 +120,7 @@ fn a_killed_daemon_ends_the_job_and_leaves_no_rank() -> Result<()> {
 #[test]
 fn a_killed_client_ends_its_job() -> Result<()> {
     let host = Host::new()?;
-    let job = Running::start(&host, 2, "hello", &["--ticks", "1000"])?;
+    let job = RunningJob::start(&host, 2, "hello", &["--ticks", "1000"])?;
     job.signal(Signal::KILL)?;
     wait_until("the end of the job", || host.job_records().is_ok_and(|records| records.is_empty()))
 }
@@ -128,7 +128,7 @@ fn a_killed_client_ends_its_job() -> Result<()> {
 #[test]
 fn an_interrupt_ends_the_job() -> Result<()> {
     let host = Host::new()?;
-    let job = Running::start(&host, 2, "hello", &["--ticks", "1000"])?;
+    let job = RunningJob::start(&host, 2, "hello", &["--ticks", "1000"])?;
     job.signal(Signal::INT)?;
     let result = job.end()?;
     ensure!(result.status == 130, "{result:#?}");
@@ -139,7 +139,7 @@ fn an_interrupt_ends_the_job() -> Result<()> {
 #[test]
 fn ps_logs_and_kill() -> Result<()> {
     let host = Host::new()?;
-    let job = Running::start(&host, 2, "hello", &["--ticks", "1000"])?;
+    let job = RunningJob::start(&host, 2, "hello", &["--ticks", "1000"])?;
     let ps = ended(host.pgas(["ps", "--json"])?.output()?)?;
     ensure!(ps.status == 0 && ps.stdout.contains("hello"), "{ps:#?}");
     let name = host

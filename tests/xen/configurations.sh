@@ -3,16 +3,19 @@
 # What people's xl.cfg have in them besides: maxmem above memory, a long command line.
 . ./expect.bash
 
-# configured NAME IMAGE LINES...: an xl.cfg of the image with these lines, for a domain of this name.
+# configured NAME IMAGE LINES...: an xl.cfg of the image with these lines, for a domain of this
+# name.
 configured() {
-    sed -e "s/^name *=.*/name = \"$1\"/" -e '/^cmdline/d' -e '/^memory/d' "$XENOLITH_IMAGES/$2.cfg" >"/tmp/$1.cfg"
+    sed -e "s/^name *=.*/name = \"$1\"/" -e '/^cmdline/d' -e '/^memory/d' \
+        "$XENOLITH_IMAGES/$2.cfg" >"/tmp/$1.cfg"
     printf '%s\n' "${@:3}" >>"/tmp/$1.cfg"
 }
 
 # The memory map says maxmem, and a domain that uses more than memory is killed without a word. The
 # tables take 8 and 32 MiB, twice.
 for table in 20 22; do
-    configured roomy$table randomaccess 'memory = 20' 'maxmem = 64' "cmdline = \"--log2-table $table --updates-per-word 1\""
+    configured roomy$table randomaccess 'memory = 20' 'maxmem = 64' \
+        "cmdline = \"--log2-table $table --updates-per-word 1\""
     run xl create /tmp/roomy$table.cfg
     expect_status 0
     wait_for 60 console_has roomy$table "xenolith: exit"

@@ -5,9 +5,9 @@
 . ./expect.bash
 
 pgas run -n 3 semantics.img -- nothing-of-this-name >/dev/null 2>&1 # starts the daemon
-for example in "hello.img -- --ticks 1000" "faults.img -- compute"; do
+for job_line in "hello.img -- --ticks 1000" "faults.img -- compute"; do
     # shellcheck disable=SC2086
-    pgas run -n 3 $example >/tmp/job.log 2>&1 &
+    pgas run -n 3 $job_line >/tmp/job.log 2>&1 &
     job=$!
     wait_for 60 eval '[ "$(grep -c "^\[" /tmp/job.log)" -ge 3 ]'
     pkill -KILL -x dom0-proxy

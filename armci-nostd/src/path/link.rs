@@ -2,7 +2,7 @@
 
 use core::cell::{Cell, RefCell};
 use core::hint::spin_loop;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU32, Ordering};
 use std::prelude::v1::*;
 
 use crate::error::Error;
@@ -84,6 +84,23 @@ impl Tags {
     }
 }
 
+/// A wait for another rank that the proxy can see, until it is dropped.
+struct KnownWait<'a>(&'a AtomicU32);
+
+impl<'a> KnownWait<'a> {
+    fn begin(waits: &'a AtomicU32) -> Self {
+        // Only this rank writes it.
+        waits.store(waits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        Self(waits)
+    }
+}
+
+impl Drop for KnownWait<'_> {
+    fn drop(&mut self) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+}
+
 impl Link {
     /// Takes up the ring of `platform`, and waits until the proxy has attached the job.
     pub fn attach(platform: Box<dyn Platform>) -> Result<Self, Error> {
@@ -117,15 +134,18 @@ impl Link {
         Ok(link)
     }
 
+    #[inline]
     pub fn platform(&self) -> &dyn Platform {
         &*self.platform
     }
 
+    #[inline]
     pub fn area(&self) -> &'static RuntimeArea {
         self.area
     }
 
     /// The gate to the neighbours' memory.
+    #[inline]
     pub fn gate(&self) -> Gate<'static> {
         let header = &self.area.header;
         Gate { epoch: &header.gate.0, inside: &header.inside.0 }
@@ -135,9 +155,11 @@ impl Link {
     /// now comes after it.
     #[inline]
     pub fn is_quiet(&self) -> bool {
-        if self.tags.busy.get() == 0 {
-            return true;
-        }
+        self.tags.busy.get() == 0 || self.gets_quiet()
+    }
+
+    #[cold]
+    fn gets_quiet(&self) -> bool {
         // An error comes back in whatever is done instead.
         self.drain().is_ok() && self.tags.busy.get() == 0
     }
@@ -237,6 +259,7 @@ impl Link {
     ) -> Result<(), Error> {
         let bell = Bell(&self.area.mailbox.asleep.0);
         let mut looks = 0;
+        let mut wait = None;
         loop {
             self.drain()?;
             if ready() {
@@ -246,6 +269,9 @@ impl Link {
             if self.platform.pause(looks, awaited) {
                 looks += 1;
                 continue;
+            }
+            if awaited == Awaited::Rank {
+                wait.get_or_insert_with(|| KnownWait::begin(&self.area.header.standing.waits));
             }
             bell.arm();
             let idle = !self.rings.borrow().completions.has_entries()

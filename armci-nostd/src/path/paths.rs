@@ -4,6 +4,7 @@ use core::alloc::Layout;
 use core::cell::{Cell, OnceCell, RefCell};
 use core::hint::spin_loop;
 use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
 use std::alloc::{alloc_zeroed, dealloc};
 use std::prelude::v1::*;
 
@@ -26,8 +27,11 @@ pub struct Paths {
     pub(crate) link: Option<Link>,
     /// Replaced whole, never while a visit is under way, which borrows it.
     pub(crate) acquaintance: RefCell<Acquaintance>,
-    /// Whether the rank wants to reach its neighbours directly.
-    pub(crate) directly: Cell<bool>,
+    /// The epoch in which the rank visits its neighbours: that of the acquaintance, or [`CLOSED`]
+    /// while it does not want to.
+    pub(crate) epoch: Cell<u32>,
+    /// Whether it wants to.
+    directly: Cell<bool>,
     /// Whether all ranks are on one host with fewer processors. Settled when ranks first get
     /// acquainted: it says which of a group's counters a barrier uses, and they cannot be mixed.
     crowded: OnceCell<bool>,
@@ -79,6 +83,7 @@ impl Paths {
             size,
             link,
             acquaintance: RefCell::new(Acquaintance::none()),
+            epoch: Cell::new(CLOSED),
             directly: Cell::new(true),
             crowded: OnceCell::new(),
             unfenced: Cell::new(false),
@@ -90,6 +95,7 @@ impl Paths {
     /// Replaces all that is known of the others.
     pub(crate) fn become_acquainted(&self, acquaintance: Acquaintance) {
         self.acquaintance.replace(acquaintance);
+        self.reach_directly(self.directly.get());
     }
 
     /// Says whether all ranks are on one host with fewer processors, for good: later answers do not
@@ -152,6 +158,8 @@ impl Paths {
     /// to try and to measure that way.
     pub fn reach_directly(&self, directly: bool) {
         self.directly.set(directly);
+        let epoch = if directly { self.acquaintance.borrow().epoch } else { CLOSED };
+        self.epoch.set(epoch);
     }
 
     /// The way to the proxy.
@@ -210,6 +218,14 @@ impl Paths {
             Some(link) => link.wait_until(Awaited::Rank, ready),
             None if ready() => Ok(()),
             None => Err(Error::NobodyElse),
+        }
+    }
+
+    /// Lets the proxy know how many steps of collectives of all ranks this one has begun.
+    #[inline]
+    pub(crate) fn show_steps(&self, steps: u64) {
+        if let Some(link) = &self.link {
+            link.area().header.standing.steps.store(steps as u32, Ordering::Relaxed);
         }
     }
 

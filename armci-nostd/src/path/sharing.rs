@@ -39,9 +39,10 @@ impl Paths {
     pub(crate) fn map_on_demand(&self, rank: u32, address: u64) -> bool {
         let Some(platform) = self.platform() else { return false };
         let accept = || {
-            let mut acquaintance = self.acquaintance.borrow_mut();
-            let open = self.directly.get() && acquaintance.epoch != CLOSED;
-            acquaintance.neighbour_mut(rank).filter(|_| open)?.accept(address)
+            if self.epoch.get() == CLOSED {
+                return None;
+            }
+            self.acquaintance.borrow_mut().neighbour_mut(rank)?.accept(address)
         };
         let Some(Offer { there, token }) = accept() else { return false };
         // The length is another rank's word, so it may be any.

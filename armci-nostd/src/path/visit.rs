@@ -5,8 +5,9 @@
 
 use core::cell::Ref;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
+use crate::path::link::Link;
 use crate::path::neighbour::Neighbour;
 use crate::path::paths::Paths;
 use crate::path::rows::TargetSpace;
@@ -15,26 +16,43 @@ use crate::shared::lock::{Held, TargetLock};
 use crate::shared::ring::Bell;
 use crate::wire::area::{Mailbox, Tally};
 
-/// A rank inside the gate, on a visit to a neighbour. It should be short: the proxy may be waiting
-/// for its end.
+/// A rank's time in the memory of a neighbour. It should be short: the proxy may be waiting for its
+/// end.
 #[derive(Debug)]
 pub(crate) struct Visit<'a> {
-    paths: &'a Paths,
+    own_rank: u32,
     neighbour: Ref<'a, Neighbour>,
-    /// The epoch in which the neighbour was mapped.
-    epoch: u32,
     /// None for a rank without a proxy, which nobody stops.
+    inside: Option<Inside<'a>>,
+}
+
+/// A rank inside the gate. It leaves when this is dropped, and tells if somebody waits for that.
+struct Inside<'a> {
+    link: &'a Link,
+    /// The epoch in which the gate was open.
+    epoch: u32,
     pass: Option<Pass<'static>>,
 }
 
-impl Drop for Visit<'_> {
+impl Inside<'_> {
+    #[inline]
+    fn is_closing(&self) -> bool {
+        self.link.gate().is_closing(self.epoch)
+    }
+}
+
+impl core::fmt::Debug for Inside<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "inside, in epoch {}", self.epoch)
+    }
+}
+
+impl Drop for Inside<'_> {
     #[inline]
     fn drop(&mut self) {
         self.pass = None;
-        if let Some(link) = &self.paths.link
-            && link.gate().is_closing(self.epoch)
-        {
-            link.platform().left();
+        if self.is_closing() {
+            self.link.platform().left();
         }
     }
 }
@@ -44,18 +62,18 @@ impl Paths {
     /// open, and nothing that the proxy was asked before is still to be done.
     #[inline]
     pub(crate) fn visit(&self, rank: u32) -> Option<Visit<'_>> {
-        // Neighbour and epoch from one borrow: never memory of one epoch by the gate of another.
-        let acquaintance = self.acquaintance.try_borrow().ok()?;
-        let epoch = acquaintance.epoch;
-        let neighbour = Ref::filter_map(acquaintance, |known| known.neighbour(rank)).ok()?;
-        let pass = match &self.link {
+        // Loaded once: what is known of neighbours holds in this epoch and is looked at inside.
+        let epoch = self.epoch.get();
+        let inside = match &self.link {
             None => None,
-            Some(link) if self.directly.get() && epoch != CLOSED && link.is_quiet() => {
-                Some(link.gate().enter(epoch)?)
+            Some(link) if epoch != CLOSED && link.is_quiet() => {
+                Some(Inside { link, epoch, pass: Some(link.gate().enter(epoch)?) })
             }
             Some(_) => return None,
         };
-        Some(Visit { paths: self, neighbour, epoch, pass })
+        let acquaintance = self.acquaintance.try_borrow().ok()?;
+        let neighbour = Ref::filter_map(acquaintance, |known| known.neighbour(rank)).ok()?;
+        Some(Visit { own_rank: self.rank, neighbour, inside })
     }
 }
 
@@ -95,32 +113,18 @@ impl Visit<'_> {
     pub fn lock(&self) -> Option<Held<'_>> {
         // SAFETY: mapped as long as the visit lasts; an atomic may be shared.
         let lock = TargetLock(unsafe { &(*self.neighbour.mailbox().as_ptr()).lock.0 });
-        match lock.try_lock(self.paths.rank + 1) {
-            Some(held) => Some(held),
-            None => self.lock_slowly(lock.0),
-        }
-    }
-
-    #[cold]
-    fn lock_slowly<'b>(&self, word: &'b AtomicU32) -> Option<Held<'b>> {
-        let mut looks = 0;
-        loop {
-            if let Some(held) = TargetLock(word).try_lock(self.paths.rank + 1) {
-                return Some(held);
-            }
-            let link = self.paths.link.as_ref()?;
-            if link.gate().is_closing(self.epoch) {
-                return None;
-            }
-            looks = link.look_again(looks);
-        }
+        let holder = self.own_rank + 1;
+        lock.try_lock(holder).or_else(|| {
+            let inside = self.inside.as_ref()?;
+            lock_slowly(lock, holder, inside.link, inside.epoch)
+        })
     }
 
     /// Wakes the neighbour if it sleeps, after something that it may be waiting for. True if the
     /// proxy must do it.
     #[inline]
     pub fn wake(&self, rank: u32) -> bool {
-        let Some(link) = &self.paths.link else { return false };
+        let Some(Inside { link, .. }) = &self.inside else { return false };
         // SAFETY: mapped as long as the visit lasts; an atomic may be shared.
         let bell = Bell(unsafe { &(*self.neighbour.mailbox().as_ptr()).asleep.0 });
         if !bell.is_armed() {
@@ -136,11 +140,24 @@ impl Visit<'_> {
     /// Counts an operation for the user's statistics.
     #[inline]
     pub fn count(&self, kind: impl Fn(&Tally) -> &[AtomicU64; 2], bytes: usize) {
-        if let Some(link) = &self.paths.link {
+        if let Some(Inside { link, .. }) = &self.inside {
             let [operations, all] = kind(&link.area().header.tally);
             // This rank is the only writer.
             operations.store(operations.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
             all.store(all.load(Ordering::Relaxed).wrapping_add(bytes as u64), Ordering::Relaxed);
         }
     }
+}
+
+/// By values, so that a visit need not be in memory for the sake of this.
+#[cold]
+fn lock_slowly<'a>(lock: TargetLock<'a>, holder: u32, link: &Link, epoch: u32) -> Option<Held<'a>> {
+    let mut looks = 0;
+    while !link.gate().is_closing(epoch) {
+        looks = link.look_again(looks);
+        if let Some(held) = lock.try_lock(holder) {
+            return Some(held);
+        }
+    }
+    None
 }

@@ -41,6 +41,7 @@ impl<'a> Gate<'a> {
     }
 
     /// For the rank inside: whether the proxy wants it to leave soon.
+    #[inline]
     pub fn is_closing(&self, known: u32) -> bool {
         self.epoch.load(Ordering::Relaxed) != known
     }

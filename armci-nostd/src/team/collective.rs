@@ -46,7 +46,7 @@ impl Group {
             return Ok(());
         }
         let own = self.own_area(paths);
-        let count = self.next_barrier();
+        let count = self.next_barrier(paths);
         if self.is_crowded(paths) {
             return self.gather_at_one_place(paths, own, count);
         }
@@ -180,7 +180,7 @@ impl Group {
         };
         let parent = rank & rank.wrapping_sub(1);
         for chunk in data.chunks_mut(step) {
-            let count = self.next_chunk();
+            let count = self.next_chunk(paths);
             for (k, child) in children() {
                 wait_for(paths, &own.up[k], count)?;
                 if contributes(child..child + (1 << k)) {

@@ -111,16 +111,21 @@ impl Group {
     }
 
     /// The number of the barrier that begins now, from 1.
-    pub(super) fn next_barrier(&self) -> u64 {
-        let count = self.barriers.get() + 1;
-        self.barriers.set(count);
-        count
+    pub(super) fn next_barrier(&self, paths: &Paths) -> u64 {
+        self.next_step(paths, &self.barriers)
     }
 
     /// The number of the chunk that collectives move now, from 1.
-    pub(super) fn next_chunk(&self) -> u64 {
-        let count = self.chunks.get() + 1;
-        self.chunks.set(count);
+    pub(super) fn next_chunk(&self, paths: &Paths) -> u64 {
+        self.next_step(paths, &self.chunks)
+    }
+
+    fn next_step(&self, paths: &Paths, of_kind: &Cell<u64>) -> u64 {
+        let count = of_kind.get() + 1;
+        of_kind.set(count);
+        if self.members.is_none() {
+            paths.show_steps(self.barriers.get() + self.chunks.get());
+        }
         count
     }
 

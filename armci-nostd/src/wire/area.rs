@@ -36,6 +36,18 @@ pub struct Tally {
     pub rmw: [AtomicU64; 2],
 }
 
+/// How a rank gets on, for the proxy to know when others wait in vain for one that has left:
+/// written by the rank, read by the proxy.
+#[derive(Debug, Default)]
+#[repr(C, align(64))]
+pub struct Standing {
+    /// Steps of collectives of all ranks that it has begun, modulo 2^32: every rank takes the same.
+    pub steps: AtomicU32,
+    /// Grows by one when the rank begins to wait for another, and by one when that wait is over: odd
+    /// while it waits.
+    pub waits: AtomicU32,
+}
+
 /// The words by which rank and proxy follow each other.
 ///
 /// Indices count entries since the start, modulo 2^32; an entry's slot is its index modulo the
@@ -71,6 +83,8 @@ pub struct Header {
     pub inside: Line,
     /// Written by the rank: what it does directly.
     pub tally: Tally,
+    /// Written by the rank: how it gets on.
+    pub standing: Standing,
 }
 
 /// What the proxy tells a rank about its job, in [`Header::state`].
@@ -241,7 +255,8 @@ const _: () = {
     assert!(offset_of!(Header, gate) == 448);
     assert!(offset_of!(Header, inside) == 512);
     assert!(offset_of!(Header, tally) == 576);
-    assert!(size_of::<Header>() == 640);
+    assert!(offset_of!(Header, standing) == 640);
+    assert!(size_of::<Header>() == 704);
     assert!(offset_of!(RuntimeArea, submissions) == 4096);
     assert!(offset_of!(RuntimeArea, completions) == 12288);
     assert!(offset_of!(RuntimeArea, mailbox) == 16384);
@@ -292,6 +307,7 @@ impl RuntimeArea {
                     accumulate: [const { AtomicU64::new(0) }; 2],
                     rmw: [const { AtomicU64::new(0) }; 2],
                 },
+                standing: Standing { steps: AtomicU32::new(0), waits: AtomicU32::new(0) },
             },
             reserved: [0; 512 - size_of::<Header>() / 8],
             submissions: UnsafeCell::new(

@@ -16,9 +16,9 @@ use crate::wire::limits::PROTOCOL_VERSION;
 /// it.
 pub const MAX_FRAME: usize = 64 * 1024;
 
-/// A rank's memory, by addresses in its own space.
+/// Where a rank's memory is, by addresses in its own space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Layout {
+pub struct WindowLayout {
     /// Address of the window's first byte.
     pub window: u64,
     /// Bytes of the window.
@@ -43,7 +43,7 @@ pub struct Attach {
     /// The rank, as `$XENOLITH_RANK` says.
     pub rank: u32,
     /// Where its memory is.
-    pub layout: Layout,
+    pub layout: WindowLayout,
 }
 
 /// The proxy's answer to [`Attach`].
@@ -63,7 +63,7 @@ pub struct Introduction {
     /// The other rank.
     pub rank: u32,
     /// Where its memory is, by its own addresses.
-    pub layout: Layout,
+    pub layout: WindowLayout,
 }
 
 /// What a Xen guest writes to `data/xenolith/attach` under its own xenstore path.
@@ -89,7 +89,7 @@ pub struct XenAttach {
 
 /// Why a message was not understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ControlError {
+pub enum MessageError {
     /// A frame that claims more than [`MAX_FRAME`] bytes.
     #[error("a message of {0} bytes is longer than the {MAX_FRAME} allowed")]
     TooLong(usize),
@@ -107,30 +107,30 @@ pub enum ControlError {
 }
 
 /// The frame that carries `message`.
-pub fn encode<M: Serialize>(message: &M) -> Result<Vec<u8>, ControlError> {
+pub fn encode<M: Serialize>(message: &M) -> Result<Vec<u8>, MessageError> {
     let mut frame = Vec::from([0; 4]);
-    frame = postcard::to_extend(message, frame).map_err(|_| ControlError::Malformed)?;
+    frame = postcard::to_extend(message, frame).map_err(|_| MessageError::Malformed)?;
     let length = frame.len() - 4;
     if length > MAX_FRAME {
-        return Err(ControlError::TooLong(length));
+        return Err(MessageError::TooLong(length));
     }
     frame[..4].copy_from_slice(&(length as u32).to_le_bytes());
     Ok(frame)
 }
 
 /// The length of the body that a frame's first four bytes announce.
-pub fn body_length(prefix: [u8; 4]) -> Result<usize, ControlError> {
+pub fn body_length(prefix: [u8; 4]) -> Result<usize, MessageError> {
     match u32::from_le_bytes(prefix) as usize {
         length if length <= MAX_FRAME => Ok(length),
-        length => Err(ControlError::TooLong(length)),
+        length => Err(MessageError::TooLong(length)),
     }
 }
 
 /// The message in a frame's body.
-pub fn decode<M: DeserializeOwned>(body: &[u8]) -> Result<M, ControlError> {
+pub fn decode<M: DeserializeOwned>(body: &[u8]) -> Result<M, MessageError> {
     match postcard::take_from_bytes(body) {
         Ok((message, [])) => Ok(message),
-        _ => Err(ControlError::Malformed),
+        _ => Err(MessageError::Malformed),
     }
 }
 
@@ -145,17 +145,17 @@ impl fmt::Display for XenAttach {
 }
 
 impl FromStr for XenAttach {
-    type Err = ControlError;
+    type Err = MessageError;
 
-    fn from_str(node: &str) -> Result<Self, ControlError> {
-        let malformed = || ControlError::MalformedNode(node.chars().take(100).collect());
+    fn from_str(node: &str) -> Result<Self, MessageError> {
+        let malformed = || MessageError::MalformedNode(node.chars().take(100).collect());
         let mut words = node.split(' ');
         let mut next =
             || words.next().and_then(|word| word.parse::<u64>().ok()).ok_or_else(malformed);
         let narrow = |word: u64| u32::try_from(word).map_err(|_| malformed());
         let version = narrow(next()?)?;
         if version != PROTOCOL_VERSION {
-            return Err(ControlError::Version(version));
+            return Err(MessageError::Version(version));
         }
         let attach = Self {
             first_ref: narrow(next()?)?,
@@ -181,7 +181,7 @@ mod tests {
             version: PROTOCOL_VERSION,
             job: "ab12cd".into(),
             rank: 3,
-            layout: Layout {
+            layout: WindowLayout {
                 window: 4096,
                 len: 1 << 20,
                 runtime: 4096,
@@ -210,7 +210,7 @@ mod tests {
         assert!(decode::<Attach>(&longer[4..]).is_err());
         assert_eq!(
             body_length(u32::MAX.to_le_bytes()),
-            Err(ControlError::TooLong(u32::MAX as usize))
+            Err(MessageError::TooLong(u32::MAX as usize))
         );
     }
 
@@ -238,6 +238,6 @@ mod tests {
         ] {
             assert!(bad.parse::<XenAttach>().is_err(), "{bad:?}");
         }
-        assert_eq!("9 2 3 4 5 6 7".parse::<XenAttach>(), Err(ControlError::Version(9)));
+        assert_eq!("9 2 3 4 5 6 7".parse::<XenAttach>(), Err(MessageError::Version(9)));
     }
 }

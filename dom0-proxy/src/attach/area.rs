@@ -32,6 +32,16 @@ pub(crate) struct DirectTally {
     pub(crate) rmw: [u64; 2],
 }
 
+/// How far a rank has come by its own account, for finding out who waits in vain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RankStanding {
+    /// Steps of collectives of all ranks that it has begun.
+    pub(crate) steps: u32,
+    /// While it sleeps in a wait for another rank, and nothing is on its way to it: which of its
+    /// waits that is.
+    pub(crate) wait: Option<u32>,
+}
+
 impl Area {
     /// The area at `area`.
     ///
@@ -106,6 +116,22 @@ impl Area {
             accumulate: read(&tally.accumulate),
             rmw: read(&tally.rmw),
         }
+    }
+
+    /// How the rank gets on, as it says, which may be anything.
+    pub(crate) fn standing(&self) -> RankStanding {
+        let load = |word: &AtomicU32| word.load(Ordering::Acquire);
+        // SAFETY: as for the words.
+        let standing = unsafe { &(*self.0.as_ptr()).header.standing };
+        let wait = load(&standing.waits);
+        let is_quiet = load(word!(self, header.submission_head))
+            == load(word!(self, header.submission_tail))
+            && load(word!(self, header.completion_head))
+                == load(word!(self, header.completion_tail));
+        // Whoever wakes it clears this first.
+        let is_asleep = load(word!(self, mailbox.asleep)) != 0;
+        let waits = wait % 2 == 1 && is_quiet && is_asleep;
+        RankStanding { steps: load(&standing.steps), wait: waits.then_some(wait) }
     }
 
     /// Says how the rank's job is.

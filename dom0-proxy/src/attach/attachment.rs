@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use armci_nostd::serve::memory::Window;
+use armci_nostd::serve::Window;
 use armci_nostd::wire::PROTOCOL_VERSION;
 use armci_nostd::wire::area::MAGIC;
 

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use armci_nostd::wire::attach::{self, Introduction, Layout};
+use armci_nostd::wire::attach::{self, Introduction, WindowLayout};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
 /// What other ranks need to reach a rank's memory, and the connection on which the rank is told of
@@ -14,7 +14,7 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 #[derive(Debug)]
 pub(super) struct Card {
     /// Where its memory is, by its own addresses.
-    pub layout: Layout,
+    pub layout: WindowLayout,
     /// Its memory.
     pub window: OwnedFd,
     /// Its doorbell.

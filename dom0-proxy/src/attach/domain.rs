@@ -4,8 +4,8 @@
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-use armci_nostd::serve::memory::Window;
-use armci_nostd::wire::attach::{Layout, XenAttach};
+use armci_nostd::serve::Window;
+use armci_nostd::wire::attach::{WindowLayout, XenAttach};
 use xen_hypercall::PAGE_SIZE;
 use xen_hypercall::grant_table_op::FIRST_FREE_REFERENCE;
 
@@ -22,7 +22,7 @@ const MAX_NODE: usize = 160;
 /// What a domain's node says, checked against what the domain was given.
 ///
 /// Everything in the node is hostile. `memory` is what the domain was created with.
-pub fn parse(node: &[u8], memory: u64) -> Result<(XenAttach, Layout), BadAttach> {
+pub fn parse(node: &[u8], memory: u64) -> Result<(XenAttach, WindowLayout), BadAttach> {
     if node.len() > MAX_NODE {
         return Err(BadAttach::new(format_args!("its attach node has {} bytes", node.len())));
     }
@@ -44,7 +44,7 @@ pub fn parse(node: &[u8], memory: u64) -> Result<(XenAttach, Layout), BadAttach>
             attach.first_ref, attach.pages
         )));
     }
-    let layout = Layout {
+    let layout = WindowLayout {
         window: 0,
         len,
         runtime: attach.runtime,
@@ -94,10 +94,11 @@ impl Doorbell for EventChannel {
         self.device().fd()
     }
 
-    fn acknowledge(&self) {
-        if let Err(error) = self.device().acknowledge() {
+    fn acknowledge(&self) -> bool {
+        self.device().acknowledge().unwrap_or_else(|error| {
             tracing::warn!(%error, "event channels could not be read");
-        }
+            true
+        })
     }
 }
 

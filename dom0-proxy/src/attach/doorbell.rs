@@ -11,6 +11,7 @@ pub trait Doorbell: Send {
     fn fd(&self) -> BorrowedFd<'_>;
 
     /// Takes note of the ringing of all ranks that share the descriptor, so that the next is seen.
-    /// Never blocks.
-    fn acknowledge(&self);
+    /// False if there may be more that will not be seen: then this is to be called again soon.
+    /// Never blocks, and takes no longer however often a rank rings.
+    fn acknowledge(&self) -> bool;
 }

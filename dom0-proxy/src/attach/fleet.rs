@@ -1,6 +1,6 @@
 //! The attached ranks of a job.
 
-use armci_nostd::serve::memory::Window;
+use armci_nostd::serve::Window;
 use armci_nostd::wire::JobState;
 
 use super::area::Area;

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use armci_nostd::serve::memory::Window;
+use armci_nostd::serve::Window;
 use armci_nostd::wire::PROTOCOL_VERSION;
 use armci_nostd::wire::attach::{self, Attach, AttachReply};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags};
@@ -62,7 +62,7 @@ pub fn receive(stream: &UnixStream) -> Result<Asking, BadAttach> {
     stream.read_exact(&mut body).map_err(torn)?;
     let attach: Attach = attach::decode(&body).map_err(BadAttach::new)?;
     if attach.version != PROTOCOL_VERSION {
-        return Err(BadAttach::new(attach::ControlError::Version(attach.version)));
+        return Err(BadAttach::new(attach::MessageError::Version(attach.version)));
     }
     Ok(Asking { attach, descriptors })
 }
@@ -123,5 +123,7 @@ impl Doorbell for EventFds {
 
     /// Each write to an eventfd is an edge of its own; its count is of no interest and is never
     /// read, so that this cannot block.
-    fn acknowledge(&self) {}
+    fn acknowledge(&self) -> bool {
+        true
+    }
 }

@@ -15,7 +15,7 @@ mod fleet;
 pub mod hosted;
 mod shared_memory;
 
-pub(crate) use area::DirectTally;
+pub(crate) use area::{DirectTally, RankStanding};
 pub use attachment::Attachment;
 pub use bad_attach::BadAttach;
 pub(crate) use fleet::{AttachedRank, Fleet};

@@ -2,11 +2,13 @@
 
 #![forbid(unsafe_code)]
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 use dom0_proxy::daemon::{self, DaemonOptions};
+use dom0_proxy::inheritance;
 use dom0_proxy::job::processes::{RANK_ARGUMENT, become_rank};
 use dom0_proxy::run_dir::RunDir;
 use tracing_subscriber::EnvFilter;
@@ -14,12 +16,12 @@ use tracing_subscriber::EnvFilter;
 /// Serves the ranks of PGAS jobs. `pgas run` starts it where none runs.
 ///
 /// Its sockets are in $XENOLITH_RUN_DIR, by default /run/xenolith for root and
-/// $XDG_RUNTIME_DIR/xenolith for others. $RUST_LOG says what it tells on standard error (default:
+/// $XDG_RUNTIME_DIR/xenolith for others, or /tmp/xenolith-UID without that. $RUST_LOG says what it tells on standard error (default:
 /// info).
 #[derive(Debug, Parser)]
 #[command(version)]
 struct DaemonArguments {
-    /// Leave the session and directory that it was started in
+    /// Leave the session, directory, limits and processors that it was started with
     #[arg(long)]
     detach: bool,
 
@@ -31,16 +33,21 @@ struct DaemonArguments {
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_some_and(|word| word == RANK_ARGUMENT) {
-        eprintln!("the rank could not start: {}", become_rank(arguments));
+        tell(&format!("the rank could not start: {}", become_rank(arguments)));
         return ExitCode::from(127);
     }
     match run(DaemonArguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("dom0-proxy: {error}");
+            tell(&format!("dom0-proxy: {error}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says a line on standard error, where nobody may listen.
+fn tell(line: &str) {
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 fn run(arguments: DaemonArguments) -> dom0_proxy::Result<()> {
@@ -49,12 +56,15 @@ fn run(arguments: DaemonArguments) -> dom0_proxy::Result<()> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(false)
+        // Whoever read standard error may be gone; jobs go on without a log.
+        .log_internal_errors(false)
         .init();
     let run_dir = RunDir::from_env()?;
     if arguments.detach {
         // A process that leads a group already cannot leave its session, and need not.
         let _ = rustix::process::setsid();
         let _ = std::env::set_current_dir("/");
+        inheritance::let_go();
     }
     daemon::run(DaemonOptions { run_dir, idle_exit: arguments.idle_exit.map(Duration::from_secs) })
 }

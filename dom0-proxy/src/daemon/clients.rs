@@ -10,8 +10,7 @@ use armci_nostd::wire::MAX_RANKS;
 use super::shared::Daemon;
 use crate::control::{ClientRequest, Hello, JobSpec, RankKind, Reply, VERSION, Welcome};
 use crate::error::{Context, Error, Result};
-use crate::frame;
-use crate::job::event::KillReason;
+use crate::job::event::{JobEvent, KillReason};
 use crate::job::{Job, supervise};
 
 /// How long a client may take for its first words.
@@ -23,13 +22,15 @@ const KILL_PATIENCE: Duration = Duration::from_secs(120);
 pub fn serve_client(daemon: &Arc<Daemon>, stream: UnixStream) -> Result<()> {
     let context = || "talk with a client";
     stream.set_read_timeout(Some(PATIENCE)).context(context)?;
-    let Some(hello) = frame::receive::<Hello>(&stream).context(context)? else { return Ok(()) };
-    frame::send(&stream, &Welcome { version: VERSION, pid: std::process::id() })
+    let Some(hello) = message_frame::receive::<Hello>(&stream).context(context)? else {
+        return Ok(());
+    };
+    message_frame::send(&stream, &Welcome { version: VERSION, pid: std::process::id() })
         .context(context)?;
     if hello.version != VERSION {
         return Ok(());
     }
-    let Some(request) = frame::receive::<ClientRequest>(&stream).context(context)? else {
+    let Some(request) = message_frame::receive::<ClientRequest>(&stream).context(context)? else {
         return Ok(());
     };
     stream.set_read_timeout(None).context(context)?;
@@ -60,12 +61,11 @@ pub fn serve_client(daemon: &Arc<Daemon>, stream: UnixStream) -> Result<()> {
             }
             None => refusal(&Error::NoJob(name)),
         },
-        ClientRequest::Interrupt => refusal(&Error::Protocol {
-            peer: "pgas".into(),
-            why: "there is no job to interrupt".into(),
-        }),
+        ClientRequest::Interrupt | ClientRequest::Signal(_) => {
+            refusal(&Error::Protocol { peer: "pgas".into(), why: "there is no job yet".into() })
+        }
     };
-    frame::send(&stream, &reply).context(context)
+    message_frame::send(&stream, &reply).context(context)
 }
 
 /// Starts a job whose supervisor answers on `stream`.
@@ -101,8 +101,9 @@ fn start_job(daemon: &Arc<Daemon>, spec: JobSpec, stream: &UnixStream) -> Result
 /// Listens to the client of a job until it is gone, and ends the job then.
 fn follow(job: &Job, stream: &UnixStream) {
     loop {
-        match frame::receive::<ClientRequest>(stream) {
+        match message_frame::receive::<ClientRequest>(stream) {
             Ok(Some(ClientRequest::Interrupt)) => job.kill(KillReason::Interrupted),
+            Ok(Some(ClientRequest::Signal(signal))) => job.send(JobEvent::Signal(signal)),
             Ok(Some(_)) => tracing::warn!(
                 job = job.name,
                 "a client asked for something else while its job ran"

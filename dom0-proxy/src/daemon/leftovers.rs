@@ -1,7 +1,6 @@
 //! What daemons that died have left behind.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -46,9 +45,7 @@ pub fn reap(run_dir: &RunDir, host_domains: &HostDomains) {
     {
         tracing::warn!(%error, "jobs of domains are not possible for now");
     }
-    let Ok(records) = fs::read_dir(run_dir.jobs()) else { return };
-    for record in records.flatten() {
-        let name = record.file_name().to_string_lossy().into_owned();
+    for name in run_dir.abandoned_jobs() {
         tracing::info!(job = name, "cleaning up after a daemon that died");
         if let Err(error) = clean_up_after_daemon(run_dir, &name) {
             tracing::error!(%error, job = name, "could not clean up");
@@ -58,13 +55,11 @@ pub fn reap(run_dir: &RunDir, host_domains: &HostDomains) {
 
 /// Ends what is left of a job whose daemon has died: its domains, its processes, its record.
 pub fn clean_up_after_daemon(run_dir: &RunDir, job: &str) -> Result<()> {
-    let record = run_dir.job(job);
     sweep(job);
     if xen::check_privileged().is_ok() {
-        destroy_all(job, &record)?;
+        destroy_all(job, &run_dir.job(job))?;
     }
-    // Whoever else cleans up at the same time has the same aim.
-    let _ = fs::remove_dir_all(record);
+    run_dir.remove_record(job);
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use super::patience::Pause;
 use super::service::{Change, OrderError};
 use super::traffic::Traffic;
 use super::worker::Worker;
-use crate::attach::Attachment;
+use crate::attach::{Attachment, RankStanding};
 
 /// The engine of one job.
 #[derive(Debug)]
@@ -117,6 +117,14 @@ impl Engine {
         buffer: Vec<u8>,
     ) -> Result<Vec<u8>, OrderError> {
         self.ask(|reply| Order::CopyWindow { rank, offset, buffer, reply })
+    }
+
+    /// How the ranks get on, in their order.
+    ///
+    /// # Errors
+    /// [`OrderError::NotRunning`].
+    pub(crate) fn standings(&self) -> Result<Vec<RankStanding>, OrderError> {
+        self.ask(Order::Standings)
     }
 
     fn change(&self, change: Change) -> Result<(), OrderError> {

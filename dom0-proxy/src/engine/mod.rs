@@ -16,14 +16,16 @@
 //! for them, and the job hears who did what.
 //!
 //! ```text
-//! handle    what the job holds: orders to the thread
-//! worker    the thread: gathers ranks, takes orders, serves, blocks
-//! rounds    entries taken from the rings, done, answered
-//! service   what is done for the ranks, and how that may change: no I/O
-//! gates     closed and opened for all ranks
-//! patience  how long to poll before blocking
+//! handle     what the job holds: orders to the thread
+//! worker     the thread: gathers ranks, takes orders, serves, blocks
+//! rounds     entries taken from the rings, done, answered
+//! service    what is done for the ranks, and how that may change: no I/O
+//! gates      closed and opened for all ranks
+//! patience   how long to poll before blocking
+//! doorbells  where to block: all doorbells of the job
 //! ```
 
+mod doorbells;
 mod gates;
 mod handle;
 mod notice;

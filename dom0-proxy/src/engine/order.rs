@@ -3,7 +3,7 @@
 use std::sync::mpsc::Sender;
 
 use super::service::{Change, OrderError};
-use crate::attach::Attachment;
+use crate::attach::{Attachment, RankStanding};
 
 /// One order.
 pub(super) enum Order {
@@ -11,6 +11,8 @@ pub(super) enum Order {
     Attach(u32, Attachment),
     /// Change what is done for the ranks.
     Change(Change, Sender<Result<(), OrderError>>),
+    /// Tell how the ranks get on.
+    Standings(Sender<Result<Vec<RankStanding>, OrderError>>),
     /// Copy memory of a rank.
     CopyWindow {
         /// The rank.

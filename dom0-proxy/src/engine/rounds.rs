@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use armci_nostd::Fault;
-use armci_nostd::serve::memory::{Outcome, execute};
+use armci_nostd::serve::{Action, Bounds, Busy, Checked, apply, check};
 use armci_nostd::shared::ring::{Consumer, IndexJumped, Producer, SharedSlots};
-use armci_nostd::wire::{Completion, Opcode, Request, Status};
+use armci_nostd::wire::{Completion, Request, Status};
 
 use super::traffic::Traffic;
 use crate::attach::{AttachedRank, Fleet};
@@ -56,6 +56,8 @@ struct Served<'a> {
 /// Serves the ranks of one job.
 pub struct Rounds<'a> {
     fleet: &'a Fleet,
+    /// Of each rank's memory.
+    bounds: Vec<Bounds>,
     ranks: Vec<Served<'a>>,
     /// Ranks to be woken at the end of the batch.
     to_wake: Vec<u32>,
@@ -76,7 +78,8 @@ impl<'a> Rounds<'a> {
                 locked_out: None,
             })
             .collect();
-        Self { fleet, ranks, to_wake: Vec::new() }
+        let bounds = fleet.windows().iter().map(|window| window.bounds().clone()).collect();
+        Self { fleet, bounds, ranks, to_wake: Vec::new() }
     }
 
     /// Gives every rank one turn. Whether there was anything to do, or which rank did what wrong.
@@ -96,32 +99,37 @@ impl<'a> Rounds<'a> {
             let next = served.submissions.pop();
             let next = next.map_err(|source| Violation::Index { ring: "submission", source })?;
             let Some(request) = next else { break };
-            let Outcome::Done(effect) = execute(rank, &request, self.fleet.windows())? else {
-                // A rank is at work on that memory: others have their turn first.
-                served.submissions.put_back();
-                if served.locked_out.get_or_insert_with(Instant::now).elapsed() > LOCK_PATIENCE {
-                    return Err(Violation::Locked(request.rank));
+            let checked = check(&request, &self.bounds[rank], &self.bounds)?;
+            let done = match &checked {
+                // Work is done in the order of requests, and at once: all earlier is done.
+                Checked::Fence { .. } => Ok(0),
+                Checked::Work(work) => {
+                    let windows = self.fleet.windows();
+                    apply(work, &windows[rank], &windows[work.target() as usize])
                 }
-                break;
+            };
+            let value = match done {
+                Ok(value) => value,
+                Err(Busy) => {
+                    // A rank is at work on that memory: others have their turn first.
+                    served.submissions.put_back();
+                    let since = served.locked_out.get_or_insert_with(Instant::now);
+                    if since.elapsed() > LOCK_PATIENCE {
+                        return Err(Violation::Locked(request.rank));
+                    }
+                    break;
+                }
             };
             served.locked_out = None;
-            let completion =
-                Completion { tag: request.tag, status: Status::Ok as u32, value: effect.value };
+            let completion = Completion { tag: request.tag, status: Status::Ok as u32, value };
             let pushed = served.completions.push(completion);
             if !pushed.map_err(|source| Violation::Index { ring: "completion", source })? {
                 return Err(Violation::Overrun);
             }
-            let kind = match Opcode::from_wire(request.opcode) {
-                Some(Opcode::Put) => &mut served.traffic.put,
-                Some(Opcode::Get) => &mut served.traffic.get,
-                Some(Opcode::Accumulate) => &mut served.traffic.accumulate,
-                Some(Opcode::ReadModifyWrite) => &mut served.traffic.rmw,
-                _ => &mut served.traffic.other,
-            };
-            kind.add(1, effect.bytes);
-            self.to_wake.extend(effect.notify);
+            let moved = count(served.traffic, &checked);
+            self.to_wake.extend(checked.notify());
             entries += 1;
-            bytes += effect.bytes;
+            bytes += moved;
         }
         if entries == 0 {
             return Ok(false);
@@ -153,4 +161,22 @@ impl<'a> Rounds<'a> {
     pub fn wake_up(&self) {
         self.ranks.iter().for_each(|served| served.rank.area().proxy_asleep().disarm());
     }
+}
+
+/// Counts what was done. Returns the bytes that it moved.
+fn count(traffic: &mut Traffic, done: &Checked) -> u64 {
+    let (kind, bytes) = match done {
+        Checked::Fence { .. } => (&mut traffic.other, 0),
+        Checked::Work(work) => {
+            let kind = match work.action() {
+                Action::PutInline { .. } | Action::Put { .. } => &mut traffic.put,
+                Action::Get { .. } => &mut traffic.get,
+                Action::Accumulate { .. } => &mut traffic.accumulate,
+                Action::ReadModifyWrite { .. } => &mut traffic.rmw,
+            };
+            (kind, work.bytes())
+        }
+    };
+    kind.add(1, bytes);
+    bytes
 }

@@ -1,7 +1,6 @@
 //! The engine's thread.
 
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,8 +8,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use armci_nostd::wire::JobState;
-use rustix::event::epoll;
 
+use super::doorbells::Doorbells;
 use super::gates::{Gates, Inside};
 use super::notice::Notice;
 use super::order::Order;
@@ -18,12 +17,9 @@ use super::patience::{Patience, Pause};
 use super::rounds::{Rounds, Violation};
 use super::service::{Action, Input, OrderError, Service, ServiceState};
 use super::traffic::Traffic;
-use crate::attach::{Attachment, Fleet};
+use crate::attach::{AttachedRank, Attachment, Fleet};
 
-/// Epoll's name for the thread's own doorbell. Ranks have their numbers.
-const WAKE: u64 = u64::MAX;
-
-/// The engine's thread.
+/// The thread, before it runs.
 pub(super) struct Worker {
     /// Ranks of the job.
     pub size: u32,
@@ -44,12 +40,12 @@ impl Worker {
     pub fn run(self, traffic: &mut [Traffic], tell: &impl Fn(Notice)) -> io::Result<()> {
         let Some(fleet) = self.gather() else { return Ok(()) };
         let tell_ranks = |state| fleet.ranks().iter().for_each(|rank| rank.tell(state));
-        let doorbells = self.doorbells(&fleet)?;
+        let mut doorbells = Doorbells::new(&fleet, self.wake.as_fd())?;
         fleet.introduce();
         let mut gates = Gates::open_first(&fleet);
         tell_ranks(JobState::Attached);
         tell(Notice::Open);
-        let violation = self.serve(&fleet, &mut gates, &doorbells, traffic)?;
+        let violation = self.serve(&fleet, &mut gates, &mut doorbells, traffic)?;
         gates.close();
         for (rank, traffic) in fleet.ranks().iter().zip(traffic) {
             traffic.add_direct(&rank.area().tally());
@@ -84,28 +80,12 @@ impl Worker {
         Some(Fleet::new(slots.into_iter().flatten().collect()))
     }
 
-    /// One thing to wait on for all doorbells.
-    fn doorbells(&self, fleet: &Fleet) -> io::Result<OwnedFd> {
-        let all = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let edge = epoll::EventFlags::IN | epoll::EventFlags::ET;
-        epoll::add(&all, self.wake.as_fd(), epoll::EventData::new_u64(WAKE), edge)?;
-        for (number, rank) in (0..).zip(fleet.ranks()) {
-            match epoll::add(&all, rank.doorbell().fd(), epoll::EventData::new_u64(number), edge) {
-                // Doorbells of several ranks may come through one descriptor, and are acknowledged
-                // together.
-                Err(rustix::io::Errno::EXIST) => {}
-                result => result?,
-            }
-        }
-        Ok(all)
-    }
-
     /// Serves until told to end, or a rank does something wrong.
     fn serve(
         &self,
         fleet: &Fleet,
         gates: &mut Gates<'_>,
-        doorbells: &OwnedFd,
+        doorbells: &mut Doorbells<'_>,
         traffic: &mut [Traffic],
     ) -> io::Result<Option<(u32, Violation)>> {
         let mut rounds = Rounds::new(fleet, traffic);
@@ -119,7 +99,7 @@ impl Worker {
                 ServiceState::Stopped => {
                     // Ranks are asleep or not, as they are; who rings now is seen when serving
                     // begins again, with all that is in the rings.
-                    wait(fleet, doorbells)?;
+                    doorbells.wait()?;
                     continue;
                 }
                 ServiceState::Closing => look_inside(&mut service, gates, &mut rounds),
@@ -137,7 +117,7 @@ impl Worker {
             }
             if rounds.fall_asleep() {
                 patience.blocks();
-                wait(fleet, doorbells)?;
+                doorbells.wait()?;
                 patience.woken();
             }
             rounds.wake_up();
@@ -158,6 +138,11 @@ impl Worker {
                 Order::Attach(..) => {}
                 Order::Change(change, reply) => {
                     act(service.take(Input::Wanted(change, reply)), gates, rounds);
+                }
+                Order::Standings(reply) => {
+                    let standing = |rank: &AttachedRank| rank.area().standing();
+                    // Whoever asked may be gone.
+                    let _ = reply.send(Ok(fleet.ranks().iter().map(standing).collect()));
                 }
                 Order::CopyWindow { rank, offset, mut buffer, reply } => {
                     let copied = match (service.state(), fleet.windows().get(rank as usize)) {
@@ -210,19 +195,4 @@ fn act(actions: Vec<Action<Asker>>, gates: &mut Gates<'_>, rounds: &mut Rounds<'
             Action::Answer(reply, result) => drop(reply.send(result)),
         }
     }
-}
-
-/// Blocks until a rank rings, or there is something else to do.
-fn wait(fleet: &Fleet, doorbells: &OwnedFd) -> io::Result<()> {
-    let mut events = [const { MaybeUninit::<epoll::Event>::uninit() }; 64];
-    let (ready, _) = match epoll::wait(doorbells, &mut events, None) {
-        Err(rustix::io::Errno::INTR) => return Ok(()),
-        result => result?,
-    };
-    for event in ready {
-        if let Some(rank) = fleet.ranks().get(event.data.u64() as usize) {
-            rank.doorbell().acknowledge();
-        }
-    }
-    Ok(())
 }

@@ -6,7 +6,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::control::Reply;
-use crate::frame;
 
 /// Takes replies until the client is gone, and forgets them from then on.
 #[derive(Debug)]
@@ -29,7 +28,7 @@ impl JobClient {
         if self.gone.load(Ordering::Relaxed) {
             return;
         }
-        if let Err(error) = frame::send(&self.stream, reply) {
+        if let Err(error) = message_frame::send(&self.stream, reply) {
             tracing::debug!(%error, "the client of a job is gone");
             self.gone.store(true, Ordering::Relaxed);
         }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::attach::Attachment;
+use crate::control::RankSignal;
 use crate::engine::Notice;
 use crate::error::Error;
 
@@ -65,6 +66,8 @@ pub enum JobEvent {
     },
     /// The engine has something to say.
     Engine(Notice),
+    /// The ranks are to get a signal.
+    Signal(RankSignal),
     /// Somebody wants the job to end.
     Kill(KillReason),
 }

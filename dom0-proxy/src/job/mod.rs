@@ -11,6 +11,7 @@
 //! read to the end, the job's record removed, the client told.
 
 mod client;
+mod clock;
 mod consoles;
 pub mod domains;
 pub mod event;

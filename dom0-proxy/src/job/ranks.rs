@@ -1,5 +1,6 @@
 //! What a job needs of its ranks, however they run.
 
+use crate::control::RankSignal;
 use crate::error::Result;
 
 /// The ranks of one job.
@@ -7,6 +8,9 @@ pub trait Ranks: Send {
     /// Starts all of them, and returns when they are started or on their way. What happens to them
     /// comes as events.
     fn start(&mut self) -> Result<()>;
+
+    /// Passes a signal on to all of them, where ranks take signals.
+    fn signal(&mut self, signal: RankSignal);
 
     /// Starts no more of them, and attaches no more.
     fn stop(&mut self);

@@ -1,28 +1,33 @@
 //! Runs one job from its start to its end, and leaves nothing of it.
 
-use std::fs;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::client::JobClient;
+use super::clock::JobClock;
 use super::consoles::Consoles;
 use super::domains::{self, Domains};
 use super::event::JobEvent;
 use super::handle::Job;
-use super::processes::Processes;
+use super::processes::{self, Processes};
 use super::ranks::Ranks;
 use super::summary::Summaries;
 use super::verdict::{Ending, Verdict};
-use crate::control::{RankKind, Reply, Summary};
+use crate::control::{JobSpec, RankKind, Reply, Summary};
 use crate::engine::{Engine, Pause};
 use crate::error::{Context, Error, Result, status};
-use crate::run_dir::RunDir;
+use crate::run_dir::{JobFolder, JobFolders, RunDir};
 
 /// How long a client that does not read its lines may hold up a job that is to be killed.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How often to look whether ranks wait for one that has left.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Runs a job to its end, in this thread, which must live as long as the job: ranks that are
 /// processes are killed when it ends. `ended` is called when nothing of the job is left, before the
@@ -35,13 +40,24 @@ pub fn supervise(
     ended: impl FnOnce(),
 ) {
     let client = Arc::new(JobClient::new(stream));
-    let record = run_dir.job(&job.name);
-    let result = Supervisor::start(job, incoming, run_dir, client.clone()).map(Supervisor::run);
-    if let Err(error) = fs::remove_dir_all(&record)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        tracing::warn!(%error, record = %record.display(), "the job's record could not be removed");
-    }
+    let begun = check(&job.spec).and_then(|()| run_dir.begin_job(&job.name));
+    let result = begun.and_then(|JobFolders { record, logs }| {
+        let (record_path, logs) = (record.path().to_owned(), &logs);
+        let socket = run_dir.ranks_socket();
+        let run = || {
+            let client = client.clone();
+            let set_up =
+                Supervisor::set_up(job, incoming, socket, record_path.clone(), logs, client);
+            set_up.map(Supervisor::run)
+        };
+        let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+            // In the middle of setting up or of cleaning up: whatever is left has the job's name.
+            end_by_name(job, &record_path);
+            Err(Error::SupervisorPanicked)
+        });
+        record.remove();
+        result
+    });
     ended();
     match result {
         Ok(summary) => {
@@ -56,6 +72,26 @@ pub fn supervise(
     }
 }
 
+/// Whether the host can run such a job.
+fn check(spec: &JobSpec) -> Result<()> {
+    match spec.kind {
+        RankKind::Xen => domains::check(spec),
+        RankKind::Hosted => Ok(()),
+    }
+}
+
+/// Ends ranks of which nothing but the job is known.
+fn end_by_name(job: &Job, record: &Path) {
+    match job.spec.kind {
+        RankKind::Hosted => processes::sweep(&job.name),
+        RankKind::Xen => {
+            if let Err(error) = domains::destroy_all(&job.name, record) {
+                tracing::error!(%error, job = job.name, "domains may be left behind");
+            }
+        }
+    }
+}
+
 struct Supervisor {
     job: Arc<Job>,
     incoming: Receiver<JobEvent>,
@@ -65,47 +101,30 @@ struct Supervisor {
     engine: Engine,
     ranks: Box<dyn Ranks>,
     verdict: Verdict,
+    clock: JobClock,
     summaries: Summaries,
 }
 
 impl Supervisor {
     /// Sets everything up but starts no rank.
-    fn start(
+    fn set_up(
         job: &Arc<Job>,
         incoming: Receiver<JobEvent>,
-        run_dir: &RunDir,
+        ranks_socket: PathBuf,
+        record: PathBuf,
+        logs: &JobFolder,
         client: Arc<JobClient>,
     ) -> Result<Self> {
         let spec = &job.spec;
-        if spec.kind == RankKind::Xen {
-            domains::check(spec)?;
-        }
-        let (record, logs) = (run_dir.job(&job.name), run_dir.job_logs(&job.name));
-        for dir in [&record, &logs] {
-            fs::create_dir_all(dir).context(|| format!("create directory {}", dir.display()))?;
-        }
-        run_dir.prune_logs();
         let (consoles, console_thread) =
-            Consoles::start(&job.name, spec, &logs, client.clone(), job.events.clone())?;
-        let events = job.events.clone();
-        let tell = move |notice| drop(events.send(JobEvent::Engine(notice)));
-        let pause = match spec.kind {
-            RankKind::Hosted => Pause::Yield,
-            RankKind::Xen => Pause::Spin,
-        };
-        let engine =
-            Engine::start(&job.name, spec.size, pause, tell).context(|| "start the engine")?;
-        let events = job.events.clone();
-        let ranks: Box<dyn Ranks> = match spec.kind {
-            RankKind::Hosted => Box::new(Processes::new(
-                &job.name,
-                spec,
-                run_dir.ranks_socket(),
-                consoles.clone(),
-                events,
-            )),
-            RankKind::Xen => {
-                Box::new(Domains::new(&job.name, spec, record, consoles.clone(), events)?)
+            Consoles::start(&job.name, spec, logs.path(), client.clone(), job.events.clone())?;
+        let parts = Self::engine_and_ranks(job, ranks_socket, record, &consoles);
+        let (engine, ranks) = match parts {
+            Ok(parts) => parts,
+            Err(error) => {
+                consoles.finish();
+                let _ = console_thread.join();
+                return Err(error);
             }
         };
         Ok(Self {
@@ -117,28 +136,74 @@ impl Supervisor {
             engine,
             ranks,
             verdict: Verdict::new(spec.size),
+            clock: JobClock::new(job.started),
             summaries: Summaries::new(spec),
         })
     }
 
+    fn engine_and_ranks(
+        job: &Job,
+        ranks_socket: PathBuf,
+        record: PathBuf,
+        consoles: &Consoles,
+    ) -> Result<(Engine, Box<dyn Ranks>)> {
+        let spec = &job.spec;
+        let events = job.events.clone();
+        let tell = move |notice| drop(events.send(JobEvent::Engine(notice)));
+        let pause = match spec.kind {
+            RankKind::Hosted => Pause::Yield,
+            RankKind::Xen => Pause::Spin,
+        };
+        let engine =
+            Engine::start(&job.name, spec.size, pause, tell).context(|| "start the engine")?;
+        let (consoles, events) = (consoles.clone(), job.events.clone());
+        let ranks: Box<dyn Ranks> = match spec.kind {
+            RankKind::Hosted => {
+                Box::new(Processes::new(&job.name, spec, ranks_socket, consoles, events))
+            }
+            RankKind::Xen => Box::new(Domains::new(&job.name, spec, record, consoles, events)?),
+        };
+        Ok((engine, ranks))
+    }
+
     fn run(mut self) -> Summary {
         self.client.send(&Reply::Started(self.job.name.clone()));
-        let refused = self.ranks.start().err();
-        let deadline = self.job.spec.timeout.map(|limit| (self.job.started + limit, limit));
-        while refused.is_none() && self.verdict.ending().is_none() {
-            let event = match deadline {
-                Some((at, _)) => {
+        let followed = catch_unwind(AssertUnwindSafe(|| self.follow()));
+        let failed = followed.unwrap_or(Err(Error::SupervisorPanicked)).err();
+        self.finish(failed)
+    }
+
+    /// Starts the ranks, and takes events until the job's end is certain.
+    fn follow(&mut self) -> Result<()> {
+        self.ranks.start()?;
+        let mut next_look = Instant::now();
+        while self.verdict.ending().is_none() {
+            let limit = self.job.spec.timeout;
+            let deadline = limit.and_then(|limit| Some((self.clock.deadline(limit)?, limit)));
+            let look = self.verdict.wants_standings().then_some(next_look);
+            let until = deadline.map(|(at, _)| at).into_iter().chain(look).min();
+            let event = match until {
+                Some(at) => {
                     self.incoming.recv_timeout(at.saturating_duration_since(Instant::now()))
                 }
                 None => self.incoming.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
-            match (event, deadline) {
-                (Ok(event), _) => self.take(event),
-                (Err(_), Some((_, limit))) => self.verdict.timed_out(limit),
-                (Err(_), None) => break,
+            match event {
+                Ok(event) => self.take(event),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let now = Instant::now();
+            if let Some((_, limit)) = deadline.filter(|(at, _)| now >= *at) {
+                self.verdict.timed_out(limit);
+            }
+            if look.is_some_and(|at| now >= at) {
+                // An engine that has ended has said so already.
+                self.verdict.standings(&self.engine.standings().unwrap_or_default());
+                next_look = Instant::now() + LOOK_EVERY;
             }
         }
-        self.finish(refused)
+        Ok(())
     }
 
     fn take(&mut self, event: JobEvent) {
@@ -173,6 +238,10 @@ impl Supervisor {
             }
             JobEvent::Drained { rank } => self.verdict.drained(rank),
             JobEvent::Engine(notice) => self.verdict.engine(notice),
+            JobEvent::Signal(signal) => {
+                self.ranks.signal(signal);
+                self.clock.take(signal, Instant::now());
+            }
             JobEvent::Kill(reason) => self.verdict.kill(reason),
         }
     }
@@ -183,15 +252,11 @@ impl Supervisor {
     }
 
     /// The same at every end: nothing of the job stays but its logs.
-    fn finish(mut self, refused: Option<Error>) -> Summary {
-        let ending =
-            self.verdict.ending().cloned().unwrap_or_else(|| Ending {
-                status: refused.as_ref().map_or(status::HOST, Error::exit_status),
-                cause: Some(refused.map_or_else(
-                    || "the job's supervisor failed".into(),
-                    |error| error.to_string(),
-                )),
-            });
+    fn finish(mut self, failed: Option<Error>) -> Summary {
+        let ending = self.verdict.ending().cloned().unwrap_or_else(|| {
+            let error = failed.unwrap_or(Error::SupervisorPanicked);
+            Ending { status: error.exit_status(), cause: Some(error.to_string()) }
+        });
         // What other ranks' kernels say because their job has failed would only hide the cause.
         self.consoles.hide_kernels();
         // The memory of domains is given back before they are destroyed, or they would linger.
@@ -230,5 +295,109 @@ fn wait_for_client(
             client.cut_off();
         }
         thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::control::RankSignal;
+    use crate::inheritance::Inheritance;
+    use crate::job::event::End;
+
+    fn spec(timeout: Option<Duration>) -> JobSpec {
+        JobSpec {
+            kind: RankKind::Hosted,
+            size: 1,
+            memory: 4 << 20,
+            image: "/bin/true".into(),
+            args: Vec::new(),
+            files: Vec::new(),
+            environment: Vec::new(),
+            inheritance: Inheritance::default(),
+            directory: "/".into(),
+            timeout,
+        }
+    }
+
+    /// Ranks that do as they are told when they are started, and note that they are ended.
+    struct Scripted<S> {
+        start: S,
+        ended: Arc<AtomicBool>,
+    }
+
+    impl<S: FnMut() -> Result<()> + Send> Ranks for Scripted<S> {
+        fn start(&mut self) -> Result<()> {
+            (self.start)()
+        }
+
+        fn signal(&mut self, _: RankSignal) {}
+
+        fn stop(&mut self) {}
+
+        fn end(&mut self) {
+            self.ended.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Runs a job whose ranks do so when they are started.
+    fn run(spec: JobSpec, start: impl Fn(&Job) -> Result<()> + Send + Sync + 'static) -> Summary {
+        let logs = tempfile::tempdir().unwrap();
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let client = Arc::new(JobClient::new(ours));
+        let (job, incoming) = Job::new("abcdef".into(), spec.clone());
+        let (consoles, console_thread) =
+            Consoles::start(&job.name, &spec, logs.path(), client.clone(), job.events.clone())
+                .unwrap();
+        let ended = Arc::new(AtomicBool::new(false));
+        let started = job.clone();
+        let clock = JobClock::new(job.started);
+        let supervisor = Supervisor {
+            job,
+            clock,
+            incoming,
+            client,
+            consoles,
+            console_thread,
+            engine: Engine::start("test", spec.size, Pause::Yield, |_| {}).unwrap(),
+            ranks: Box::new(Scripted { start: move || start(&started), ended: ended.clone() }),
+            verdict: Verdict::new(spec.size),
+            summaries: Summaries::new(&spec),
+        };
+        let summary = supervisor.run();
+        assert!(ended.load(Ordering::Relaxed), "the ranks are left");
+        summary
+    }
+
+    #[test]
+    fn a_panic_ends_the_ranks_and_is_told() {
+        let summary = run(spec(None), |_| panic!("as the test wants"));
+        assert_eq!(summary.status, status::HOST);
+        assert!(summary.cause.unwrap().contains("panicked"));
+    }
+
+    #[test]
+    fn a_limit_beyond_all_time_is_none() {
+        for limit in [Duration::MAX, Duration::from_secs_f64(1e19)] {
+            let summary = run(spec(Some(limit)), |job| {
+                job.send(JobEvent::Ended { rank: 0, end: End::Exited(3) });
+                Ok(())
+            });
+            assert_eq!(summary.status, 3, "{summary:?}");
+        }
+    }
+
+    #[test]
+    fn a_limit_is_kept() {
+        let summary = run(spec(Some(Duration::from_millis(30))), |_| Ok(()));
+        assert_eq!(summary.status, status::TIMEOUT);
+    }
+
+    #[test]
+    fn a_start_that_fails_ends_the_ranks() {
+        let summary = run(spec(None), |_| Err(Error::NotRoot));
+        assert_eq!(summary.status, Error::NotRoot.exit_status());
     }
 }

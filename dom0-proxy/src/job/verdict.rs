@@ -3,8 +3,13 @@
 use std::time::Duration;
 
 use super::event::{End, KillReason};
+use crate::attach::RankStanding;
 use crate::engine::Notice;
 use crate::error::{Error, status};
+
+/// How often a rank must be found in the same wait to be taken for one that waits in vain. Who has
+/// been woken by something that is not there yet needs a moment to find that out.
+const LOOKS: u32 = 4;
 
 /// The end of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +39,17 @@ struct KnownOfRank {
     attached: bool,
     /// Why its kernel is about to crash.
     fatal: Option<String>,
+    standing: RankStanding,
+    /// For how many looks it has slept in the same wait.
+    same_looks: u32,
+}
+
+impl KnownOfRank {
+    /// Whether it has ended without a failure.
+    fn has_left(&self) -> bool {
+        let end = End::Exited(0);
+        [RankPhase::Ended(end), RankPhase::Concluded(end)].contains(&self.phase)
+    }
 }
 
 /// How far the job has come. It only goes on.
@@ -168,6 +184,59 @@ impl Verdict {
             }
         };
         self.fail(status::TIMEOUT, format!("timed out after {} s{who}", limit.as_secs_f64()));
+    }
+
+    /// Whether [`standings`](Self::standings) may show that ranks wait in vain: one has ended
+    /// without a failure, and others run.
+    pub fn wants_standings(&self) -> bool {
+        self.phase == JobPhase::Open
+            && self.ranks.iter().any(KnownOfRank::has_left)
+            && self.ranks.iter().any(|rank| rank.phase == RankPhase::Running)
+    }
+
+    /// How all ranks get on. After [`LOOKS`] that were the same, a rank that sleeps in a wait for
+    /// others waits in vain if it is in a collective that a rank has left out, or if all that have
+    /// not ended wait so.
+    pub fn standings(&mut self, standings: &[RankStanding]) {
+        for (known, now) in self.ranks.iter_mut().zip(standings) {
+            known.same_looks = match (known.standing == *now, now.wait) {
+                (true, Some(_)) => known.same_looks.saturating_add(1),
+                (false, Some(_)) => 1,
+                (_, None) => 0,
+            };
+            known.standing = *now;
+        }
+        if !self.wants_standings() {
+            return;
+        }
+        let ranks = || (0u32..).zip(&self.ranks);
+        let running = || ranks().filter(|(_, rank)| rank.phase == RankPhase::Running);
+        let is_ahead = |one: u32, other: u32| (one.wrapping_sub(other) as i32) > 0;
+        let least = |so_far: (u32, u32), one: (u32, u32)| match is_ahead(so_far.1, one.1) {
+            true => one,
+            false => so_far,
+        };
+        let left = ranks().filter(|(_, rank)| rank.has_left());
+        let Some((leaver, steps)) =
+            left.map(|(number, rank)| (number, rank.standing.steps)).reduce(least)
+        else {
+            return;
+        };
+        let all_wait = running().all(|(_, rank)| rank.same_looks >= LOOKS);
+        let waiting: Vec<u32> = running()
+            .filter(|(_, rank)| {
+                rank.same_looks >= LOOKS && (all_wait || is_ahead(rank.standing.steps, steps))
+            })
+            .map(|(number, _)| number)
+            .collect();
+        let who = match waiting[..] {
+            [] => return,
+            [rank] => format!("rank {rank} waits for it"),
+            [first, ..] => {
+                format!("{} ranks wait for it, the first is rank {first}", waiting.len())
+            }
+        };
+        self.fail(status::PROTOCOL, format!("rank {leaver} left with status 0, but {who}"));
     }
 
     /// A rank that has ended without attaching leaves all that have attached waiting forever.
@@ -323,6 +392,65 @@ mod tests {
         verdict.engine(Notice::Open);
         ended(&mut verdict, 1, End::Exited(0));
         assert_eq!(verdict.ending(), None);
+    }
+
+    /// A job of three attached ranks of which rank 1 has left.
+    fn left_by_one() -> Verdict {
+        let mut verdict = Verdict::new(3);
+        (0..3).for_each(|rank| verdict.attached(rank));
+        verdict.engine(Notice::Open);
+        assert!(!verdict.wants_standings());
+        verdict.ended(1, End::Exited(0));
+        assert!(verdict.wants_standings());
+        verdict
+    }
+
+    fn standing(steps: u32, wait: Option<u32>) -> RankStanding {
+        RankStanding { steps, wait }
+    }
+
+    #[test]
+    fn a_rank_that_leaves_a_collective_out_fails_those_who_wait_there() {
+        let mut verdict = left_by_one();
+        let standings = [standing(5, Some(7)), standing(4, None), standing(4, None)];
+        for _ in 1..LOOKS {
+            verdict.standings(&standings);
+            assert_eq!(verdict.ending(), None);
+        }
+        verdict.standings(&standings);
+        assert_eq!(cause(&verdict), (122, "rank 1 left with status 0, but rank 0 waits for it"));
+    }
+
+    #[test]
+    fn ranks_that_all_wait_wait_in_vain() {
+        let mut verdict = left_by_one();
+        for _ in 0..LOOKS {
+            assert_eq!(verdict.ending(), None);
+            verdict.standings(&[standing(4, Some(1)), standing(4, None), standing(4, Some(1))]);
+        }
+        let expected = "rank 1 left with status 0, but 2 ranks wait for it, the first is rank 0";
+        assert_eq!(cause(&verdict), (122, expected));
+    }
+
+    #[test]
+    fn a_rank_that_nobody_needs_may_leave() {
+        let mut verdict = left_by_one();
+        for wait in 0..10 * LOOKS {
+            // One gets on, though it is found asleep whenever one looks; one computes.
+            let now =
+                [standing(u32::MAX, Some(2 * wait + 1)), standing(0, None), standing(0, None)];
+            verdict.standings(&now);
+        }
+        for _ in 0..10 * LOOKS {
+            // One waits, but not for all: somebody who runs may still come.
+            verdict.standings(&[standing(0, Some(1)), standing(0, None), standing(0, None)]);
+        }
+        assert_eq!(verdict.ending(), None);
+        ended(&mut verdict, 0, End::Exited(0));
+        verdict.drained(1);
+        ended(&mut verdict, 2, End::Exited(0));
+        assert!(!verdict.wants_standings());
+        assert_eq!(cause(&verdict), (0, ""));
     }
 
     #[test]

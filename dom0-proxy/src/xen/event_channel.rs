@@ -10,6 +10,8 @@ use std::sync::Arc;
 use rustix::ioctl::{Direction, Ioctl, IoctlOutput, Opcode, ioctl, opcode};
 
 const DEVICE: &str = "/dev/xen/evtchn";
+/// Times that the device is read before something else has its turn.
+const MOST_READS: usize = 16;
 
 /// Binds a port of ours to one that another domain offers; answers our port.
 #[doc(alias = "IOCTL_EVTCHN_BIND_INTERDOMAIN")]
@@ -108,26 +110,29 @@ impl EventDevice {
         self.file.as_fd()
     }
 
-    /// Takes the events that have come, and lets new ones come.
-    pub fn acknowledge(&self) -> io::Result<()> {
+    /// Takes events that have come, and lets new ones come. False if there may be more, which make
+    /// no edge: then this is to be called again, though not at once, since a guest may send events
+    /// without end.
+    pub fn acknowledge(&self) -> io::Result<bool> {
         drain(&self.file)
     }
 }
 
 /// Reads the numbers of the ports that have had an event and writes them back, which lets the ports
-/// call again, until there are none. Fewer than there was room for are no sign of that: a port that
-/// comes while the kernel copies the others out adds to what it takes for unread, so it makes no
-/// edge.
-fn drain(mut device: impl Read + Write) -> io::Result<()> {
+/// call again, until there are none, or for [`MOST_READS`] times. Whether there are none. Fewer than
+/// there was room for are no sign of that: a port that comes while the kernel copies the others out
+/// adds to what it takes for unread, so it makes no edge.
+fn drain(mut device: impl Read + Write) -> io::Result<bool> {
     let mut ports = [0; 4 * 64];
-    loop {
+    for _ in 0..MOST_READS {
         match device.read(&mut ports) {
             Ok(count) => device.write_all(&ports[..count])?,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
+    Ok(false)
 }
 
 /// A channel to another domain, closed when dropped.
@@ -201,7 +206,37 @@ mod tests {
     #[test]
     fn ports_that_come_while_others_are_read_are_let_call_again_too() {
         let mut device = Trickle { coming: vec![3, 2, 1], returned: Vec::new() };
-        drain(&mut device).unwrap();
+        assert!(drain(&mut device).unwrap(), "all has been read");
         assert_eq!(device.returned, [1u32, 2, 3].map(u32::to_ne_bytes).concat());
+    }
+
+    /// A port that has had another event whenever it is looked at.
+    struct Flood {
+        reads: usize,
+    }
+
+    impl Read for &mut Flood {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.reads += 1;
+            buffer[..4].copy_from_slice(&1u32.to_ne_bytes());
+            Ok(4)
+        }
+    }
+
+    impl Write for &mut Flood {
+        fn write(&mut self, ports: &[u8]) -> io::Result<usize> {
+            Ok(ports.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn events_without_end_keep_nobody() {
+        let mut device = Flood { reads: 0 };
+        assert!(!drain(&mut device).unwrap(), "there is more");
+        assert_eq!(device.reads, MOST_READS);
     }
 }

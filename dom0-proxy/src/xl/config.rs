@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use image_builder::{command_line, xl_config};
+
 use super::names::domain_name;
 use crate::error::{Error, Result};
 
@@ -45,12 +47,12 @@ impl DomainConfig<'_> {
         let name = domain_name(job, *rank);
         let mut text = format!(
             "name = {name:?}\ntype = \"pvh\"\nvcpus = 1\nmemory = {memory_mib}\nkernel = {}\n",
-            quote(path(self.kernel)?)
+            xl_config::string(path(self.kernel)?)
         );
         if let Some(ramdisk) = self.ramdisk {
-            let _ = writeln!(text, "ramdisk = {}", quote(path(ramdisk)?));
+            let _ = writeln!(text, "ramdisk = {}", xl_config::string(path(ramdisk)?));
         }
-        let _ = writeln!(text, "cmdline = {}", quote(&self.command_line()?));
+        let _ = writeln!(text, "cmdline = {}", xl_config::string(&self.command_line()?));
         if let Some(frames) = self.grant_frames() {
             let _ = writeln!(text, "max_grant_frames = {frames}");
         }
@@ -75,10 +77,7 @@ impl DomainConfig<'_> {
     pub fn command_line(&self) -> Result<String> {
         let Self { job, rank, size, .. } = self;
         let mut line = format!("xenolith.job={job} xenolith.rank={rank} xenolith.size={size} --");
-        for word in self.args {
-            line.push(' ');
-            line.push_str(&quote_word(word));
-        }
+        command_line::push_words(&mut line, self.args);
         if line.len() >= MAX_COMMAND_LINE {
             return Err(Error::CommandLineTooLong {
                 length: line.len(),
@@ -103,44 +102,6 @@ fn grant_frames(memory_mib: u64, domains: u64) -> u64 {
 fn path(path: &Path) -> Result<&str> {
     path.to_str()
         .ok_or_else(|| Error::BadFile { path: path.into(), why: "its name is not UTF-8".into() })
-}
-
-/// One word of the kernel's command line. Spaces split words, double quotes group, a backslash
-/// takes the next character as it is.
-fn quote_word(word: &str) -> String {
-    let plain = |c: char| !c.is_whitespace() && !c.is_control() && c != '"' && c != '\\';
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    let mut quoted = String::from('"');
-    for c in word.chars() {
-        if c == '"' || c == '\\' {
-            quoted.push('\\');
-        }
-        quoted.push(c);
-    }
-    quoted.push('"');
-    quoted
-}
-
-/// A string in `xl.cfg`: in double quotes, with a backslash before what would end it and `\xHH` for
-/// control characters.
-fn quote(text: &str) -> String {
-    let mut quoted = String::from('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => {
-                quoted.push('\\');
-                quoted.push(c);
-            }
-            c if c.is_ascii_control() => {
-                let _ = write!(quoted, "\\x{:02x}", c as u32);
-            }
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
 }
 
 #[cfg(test)]
@@ -196,7 +157,7 @@ on_soft_reset = "preserve"
             line,
             concat!(
                 r#"cmdline = "xenolith.job=ab12cd xenolith.rank=2 xenolith.size=4 -- "#,
-                r#"\"a b\" \"\" \"\\\"\x0amemory = 4096 #\" \"back\\\\slash\" xenolith.rank=0""#
+                r#"\"a b\" \"\" \"\\\"\nmemory = 4096 #\" \"back\\\\slash\" xenolith.rank=0""#
             )
         );
         assert_eq!(text.lines().count(), config(&[]).render().unwrap().lines().count());

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use armci_nostd::shared::gate::Gate;
 use armci_nostd::shared::ring::{Bell, Consumer, Producer, SharedSlots};
-use armci_nostd::wire::attach::{self, Attach, Layout};
+use armci_nostd::wire::attach::{self, Attach, WindowLayout};
 use armci_nostd::wire::{
     COMPLETIONS, Completion, Header, JobState, Mailbox, Opcode, PROTOCOL_VERSION, Request,
     RuntimeArea, SUBMISSIONS,
@@ -61,8 +61,13 @@ impl RawRank {
 
     /// The honest attach.
     pub fn message(job: &str, rank: u32) -> Attach {
-        let layout =
-            Layout { window: BASE, len: LEN, runtime: BASE, public_start: PUBLIC, public_end: END };
+        let layout = WindowLayout {
+            window: BASE,
+            len: LEN,
+            runtime: BASE,
+            public_start: PUBLIC,
+            public_end: END,
+        };
         Attach { version: PROTOCOL_VERSION, job: job.into(), rank, layout }
     }
 

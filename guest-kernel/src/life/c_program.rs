@@ -6,7 +6,7 @@ use alloc::format;
 use alloc::string::String;
 use core::ffi::CStr;
 
-use armci_nostd::capi::Host;
+use armci_nostd::capi::System;
 use xen_hypercall::PAGE_SIZE;
 
 use super::{application, end, fatal};
@@ -24,7 +24,7 @@ use crate::xen::{clock, console};
 // SAFETY: nothing else has this name.
 #[unsafe(no_mangle)]
 #[allow(non_upper_case_globals, reason = "a symbol's name")]
-static xenolith_armci_host: Host = Host {
+static xenolith_armci_system: System = System {
     rank: application::armci,
     say: |line| {
         console::begin_line();

@@ -17,13 +17,24 @@ pub struct Fixture {
     pub pvh_note: bool,
     pub xenolith_version: Option<u32>,
     pub code_len: usize,
+    /// How many segments there are that all hold the same notes.
+    pub note_segments: u16,
+    /// Bytes of empty notes behind the two that count.
+    pub padding_len: usize,
     /// Bytes behind the last segment, as a linker's symbols and section table are.
     pub tail_len: usize,
 }
 
 impl Default for Fixture {
     fn default() -> Self {
-        Self { pvh_note: true, xenolith_version: Some(1), code_len: 64, tail_len: 0 }
+        Self {
+            pvh_note: true,
+            xenolith_version: Some(1),
+            code_len: 64,
+            note_segments: 1,
+            padding_len: 0,
+            tail_len: 0,
+        }
     }
 }
 
@@ -39,10 +50,11 @@ impl Fixture {
             desc[..4].copy_from_slice(&version.to_le_bytes());
             contents.extend(note(b"Xenolith\0", 1, &desc));
         }
-        let start = HEADER_LEN + 2 * SEGMENT_LEN;
+        contents.resize(contents.len() + self.padding_len, 0);
+        let start = HEADER_LEN + (1 + usize::from(self.note_segments)) * SEGMENT_LEN;
         let end = start + contents.len();
 
-        let mut file = bytes_of(&header(end, self.tail_len)).to_vec();
+        let mut file = bytes_of(&header(end, 1 + self.note_segments, self.tail_len)).to_vec();
         file.extend(bytes_of(&segment(
             PT_LOAD,
             start,
@@ -52,20 +64,22 @@ impl Fixture {
         )));
         let notes_len = contents.len() - notes_offset;
         let notes_address = BASE + notes_offset as u64;
-        file.extend(bytes_of(&segment(
-            PT_NOTE,
-            start + notes_offset,
-            notes_address,
-            notes_len,
-            notes_len,
-        )));
+        for _ in 0..self.note_segments {
+            file.extend(bytes_of(&segment(
+                PT_NOTE,
+                start + notes_offset,
+                notes_address,
+                notes_len,
+                notes_len,
+            )));
+        }
         file.extend(&contents);
         file.resize(end + self.tail_len, 0x55);
         file
     }
 }
 
-fn header(contents_end: usize, tail_len: usize) -> FileHeader64<LittleEndian> {
+fn header(contents_end: usize, segments: u16, tail_len: usize) -> FileHeader64<LittleEndian> {
     FileHeader64 {
         e_ident: Ident {
             magic: ELFMAG,
@@ -85,7 +99,7 @@ fn header(contents_end: usize, tail_len: usize) -> FileHeader64<LittleEndian> {
         e_flags: U32::new(LE, FileFlags(0)),
         e_ehsize: U16::new(LE, HEADER_LEN as u16),
         e_phentsize: U16::new(LE, SEGMENT_LEN as u16),
-        e_phnum: U16::new(LE, 2),
+        e_phnum: U16::new(LE, segments),
         e_shentsize: U16::new(LE, if tail_len == 0 { 0 } else { 64 }),
         e_shnum: U16::new(LE, (tail_len / 64) as u16),
         e_shstrndx: U16::new(LE, SHN_UNDEF),

@@ -16,8 +16,9 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
+use image_builder::output;
 
-use crate::channel::{self, Event, FromAgent, ProcessId, Request, ToAgent};
+use crate::channel::{self, FromAgent, FromProcess, ProcessId, ToAgent, ToProcess};
 use process::Process;
 use relay::Relays;
 
@@ -47,7 +48,7 @@ fn report(result: Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error:#}");
+            output::error_line(format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -92,8 +93,8 @@ impl Wire {
     /// be told.
     fn send(&self, message: &FromAgent) {
         let mut port = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = channel::send(&mut **port, message) {
-            eprintln!("cannot write to qemu-ci: {error}");
+        if let Err(error) = message_frame::send(&mut **port, message) {
+            output::error_line(format_args!("cannot write to qemu-ci: {error}"));
         }
     }
 }
@@ -101,10 +102,12 @@ impl Wire {
 /// Does what comes in until the port is closed.
 fn serve(mut port: impl Read, wire: &Wire, relays: &Relays) -> Result<()> {
     let mut processes: HashMap<ProcessId, Process> = HashMap::new();
-    while let Some(message) = channel::receive(&mut port).context("cannot read from qemu-ci")? {
+    while let Some(message) =
+        message_frame::receive(&mut port).context("cannot read from qemu-ci")?
+    {
         match message {
             ToAgent::Relayed(id, event) => relays.deliver(id, event),
-            ToAgent::Process(id, Request::Start(command)) => {
+            ToAgent::Process(id, ToProcess::Start(command)) => {
                 let wire = wire.clone();
                 let tell = move |event| wire.send(&FromAgent::Process(id, event));
                 match Process::start(&command, tell.clone()) {
@@ -112,7 +115,7 @@ fn serve(mut port: impl Read, wire: &Wire, relays: &Relays) -> Result<()> {
                         processes.retain(|_, process| !process.is_over());
                         processes.insert(id, process);
                     }
-                    Err(error) => tell(Event::Failed(format!("{error:#}"))),
+                    Err(error) => tell(FromProcess::Failed(format!("{error:#}"))),
                 }
             }
             ToAgent::Process(id, request) => {
@@ -127,36 +130,37 @@ fn serve(mut port: impl Read, wire: &Wire, relays: &Relays) -> Result<()> {
     Ok(())
 }
 
+/// An agent on a socket instead of a virtio port.
+#[cfg(test)]
+pub fn on_socket() -> std::os::unix::net::UnixStream {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    let socket = tempfile::tempdir().unwrap();
+    let wire = Wire::new(theirs.try_clone().unwrap());
+    let relays = Relays::listen(socket.path().join("on.sock"), wire.clone()).unwrap();
+    std::thread::spawn(move || serve(theirs, &wire, &relays).unwrap());
+    ours
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channel::{Command, Exit, Stream};
+    use crate::channel::{Dom0Command, ProcessEnd, Stream};
     use std::os::unix::net::UnixStream;
 
-    /// An agent on a socket instead of a virtio port.
-    fn agent() -> UnixStream {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        let socket = tempfile::tempdir().unwrap();
-        let wire = Wire::new(theirs.try_clone().unwrap());
-        let relays = Relays::listen(socket.path().join("on.sock"), wire.clone()).unwrap();
-        std::thread::spawn(move || serve(theirs, &wire, &relays).unwrap());
-        ours
-    }
-
     fn start(id: ProcessId, argv: &[&str]) -> ToAgent {
-        ToAgent::Process(id, Request::Start(Command::new(argv.iter().copied())))
+        ToAgent::Process(id, ToProcess::Start(Dom0Command::new(argv.iter().copied())))
     }
 
     /// Output, errors and end of process `id`.
-    fn outcome(mut port: &UnixStream, id: ProcessId) -> (String, String, Event) {
+    fn outcome(mut port: &UnixStream, id: ProcessId) -> (String, String, FromProcess) {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         loop {
-            match channel::receive(&mut port).unwrap().unwrap() {
+            match message_frame::receive(&mut port).unwrap().unwrap() {
                 FromAgent::Process(from, event) => {
                     assert_eq!(from, id);
                     match event {
-                        Event::Output(Stream::Out, data) => out.extend(data),
-                        Event::Output(Stream::Err, data) => err.extend(data),
+                        FromProcess::Output(Stream::Out, data) => out.extend(data),
+                        FromProcess::Output(Stream::Err, data) => err.extend(data),
                         end => {
                             return (
                                 String::from_utf8(out).unwrap(),
@@ -173,56 +177,67 @@ mod tests {
 
     #[test]
     fn outputs_are_kept_apart_and_the_status_is_told() {
-        let port = agent();
-        channel::send(&port, &start(1, &["sh", "-c", "echo out; echo err >&2; exit 3"])).unwrap();
-        let expected = ("out\n".into(), "err\n".into(), Event::Exited(Exit::Code(3)));
+        let port = on_socket();
+        message_frame::send(&port, &start(1, &["sh", "-c", "echo out; echo err >&2; exit 3"]))
+            .unwrap();
+        let expected = ("out\n".into(), "err\n".into(), FromProcess::Exited(ProcessEnd::Code(3)));
         assert_eq!(outcome(&port, 1), expected);
     }
 
     #[test]
     fn input_arrives_and_its_end_too() {
-        let port = agent();
-        channel::send(&port, &start(5, &["cat"])).unwrap();
-        channel::send(&port, &ToAgent::Process(5, Request::Input(b"hello".to_vec()))).unwrap();
-        channel::send(&port, &ToAgent::Process(5, Request::Input(Vec::new()))).unwrap();
-        assert_eq!(outcome(&port, 5), ("hello".into(), "".into(), Event::Exited(Exit::Code(0))));
+        let port = on_socket();
+        message_frame::send(&port, &start(5, &["cat"])).unwrap();
+        message_frame::send(&port, &ToAgent::Process(5, ToProcess::Input(b"hello".to_vec())))
+            .unwrap();
+        message_frame::send(&port, &ToAgent::Process(5, ToProcess::Input(Vec::new()))).unwrap();
+        assert_eq!(
+            outcome(&port, 5),
+            ("hello".into(), "".into(), FromProcess::Exited(ProcessEnd::Code(0)))
+        );
     }
 
     #[test]
     fn a_signal_reaches_the_whole_group() {
-        let port = agent();
-        channel::send(&port, &start(2, &["sh", "-c", "echo up; sleep 60; echo no"])).unwrap();
-        let up = FromAgent::Process(2, Event::Output(Stream::Out, b"up\n".to_vec()));
-        assert_eq!(channel::receive::<FromAgent>(&port).unwrap(), Some(up));
-        channel::send(&port, &ToAgent::Process(2, Request::Signal(9))).unwrap();
-        assert_eq!(outcome(&port, 2), ("".into(), "".into(), Event::Exited(Exit::Signal(9))));
+        let port = on_socket();
+        message_frame::send(&port, &start(2, &["sh", "-c", "echo up; sleep 60; echo no"])).unwrap();
+        let up = FromAgent::Process(2, FromProcess::Output(Stream::Out, b"up\n".to_vec()));
+        assert_eq!(message_frame::receive::<FromAgent>(&port).unwrap(), Some(up));
+        message_frame::send(&port, &ToAgent::Process(2, ToProcess::Signal(9))).unwrap();
+        assert_eq!(
+            outcome(&port, 2),
+            ("".into(), "".into(), FromProcess::Exited(ProcessEnd::Signal(9)))
+        );
     }
 
     #[test]
     fn a_daemon_that_keeps_the_output_open_does_not_hold_up_the_end() {
-        let port = agent();
-        channel::send(&port, &start(3, &["sh", "-c", "sleep 30 & echo started"])).unwrap();
+        let port = on_socket();
+        message_frame::send(&port, &start(3, &["sh", "-c", "sleep 30 & echo started"])).unwrap();
         assert_eq!(
             outcome(&port, 3),
-            ("started\n".into(), "".into(), Event::Exited(Exit::Code(0)))
+            ("started\n".into(), "".into(), FromProcess::Exited(ProcessEnd::Code(0)))
         );
     }
 
     #[test]
     fn a_missing_program_is_reported() {
-        let port = agent();
-        channel::send(&port, &start(4, &["no-such-program"])).unwrap();
+        let port = on_socket();
+        message_frame::send(&port, &start(4, &["no-such-program"])).unwrap();
         let (_, _, end) = outcome(&port, 4);
-        assert!(matches!(&end, Event::Failed(why) if why.contains("no-such-program")), "{end:?}");
+        assert!(
+            matches!(&end, FromProcess::Failed(why) if why.contains("no-such-program")),
+            "{end:?}"
+        );
     }
 
     #[test]
     fn a_terminal_is_a_terminal_of_the_size_asked_for() {
-        let port = agent();
-        let mut command = Command::new(["sh", "-c", "test -t 0 && stty size"]);
+        let port = on_socket();
+        let mut command = Dom0Command::new(["sh", "-c", "test -t 0 && stty size"]);
         command.terminal = Some(crate::channel::TerminalSize { rows: 12, columns: 34 });
-        channel::send(&port, &ToAgent::Process(6, Request::Start(command))).unwrap();
+        message_frame::send(&port, &ToAgent::Process(6, ToProcess::Start(command))).unwrap();
         let (out, _, end) = outcome(&port, 6);
-        assert_eq!((out.trim_end(), end), ("12 34", Event::Exited(Exit::Code(0))));
+        assert_eq!((out.trim_end(), end), ("12 34", FromProcess::Exited(ProcessEnd::Code(0))));
     }
 }

@@ -1,14 +1,15 @@
 //! `on HOST COMMAND [ARGUMENTS]`: runs a command in the dom0 of another host, like ssh does.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result, bail};
+use image_builder::output;
 
 use super::SOCKET;
-use crate::channel::{self, CHUNK, Command, Event, OnCall, Request, Stream};
+use crate::channel::{CHUNK, Dom0Command, FromProcess, OnCall, Stream, ToProcess};
 
 const USAGE: &str =
     "usage: on HOST COMMAND [ARGUMENTS] (HOST counts from 1; a single COMMAND may be a shell line)";
@@ -29,7 +30,7 @@ pub fn run(arguments: &[String]) -> Result<i32> {
         host,
         agent: Arc::new(Mutex::new(agent.try_clone().context("cannot share the agent's socket")?)),
     };
-    calls.send(Request::Start(Command::new(argv)))?;
+    calls.send(ToProcess::Start(Dom0Command::new(argv)))?;
     thread::spawn(move || calls.feed(io::stdin()));
     events(agent)
 }
@@ -40,10 +41,10 @@ struct Calls {
 }
 
 impl Calls {
-    fn send(&self, request: Request) -> Result<()> {
+    fn send(&self, request: ToProcess) -> Result<()> {
         let agent = self.agent.lock().unwrap_or_else(PoisonError::into_inner);
         let call = OnCall { host: self.host, request };
-        channel::send(&*agent, &call).context("cannot write to the agent")
+        message_frame::send(&*agent, &call).context("cannot write to the agent")
     }
 
     fn feed(&self, mut input: impl Read) {
@@ -51,7 +52,7 @@ impl Calls {
         loop {
             let length = input.read(&mut buffer).unwrap_or(0);
             // An empty piece is the end of input, there too.
-            if self.send(Request::Input(buffer[..length].to_vec())).is_err() || length == 0 {
+            if self.send(ToProcess::Input(buffer[..length].to_vec())).is_err() || length == 0 {
                 return;
             }
         }
@@ -60,16 +61,12 @@ impl Calls {
 
 fn events(agent: UnixStream) -> Result<i32> {
     loop {
-        match channel::receive(&agent).context("cannot read from the agent")? {
-            Some(Event::Output(Stream::Out, data)) => pass_on(io::stdout(), &data)?,
-            Some(Event::Output(Stream::Err, data)) => pass_on(io::stderr(), &data)?,
-            Some(Event::Exited(exit)) => return Ok(exit.status()),
-            Some(Event::Failed(why)) => bail!(why),
+        match message_frame::receive(&agent).context("cannot read from the agent")? {
+            Some(FromProcess::Output(Stream::Out, data)) => output::bytes(io::stdout(), &data),
+            Some(FromProcess::Output(Stream::Err, data)) => output::bytes(io::stderr(), &data),
+            Some(FromProcess::Exited(exit)) => return Ok(exit.status()),
+            Some(FromProcess::Failed(why)) => bail!(why),
             None => bail!("the agent of this host is gone"),
         }
     }
-}
-
-fn pass_on(mut target: impl Write, data: &[u8]) -> Result<()> {
-    target.write_all(data).and_then(|()| target.flush()).context("cannot write the output")
 }

@@ -14,7 +14,9 @@ use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal};
 use rustix::termios::Winsize;
 
-use crate::channel::{CHUNK, Command, Event, Exit, Request, Stream, TerminalSize};
+use crate::channel::{
+    CHUNK, Dom0Command, FromProcess, ProcessEnd, Stream, TerminalSize, ToProcess,
+};
 
 /// After a process has ended, its outputs are read to their end, but no longer than this: a daemon
 /// that it left behind may keep them open forever.
@@ -30,7 +32,10 @@ pub struct Process {
 
 impl Process {
     /// Starts it as leader of a new process group, and tells its events from now on.
-    pub fn start(command: &Command, tell: impl Fn(Event) + Send + 'static) -> Result<Self> {
+    pub fn start(
+        command: &Dom0Command,
+        tell: impl Fn(FromProcess) + Send + 'static,
+    ) -> Result<Self> {
         let [program, arguments @ ..] = command.argv.as_slice() else {
             anyhow::bail!("no program to start");
         };
@@ -48,7 +53,7 @@ impl Process {
             }
         };
         let mut child = ready.spawn().with_context(|| format!("cannot start {program}"))?;
-        // The Command holds the terminal's other end, which must be open in the child only.
+        // The builder holds the terminal's other end, which must be open in the child only.
         drop(ready);
 
         let teller = Teller::new(tell);
@@ -76,19 +81,19 @@ impl Process {
     }
 
     /// Does what is asked of the running process.
-    pub fn request(&self, request: Request) {
+    pub fn request(&self, request: ToProcess) {
         match request {
-            Request::Start(_) => {}
+            ToProcess::Start(_) => {}
             // A closed input or a process already gone are no errors: the sender cannot know yet.
-            Request::Input(data) => {
+            ToProcess::Input(data) => {
                 let _ = self.input.send(data);
             }
-            Request::Resize(size) => {
+            ToProcess::Resize(size) => {
                 if let Some(terminal) = &self.terminal {
                     let _ = rustix::termios::tcsetwinsize(terminal, winsize(size));
                 }
             }
-            Request::Signal(number) => {
+            ToProcess::Signal(number) => {
                 if let Some(signal) = Signal::from_named_raw(number) {
                     let _ = rustix::process::kill_process_group(self.group, signal);
                 }
@@ -117,19 +122,19 @@ fn feed(mut target: impl Write + Send + 'static) -> Sender<Vec<u8>> {
 
 fn await_end(mut child: Child, teller: &Teller, all_read: &mpsc::Receiver<()>) {
     let end = match child.wait() {
-        Ok(status) => Event::Exited(exit(status)),
-        Err(error) => Event::Failed(format!("cannot wait for the process: {error}")),
+        Ok(status) => FromProcess::Exited(exit(status)),
+        Err(error) => FromProcess::Failed(format!("cannot wait for the process: {error}")),
     };
     // Nothing is ever sent: the receive ends when the last reader is gone.
     let _ = all_read.recv_timeout(LAST_WORDS);
     teller.end(end);
 }
 
-fn exit(status: ExitStatus) -> Exit {
+fn exit(status: ExitStatus) -> ProcessEnd {
     match (status.code(), status.signal()) {
-        (Some(code), _) => Exit::Code(code),
-        (None, Some(signal)) => Exit::Signal(signal),
-        (None, None) => Exit::Code(1),
+        (Some(code), _) => ProcessEnd::Code(code),
+        (None, Some(signal)) => ProcessEnd::Signal(signal),
+        (None, None) => ProcessEnd::Code(1),
     }
 }
 
@@ -137,20 +142,20 @@ fn exit(status: ExitStatus) -> Exit {
 #[derive(Clone)]
 struct Teller(Arc<Mutex<Option<Tell>>>);
 
-type Tell = Box<dyn Fn(Event) + Send>;
+type Tell = Box<dyn Fn(FromProcess) + Send>;
 
 impl Teller {
-    fn new(tell: impl Fn(Event) + Send + 'static) -> Self {
+    fn new(tell: impl Fn(FromProcess) + Send + 'static) -> Self {
         Self(Arc::new(Mutex::new(Some(Box::new(tell)))))
     }
 
-    fn tell(&self, event: Event) {
+    fn tell(&self, event: FromProcess) {
         if let Some(tell) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             tell(event);
         }
     }
 
-    fn end(&self, event: Event) {
+    fn end(&self, event: FromProcess) {
         if let Some(tell) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
             tell(event);
         }
@@ -168,7 +173,7 @@ impl Teller {
             let mut buffer = vec![0; CHUNK];
             // A terminal reports EIO when its last user is gone.
             while let Ok(length @ 1..) = source.read(&mut buffer) {
-                teller.tell(Event::Output(stream, buffer[..length].to_vec()));
+                teller.tell(FromProcess::Output(stream, buffer[..length].to_vec()));
             }
             drop(done);
         });

@@ -13,11 +13,11 @@ use anyhow::{Context, Result};
 use rustix::process::Signal;
 
 use super::Wire;
-use crate::channel::{self, Event, FromAgent, OnCall, ProcessId, Request};
+use crate::channel::{FromAgent, FromProcess, OnCall, ProcessId, ToProcess};
 
 /// All `on` commands running in this dom0, with the queues of what they are to hear.
 #[derive(Clone, Default)]
-pub struct Relays(Arc<Mutex<HashMap<ProcessId, Sender<Event>>>>);
+pub struct Relays(Arc<Mutex<HashMap<ProcessId, Sender<FromProcess>>>>);
 
 impl Relays {
     /// Takes calls on the socket from now on.
@@ -39,8 +39,8 @@ impl Relays {
 
     /// Hands the event to the `on` that waits for it, and never waits itself: the caller is the
     /// thread that reads the port.
-    pub fn deliver(&self, id: ProcessId, event: Event) {
-        let last = !matches!(event, Event::Output(..));
+    pub fn deliver(&self, id: ProcessId, event: FromProcess) {
+        let last = !matches!(event, FromProcess::Output(..));
         let mut callers = self.callers();
         // A caller that is gone has had its remote process killed by `serve`.
         if let Some(caller) = callers.get(&id) {
@@ -57,26 +57,26 @@ impl Relays {
         self.callers().insert(id, events_in);
         thread::spawn(move || {
             for event in events {
-                if channel::send(&copy, &event).is_err() {
+                if message_frame::send(&copy, &event).is_err() {
                     break;
                 }
             }
             let _ = copy.shutdown(Shutdown::Both);
         });
         let mut last_host = None;
-        while let Ok(Some(OnCall { host, request })) = channel::receive(&mut caller) {
+        while let Ok(Some(OnCall { host, request })) = message_frame::receive(&mut caller) {
             last_host = Some(host);
             wire.send(&FromAgent::Relay { id, host, request });
         }
         let unfinished = self.callers().remove(&id).is_some();
         if let (true, Some(host)) = (unfinished, last_host) {
             // The caller was killed: so is what it waits for.
-            let request = Request::Signal(Signal::KILL.as_raw());
+            let request = ToProcess::Signal(Signal::KILL.as_raw());
             wire.send(&FromAgent::Relay { id, host, request });
         }
     }
 
-    fn callers(&self) -> MutexGuard<'_, HashMap<ProcessId, Sender<Event>>> {
+    fn callers(&self) -> MutexGuard<'_, HashMap<ProcessId, Sender<FromProcess>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

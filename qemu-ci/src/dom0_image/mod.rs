@@ -2,14 +2,14 @@
 //! packages.
 //!
 //! Packages are fetched and unpacked by `mmdebstrap` without being installed or configured
-//! (`packages`); what dom0 needs is picked out of them (`selection`, `kernel`) as the `recipe` says
+//! (`packages`); what dom0 needs is picked out of them (`selection`, `linux`) as the `recipe` says
 //! and put into an initramfs. It is not compressed: QEMU hands it over in memory, and unpacking
 //! would cost more than copying when the processor is emulated.
 //!
 //! The result is kept under a name made from the recipe's hash. It is built aside and renamed, so
 //! it is whole or not there.
 
-mod kernel;
+mod linux;
 mod packages;
 mod recipe;
 mod selection;
@@ -18,13 +18,14 @@ use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::cpio::{Archive, EXECUTABLE, READABLE};
 use crate::elf::{Elf, GlibcVersion};
-use crate::progress::Phase;
+use crate::progress::Step;
 use crate::workspace::Workspace;
 use selection::Selection;
 
@@ -38,6 +39,8 @@ const FACTS: &str = "facts.json";
 pub struct Dom0Image {
     dir: PathBuf,
     facts: Facts,
+    /// The file of facts, locked: who builds another image leaves this one alone.
+    _in_use: Arc<File>,
 }
 
 /// What is worth knowing about an image without opening it.
@@ -55,12 +58,12 @@ impl Dom0Image {
         if let Ok(image) = Self::open(&dir) {
             return Ok(image);
         }
-        let _lock = workspace.lock()?;
+        let _turn = workspace.take_turn()?;
         // Another qemu-ci may have built it while we waited.
         if let Ok(image) = Self::open(&dir) {
             return Ok(image);
         }
-        let phase = Phase::start("Building the dom0 image from Debian packages (once)");
+        let step = Step::start("Building the dom0 image from Debian packages (once)");
         remove_others(&cache);
         let aside = tempfile::Builder::new()
             .prefix("dom0-building-")
@@ -70,16 +73,20 @@ impl Dom0Image {
         let aside = aside.keep();
         fs::rename(&aside, &dir)
             .with_context(|| format!("cannot rename {} to {}", aside.display(), dir.display()))?;
-        phase.done();
+        step.done();
         Self::open(&dir)
     }
 
     fn open(dir: &Path) -> Result<Self> {
         let path = dir.join(FACTS);
-        let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let facts = serde_json::from_slice(&text)
+        let mut file =
+            File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        file.lock_shared().with_context(|| format!("cannot lock {}", path.display()))?;
+        // It may have been removed before it was locked.
+        ensure!(path.exists(), "{} is gone", path.display());
+        let facts = serde_json::from_reader(&mut file)
             .with_context(|| format!("{} is broken", path.display()))?;
-        Ok(Self { dir: dir.to_path_buf(), facts })
+        Ok(Self { dir: dir.to_path_buf(), facts, _in_use: Arc::new(file) })
     }
 
     /// Xen, as QEMU loads it.
@@ -118,15 +125,20 @@ impl Dom0Image {
     }
 }
 
-/// Images of older recipes, and what interrupted builds left. The caller holds the lock, so nobody
-/// builds now.
+/// Images of older recipes that nobody uses, and what interrupted builds left. It is the caller's
+/// turn, so nobody builds now.
 fn remove_others(cache: &Path) {
     let Ok(entries) = fs::read_dir(cache) else { return };
     for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with("dom0-") {
-            // Only wasted space if it fails.
-            let _ = fs::remove_dir_all(entry.path());
+        if !entry.file_name().to_string_lossy().starts_with("dom0-") {
+            continue;
         }
+        let facts = File::open(entry.path().join(FACTS));
+        if facts.as_ref().is_ok_and(|facts| facts.try_lock().is_err()) {
+            continue;
+        }
+        // Only wasted space if it fails. The facts, if any, stay locked until the rest is gone.
+        let _ = fs::remove_dir_all(entry.path());
     }
 }
 
@@ -134,12 +146,12 @@ fn build(dir: &Path) -> Result<()> {
     let root = dir.join("root");
     packages::extract(&root)?;
 
-    let release = kernel::release(&root)?;
+    let release = linux::release(&root)?;
     let bzimage = root.join("boot").join(format!("vmlinuz-{release}"));
-    kernel::unpack_bzimage(&bzimage, &dir.join(KERNEL))?;
+    linux::unpack_bzimage(&bzimage, &dir.join(KERNEL))?;
     unpack_xen(&root.join("boot"), &dir.join(XEN))?;
     let modules = dir.join("modules");
-    kernel::cut_modules(&root, &release, recipe::MODULES, &modules)?;
+    linux::cut_modules(&root, &release, recipe::MODULES, &modules)?;
 
     let mut selection = Selection::new(&root);
     for pattern in recipe::FILES {
@@ -255,4 +267,29 @@ fn unpack(command: &mut Command, target: &Path) -> Result<()> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_in_use_stays_and_others_go() {
+        let cache = tempfile::tempdir().unwrap();
+        let dir = |name: &str| cache.path().join(name);
+        for name in ["dom0-used", "dom0-old", "dom0-building-x", "logs"] {
+            fs::create_dir(dir(name)).unwrap();
+        }
+        let facts = Facts { glibc: GlibcVersion(2, 36), kernel_release: "6.1".into() };
+        for name in ["dom0-used", "dom0-old"] {
+            fs::write(dir(name).join(FACTS), serde_json::to_vec(&facts).unwrap()).unwrap();
+        }
+        let used = Dom0Image::open(&dir("dom0-used")).unwrap();
+        remove_others(cache.path());
+        let there = ["dom0-used", "dom0-old", "dom0-building-x", "logs"].map(|n| dir(n).exists());
+        assert_eq!(there, [true, false, false, true]);
+        drop(used);
+        remove_others(cache.path());
+        assert!(!dir("dom0-used").exists());
+    }
 }

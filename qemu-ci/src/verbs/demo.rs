@@ -6,10 +6,10 @@ use anyhow::{Result, bail, ensure};
 
 use super::{Ground, command, pass_on};
 use crate::cli::HostArgs;
-use crate::cluster::Outcome;
-use crate::overlay::{IMAGES, Overlay};
+use crate::cluster::Ending;
+use crate::overlay::{IMAGES, Packing};
 use crate::programs::Programs;
-use crate::progress::{Phase, note};
+use crate::progress::{Step, note};
 
 const IMAGE: &str = "cg.img";
 const RANKS: u32 = 4;
@@ -21,8 +21,9 @@ pub fn run(args: &HostArgs) -> Result<i32> {
     let ground = Ground::prepare()?;
     let programs = Programs::build(&ground.workspace)?;
     ensure!(programs.has_image(IMAGE), "there is no example cg, so nothing to show");
-    let mut overlay = Overlay::default();
-    programs.add_to(&mut overlay)?;
+    let mut packing = Packing::start(&ground.workspace, &ground.image)?;
+    programs.pack(&mut packing)?;
+    let overlay = packing.finish()?;
     let setup = ground.setup(1, args)?;
     let (mut cluster, _run) = ground.boot(&setup, &overlay)?;
 
@@ -30,13 +31,12 @@ pub fn run(args: &HostArgs) -> Result<i32> {
     let mut job = command(["pgas", "run", "-n", &ranks, "--table", IMAGE, "--", "--class", "S"]);
     job.cwd = Some(IMAGES.into());
     note(format_args!("running in dom0: {}", job.argv.join(" ")));
-    let running =
-        Phase::start(format!("NAS Parallel Benchmark CG, class S, on {RANKS} unikernels"));
+    let running = Step::start(format!("NAS Parallel Benchmark CG, class S, on {RANKS} unikernels"));
     // A spinner would get into the way of the job's own output.
     running.hide();
     let outcome = cluster.run(1, job, TIME, pass_on)?;
     match outcome {
-        Outcome::Exited(exit) => {
+        Ending::Exited(exit) => {
             running.done();
             drop(cluster);
             let total = started.elapsed().as_secs_f64();
@@ -50,10 +50,10 @@ pub fn run(args: &HostArgs) -> Result<i32> {
             }
             Ok(exit.status())
         }
-        Outcome::TimedOut => {
+        Ending::TimedOut => {
             bail!("the job took longer than {} s\n{}", TIME.as_secs(), cluster.serial_tail(1))
         }
-        Outcome::NotStarted(why) => bail!("pgas cannot be run in dom0: {why}"),
-        Outcome::HostLost(why) => bail!("{why}\n{}", cluster.serial_tail(1)),
+        Ending::NotStarted(why) => bail!("pgas cannot be run in dom0: {why}"),
+        Ending::HostLost(why) => bail!("{why}\n{}", cluster.serial_tail(1)),
     }
 }

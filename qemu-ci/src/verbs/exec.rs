@@ -5,12 +5,14 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use image_builder::publish::{PLAIN, publish};
 
 use super::{Ground, command, pass_on};
-use crate::channel::Command;
+use crate::channel::Dom0Command;
 use crate::cli::{ExecArgs, Get};
-use crate::cluster::{Cluster, Outcome};
+use crate::cluster::{Cluster, Ending};
+use crate::progress::note;
 
 const SCRIPT_DIR: &str = "/opt/xenolith/script";
 const GET_TIME: Duration = Duration::from_secs(300);
@@ -18,28 +20,39 @@ const GET_TIME: Duration = Duration::from_secs(300);
 /// Runs it; gives the script's status.
 pub fn run(args: &ExecArgs) -> Result<i32> {
     let invocation = Invocation::of(&args.script, &args.arguments)?;
+    for Get { local, .. } in &args.get {
+        // Found missing now rather than after the script.
+        let folder = local.parent().filter(|folder| !folder.as_os_str().is_empty());
+        ensure!(
+            folder.is_none_or(Path::is_dir),
+            "no folder for {}, which is to be got out of dom0",
+            local.display()
+        );
+    }
     let ground = Ground::prepare()?;
-    let mut overlay = ground.overlay(&args.content)?;
-    overlay.put(&args.script, &invocation.remote);
+    let mut packing = ground.pack(&args.content)?;
+    packing.put(&args.script, &invocation.remote)?;
+    let overlay = packing.finish()?;
     let setup = ground.setup(args.content.hosts, &args.host)?;
-    let (mut cluster, _run) = ground.boot(&setup, &overlay)?;
-    let outcome = cluster.run(1, invocation.command, args.timeout, pass_on)?;
-    let status = match outcome {
-        Outcome::Exited(exit) => exit.status(),
-        Outcome::NotStarted(why) => bail!("{} cannot be run in dom0: {why}", args.script.display()),
-        Outcome::HostLost(why) => bail!("{why}\n{}", cluster.serial_tail(1)),
-        Outcome::TimedOut => {
-            get_all(&mut cluster, &args.get)?;
+    let (mut cluster, _logs) = ground.boot(&setup, &overlay)?;
+    let ending = cluster.run(1, invocation.command, args.timeout, pass_on)?;
+    let script = args.script.display();
+    match ending {
+        Ending::Exited(end) => {
+            get_all(&mut cluster, &args.get);
+            Ok(end.status())
+        }
+        Ending::NotStarted(why) => bail!("{script} cannot be run in dom0: {why}"),
+        Ending::HostLost(why) => bail!("{why}\n{}", cluster.serial_tail(1)),
+        Ending::TimedOut => {
+            get_all(&mut cluster, &args.get);
             bail!(
-                "{} took longer than {} s and was ended (--timeout gives it more)\n{}",
-                args.script.display(),
+                "{script} took longer than {} s and was ended (--timeout gives it more)\n{}",
                 args.timeout.as_secs(),
                 cluster.serial_tail(1)
             )
         }
-    };
-    get_all(&mut cluster, &args.get)?;
-    Ok(status)
+    }
 }
 
 /// How a script is run in dom0.
@@ -47,7 +60,7 @@ pub(super) struct Invocation {
     /// Where it lies there.
     pub remote: String,
     /// What runs it.
-    pub command: Command,
+    pub command: Dom0Command,
 }
 
 impl Invocation {
@@ -81,20 +94,62 @@ impl Invocation {
     }
 }
 
-fn get_all(cluster: &mut Cluster, gets: &[Get]) -> Result<()> {
-    gets.iter().try_for_each(|get| {
-        let Get { remote, local } = get;
-        let content = cluster
-            .ask(1, Command::new(["cat", remote.as_str()]), GET_TIME)
-            .with_context(|| format!("cannot get {remote} out of dom0"))?;
-        fs::write(local, content).with_context(|| format!("cannot write {}", local.display()))
-    })
+/// Gets what there is. What the script says by its status is more important than a file that is not
+/// there, which is only told.
+fn get_all(cluster: &mut Cluster, gets: &[Get]) {
+    for get in gets {
+        if let Err(error) = get_one(cluster, get) {
+            note(format_args!("cannot get {}: {error:#}", get.remote));
+        }
+    }
+}
+
+fn get_one(cluster: &mut Cluster, Get { remote, local }: &Get) -> Result<()> {
+    let content = cluster.ask(1, Dom0Command::new(["cat", "--", remote]), GET_TIME)?;
+    // A terminal, a pipe or a link is what the user wants to be written to.
+    let result = match fs::symlink_metadata(local) {
+        Ok(metadata) if !metadata.is_file() => fs::write(local, content),
+        _ => publish(local, &content, PLAIN),
+    };
+    result.with_context(|| format!("cannot write {}", local.display()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_file_that_is_not_there_keeps_no_other_from_being_got() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let get = |remote: &str, local: &str| Get {
+            remote: at(remote).to_str().unwrap().to_owned(),
+            local: at(local),
+        };
+        fs::write(at("there"), "content").unwrap();
+        let gets = [get("missing", "one"), get("there", "two"), get("there", "no-folder/three")];
+        let mut cluster = Cluster::of_this_machine();
+        get_all(&mut cluster, &gets);
+        assert!(!at("one").exists());
+        assert_eq!(fs::read(at("two")).unwrap(), b"content");
+        let error = format!("{:#}", get_one(&mut cluster, &gets[0]).unwrap_err());
+        assert!(error.contains("status 1") && error.contains("missing"), "{error}");
+        let error = format!("{:#}", get_one(&mut cluster, &gets[2]).unwrap_err());
+        assert!(error.starts_with("cannot write"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_plain_file_is_written_to_and_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let (target, link) = (dir.path().join("target"), dir.path().join("link"));
+        fs::write(&target, "old").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let get = Get { remote: "/proc/self/comm".into(), local: link.clone() };
+        get_one(&mut Cluster::of_this_machine(), &get).unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"cat\n");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
 
     #[test]
     fn a_script_runs_by_its_first_line_or_by_bash() {

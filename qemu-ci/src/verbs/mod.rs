@@ -7,20 +7,21 @@ pub mod shell;
 pub mod test;
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 
 use anyhow::{Context, Result};
+use image_builder::output;
 
 use crate::accelerator;
-use crate::channel::{Command, Stream};
+use crate::channel::{Dom0Command, Stream};
 use crate::cli::{ContentArgs, HostArgs};
 use crate::cluster::{Cluster, Setup};
 use crate::dom0_image::Dom0Image;
 use crate::host::Machine;
 use crate::install;
-use crate::overlay::{IMAGES, Overlay};
+use crate::log_dir::LogDir;
+use crate::overlay::{IMAGES, Overlay, Packing};
 use crate::programs::Programs;
-use crate::run_dir::RunDir;
 use crate::workspace::Workspace;
 
 /// What every verb that boots hosts needs first.
@@ -49,42 +50,40 @@ impl Ground {
         })
     }
 
-    fn overlay(&self, content: &ContentArgs) -> Result<Overlay> {
+    /// Begins to pack what hosts get, with what the user has asked for.
+    fn pack(&self, content: &ContentArgs) -> Result<Packing<'_>> {
         for put in &content.put {
             // Found missing now rather than after minutes of building.
             fs::metadata(&put.local)
                 .with_context(|| format!("cannot read {}", put.local.display()))?;
         }
-        let mut overlay = Overlay::default();
+        let mut packing = Packing::start(&self.workspace, &self.image)?;
         if !content.bare {
-            Programs::build(&self.workspace)?.add_to(&mut overlay)?;
+            Programs::build(&self.workspace)?.pack(&mut packing)?;
         }
-        for put in &content.put {
-            overlay.put(&put.local, &put.remote);
-        }
-        Ok(overlay)
+        content.put.iter().try_for_each(|put| packing.put(&put.local, &put.remote))?;
+        Ok(packing)
     }
 
-    fn boot(&self, setup: &Setup, overlay: &Overlay) -> Result<(Cluster, RunDir)> {
-        let run = RunDir::create(&self.workspace)?;
-        let cluster = Cluster::boot(setup, &self.image, overlay, &run)?;
-        Ok((cluster, run))
+    fn boot(&self, setup: &Setup, overlay: &Overlay) -> Result<(Cluster, LogDir)> {
+        let logs = LogDir::create(&self.workspace)?;
+        let cluster = Cluster::boot(setup, &self.image, overlay, &logs)?;
+        Ok((cluster, logs))
     }
 }
 
 /// A command with the surroundings that scripts count on.
-fn command<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Command {
-    let mut command = Command::new(argv);
+fn command<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Dom0Command {
+    let mut command = Dom0Command::new(argv);
     command.env.push(("XENOLITH_IMAGES".into(), IMAGES.into()));
     command
 }
 
 /// Passes what a command in dom0 writes on to our own outputs.
 fn pass_on(stream: Stream, data: &[u8]) -> Result<()> {
-    let write = |mut target: Box<dyn Write>| target.write_all(data).and_then(|()| target.flush());
     match stream {
-        Stream::Out => write(Box::new(io::stdout())),
-        Stream::Err => write(Box::new(io::stderr())),
+        Stream::Out => output::bytes(io::stdout(), data),
+        Stream::Err => output::bytes(io::stderr(), data),
     }
-    .context("cannot pass the output on")
+    Ok(())
 }

@@ -8,7 +8,7 @@ use signal_hook::consts::SIGWINCH;
 use signal_hook::iterator::Signals;
 
 use super::{Ground, command, pass_on};
-use crate::channel::{CHUNK, Event, Request};
+use crate::channel::{CHUNK, FromProcess, ToProcess};
 use crate::cli::ShellArgs;
 use crate::progress::note;
 use crate::switchboard::Requester;
@@ -21,7 +21,7 @@ pub fn run(args: &ShellArgs) -> Result<i32> {
         "a shell needs a terminal: use `qemu-ci exec SCRIPT` without one"
     );
     let ground = Ground::prepare()?;
-    let overlay = ground.overlay(&args.content)?;
+    let overlay = ground.pack(&args.content)?.finish()?;
     let setup = ground.setup(args.content.hosts, &args.host)?;
     let (cluster, _run) = ground.boot(&setup, &overlay)?;
     note("leave the shell with `exit` or Ctrl-D: that ends the host");
@@ -36,9 +36,9 @@ pub fn run(args: &ShellArgs) -> Result<i32> {
     type_in(running.requester());
     for event in running.events() {
         match event {
-            Event::Output(stream, data) => pass_on(stream, &data)?,
-            Event::Exited(exit) => return Ok(exit.status()),
-            Event::Failed(why) => bail!("no shell in dom0: {why}"),
+            FromProcess::Output(stream, data) => pass_on(stream, &data)?,
+            FromProcess::Exited(exit) => return Ok(exit.status()),
+            FromProcess::Failed(why) => bail!("no shell in dom0: {why}"),
         }
     }
     terminal::restore();
@@ -58,7 +58,7 @@ fn type_in(shell: Requester) {
     thread::spawn(move || {
         let mut buffer = vec![0; CHUNK];
         while let Ok(length @ 1..) = io::stdin().read(&mut buffer) {
-            shell.request(Request::Input(buffer[..length].to_vec()));
+            shell.request(ToProcess::Input(buffer[..length].to_vec()));
         }
     });
 }
@@ -68,7 +68,7 @@ fn follow_size(shell: Requester) -> Result<()> {
     thread::spawn(move || {
         for _ in signals.forever() {
             if let Some(size) = terminal::size() {
-                shell.request(Request::Resize(size));
+                shell.request(ToProcess::Resize(size));
             }
         }
     });

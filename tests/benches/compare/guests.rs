@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::hosted::memcpy;
+use crate::measurements::{HEADER, Measurements};
 use crate::results_directory;
-use crate::rows::{HEADER, Rows};
 use crate::table::{Table, bytes, ratio};
 
 /// Measures and prints the tables.
@@ -18,7 +18,7 @@ pub fn compare(rounds: u32) -> Result<()> {
     let (tables, guests) =
         output.split_once("guests\n").context("the script printed nothing about guests")?;
     let guests = Guests::parse(guests)?;
-    let (mut direct, mut proxy) = (Rows::default(), Rows::default());
+    let (mut direct, mut proxy) = (Measurements::default(), Measurements::default());
     // Before the first there is nothing.
     for table in tables.split("round ").skip(1) {
         let (way, table) =
@@ -170,7 +170,7 @@ fn median(boots: &[[u64; 2]], time: impl Fn([u64; 2]) -> u64) -> f64 {
 
 /// Every row as a multiple of a copy of as many bytes in the guest; what copies nothing, of a copy
 /// of 8 bytes.
-fn print_ratios(way: &str, rows: &Rows) {
+fn print_ratios(way: &str, rows: &Measurements) {
     let keys = rows.keys();
     let mut ops: Vec<&str> =
         keys.iter().map(|(op, _)| op.as_str()).filter(|op| *op != "memcpy").collect();

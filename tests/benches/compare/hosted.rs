@@ -5,9 +5,9 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use xenolith_tests::Host;
 
+use crate::measurements::{HEADER, Key, Measurements};
 use crate::peer::{PEERS, Peer};
 use crate::results_directory;
-use crate::rows::{HEADER, Key, Rows};
 use crate::table::{Table, bytes, microseconds, ratio};
 
 /// Measures and prints the table.
@@ -16,7 +16,7 @@ pub fn compare(rounds: u32, with_peers: bool) -> Result<()> {
     let peers: &'static [Peer] = if with_peers { &PEERS } else { &[] };
     let programs = peers.iter().map(|peer| peer.build(&results)).collect::<Result<Vec<_>>>()?;
     let host = Host::new()?;
-    let (mut ours, mut proxy) = (Rows::default(), Rows::default());
+    let (mut ours, mut proxy) = (Measurements::default(), Measurements::default());
     // How many ranks, and what to measure on them.
     let barrier: (&[&str], &[&str]) = (&["--rows", "barrier"], &["barrier"]);
     let runs: [(usize, &[&str], &[&str]); 4] = [
@@ -25,7 +25,7 @@ pub fn compare(rounds: u32, with_peers: bool) -> Result<()> {
         (4, barrier.0, barrier.1),
         (8, barrier.0, barrier.1),
     ];
-    let mut theirs: Vec<Rows> = programs.iter().map(|_| Rows::default()).collect();
+    let mut theirs: Vec<Measurements> = programs.iter().map(|_| Measurements::default()).collect();
     // In turns, so that a busy minute of the machine hits all alike.
     for round in 1..=rounds {
         eprintln!("round {round} of {rounds}");
@@ -43,7 +43,7 @@ pub fn compare(rounds: u32, with_peers: bool) -> Result<()> {
         ensure!(ended.status == 0, "bench failed: {}{}", ended.stdout, ended.stderr);
         proxy.add_round(&ended.stdout)?;
     }
-    let named: Vec<(&str, Rows)> =
+    let named: Vec<(&str, Measurements)> =
         programs.iter().map(|program| program.name()).zip(theirs).collect();
 
     print_machine()?;
@@ -80,7 +80,7 @@ fn print_machine() -> Result<()> {
     Ok(())
 }
 
-fn print_table(ours: &Rows, proxy: &Rows, peers: &[(&str, Rows)]) {
+fn print_table(ours: &Measurements, proxy: &Measurements, peers: &[(&str, Measurements)]) {
     let mut columns =
         ["operation", "size", "xenolith", "by proxy", "memcpy"].map(String::from).to_vec();
     columns.extend(peers.iter().map(|(name, _)| (*name).to_owned()));
@@ -111,14 +111,14 @@ fn print_table(ours: &Rows, proxy: &Rows, peers: &[(&str, Rows)]) {
 }
 
 /// The yardstick of a row; operations that move no data have none.
-pub fn memcpy(rows: &Rows, key: &Key) -> Option<f64> {
+pub fn memcpy(rows: &Measurements, key: &Key) -> Option<f64> {
     match key.0.as_str() {
         op if op.starts_with("barrier") || op.starts_with("fetch-add") || op == "lock" => None,
         _ => rows.cost(&("memcpy".into(), key.1)).map(|cost| cost.median),
     }
 }
 
-fn print_verdict(ours: &Rows, name: &str, theirs: &Rows) {
+fn print_verdict(ours: &Measurements, name: &str, theirs: &Measurements) {
     let keys = ours.keys();
     let compared: Vec<(&Key, f64)> = keys
         .iter()

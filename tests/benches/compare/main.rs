@@ -11,9 +11,9 @@
 
 mod guests;
 mod hosted;
+mod measurements;
 mod packages;
 mod peer;
-mod rows;
 mod table;
 
 use std::path::PathBuf;

@@ -4,8 +4,8 @@
  *
  * mpicc -O2 -DPEER_NAME='"name"' armci_bench.c -larmci-... && mpirun -n 2 ./a.out [barrier]
  *
- * Method, sizes and output are those of guest-kernel/examples/bench, so that both can be read side
- * by side.
+ * Method, sizes and output are those of tests/applications/src/bin/bench, so that both can be read
+ * side by side.
  */
 #define _POSIX_C_SOURCE 200809L
 

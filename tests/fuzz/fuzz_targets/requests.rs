@@ -6,8 +6,8 @@
 use std::alloc::{Layout as Allocation, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 
-use armci_nostd::serve::memory::{Window, execute};
-use armci_nostd::wire::attach::Layout;
+use armci_nostd::serve::{Checked, Window, apply, check};
+use armci_nostd::wire::attach::WindowLayout;
 use armci_nostd::wire::{Request, RuntimeArea};
 use libfuzzer_sys::fuzz_target;
 use zerocopy::FromBytes;
@@ -38,7 +38,7 @@ impl Drop for Memory {
 
 fuzz_target!(|data: &[u8]| {
     let memories = [Memory::new(), Memory::new()];
-    let windows = [0x10_000u64, 0x70_000_000].map(|window| Layout {
+    let windows = [0x10_000u64, 0x70_000_000].map(|window| WindowLayout {
         window,
         len: LEN as u64,
         runtime: window,
@@ -51,11 +51,14 @@ fuzz_target!(|data: &[u8]| {
         // SAFETY: valid for LEN bytes until the memories are dropped, after the windows.
         .map(|(memory, layout)| unsafe { Window::new(memory.0, layout) }.expect("a good layout"))
         .collect();
+    let bounds: Vec<_> = windows.iter().map(|window| window.bounds().clone()).collect();
     for entry in data.chunks_exact(size_of::<Request>()) {
         let request = Request::read_from_bytes(entry).expect("of the right size");
         // The first byte's top bit says who asks.
         let origin = usize::from(entry[0] >> 7);
         let request = Request { opcode: request.opcode & 0x7f, ..request };
-        let _ = execute(origin, &request, &windows);
+        if let Ok(Checked::Work(work)) = check(&request, &bounds[origin], &bounds) {
+            let _ = apply(&work, &windows[origin], &windows[work.target() as usize]);
+        }
     }
 });

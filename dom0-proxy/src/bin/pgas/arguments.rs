@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 const STATUSES: &str = "\
 Exit status of `pgas run`: that of the first rank that ended with another status than 0, or
   121  the daemon died while the job ran
-  122  a rank broke the protocol
+  122  a rank broke the protocol, or left with status 0 while others wait for it
   123  the host could not create the ranks (no Xen, no memory, xl failed)
   124  --timeout
   125  pgas was called wrongly, or could not start its daemon
@@ -16,6 +16,7 @@ Exit status of `pgas run`: that of the first rank that ended with another status
   130  interrupted
   134  a rank crashed
   137  killed by `pgas kill`
+  141  nobody reads what pgas writes (SIGPIPE)
   128+N  a hosted rank was killed by signal N";
 
 /// Runs PGAS jobs, whose ranks are Xen unikernels or, with --hosted, Linux processes.

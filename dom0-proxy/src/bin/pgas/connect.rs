@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use dom0_proxy::control::{ClientRequest, Hello, Reply, VERSION, Welcome};
 use dom0_proxy::error::{Context, status};
 use dom0_proxy::run_dir::RunDir;
-use dom0_proxy::{Error, Result, frame};
+use dom0_proxy::{Error, Result};
 
 /// How long a daemon may take to come up: it may have to clean up after an earlier one.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,8 +41,8 @@ impl DaemonConnection {
         })?;
         let gone = || Error::NoDaemon { run_dir: run_dir.root().into() };
         // A daemon that ends just now closes the connection.
-        frame::send(&stream, &Hello { version: VERSION }).map_err(|_| gone())?;
-        let welcome = frame::receive::<Welcome>(&stream).ok().flatten().ok_or_else(gone)?;
+        message_frame::send(&stream, &Hello { version: VERSION }).map_err(|_| gone())?;
+        let welcome = message_frame::receive::<Welcome>(&stream).ok().flatten().ok_or_else(gone)?;
         if welcome.version != VERSION {
             return Err(Error::Refused {
                 status: status::USAGE,
@@ -65,8 +66,8 @@ impl DaemonConnection {
 
     /// Asks for something that has one answer.
     pub fn ask(&mut self, request: &ClientRequest) -> Result<Reply> {
-        frame::send(&self.stream, request).context(|| "talk with the daemon")?;
-        match frame::receive(&self.stream).context(|| "talk with the daemon")? {
+        message_frame::send(&self.stream, request).context(|| "talk with the daemon")?;
+        match message_frame::receive(&self.stream).context(|| "talk with the daemon")? {
             Some(Reply::Refused { status, text }) => Err(Error::Refused { status, text }),
             Some(reply) => Ok(reply),
             None => Err(Error::Refused {
@@ -89,6 +90,7 @@ fn start(run_dir: &RunDir) -> Result<DaemonConnection> {
         .create(true)
         .append(true)
         .read(true)
+        .mode(0o600)
         .open(&path)
         .context(|| format!("open {}", path.display()))?;
     let log_start = log.seek(SeekFrom::End(0)).unwrap_or(0);

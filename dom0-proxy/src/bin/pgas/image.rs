@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use dom0_proxy::control::RankKind;
 use dom0_proxy::{Error, Result};
+use image_builder::mebibytes::Mebibytes;
 
 const MIB: u64 = 1 << 20;
 
@@ -58,17 +59,11 @@ pub fn check(path: &Path, kind: RankKind, memory: u64) -> Result<()> {
 
 /// Bytes of a size such as `16M` or `1G`, in whole MiB.
 pub fn parse_memory(text: &str) -> Result<u64> {
-    let bad = || Error::BadMemory(text.into());
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| bad())?;
-    let mib = match unit.trim_end_matches("iB").trim_end_matches('B') {
-        "M" => Some(number),
-        "G" => number.checked_mul(1024),
-        _ => None,
-    };
-    let bytes = mib.filter(|mib| *mib >= 4).and_then(|mib| mib.checked_mul(MIB));
-    bytes.ok_or_else(bad)
+    const LEAST: u64 = 4;
+    // A number alone is refused: to other launchers it means bytes or KiB.
+    let amount = text.parse::<Mebibytes>().ok().filter(|_| !text.ends_with(char::is_numeric));
+    let amount = amount.filter(|amount| amount.count() >= LEAST);
+    amount.map(Mebibytes::bytes).ok_or_else(|| Error::BadMemory(text.into()))
 }
 
 #[cfg(test)]

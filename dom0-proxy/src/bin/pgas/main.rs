@@ -7,6 +7,7 @@ mod connect;
 mod image;
 mod output;
 mod run;
+mod signals;
 mod table;
 
 use std::path::PathBuf;
@@ -25,7 +26,7 @@ use output::print_json;
 
 fn main() -> ExitCode {
     let arguments = PgasArguments::try_parse().unwrap_or_else(|error| {
-        let _ = error.print();
+        let _ = output::listened(error.print());
         std::process::exit(if error.use_stderr() { status::USAGE.into() } else { 0 });
     });
     let result = match arguments.command {
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
     match result {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            eprintln!("pgas: {error:#}");
+            output::print_error(&format!("pgas: {error:#}"));
             ExitCode::from(error.downcast_ref::<Error>().map_or(status::USAGE, Error::exit_status))
         }
     }
@@ -56,7 +57,7 @@ fn ps(json: bool) -> anyhow::Result<u8> {
     if json {
         print_json(&jobs)?;
     } else {
-        print!("{}", table::jobs(&jobs));
+        output::print(table::jobs(&jobs).trim_end())?;
     }
     Ok(0)
 }

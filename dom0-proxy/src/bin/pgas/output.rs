@@ -1,14 +1,35 @@
-//! Writing to standard output.
+//! Writing to standard output and standard error, either of which may be closed before the end, as
+//! by `| head`. That ends `pgas` without a word, by SIGPIPE, as it ends most programs.
 
 use std::borrow::Cow;
-use std::io::{IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::process;
 
 use anyhow::Context;
 use serde::Serialize;
+use signal_hook::consts::SIGPIPE;
+use signal_hook::low_level::emulate_default_handler;
 
-/// Writes a line.
+/// Writes a line to standard output.
 pub fn print(line: &str) -> anyhow::Result<()> {
-    writeln!(std::io::stdout().lock(), "{line}").context("write to standard output")
+    listened(io::stdout().lock().write_all(format!("{line}\n").as_bytes()))
+        .context("write to standard output")
+}
+
+/// Writes a line to standard error.
+pub fn print_error(line: &str) {
+    // There is nowhere to tell of another error.
+    let _ = listened(io::stderr().lock().write_all(format!("{line}\n").as_bytes()));
+}
+
+/// Passes on what came of writing. Ends the process where nobody reads what it writes.
+pub fn listened(result: io::Result<()>) -> io::Result<()> {
+    if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::BrokenPipe) {
+        // Ends the process; the status is for the case that this fails.
+        let _ = emulate_default_handler(SIGPIPE);
+        process::exit(128 + SIGPIPE);
+    }
+    result
 }
 
 /// Writes a value as one line of JSON.

@@ -1,7 +1,6 @@
 //! `pgas run`.
 
 use std::io::ErrorKind;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -12,14 +11,15 @@ use dom0_proxy::control::{
 };
 use dom0_proxy::daemon::clean_up_after_daemon;
 use dom0_proxy::error::status;
+use dom0_proxy::inheritance::Inheritance;
 use dom0_proxy::run_dir::RunDir;
-use dom0_proxy::{Error, frame, xen, xl};
+use dom0_proxy::{Error, xen, xl};
 use indicatif::{ProgressBar, ProgressStyle};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::arguments::RunArguments;
 use crate::connect::{DaemonConnection, unexpected};
-use crate::output::{clean, print, print_json};
+use crate::output::{clean, print, print_error, print_json};
+use crate::signals::take_signals;
 use crate::{image, table};
 
 const DEFAULT_MEMORY: u64 = 16 << 20;
@@ -30,12 +30,14 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<u8> {
     let spec = spec(arguments)?;
     let run_dir = RunDir::from_env()?;
     let mut daemon = DaemonConnection::open_or_start(&run_dir)?;
-    interrupt_on_signals(&daemon.stream)?;
     let show = Show::new(arguments, spec.size);
-    frame::send(&daemon.stream, &ClientRequest::Run(spec)).context("talk with the daemon")?;
+    let kind = spec.kind;
+    message_frame::send(&daemon.stream, &ClientRequest::Run(spec))
+        .context("talk with the daemon")?;
+    take_signals(&daemon.stream, kind)?;
     let mut job = None;
     loop {
-        match frame::receive(&daemon.stream) {
+        match message_frame::receive(&daemon.stream) {
             Ok(Some(Reply::Started(name))) => job = Some(name),
             Ok(Some(Reply::Up(up))) => show.up(up),
             Ok(Some(Reply::Line(line))) => show.line(line)?,
@@ -116,7 +118,7 @@ fn spec(arguments: &RunArguments) -> anyhow::Result<JobSpec> {
                 .ok()
                 .filter(|limit| !limit.is_zero())
                 .with_context(|| {
-                    format!("--timeout {seconds}: give a number of seconds above 0")
+                    format!("--timeout {seconds}: give a number of seconds above 0, at most 1.8e19")
                 })?,
         ),
     };
@@ -140,6 +142,7 @@ fn spec(arguments: &RunArguments) -> anyhow::Result<JobSpec> {
             RankKind::Hosted => std::env::vars_os().collect(),
             RankKind::Xen => Vec::new(),
         },
+        inheritance: Inheritance::of_this_process(),
         directory: std::env::current_dir().context("the working directory")?,
         timeout,
     })
@@ -154,22 +157,6 @@ fn file(path: &Path) -> dom0_proxy::Result<PathBuf> {
         Ok(_) => Err(bad("it is not a file".into())),
         Err(error) => Err(bad(error.to_string())),
     }
-}
-
-/// The first signal asks the daemon to end the job, the second ends this process, which ends the
-/// job too.
-fn interrupt_on_signals(stream: &UnixStream) -> anyhow::Result<()> {
-    let stream = stream.try_clone().context("talk with the daemon")?;
-    let mut signals =
-        signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).context("take signals")?;
-    std::thread::spawn(move || {
-        for (count, _) in signals.forever().enumerate() {
-            if count > 0 || frame::send(&stream, &ClientRequest::Interrupt).is_err() {
-                std::process::exit(status::INTERRUPTED.into());
-            }
-        }
-    });
-    Ok(())
 }
 
 /// Shows a job to the user.
@@ -207,7 +194,7 @@ impl Show {
         self.progress.suspend(|| match line.stream {
             OutputStream::Output => print(&text),
             OutputStream::Error => {
-                eprintln!("{text}");
+                print_error(&text);
                 Ok(())
             }
         })
@@ -221,7 +208,7 @@ impl Show {
             print(table::ranks(summary).trim_end())?;
         }
         if let Some(cause) = &summary.cause {
-            eprintln!("pgas: job {} failed: {}", summary.job, clean(cause));
+            print_error(&format!("pgas: job {} failed: {}", summary.job, clean(cause)));
         }
         Ok(summary.status)
     }

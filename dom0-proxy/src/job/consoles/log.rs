@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use crate::error::{Context, Result};
@@ -18,7 +19,9 @@ pub struct Log {
 impl Log {
     /// Creates the file.
     pub fn create(path: &Path) -> Result<Self> {
-        let file = File::create(path).context(|| format!("create {}", path.display()))?;
+        let mut options = File::options();
+        let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
+        let file = file.context(|| format!("create {}", path.display()))?;
         Ok(Self { file, len: 0 })
     }
 

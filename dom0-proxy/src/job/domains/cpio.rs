@@ -5,13 +5,21 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use cpio::newc::{self, Builder};
+
 use crate::error::{Error, Result};
 
+/// The name of an archive's last entry. A file that is called so needs another spelling, which the
+/// guest reads as the same.
+const TRAILER: &str = "TRAILER!!!";
+const FILE_CALLED_TRAILER: &str = "./TRAILER!!!";
+/// A regular file that everybody may read.
+const MODE: u32 = 0o100_444;
+
 /// Writes an archive of the files, each under its own name without directories.
-pub fn write(archive: impl Write, files: &[PathBuf]) -> Result<()> {
-    let mut archive = archive;
+pub fn write(mut archive: impl Write, files: &[PathBuf]) -> Result<()> {
     let mut names = BTreeSet::new();
-    for (index, path) in files.iter().enumerate() {
+    for (inode, path) in (1..).zip(files) {
         let bad = |why: String| Error::BadFile { path: path.clone(), why };
         let name = name(path)?;
         if !names.insert(name) {
@@ -20,17 +28,16 @@ pub fn write(archive: impl Write, files: &[PathBuf]) -> Result<()> {
         let file = File::open(path).map_err(|error| bad(error.to_string()))?;
         let size = file.metadata().map_err(|error| bad(error.to_string()))?.len();
         let size = u32::try_from(size).map_err(|_| bad("it is larger than 4 GiB".into()))?;
-        header(&mut archive, index as u32 + 1, name, size)
-            .and_then(|()| {
-                let copied = io::copy(&mut (&file).take(size.into()), &mut archive)?;
-                if copied < size.into() {
-                    return Err(io::Error::other("it shrank while it was read"));
-                }
-                pad(&mut archive, copied as usize)
+        let name = if name == TRAILER { FILE_CALLED_TRAILER } else { name };
+        let mut entry = Builder::new(name).ino(inode).mode(MODE).write(&mut archive, size);
+        io::copy(&mut file.take(size.into()), &mut entry)
+            .and_then(|copied| match copied < size.into() {
+                true => Err(io::Error::other("it shrank while it was read")),
+                false => entry.finish().map(drop),
             })
             .map_err(|error| bad(error.to_string()))?;
     }
-    let end = header(&mut archive, 0, "TRAILER!!!", 0).and_then(|()| archive.flush());
+    let end = newc::trailer(archive).and_then(|mut archive| archive.flush());
     end.map_err(|source| Error::Io { action: "write the boot module".into(), source })
 }
 
@@ -38,26 +45,6 @@ pub fn write(archive: impl Write, files: &[PathBuf]) -> Result<()> {
 pub fn name(path: &Path) -> Result<&str> {
     let name = path.file_name().and_then(|name| name.to_str());
     name.ok_or_else(|| Error::BadFile { path: path.into(), why: "it has no name in UTF-8".into() })
-}
-
-fn header(archive: &mut impl Write, inode: u32, name: &str, size: u32) -> io::Result<()> {
-    const READABLE_FILE: u32 = 0o100_444;
-    let mode = if inode == 0 { 0 } else { READABLE_FILE };
-    let (owner, group, links, time) = (0, 0, 1, 0);
-    let fields =
-        [inode, mode, owner, group, links, time, size, 0, 0, 0, 0, name.len() as u32 + 1, 0];
-    archive.write_all(b"070701")?;
-    for field in fields {
-        write!(archive, "{field:08X}")?;
-    }
-    archive.write_all(name.as_bytes())?;
-    archive.write_all(b"\0")?;
-    pad(archive, 6 + 8 * fields.len() + name.len() + 1)
-}
-
-/// Everything starts at a multiple of 4.
-fn pad(archive: &mut impl Write, written: usize) -> io::Result<()> {
-    archive.write_all(&[0; 3][..written.next_multiple_of(4) - written])
 }
 
 #[cfg(test)]
@@ -90,5 +77,20 @@ mod tests {
         fs::write(&a, "").unwrap();
         fs::write(&b, "").unwrap();
         assert!(write(io::sink(), &[a, b]).unwrap_err().to_string().contains("another file"));
+    }
+
+    #[test]
+    fn no_name_hides_the_files_behind_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = [TRAILER, "last"].map(|name| dir.path().join(name));
+        files.iter().for_each(|file| fs::write(file, "x").unwrap());
+        let mut archive = Vec::new();
+        write(&mut archive, &files).unwrap();
+        let mut rest = archive.as_slice();
+        for name in [FILE_CALLED_TRAILER, "last", TRAILER] {
+            let entry = newc::Reader::new(rest).unwrap();
+            assert_eq!(entry.entry().name(), name);
+            rest = entry.finish().unwrap();
+        }
     }
 }

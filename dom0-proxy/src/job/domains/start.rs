@@ -12,7 +12,7 @@ use super::create::Creators;
 use super::destroy::destroy_all;
 use super::record;
 use super::watch::Watcher;
-use crate::control::JobSpec;
+use crate::control::{JobSpec, RankSignal};
 use crate::error::{Context, Result};
 use crate::job::consoles::Consoles;
 use crate::job::event::JobEvent;
@@ -68,6 +68,9 @@ impl Ranks for Domains {
         let memory_mib = self.spec.memory_mib();
         self.creators.start(configs, &self.record, memory_mib, &self.events)
     }
+
+    /// Domains take none, of which `pgas` has told.
+    fn signal(&mut self, _: RankSignal) {}
 
     fn stop(&mut self) {
         self.creators.stop();

@@ -1,19 +1,27 @@
 //! The daemon's program, started again, becomes a rank.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use rustix::process::Signal;
 
+use crate::inheritance::Inheritance;
+
 /// The argument by which this program, started again, becomes a rank: see [`become_rank`].
 pub const RANK_ARGUMENT: &str = "__rank";
 
 /// What the daemon's program does when it is started as a rank: binds its life to the daemon's,
-/// then becomes the application. `arguments` are those after [`RANK_ARGUMENT`]. Returns only when
+/// takes on what it has from its `pgas`, and becomes the application. `arguments` are those after [`RANK_ARGUMENT`]. Returns only when
 /// that fails, with the reason.
 pub fn become_rank(mut arguments: impl Iterator<Item = OsString>) -> String {
     let parent = arguments.next().and_then(|word| word.to_str()?.parse().ok());
+    let inheritance = arguments.next().and_then(|word| serde_json::from_str(word.to_str()?).ok());
+    let inheritance: Inheritance = match inheritance {
+        Some(inheritance) => inheritance,
+        None => return "it is started by `pgas run`, not by hand".into(),
+    };
     let Some(program) = arguments.next() else { return "no program".into() };
     if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
         return format!("bind the rank's life to the daemon's: {error}");
@@ -23,6 +31,13 @@ pub fn become_rank(mut arguments: impl Iterator<Item = OsString>) -> String {
         != parent
     {
         return "the daemon is gone".into();
+    }
+    let missing = inheritance.take_on();
+    // All ranks miss the same.
+    if std::env::var_os("XENOLITH_RANK").is_some_and(|rank| rank == "0") {
+        for line in missing {
+            let _ = std::io::stderr().write_all(format!("pgas: ranks' {line}\n").as_bytes());
+        }
     }
     let error = Command::new(&program).args(arguments).exec();
     format!("{}: {error}", program.to_string_lossy())

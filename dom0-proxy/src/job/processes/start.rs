@@ -5,15 +5,19 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open,
+    pidfd_send_signal, waitid,
+};
 
 use super::become_rank::RANK_ARGUMENT;
 use super::sweep::sweep;
-use crate::control::{JobSpec, OutputStream};
+use crate::control::{JobSpec, OutputStream, RankSignal};
 use crate::error::{Context, Error, Result};
 use crate::job::consoles::Consoles;
 use crate::job::event::{End, JobEvent};
@@ -32,7 +36,27 @@ pub struct Processes {
 /// A process that has been started, and the thread that waits for its end.
 struct RunningProcess {
     process: OwnedFd,
+    group: Arc<ProcessGroup>,
     waiter: JoinHandle<()>,
+}
+
+/// The process group that a rank leads, until the rank has ended: then its number may come to mean
+/// something else.
+#[derive(Debug)]
+struct ProcessGroup(Mutex<Option<Pid>>);
+
+impl ProcessGroup {
+    fn signal(&self, signal: Signal) {
+        let group = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(group) = *group {
+            // One that is just ending is no error.
+            let _ = kill_process_group(group, signal);
+        }
+    }
+
+    fn ended(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 impl Processes {
@@ -59,10 +83,14 @@ impl Processes {
                 .unwrap_or_default(),
             why: "a path with a colon cannot be passed to a hosted rank".into(),
         })?;
+        let inheritance = serde_json::to_string(&self.spec.inheritance)
+            .map_err(std::io::Error::other)
+            .context(context)?;
         let mut child = Command::new("/proc/self/exe")
             .arg0("pgas-rank")
             .arg(RANK_ARGUMENT)
             .arg(std::process::id().to_string())
+            .arg(inheritance)
             .arg(&self.spec.image)
             .args(&self.spec.args)
             .current_dir(&self.spec.directory)
@@ -83,8 +111,9 @@ impl Processes {
         let watched = self.watch(rank, &mut child);
         match watched {
             Ok(process) => {
-                let waiter = self.wait_for(rank, child);
-                Ok(RunningProcess { process, waiter: waiter.context(context)? })
+                let group = Arc::new(ProcessGroup(Mutex::new(pid(&child).ok())));
+                let waiter = self.wait_for(rank, child, group.clone()).context(context)?;
+                Ok(RunningProcess { process, group, waiter })
             }
             Err(error) => {
                 let _ = child.kill();
@@ -107,9 +136,19 @@ impl Processes {
         Ok(pidfd_open(pid(child)?, PidfdFlags::empty())?)
     }
 
-    fn wait_for(&self, rank: u32, mut child: Child) -> std::io::Result<JoinHandle<()>> {
+    fn wait_for(
+        &self,
+        rank: u32,
+        mut child: Child,
+        group: Arc<ProcessGroup>,
+    ) -> std::io::Result<JoinHandle<()>> {
         let events = self.events.clone();
+        let pid = pid(&child)?;
         thread::Builder::new().name(format!("rank-{rank}")).spawn(move || {
+            // Its number stays its own until it is waited for in earnest.
+            let look = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            while waitid(WaitId::Pid(pid), look).err() == Some(rustix::io::Errno::INTR) {}
+            group.ended();
             let end = match child.wait() {
                 Ok(status) => match (status.code(), status.signal()) {
                     (Some(code), _) => End::Exited(code),
@@ -144,6 +183,16 @@ impl Ranks for Processes {
             }
         }
         Ok(())
+    }
+
+    fn signal(&mut self, signal: RankSignal) {
+        let signal = match signal {
+            RankSignal::User1 => Signal::USR1,
+            RankSignal::User2 => Signal::USR2,
+            RankSignal::Stop => Signal::STOP,
+            RankSignal::GoOn => Signal::CONT,
+        };
+        self.running.iter().for_each(|running| running.group.signal(signal));
     }
 
     /// All were started by [`start`](Ranks::start); what attaches from now on is turned away by the

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 
 use super::verdict::{Failure, Verdicts};
 use crate::programs::Programs;
-use crate::progress::Phase;
+use crate::progress::Step;
 use crate::signals;
 use crate::tied::tie;
 use crate::workspace::Workspace;
@@ -50,12 +50,12 @@ fn step(
     name: &str,
     arguments: &[&str],
 ) {
-    let phase = Phase::start(format!("cargo {}", arguments.join(" ")));
+    let step = Step::start(format!("cargo {}", arguments.join(" ")));
     let started = Instant::now();
     let log = logs.join(format!("local-{name}.log"));
     let result =
         cargo(workspace, &log, arguments).unwrap_or_else(|error| Err(Failure::from_error(&error)));
-    drop(phase);
+    drop(step);
     verdicts.add(&format!("local: {name}"), started.elapsed(), result);
 }
 

@@ -15,15 +15,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use image_builder::output;
 
 use super::exec::Invocation;
 use super::{Ground, command};
-use crate::channel::{Command, Exit};
+use crate::channel::{Dom0Command, ProcessEnd};
 use crate::cli::{HostArgs, TestArgs};
-use crate::cluster::{Cluster, Outcome, Setup};
-use crate::overlay::Overlay;
+use crate::cluster::{Cluster, Ending, Setup};
+use crate::log_dir::LogDir;
+use crate::overlay::{Overlay, Packing};
 use crate::programs::Programs;
-use crate::run_dir::RunDir;
 use crate::workspace::Workspace;
 use directives::Directives;
 use verdict::{Failure, Verdicts};
@@ -41,22 +42,23 @@ pub fn run(args: &TestArgs) -> Result<i32> {
     let workspace = Workspace::find()?;
     let tests = select(find(&workspace.xen_tests())?, &args.names)?;
     let wants_local = args.names.is_empty() || args.names.iter().any(|name| name == LOCAL);
-    let run = RunDir::create(&workspace)?;
+    let logs = LogDir::create(&workspace)?;
     let mut verdicts = Verdicts::default();
     if wants_local {
-        local::run(&workspace, run.path(), &mut verdicts);
+        local::run(&workspace, logs.path(), &mut verdicts);
     }
     if !tests.is_empty() {
         let started = Instant::now();
-        match Suite::prepare(&args.host, &run) {
+        match Suite::prepare(&args.host, &logs) {
             Ok(mut suite) => tests.iter().for_each(|test| suite.run(test, &mut verdicts)),
             Err(error) => verdicts.add("xen", started.elapsed(), Err(Failure::from_error(&error))),
         }
     }
     if !verdicts.failed().is_empty() {
-        println!("failed: {}; logs are in {}", verdicts.failed().join(", "), run.path().display());
+        let (failed, logs) = (verdicts.failed().join(", "), logs.path().display());
+        output::line(format_args!("failed: {failed}; logs are in {logs}"));
     }
-    println!("{verdicts}");
+    output::line(&verdicts);
     Ok(verdicts.status())
 }
 
@@ -112,19 +114,20 @@ struct Suite<'a> {
     ground: Ground,
     base: Setup,
     overlay: Overlay,
-    run: &'a RunDir,
+    logs: &'a LogDir,
     booted: Option<(Setup, Cluster)>,
     boots: usize,
 }
 
 impl<'a> Suite<'a> {
-    fn prepare(host: &HostArgs, run: &'a RunDir) -> Result<Self> {
+    fn prepare(host: &HostArgs, logs: &'a LogDir) -> Result<Self> {
         let ground = Ground::prepare()?;
-        let mut overlay = Overlay::default();
-        Programs::build(&ground.workspace)?.add_to(&mut overlay)?;
-        overlay.put(ground.workspace.xen_tests(), REMOTE_DIR);
+        let mut packing = Packing::start(&ground.workspace, &ground.image)?;
+        Programs::build(&ground.workspace)?.pack(&mut packing)?;
+        packing.put(&ground.workspace.xen_tests(), REMOTE_DIR)?;
+        let overlay = packing.finish()?;
         let base = ground.setup(1, host)?;
-        Ok(Self { ground, base, overlay, run, booted: None, boots: 0 })
+        Ok(Self { ground, base, overlay, logs, booted: None, boots: 0 })
     }
 
     fn run(&mut self, test: &Test, verdicts: &mut Verdicts) {
@@ -153,7 +156,7 @@ impl<'a> Suite<'a> {
         // Ended before the next begins: memory may be short.
         self.booted = None;
         self.boots += 1;
-        let dir = self.run.below(&format!("boot-{}", self.boots))?;
+        let dir = self.logs.below(&format!("boot-{}", self.boots))?;
         let mut cluster = Cluster::boot(&setup, &self.ground.image, &self.overlay, &dir)?;
         for host in 1..=hosts {
             cluster.ask(host, state("baseline"), STATE_TIME)?;
@@ -167,26 +170,26 @@ impl<'a> Suite<'a> {
         let remote = format!("{REMOTE_DIR}/{}.sh", test.name);
         let mut invocation = Invocation::at(&test.script, remote, &[])?;
         invocation.command.cwd = Some(REMOTE_DIR.into());
-        let log = self.run.path().join(format!("{}.log", test.name));
+        let log = self.logs.path().join(format!("{}.log", test.name));
         let mut file =
             File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
         let outcome = cluster.run(1, invocation.command, test.directives.timeout, |_, data| {
             file.write_all(data).context("cannot write a log")
         })?;
         let why = match outcome {
-            Outcome::Exited(Exit::Code(0)) => {
+            Ending::Exited(ProcessEnd::Code(0)) => {
                 let left = left_behind(cluster, setup.hosts)?;
                 if left.is_empty() {
                     return Ok(Ok(()));
                 }
                 format!("left behind: {}", left.join("; "))
             }
-            Outcome::Exited(exit) => format!("status {}", exit.status()),
-            Outcome::TimedOut => {
+            Ending::Exited(exit) => format!("status {}", exit.status()),
+            Ending::TimedOut => {
                 format!("took longer than {} s", test.directives.timeout.as_secs())
             }
-            Outcome::NotStarted(why) => why,
-            Outcome::HostLost(why) => {
+            Ending::NotStarted(why) => why,
+            Ending::HostLost(why) => {
                 let said = fs::read(&log).unwrap_or_default();
                 let output = format!(
                     "{}\n{}",
@@ -196,13 +199,13 @@ impl<'a> Suite<'a> {
                 return Ok(Err(Failure { why, output }));
             }
         };
-        save_logs(cluster, setup.hosts, self.run.path(), &test.name);
+        save_logs(cluster, setup.hosts, self.logs.path(), &test.name);
         let output = fs::read(&log).unwrap_or_default();
         Ok(Err(Failure { why, output: String::from_utf8_lossy(&output).into_owned() }))
     }
 }
 
-fn state(verb: &str) -> Command {
+fn state(verb: &str) -> Dom0Command {
     command(["bash", "-c", STATE_SCRIPT, "state", verb])
 }
 
@@ -221,8 +224,11 @@ fn left_behind(cluster: &mut Cluster, hosts: usize) -> Result<Vec<String>> {
 /// Keeps all logs of the dom0s of a failed test, guests' consoles among them.
 fn save_logs(cluster: &mut Cluster, hosts: usize, dir: &Path, test: &str) {
     for host in 1..=hosts {
-        let archive =
-            cluster.ask(host, Command::new(["tar", "-C", "/var", "-cf", "-", "log"]), STATE_TIME);
+        let archive = cluster.ask(
+            host,
+            Dom0Command::new(["tar", "-C", "/var", "-cf", "-", "log"]),
+            STATE_TIME,
+        );
         if let Ok(archive) = archive {
             // The failure itself is what is reported.
             let _ = fs::write(dir.join(format!("{test}-host-{host}.tar")), archive);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use console::style;
+use image_builder::output;
 
 /// The tests so far.
 #[derive(Debug, Default)]
@@ -19,13 +20,15 @@ impl Verdicts {
         match result {
             Ok(()) => {
                 self.passed += 1;
-                println!("{} {name} ({took:.1} s)", style("ok    ").green());
+                let ok = style("ok    ").green();
+                output::line(format_args!("{ok} {name} ({took:.1} s)"));
             }
-            Err(Failure { why, output }) => {
+            Err(Failure { why, output: said }) => {
                 self.failed.push(name.to_owned());
-                println!("{} {name} ({took:.1} s): {why}", style("FAILED").red());
-                for line in output.lines() {
-                    println!("    | {line}");
+                let failed = style("FAILED").red();
+                output::line(format_args!("{failed} {name} ({took:.1} s): {why}"));
+                for line in said.lines() {
+                    output::line(format_args!("    | {line}"));
                 }
             }
         }

@@ -1,0 +1,138 @@
+//! One rank's memory, as it is mapped here.
+
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use crate::serve::bounds::{Bounds, LayoutError};
+use crate::shared::lock::TargetLock;
+use crate::wire::area::RuntimeArea;
+use crate::wire::attach::WindowLayout;
+
+/// One rank's memory, as it is mapped here. The rank, and others, may change it at any time.
+#[derive(Debug)]
+pub struct Window {
+    /// Where the window's first byte is mapped.
+    base: NonNull<u8>,
+    bounds: Bounds,
+}
+
+// SAFETY: the memory behind the pointer is shared by design; all accesses are raw.
+unsafe impl Send for Window {}
+
+impl Window {
+    /// The memory described by `layout`, mapped at `base`.
+    ///
+    /// # Safety
+    /// `base` must be page-aligned and valid for reads and writes of `layout.len` bytes as long as
+    /// the value lives. The memory may change at any time, but no Rust reference to it may exist.
+    pub unsafe fn new(base: NonNull<u8>, layout: &WindowLayout) -> Result<Self, LayoutError> {
+        Ok(Self { base, bounds: Bounds::new(layout)? })
+    }
+
+    /// Its limits.
+    pub fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
+    /// Where the runtime area is mapped.
+    pub fn area(&self) -> NonNull<RuntimeArea> {
+        self.at(self.bounds.runtime(), size_of::<RuntimeArea>() as u64).cast()
+    }
+
+    /// The rank's lock for accumulates and read-modify-writes.
+    pub(super) fn lock(&self) -> TargetLock<'_> {
+        // SAFETY: the area is mapped, whole and aligned, as long as the window lives; an atomic may
+        // be shared.
+        TargetLock(unsafe { &(*self.area().as_ptr()).mailbox.lock.0 })
+    }
+
+    /// Where `len` bytes at the rank's `address` are mapped.
+    ///
+    /// # Panics
+    /// If there are bytes and they are not in the window.
+    pub(super) fn at(&self, address: u64, len: u64) -> NonNull<u8> {
+        if len == 0 {
+            return self.base;
+        }
+        let window = self.bounds.window();
+        let inside = address >= window.start
+            && address.checked_add(len).is_some_and(|end| end <= window.end);
+        assert!(inside, "{len} bytes at {address:#x} were not checked against {window:#x?}");
+        // SAFETY: in the window, which is mapped whole.
+        unsafe { self.base.add((address - window.start) as usize) }
+    }
+
+    /// Copies bytes of the window, from the one that is `offset` behind its start: as many as
+    /// `buffer` has room for, or as there are. How many that were.
+    ///
+    /// The rank may be writing meanwhile. Words of 8 bytes that are aligned in the window are read
+    /// whole.
+    pub fn copy_out(&self, offset: u64, buffer: &mut [u8]) -> usize {
+        let window = self.bounds.window();
+        let there = (window.end - window.start).saturating_sub(offset);
+        let count = buffer.len().min(usize::try_from(there).unwrap_or(usize::MAX));
+        let from = self.at(window.start.saturating_add(offset), count as u64);
+        let buffer = &mut buffer[..count];
+        // Up to the first aligned word, by words, and what is left.
+        let head = from.as_ptr().align_offset(size_of::<u64>()).min(count);
+        let (head, rest) = buffer.split_at_mut(head);
+        // SAFETY: `count` bytes from `from` on are mapped as long as the window lives.
+        let byte = |at| unsafe { AtomicU8::from_ptr(from.as_ptr().add(at)) };
+        let mut at = 0;
+        for place in head {
+            *place = byte(at).load(Ordering::Relaxed);
+            at += 1;
+        }
+        let mut words = rest.chunks_exact_mut(size_of::<u64>());
+        for place in &mut words {
+            // SAFETY: as above, and aligned.
+            let word = unsafe { AtomicU64::from_ptr(from.as_ptr().add(at).cast()) };
+            place.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
+            at += size_of::<u64>();
+        }
+        for place in words.into_remainder() {
+            *place = byte(at).load(Ordering::Relaxed);
+            at += 1;
+        }
+        count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::prelude::v1::*;
+
+    #[test]
+    fn bytes_are_copied_out_from_anywhere_as_far_as_there_are_any() {
+        const LEN: usize = size_of::<RuntimeArea>() + 4096;
+        let mut pages = vec![[0u64; 512]; LEN / 4096 + 1];
+        let start = pages.as_mut_ptr().cast::<u8>();
+        // SAFETY: within `pages`, of which there is one page more than are needed.
+        let base = unsafe { NonNull::new_unchecked(start.add(start.align_offset(4096))) };
+        let bytes: Vec<u8> = (0..LEN).map(|i| (i * 7 + i / 256) as u8).collect();
+        // SAFETY: as many bytes as there are.
+        unsafe { base.as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), LEN) };
+        let layout = WindowLayout {
+            window: 0x10000,
+            len: LEN as u64,
+            runtime: 0x10000,
+            public_start: 0x10000 + LEN as u64 - 4096,
+            public_end: 0x10000 + LEN as u64,
+        };
+        // SAFETY: aligned, and valid as long as `pages`.
+        let window = unsafe { Window::new(base, &layout) }.unwrap();
+        for offset in [0, 1, 7, 8, 4095, LEN - 20, LEN - 1] {
+            for len in [0, 1, 3, 8, 9, 16, 4100] {
+                let mut buffer = vec![0xaa; len];
+                let count = window.copy_out(offset as u64, &mut buffer);
+                assert_eq!(count, len.min(LEN - offset));
+                assert_eq!(buffer[..count], bytes[offset..][..count], "{len} from {offset}");
+                assert!(buffer[count..].iter().all(|&byte| byte == 0xaa));
+            }
+        }
+        for behind in [LEN as u64, LEN as u64 + 1, u64::MAX] {
+            assert_eq!(window.copy_out(behind, &mut [0; 8]), 0);
+        }
+    }
+}
