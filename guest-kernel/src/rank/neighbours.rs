@@ -190,8 +190,7 @@ pub fn heap_used() -> usize {
 }
 
 /// Closes the gate to the neighbours' memory, which is about to be taken away. False if the rank is
-/// there now: it will leave soon, and call
-/// [`power::serve_suspension`](super::power::serve_suspension).
+/// there now: it will leave soon, and have the suspension [go on](crate::xen::hold::go_on).
 pub(crate) fn leave() -> bool {
     let header = &runtime_area::get().header;
     let gate = Gate { epoch: &header.gate.0, inside: &header.inside.0 };
