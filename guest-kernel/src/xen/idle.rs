@@ -5,8 +5,8 @@ use core::time::Duration;
 use super::{clock, events};
 use crate::arch::cpu;
 
-/// Whether code may wait for events here: not with interrupts off, and so not where events are dealt
-/// with.
+/// Whether code may wait for events here: not with interrupts off, and so not where events are
+/// dealt with.
 pub(crate) fn may_wait() -> bool {
     cpu::interrupts_enabled()
 }
