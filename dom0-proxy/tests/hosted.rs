@@ -483,7 +483,7 @@ fn a_client_that_does_not_read_cannot_keep_its_job_alive() {
 #[test]
 fn a_job_that_is_refused_for_want_of_descriptors_leaves_no_thread() {
     let host = Host::new();
-    for size in (40..60).map(|size| size.to_string()) {
+    for size in (5..60).step_by(5).map(|size| size.to_string()) {
         let pgas = host.pgas(&["run", "--hosted", "-n", &size, "/bin/true"]);
         // A daemon inherits the limit from the pgas that starts it.
         let limited = Command::new("sh")
@@ -493,7 +493,8 @@ fn a_job_that_is_refused_for_want_of_descriptors_leaves_no_thread() {
             .envs(pgas.get_envs().filter_map(|(name, value)| Some((name, value?))))
             .output();
         let ended = Ended::from(limited.unwrap());
-        assert_ne!(ended.status, 0, "{ended:?}");
+        assert_eq!((ended.status, ended.errors.lines().count()), (123, 1), "{ended:?}");
+        assert!(ended.errors.contains("ulimit -n"), "{ended:?}");
     }
     let daemon = host.daemon().unwrap().as_raw_nonzero();
     wait_until("the end of all threads but one", || {

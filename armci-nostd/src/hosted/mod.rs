@@ -1,4 +1,4 @@
-//! A rank as a Linux process: the same ring on a memfd, doorbells by eventfd, attached through a
+//! A rank as a Linux process: the same ring on a memfd, an eventfd and a pair of sockets as doorbells, attached through a
 //! Unix socket.
 
 mod attach;

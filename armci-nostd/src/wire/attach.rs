@@ -32,8 +32,8 @@ pub struct WindowLayout {
 }
 
 /// A hosted rank's first message. With its first byte come three file descriptors: the window as a
-/// memfd that is sealed against shrinking, the proxy's doorbell and the rank's doorbell as
-/// eventfds.
+/// memfd that is sealed against shrinking, the proxy's doorbell as an eventfd, and the rank's
+/// doorbell as one end of a pair of Unix stream sockets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attach {
     /// [`PROTOCOL_VERSION`].

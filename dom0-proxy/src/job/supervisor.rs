@@ -13,6 +13,7 @@ use super::consoles::{ConsoleReport, Consoles};
 use super::domains::{self, Domains};
 use super::event::JobEvent;
 use super::handle::Job;
+use super::open_files;
 use super::processes::{self, Processes};
 use super::ranks::Ranks;
 use super::summary::Summaries;
@@ -82,6 +83,7 @@ pub fn supervise(
 
 /// Whether the host can run such a job.
 fn check(spec: &JobSpec) -> Result<()> {
+    open_files::check(spec)?;
     match spec.kind {
         RankKind::Xen => domains::check(spec),
         RankKind::Hosted => Ok(()),

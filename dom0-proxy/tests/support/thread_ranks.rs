@@ -49,7 +49,7 @@ impl Job {
             let (stream, _) = self.listener.accept().unwrap();
             let asking = hosted::receive(&stream).unwrap();
             let rank = asking.attach.rank;
-            let attachment = asking.accept(stream.try_clone().unwrap()).unwrap();
+            let attachment = asking.accept(&stream).unwrap();
             hosted::answer(&stream, &AttachReply::Accepted);
             engine.attach(rank, attachment);
         }
