@@ -48,6 +48,9 @@ fn the_frame_must_be_whole_and_of_this_version() {
     assert!(outcome(&long, &rank.descriptors()).unwrap_err().contains("longer"));
     let newer = frame(|attach| attach.version = 99);
     assert!(outcome(&newer, &rank.descriptors()).unwrap_err().contains("version 99"));
+    // Whatever an attach of another version holds.
+    let other = [&8u32.to_le_bytes()[..], &[99, 1, b'j', 0, 255, 255, 255, 255]].concat();
+    assert!(outcome(&other, &rank.descriptors()).unwrap_err().contains("version 99"));
 }
 
 #[test]

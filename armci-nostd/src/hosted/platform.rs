@@ -6,7 +6,6 @@ use core::ops::Range;
 use core::ptr::NonNull;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::prelude::v1::*;
 use std::{io, thread};
 
@@ -17,6 +16,7 @@ use crate::error::ProxyGone;
 use crate::hosted::error::{HostedError, system};
 use crate::hosted::frame::{Received, receive, send};
 use crate::hosted::peer::Peer;
+use crate::hosted::rank::HostedRank;
 use crate::hosted::window::OwnWindow;
 use crate::path::platform::{Awaited, Platform, View};
 use crate::wire::area::RuntimeArea;
@@ -49,21 +49,21 @@ pub(super) struct HostedPlatform {
 
 impl HostedPlatform {
     /// Attaches to the proxy, and waits until all ranks of the job have.
-    pub fn connect(
-        socket: &Path,
-        job: String,
-        rank: usize,
-        size: usize,
-        len: usize,
-    ) -> Result<Self, HostedError> {
-        let (window, memory) = OwnWindow::create(len)?;
+    pub fn connect(who: &HostedRank) -> Result<Self, HostedError> {
+        let size = who.size;
+        let (window, memory) = OwnWindow::create(who.window)?;
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
         let proxy_bell = eventfd(0, flags).map_err(system("create a doorbell"))?;
         let (rank_bell, button) = UnixStream::pair().map_err(system("create a doorbell"))?;
-        let stream = UnixStream::connect(socket)
+        let stream = UnixStream::connect(&who.socket)
             .map_err(system("reach the proxy (is dom0-proxy running?)"))?;
-        let layout = window.layout();
-        let attach = Attach { version: PROTOCOL_VERSION, job, rank: rank as u32, layout };
+        let attach = Attach {
+            version: PROTOCOL_VERSION,
+            job: who.job.clone(),
+            rank: who.rank as u32,
+            token: who.token.clone(),
+            layout: window.layout(),
+        };
         send(&stream, &attach, &[memory.as_fd(), proxy_bell.as_fd(), button.as_fd()])
             .map_err(system("attach to the proxy"))?;
         if let AttachReply::Refused(reason) = receive(&stream)?.message {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use armci_nostd::hosted::frame::{self, FrameError, Received};
 use armci_nostd::serve::Window;
 use armci_nostd::wire::PROTOCOL_VERSION;
-use armci_nostd::wire::attach::{Attach, AttachReply, MessageError};
+use armci_nostd::wire::attach::{self, Attach, AttachReply, MessageError};
 use rustix::net::{AddressFamily, SendFlags, SocketType, send, sockopt};
 
 use super::attachment::Attachment;
@@ -28,14 +28,16 @@ pub struct Asking {
 
 /// Waits for a rank's first message and the descriptors that come with it.
 pub fn receive(stream: &UnixStream) -> Result<Asking, BadAttach> {
-    let received = frame::receive::<Attach>(stream).map_err(|error| match error {
+    let received = frame::receive_body(stream).map_err(|error| match error {
         FrameError::Message(error) => BadAttach::rank(error),
         error => BadAttach::rank(format_args!("its attach {error}")),
     })?;
-    let Received { message: attach, descriptors, lost } = received;
-    if attach.version != PROTOCOL_VERSION {
-        return Err(BadAttach::rank(MessageError::Version(attach.version)));
+    let Received { message: body, descriptors, lost } = received;
+    let version = attach::version(&body).map_err(BadAttach::rank)?;
+    if version != PROTOCOL_VERSION {
+        return Err(BadAttach::rank(MessageError::Version(version)));
     }
+    let attach: Attach = attach::decode(&body).map_err(BadAttach::rank)?;
     Ok(Asking { attach, descriptors, lost })
 }
 

@@ -26,11 +26,16 @@ pub fn attach_rank(daemon: &Arc<Daemon>, stream: UnixStream) -> Result<()> {
             return Err(protocol(error.to_string()));
         }
     };
-    let rank = asking.attach.rank;
+    // A stranger is no matter of the job whose name it uses.
+    let turn_away = |why: &str| {
+        hosted::answer(&stream, &AttachReply::Refused(why.into()));
+        Err(protocol(why.into()))
+    };
     let Some(job) = daemon.registry.get(&asking.attach.job) else {
-        let why = "there is no such job".to_owned();
-        hosted::answer(&stream, &AttachReply::Refused(why.clone()));
-        return Err(protocol(why));
+        return turn_away("there is no such job");
+    };
+    let Some(rank) = job.rank_of(&asking.attach.token) else {
+        return turn_away("its token is of no rank of that job");
     };
     let refuse = |cause: BadAttach| {
         let reply = AttachReply::Refused(cause.to_string());
@@ -39,7 +44,7 @@ pub fn attach_rank(daemon: &Arc<Daemon>, stream: UnixStream) -> Result<()> {
         hosted::answer(&stream, &reply);
         Ok(())
     };
-    if let Err(cause) = job.claim(rank) {
+    if let Err(cause) = job.claim(rank, asking.attach.rank) {
         return refuse(BadAttach::Rank(cause));
     }
     match asking.accept(&stream) {

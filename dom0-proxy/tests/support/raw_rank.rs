@@ -64,6 +64,7 @@ impl RawRank {
 
     /// The honest attach.
     pub fn message(job: &str, rank: u32) -> Attach {
+        let token = std::env::var("XENOLITH_TOKEN").unwrap_or_default();
         let layout = WindowLayout {
             window: BASE,
             len: LEN,
@@ -71,7 +72,7 @@ impl RawRank {
             public_start: PUBLIC,
             public_end: END,
         };
-        Attach { version: PROTOCOL_VERSION, job: job.into(), rank, layout }
+        Attach { version: PROTOCOL_VERSION, job: job.into(), rank, token, layout }
     }
 
     /// The descriptors that go with it.

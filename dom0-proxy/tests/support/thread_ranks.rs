@@ -37,7 +37,8 @@ impl Job {
     /// Becomes a rank, in a thread of its own.
     pub fn rank(&self, rank: usize) -> Armci {
         let (socket, size, window) = (self.socket.clone(), self.ranks, self.window);
-        attach_as(&HostedRank { socket, job: "threads".into(), rank, size, window }).unwrap()
+        let (job, token) = ("threads".into(), String::new());
+        attach_as(&HostedRank { socket, job, rank, token, size, window }).unwrap()
     }
 
     /// Takes the ranks in, as the daemon does.
