@@ -6,16 +6,17 @@ use core::ops::Range;
 use core::ptr::NonNull;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::prelude::v1::*;
-use std::thread;
+use std::{io, thread};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::net::{RecvFlags, SendFlags, recv, send as send_byte};
 
 use crate::error::ProxyGone;
 use crate::hosted::error::{HostedError, system};
-use crate::hosted::frame::{receive, send};
+use crate::hosted::frame::{Received, receive, send};
 use crate::hosted::peer::Peer;
+use crate::hosted::rank::HostedRank;
 use crate::hosted::window::OwnWindow;
 use crate::path::platform::{Awaited, Platform, View};
 use crate::wire::area::RuntimeArea;
@@ -35,8 +36,8 @@ pub(super) struct HostedPlatform {
     window: OwnWindow,
     /// Rings the proxy.
     proxy_bell: OwnedFd,
-    /// Is rung by the proxy.
-    rank_bell: OwnedFd,
+    /// Is rung by the proxy and by other ranks.
+    rank_bell: UnixStream,
     /// Closes when the proxy dies.
     socket: UnixStream,
     /// By rank; none for this one.
@@ -48,31 +49,34 @@ pub(super) struct HostedPlatform {
 
 impl HostedPlatform {
     /// Attaches to the proxy, and waits until all ranks of the job have.
-    pub fn connect(
-        socket: &Path,
-        job: String,
-        rank: usize,
-        size: usize,
-        len: usize,
-    ) -> Result<Self, HostedError> {
-        let (window, memory) = OwnWindow::create(len)?;
-        let bell = || {
-            eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
-                .map_err(system("create a doorbell"))
-        };
-        let (proxy_bell, rank_bell) = (bell()?, bell()?);
-        let stream = UnixStream::connect(socket)
+    pub fn connect(who: &HostedRank) -> Result<Self, HostedError> {
+        let size = who.size;
+        let (window, memory) = OwnWindow::create(who.window)?;
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        let proxy_bell = eventfd(0, flags).map_err(system("create a doorbell"))?;
+        let (rank_bell, button) = UnixStream::pair().map_err(system("create a doorbell"))?;
+        let stream = UnixStream::connect(&who.socket)
             .map_err(system("reach the proxy (is dom0-proxy running?)"))?;
-        let layout = window.layout();
-        let attach = Attach { version: PROTOCOL_VERSION, job, rank: rank as u32, layout };
-        send(&stream, &attach, &[memory.as_fd(), proxy_bell.as_fd(), rank_bell.as_fd()])
+        let attach = Attach {
+            version: PROTOCOL_VERSION,
+            job: who.job.clone(),
+            rank: who.rank as u32,
+            token: who.token.clone(),
+            layout: window.layout(),
+        };
+        send(&stream, &attach, &[memory.as_fd(), proxy_bell.as_fd(), button.as_fd()])
             .map_err(system("attach to the proxy"))?;
-        if let (AttachReply::Refused(reason), _) = receive(&stream)? {
+        if let AttachReply::Refused(reason) = receive(&stream)?.message {
             return Err(HostedError::Refused(reason));
         }
         let mut peers: Vec<Option<Peer>> = (0..size).map(|_| None).collect();
         for _ in 1..size {
-            let (introduction, descriptors) = receive::<Introduction>(&stream)?;
+            let Received { message: introduction, descriptors, lost } =
+                receive::<Introduction>(&stream)?;
+            if lost {
+                let error = io::Error::from(rustix::io::Errno::MFILE);
+                return Err(system("take what other ranks share")(error));
+            }
             let [memory, bell] =
                 <[OwnedFd; 2]>::try_from(descriptors).map_err(|_| MessageError::Malformed)?;
             let peer = peers.get_mut(introduction.rank as usize).ok_or(MessageError::Malformed)?;
@@ -92,12 +96,6 @@ impl HostedPlatform {
     }
 }
 
-/// Rings a doorbell. It fails only when its count is full, and then whoever it is for is being woken
-/// anyway.
-fn ring(bell: &OwnedFd) {
-    let _ = rustix::io::write(bell, &1u64.to_ne_bytes());
-}
-
 // SAFETY: the area is always the same, the heap hands out memory that is its own until it is given
 // back, and what peers have is mapped whole as long as the process lives.
 unsafe impl Platform for HostedPlatform {
@@ -106,7 +104,8 @@ unsafe impl Platform for HostedPlatform {
     }
 
     fn notify(&self) {
-        ring(&self.proxy_bell);
+        // It fails only when the count is full, and then the proxy is being woken anyway.
+        let _ = rustix::io::write(&self.proxy_bell, &1u64.to_ne_bytes());
     }
 
     fn wait(&self) -> Result<(), ProxyGone> {
@@ -118,8 +117,9 @@ unsafe impl Platform for HostedPlatform {
         if !fds[1].revents().is_empty() {
             return Err(ProxyGone);
         }
-        let mut count = [0; 8];
-        let _ = rustix::io::read(&self.rank_bell, &mut count);
+        // What does not fit is read the next time.
+        let mut rings = [0; 256];
+        let _ = recv(&self.rank_bell, &mut rings, RecvFlags::DONTWAIT);
         Ok(())
     }
 
@@ -168,7 +168,8 @@ unsafe impl Platform for HostedPlatform {
 
     fn ring(&self, rank: usize) {
         if let Some(Some(peer)) = self.peers.get(rank) {
-            ring(&peer.bell);
+            // Where there is no room the rank is being woken anyway.
+            let _ = send_byte(&peer.bell, &[0], SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
         }
     }
 
