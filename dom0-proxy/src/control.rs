@@ -4,6 +4,10 @@
 //! [`ClientRequest`] and the daemon answers with [`Reply`]s. While a job of `Run` is under way the
 //! client may send [`ClientRequest::Interrupt`] and [`ClientRequest::Signal`]; when it closes the connection the daemon ends the
 //! job.
+//!
+//! What ranks write is sent as the bytes that it is. The client says [`ClientRequest::Taken`] when
+//! it has passed output on; the daemon never has more than [`OUTPUT_WINDOW`] under way. So a client
+//! that is slow makes the ranks wait, and still hears at once how the job has ended.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,7 +18,10 @@ use serde::{Deserialize, Serialize};
 use crate::inheritance::Inheritance;
 
 /// Version of these messages. Both sides must agree exactly.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+
+/// The most output that is sent and not yet taken, by [weight](OutputPiece::weight).
+pub const OUTPUT_WINDOW: u64 = 128 << 10;
 
 /// The client's first message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +103,8 @@ pub enum ClientRequest {
     Interrupt,
     /// Pass a signal on to the hosted ranks of the job that was started on this connection.
     Signal(RankSignal),
+    /// Output of this [weight](OutputPiece::weight) has been passed on.
+    Taken(u64),
     /// Which jobs are there.
     List,
     /// End this job and answer when it is gone.
@@ -110,8 +119,8 @@ pub enum Reply {
     Started(String),
     /// This many ranks have started.
     Up(u32),
-    /// A rank has written a line.
-    Line(OutputLine),
+    /// A rank has written something.
+    Output(OutputPiece),
     /// The job has ended; nothing follows.
     Ended(Summary),
     /// The jobs there are.
@@ -128,24 +137,34 @@ pub enum Reply {
 }
 
 /// Which of its outputs a rank has written to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OutputStream {
     /// Standard output, or a domain's console.
     Output,
-    /// Standard error, or what a domain's kernel says about a failure.
+    /// Standard error.
     Error,
 }
 
-/// A line that a rank has written.
+/// Some of what a rank has written, byte for byte.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OutputLine {
+pub struct OutputPiece {
     /// The rank.
     pub rank: u32,
     /// Where it was written.
     pub stream: OutputStream,
-    /// The line without its end.
-    pub text: String,
+    /// When it was read, in milliseconds since 1970.
+    pub at: u64,
+    /// The bytes; lines begin and end anywhere in them.
+    pub bytes: Vec<u8>,
+}
+
+impl OutputPiece {
+    /// What a piece takes of [`OUTPUT_WINDOW`]: its bytes, and what the kernel keeps about each
+    /// message in a socket.
+    pub fn weight(&self) -> u64 {
+        self.bytes.len() as u64 + 1024
+    }
 }
 
 /// A job that runs.
@@ -185,12 +204,28 @@ pub struct Summary {
 pub struct RankSummary {
     /// Bytes of its memory.
     pub memory: u64,
-    /// From the start of its creation to its first line (of a hosted rank: to its attach).
+    /// From the start of its creation to its kernel's first word (of a hosted rank: to its attach).
     pub boot_seconds: Option<f64>,
     /// Its exit status, when it ended by itself.
     pub status: Option<i32>,
+    /// What it wrote, and what became of that.
+    pub output: OutputSummary,
     /// What it did to the memory of ranks.
     pub traffic: TrafficSummary,
+}
+
+/// Bytes of one rank's output. All but the first are 0 unless something was lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputSummary {
+    /// What the daemon has read.
+    pub bytes: u64,
+    /// Written by the rank, and lost before the daemon could read it.
+    pub lost: u64,
+    /// Read, and not sent to the client, since it had stopped taking output when the job was to
+    /// end.
+    pub unsent: u64,
+    /// Read, and not kept in the log, which was full or could not be written.
+    pub unlogged: u64,
 }
 
 /// Operations and bytes by kind: what one rank did directly, and what was served for it.

@@ -19,20 +19,21 @@ use crate::progress::Step;
 use crate::tied::tie;
 use crate::workspace::Workspace;
 
-/// What runs in dom0 beside applications: binaries of this package.
-const PROXY: (&str, &[&str]) = ("dom0-proxy", &["dom0-proxy", "pgas"]);
-/// The packages with applications, and which of their targets these are: examples for users, and
-/// what the tests run.
-const APPLICATIONS: [(&str, TargetKind); 2] =
+/// A package, and the kind of its targets that are wanted.
+type Source = (&'static str, TargetKind);
+/// What serves ranks and starts them.
+const PROXY: Source = ("dom0-proxy", TargetKind::Bin);
+/// Applications: those for users to copy, and those for tests.
+const APPLICATIONS: [Source; 2] =
     [("guest-kernel", TargetKind::Example), ("test-applications", TargetKind::Bin)];
-/// The package that makes images of them.
+/// The package that makes images of applications.
 const IMAGE_BUILDER: &str = "image-builder";
 
 /// All that is built. While it lives, no other qemu-ci builds in this checkout, so that the files
 /// stay what they are until they are packed.
 #[derive(Debug)]
 pub struct Programs {
-    /// Linux programs: those of the table, and the applications.
+    /// Linux programs, applications among them.
     binaries: Vec<PathBuf>,
     /// Images and their configuration.
     images: Vec<PathBuf>,
@@ -46,31 +47,17 @@ impl Programs {
         let turn = workspace.take_turn()?;
         let metadata = metadata(workspace)?;
         let built = compile(workspace, &metadata)?;
-        let (package, programs) = PROXY;
-        for program in programs {
-            ensure!(
-                built.iter().any(|built| built.is(package, &TargetKind::Bin, program)),
-                "package {package} has no program {program}: qemu-ci cannot put it into dom0"
-            );
-        }
         let out = metadata.target_directory.as_std_path().join("images");
         fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
         let mut images = Vec::new();
-        for (package, kind) in &APPLICATIONS {
-            let names: Vec<&str> = built
-                .iter()
-                .filter(|built| built.is(package, kind, &built.name))
-                .map(|built| built.name.as_str())
-                .collect();
-            ensure!(!names.is_empty(), "package {package} has no application");
-            images.extend(build_images(workspace, &out, package, kind, &names)?);
+        for source in &APPLICATIONS {
+            let names = built.iter().filter(|built| built.source == *source);
+            let names: Vec<&str> = names.map(|built| built.name.as_str()).collect();
+            ensure!(!names.is_empty(), "package {} has no application", source.0);
+            images.extend(build_images(workspace, &out, source, &names)?);
         }
         images.extend(build_c_images(workspace, &out)?);
-        let is_wanted = |built: &Built| {
-            programs.iter().any(|program| built.is(PROXY.0, &TargetKind::Bin, program))
-                || APPLICATIONS.iter().any(|(package, kind)| built.is(package, kind, &built.name))
-        };
-        let binaries = built.into_iter().filter(is_wanted).map(|built| built.path).collect();
+        let binaries = built.into_iter().map(|built| built.path).collect();
         Ok(Self { binaries, images, _turn: turn })
     }
 
@@ -88,16 +75,9 @@ impl Programs {
 
 /// A program that cargo has built.
 struct Built {
-    package: String,
-    kind: TargetKind,
+    source: Source,
     name: String,
     path: PathBuf,
-}
-
-impl Built {
-    fn is(&self, package: &str, kind: &TargetKind, name: &str) -> bool {
-        self.package == package && self.kind == *kind && self.name == name
-    }
 }
 
 fn metadata(workspace: &Workspace) -> Result<Metadata> {
@@ -117,7 +97,8 @@ fn compile(workspace: &Workspace, metadata: &Metadata) -> Result<Vec<Built>> {
         "--examples",
         "--bins",
     ]);
-    for package in [PROXY.0].into_iter().chain(APPLICATIONS.iter().map(|(package, _)| *package)) {
+    let sources = [&[PROXY], APPLICATIONS.as_slice()].concat();
+    for (package, _) in &sources {
         command.args(["--package", package]);
     }
     let output = run_quietly(workspace, "Building the programs", &mut command)?;
@@ -126,16 +107,14 @@ fn compile(workspace: &Workspace, metadata: &Metadata) -> Result<Vec<Built>> {
         if let Message::CompilerArtifact(artifact) =
             message.context("cannot read what cargo says")?
             && let Some(path) = artifact.executable
-            && let Some(kind) = artifact.target.kind.first()
+            && let Some(package) =
+                metadata.packages.iter().find(|package| package.id == artifact.package_id)
+            && let Some(source) = sources.iter().find(|(name, kind)| {
+                package.name.as_str() == *name && artifact.target.kind.contains(kind)
+            })
         {
-            let package =
-                metadata.packages.iter().find(|package| package.id == artifact.package_id);
-            built.push(Built {
-                package: package.map(|package| package.name.to_string()).unwrap_or_default(),
-                kind: kind.clone(),
-                name: artifact.target.name,
-                path: path.into(),
-            });
+            let (source, name) = (source.clone(), artifact.target.name);
+            built.push(Built { source, name, path: path.into() });
         }
     }
     Ok(built)
@@ -144,8 +123,7 @@ fn compile(workspace: &Workspace, metadata: &Metadata) -> Result<Vec<Built>> {
 fn build_images(
     workspace: &Workspace,
     out: &Path,
-    package: &str,
-    kind: &TargetKind,
+    (package, kind): &Source,
     names: &[&str],
 ) -> Result<Vec<PathBuf>> {
     let mut command = Command::new(Workspace::cargo());

@@ -61,6 +61,18 @@ fn randomaccess_loses_no_update() -> Result<()> {
 }
 
 #[test]
+fn arguments_arrive_as_they_were_given() -> Result<()> {
+    let arguments = ["", " ", "tab\there", "new\nline", "\u{1}\u{1f}\u{7f}", "\"'\\", "größer ✓"];
+    let ended = Host::new()?.run(1, "arguments", &arguments)?;
+    ensure!(ended.status == 0, "{ended:#?}");
+    let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let expected: String =
+        arguments.iter().map(|text| format!("[0] argument {}\n", hex(text))).collect();
+    ensure!(ended.stdout == expected, "{ended:#?}");
+    Ok(())
+}
+
+#[test]
 fn sixteen_ranks_of_hello() -> Result<()> {
     let ended = Host::new()?.run(16, "hello", &[])?;
     ensure!(ended.status == 0, "{ended:#?}");

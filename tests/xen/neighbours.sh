@@ -49,6 +49,11 @@ awake() {
     printf '%s\n' "$out"
 }
 
+# exited DOMAIN STATUS: its kernel has told that status.
+exited() {
+    [ "$(xenstore-read "/local/domain/$(xl domid "$1")/data/xenolith/exit" 2>/dev/null)" = "$2" ]
+}
+
 # A rank that is saved has nobody else's memory in it, and finds out.
 suspended 3
 run xl save -c "$domain" /tmp/neighbours.image
@@ -69,7 +74,7 @@ expect_status 0
 run xl restore /tmp/neighbours.image
 expect_status 0
 wait_for 40 console_has "$domain" "in another domain: ok"
-wait_for 20 console_has "$domain" "exit 7"
+wait_for 20 exited "$domain" 7
 awake
 [ $status != 0 ] || fail "the job was successful"
 wait_for 20 no_domains pgas-

@@ -1,8 +1,8 @@
 //! Messages on a byte stream, each in a frame: a `u32`, little-endian, with the length of what
 //! follows, then the message in postcard.
 //!
-//! So `pgas` talks with the daemon, and qemu-ci with the agent in a host's dom0. A rank's attach has
-//! frames of the same form, written in `armci_nostd::wire`: there they must do without std, and file
+//! So `pgas` talks with the daemon, and qemu-ci with the agent in a host's dom0. A rank's attach
+//! has frames of the same form, made in `armci_nostd::wire`, which must do without std; there file
 //! descriptors come with the first byte.
 
 #![forbid(unsafe_code)]

@@ -1,42 +1,48 @@
 //! What the ranks of a job that are processes are told of each other.
 
-use std::io::{self, IoSlice, Write};
-use std::mem::MaybeUninit;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use armci_nostd::wire::attach::{self, Introduction, WindowLayout};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use armci_nostd::hosted::frame;
+use armci_nostd::wire::attach::{Introduction, WindowLayout};
+use rustix::net::sockopt::set_socket_send_buffer_size;
 
 /// What other ranks need to reach a rank's memory, and the connection on which the rank is told of
 /// others.
 #[derive(Debug)]
 pub(super) struct Card {
     /// Where its memory is, by its own addresses.
-    pub layout: WindowLayout,
+    layout: WindowLayout,
     /// Its memory.
-    pub window: OwnedFd,
+    window: OwnedFd,
     /// Its doorbell.
-    pub to_rank: Arc<OwnedFd>,
+    to_rank: Arc<OwnedFd>,
     /// The rank's connection. It stays open as long as the card lives: by that the rank sees that
     /// its proxy does.
-    pub stream: UnixStream,
+    stream: UnixStream,
 }
 
+/// Messages to a rank that it has not read yet take no more than this, which the kernel raises to
+/// its own minimum: a few messages.
+const UNREAD: usize = 1;
+
 impl Card {
-    /// Tells this rank of another one.
+    /// Puts it together, and keeps what is on its way to the rank short.
+    pub fn new(
+        layout: WindowLayout,
+        window: OwnedFd,
+        to_rank: Arc<OwnedFd>,
+        stream: UnixStream,
+    ) -> io::Result<Self> {
+        set_socket_send_buffer_size(&stream, UNREAD)?;
+        Ok(Self { layout, window, to_rank, stream })
+    }
+
+    /// Tells this rank of another one, without waiting.
     pub fn introduce(&self, rank: u32, other: &Self) -> io::Result<()> {
         let introduction = Introduction { rank, layout: other.layout };
-        let frame = attach::encode(&introduction).map_err(io::Error::other)?;
-        let fds = [other.window.as_fd(), other.to_rank.as_fd()];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        if !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
-            return Err(io::Error::other("no room for the file descriptors"));
-        }
-        let bytes = [IoSlice::new(&frame)];
-        let sent = rustix::net::sendmsg(&self.stream, &bytes, &mut ancillary, SendFlags::NOSIGNAL)?;
-        (&self.stream).write_all(&frame[sent..])
+        frame::try_send(&self.stream, &introduction, &[other.window.as_fd(), other.to_rank.as_fd()])
     }
 }

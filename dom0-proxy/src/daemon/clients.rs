@@ -11,7 +11,7 @@ use super::shared::Daemon;
 use crate::control::{ClientRequest, Hello, JobSpec, RankKind, Reply, VERSION, Welcome};
 use crate::error::{Context, Error, Result};
 use crate::job::event::{JobEvent, KillReason};
-use crate::job::{Job, supervise};
+use crate::job::{Job, JobClient, supervise};
 
 /// How long a client may take for its first words.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -61,8 +61,11 @@ pub fn serve_client(daemon: &Arc<Daemon>, stream: UnixStream) -> Result<()> {
             }
             None => refusal(&Error::NoJob(name)),
         },
-        ClientRequest::Interrupt | ClientRequest::Signal(_) => {
-            refusal(&Error::Protocol { peer: "pgas".into(), why: "there is no job yet".into() })
+        ClientRequest::Interrupt | ClientRequest::Signal(_) | ClientRequest::Taken(_) => {
+            refusal(&Error::Protocol {
+                peer: "pgas".into(),
+                why: "it speaks of a job and has started none".into(),
+            })
         }
     };
     message_frame::send(&stream, &reply).context(context)
@@ -77,8 +80,9 @@ fn start_job(daemon: &Arc<Daemon>, spec: JobSpec, stream: &UnixStream) -> Result
         daemon.host_domains.claim()?;
     }
     let stream = stream.try_clone().context(|| "talk with a client")?;
+    let client = Arc::new(JobClient::new(stream)?);
     let (job, incoming) = loop {
-        let (job, incoming) = Job::new(random_name()?, spec.clone());
+        let (job, incoming) = Job::new(random_name()?, spec.clone(), client.clone())?;
         if !daemon.run_dir.job_logs(&job.name).exists() && daemon.registry.add(&job) {
             break (job, incoming);
         }
@@ -87,7 +91,7 @@ fn start_job(daemon: &Arc<Daemon>, spec: JobSpec, stream: &UnixStream) -> Result
     tracing::info!(job = job.name, kind = ?spec.kind, size = spec.size, %image, "starting");
     let (supervising, supervised) = (daemon.clone(), job.clone());
     let supervisor = thread::Builder::new().name(format!("job-{}", job.name)).spawn(move || {
-        supervise(&supervised, incoming, &supervising.run_dir, stream, || {
+        supervise(&supervised, incoming, &supervising.run_dir, || {
             supervising.registry.remove(&supervised.name)
         });
     });
@@ -104,11 +108,12 @@ fn follow(job: &Job, stream: &UnixStream) {
         match message_frame::receive::<ClientRequest>(stream) {
             Ok(Some(ClientRequest::Interrupt)) => job.kill(KillReason::Interrupted),
             Ok(Some(ClientRequest::Signal(signal))) => job.send(JobEvent::Signal(signal)),
+            Ok(Some(ClientRequest::Taken(weight))) => job.client_has_taken(weight),
             Ok(Some(_)) => tracing::warn!(
                 job = job.name,
                 "a client asked for something else while its job ran"
             ),
-            Ok(None) | Err(_) => return job.kill(KillReason::ClientGone),
+            Ok(None) | Err(_) => return job.client_is_gone(),
         }
     }
 }

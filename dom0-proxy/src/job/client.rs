@@ -1,11 +1,15 @@
 //! The `pgas run` that a job was started by.
 
 use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::control::Reply;
+use rustix::event::{EventfdFlags, eventfd};
+
+use crate::control::{OUTPUT_WINDOW, OutputPiece, Reply};
+use crate::error::{Context, Result};
 
 /// Takes replies until the client is gone, and forgets them from then on.
 #[derive(Debug)]
@@ -14,18 +18,31 @@ pub struct JobClient {
     /// Held while a frame is written.
     writing: Mutex<()>,
     gone: AtomicBool,
+    /// Weight of all output that was sent, and of what the client has taken of it.
+    sent: AtomicU64,
+    taken: AtomicU64,
+    /// Readable when the client has taken something or is gone.
+    progress: OwnedFd,
 }
 
 impl JobClient {
     /// The client at the other end of `stream`.
-    pub fn new(stream: UnixStream) -> Self {
-        Self { stream, writing: Mutex::new(()), gone: AtomicBool::new(false) }
+    pub fn new(stream: UnixStream) -> Result<Self> {
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        Ok(Self {
+            stream,
+            writing: Mutex::new(()),
+            gone: AtomicBool::new(false),
+            sent: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
+            progress: eventfd(0, flags).context(|| "create an eventfd")?,
+        })
     }
 
-    /// Sends a reply; waits while the client does not read.
+    /// Sends a reply.
     pub fn send(&self, reply: &Reply) {
         let _writing = self.writing.lock();
-        if self.gone.load(Ordering::Relaxed) {
+        if self.is_gone() {
             return;
         }
         if let Err(error) = message_frame::send(&self.stream, reply) {
@@ -34,9 +51,93 @@ impl JobClient {
         }
     }
 
-    /// Cuts the client off; a [`send`](Self::send) that waits for it ends.
+    /// Sends output, if there is room for more. Gives it back if not.
+    pub fn output(&self, piece: OutputPiece) -> std::result::Result<(), OutputPiece> {
+        if !self.is_gone() && self.untaken() >= OUTPUT_WINDOW {
+            return Err(piece);
+        }
+        self.sent.fetch_add(piece.weight(), Ordering::Relaxed);
+        self.send(&Reply::Output(piece));
+        Ok(())
+    }
+
+    /// Whether the client has passed on all output that it was sent.
+    pub fn has_taken_all(&self) -> bool {
+        self.is_gone() || self.untaken() == 0
+    }
+
+    fn untaken(&self) -> u64 {
+        // A client that claims too much has more room, which harms its own job at most.
+        self.sent.load(Ordering::Relaxed).saturating_sub(self.taken())
+    }
+
+    /// Weight of the output that the client has passed on.
+    pub fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Whether nobody is there to be told anything.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
+    }
+
+    /// The client says that it has passed on output of this weight.
+    pub fn has_taken(&self, weight: u64) {
+        let more = |taken: u64| Some(taken.saturating_add(weight));
+        let _ = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        self.tell_progress();
+    }
+
+    /// The client has closed its connection, or is not to be waited for any more.
     pub fn cut_off(&self) {
         self.gone.store(true, Ordering::Relaxed);
         let _ = self.stream.shutdown(Shutdown::Both);
+        self.tell_progress();
+    }
+
+    /// Readable when the client has taken something or is gone, until [`forget_progress`].
+    ///
+    /// [`forget_progress`]: Self::forget_progress
+    pub fn progress(&self) -> BorrowedFd<'_> {
+        self.progress.as_fd()
+    }
+
+    /// Whoever waits for [`progress`](Self::progress) has seen it.
+    pub fn forget_progress(&self) {
+        let _ = rustix::io::read(&self.progress, &mut [0; 8]);
+    }
+
+    fn tell_progress(&self) {
+        let _ = rustix::io::write(&self.progress, &1u64.to_ne_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::OutputStream;
+
+    fn piece(length: usize) -> OutputPiece {
+        OutputPiece { rank: 0, stream: OutputStream::Output, at: 0, bytes: vec![b'x'; length] }
+    }
+
+    #[test]
+    fn a_client_that_takes_nothing_is_sent_no_more_than_the_window() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let client = JobClient::new(near).unwrap();
+        let mut sent = 0;
+        while client.output(piece(0)).is_ok() {
+            sent += piece(0).weight();
+        }
+        assert!((OUTPUT_WINDOW..OUTPUT_WINDOW + 4096).contains(&sent), "{sent}");
+        // None of that has blocked, and there is still room for how the job has ended.
+        client.send(&Reply::Done);
+        assert!(!client.has_taken_all());
+        client.has_taken(sent);
+        assert!(client.has_taken_all());
+        assert!(client.output(piece(1)).is_ok());
+        drop(far);
+        client.cut_off();
+        assert!(client.has_taken_all());
     }
 }

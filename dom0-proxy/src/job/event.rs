@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::attach::Attachment;
+use crate::attach::{Attachment, BadAttach};
 use crate::control::RankSignal;
 use crate::engine::Notice;
 use crate::error::Error;
@@ -17,7 +17,7 @@ pub enum JobEvent {
         /// When.
         at: Instant,
     },
-    /// A rank's process runs, or its kernel has written its first line.
+    /// A rank's process runs, or its kernel says that it does.
     Up {
         /// The rank.
         rank: u32,
@@ -43,26 +43,21 @@ pub enum JobEvent {
         /// The rank.
         rank: u32,
         /// Why.
-        cause: String,
+        cause: BadAttach,
     },
-    /// A rank's kernel has said why it is about to crash.
+    /// A rank's kernel has said why it is about to crash. Comes before the crash itself.
     Fatal {
         /// The rank.
         rank: u32,
         /// The kernel's words.
         cause: String,
     },
-    /// A rank's process or domain has ended; its last lines may still be on their way.
+    /// A rank's process or domain has ended; its last output may still be on its way.
     Ended {
         /// The rank.
         rank: u32,
         /// How.
         end: End,
-    },
-    /// All that a rank wrote has been read, as far as one can tell.
-    Drained {
-        /// The rank.
-        rank: u32,
     },
     /// The engine has something to say.
     Engine(Notice),

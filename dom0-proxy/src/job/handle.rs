@@ -6,8 +6,12 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use super::client::JobClient;
 use super::event::{JobEvent, KillReason};
 use crate::control::{JobInfo, JobSpec, RankKind};
+use crate::error::{Context, Result};
 
 /// A job as others see it.
 #[derive(Debug)]
@@ -20,25 +24,40 @@ pub struct Job {
     pub(super) started: Instant,
     /// How many of its ranks have started.
     up: AtomicU32,
+    /// What ranks that are processes attach with, by rank. Only they know, and whoever may read
+    /// their environment.
+    tokens: Vec<String>,
     /// Ranks that have attached, so that none does twice.
     attached: Mutex<BTreeSet<u32>>,
     /// Goes to its supervisor.
     pub(super) events: Sender<JobEvent>,
+    /// Who has asked for it.
+    pub(super) client: Arc<JobClient>,
 }
 
 impl Job {
-    /// A new job, and the events that its supervisor will take.
-    pub fn new(name: String, spec: JobSpec) -> (Arc<Self>, Receiver<JobEvent>) {
+    /// A new job that `client` has asked for, and the events that its supervisor will take.
+    pub fn new(
+        name: String,
+        spec: JobSpec,
+        client: Arc<JobClient>,
+    ) -> Result<(Arc<Self>, Receiver<JobEvent>)> {
         let (events, incoming) = channel();
+        let tokens = match spec.kind {
+            RankKind::Hosted => (0..spec.size).map(|_| token()).collect::<Result<_>>()?,
+            RankKind::Xen => Vec::new(),
+        };
         let job = Self {
             name,
             spec,
             started: Instant::now(),
             up: AtomicU32::new(0),
+            tokens,
             attached: Mutex::new(BTreeSet::new()),
             events,
+            client,
         };
-        (Arc::new(job), incoming)
+        Ok((Arc::new(job), incoming))
     }
 
     /// How it is.
@@ -64,20 +83,45 @@ impl Job {
         let _ = self.events.send(event);
     }
 
+    /// Its client has passed on output of this weight.
+    pub fn client_has_taken(&self, weight: u64) {
+        self.client.has_taken(weight);
+    }
+
+    /// Its client is gone, and with it the job.
+    pub fn client_is_gone(&self) {
+        self.client.cut_off();
+        self.kill(KillReason::ClientGone);
+    }
+
     /// Ends the job.
     pub fn kill(&self, reason: KillReason) {
         self.send(JobEvent::Kill(reason));
     }
 
-    /// Whether this hosted rank may attach now. It may once.
-    pub fn claim(&self, rank: u32) -> Result<(), String> {
-        if self.spec.kind != RankKind::Hosted {
-            return Err("this job's ranks are domains".into());
-        }
-        if rank >= self.spec.size {
-            return Err(format!("no rank {rank} in a job of {}", self.spec.size));
+    /// What this rank is to attach with, if it is a process.
+    pub(super) fn token(&self, rank: u32) -> &str {
+        self.tokens.get(rank as usize).map_or("", String::as_str)
+    }
+
+    /// The rank that attaches with this token; `None` for whoever is no rank of this job.
+    pub fn rank_of(&self, token: &str) -> Option<u32> {
+        (0..).zip(&self.tokens).find(|(_, own)| *own == token).map(|(rank, _)| rank)
+    }
+
+    /// Whether this rank, which says that it is rank `said`, may attach now. It may once.
+    pub fn claim(&self, rank: u32, said: u32) -> Result<(), String> {
+        if said != rank {
+            return Err(format!("it says that it is rank {said}"));
         }
         let mut attached = self.attached.lock().unwrap_or_else(PoisonError::into_inner);
-        if attached.insert(rank) { Ok(()) } else { Err(format!("rank {rank} is attached already")) }
+        if attached.insert(rank) { Ok(()) } else { Err("it is attached already".into()) }
     }
+}
+
+/// 32 random digits of base 16.
+fn token() -> Result<String> {
+    let mut bytes = [0u8; 16];
+    getrandom(&mut bytes, GetRandomFlags::empty()).context(|| "make a token")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

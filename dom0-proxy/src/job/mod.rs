@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! supervisor thread --- takes events, decides (`verdict`), cleans up
-//!   |-- console thread    reads what ranks write, keeps logs, shows lines
+//!   |-- console thread    reads what ranks write, keeps logs, passes it on to pgas
 //!   |-- engine thread     serves the rings
 //!   `-- ranks             `processes`: a waiter each; `domains`: creators and a watcher
 //! ```
 //!
-//! Whatever happens, the end is the same: engine stopped and memory unmapped, ranks ended, consoles
-//! read to the end, the job's record removed, the client told.
+//! Whatever happens, the end is the same: engine stopped and memory unmapped, the domains' consoles
+//! read, ranks ended, all output taken by the client, the job's record removed, the client told.
 
 mod client;
 mod clock;
@@ -16,11 +16,13 @@ mod consoles;
 pub mod domains;
 pub mod event;
 mod handle;
+mod open_files;
 pub mod processes;
 mod ranks;
 mod summary;
 mod supervisor;
 mod verdict;
 
+pub use client::JobClient;
 pub use handle::Job;
 pub use supervisor::supervise;

@@ -1,6 +1,5 @@
 //! Runs one job from its start to its end, and leaves nothing of it.
 
-use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,21 +9,25 @@ use std::time::{Duration, Instant};
 
 use super::client::JobClient;
 use super::clock::JobClock;
-use super::consoles::Consoles;
+use super::consoles::{ConsoleReport, Consoles};
 use super::domains::{self, Domains};
 use super::event::JobEvent;
 use super::handle::Job;
+use super::open_files;
 use super::processes::{self, Processes};
 use super::ranks::Ranks;
 use super::summary::Summaries;
-use super::verdict::{Ending, Verdict};
-use crate::control::{JobSpec, RankKind, Reply, Summary};
+use super::verdict::{Ending, Verdict, crash};
+use crate::control::{JobSpec, OutputSummary, RankKind, Reply, Summary};
 use crate::engine::{Engine, Pause};
 use crate::error::{Context, Error, Result, status};
 use crate::run_dir::{JobFolder, JobFolders, RunDir};
 
-/// How long a client that does not read its lines may hold up a job that is to be killed.
-const CLIENT_PATIENCE: Duration = Duration::from_secs(3);
+/// How long a client that takes nothing may hold up a job that is to be killed.
+const CLIENT_PATIENCE: Duration = Duration::from_millis(500);
+/// How long xenconsoled may pass on nothing of what it has to, and in a job that is to be killed.
+const CONSOLE_PATIENCE: Duration = Duration::from_secs(20);
+const CONSOLE_PATIENCE_KILLED: Duration = Duration::from_secs(1);
 
 /// How often to look whether ranks wait for one that has left.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -36,10 +39,9 @@ pub fn supervise(
     job: &Arc<Job>,
     incoming: Receiver<JobEvent>,
     run_dir: &RunDir,
-    stream: UnixStream,
     ended: impl FnOnce(),
 ) {
-    let client = Arc::new(JobClient::new(stream));
+    let client = job.client.clone();
     let begun = check(&job.spec).and_then(|()| run_dir.begin_job(&job.name));
     let result = begun.and_then(|JobFolders { record, logs }| {
         let (record_path, logs) = (record.path().to_owned(), &logs);
@@ -63,6 +65,13 @@ pub fn supervise(
         Ok(summary) => {
             let cause = summary.cause.as_deref().unwrap_or("none");
             tracing::info!(job = job.name, status = summary.status, cause, "the job has ended");
+            let sum = |bytes: fn(&OutputSummary) -> u64| -> u64 {
+                summary.ranks.iter().map(|rank| bytes(&rank.output)).sum()
+            };
+            let (lost, unsent) = (sum(|output| output.lost), sum(|output| output.unsent));
+            if lost + unsent > 0 {
+                tracing::warn!(job = job.name, lost, unsent, "bytes of its output were not shown");
+            }
             client.send(&Reply::Ended(summary));
         }
         Err(error) => {
@@ -74,6 +83,7 @@ pub fn supervise(
 
 /// Whether the host can run such a job.
 fn check(spec: &JobSpec) -> Result<()> {
+    open_files::check(spec)?;
     match spec.kind {
         RankKind::Xen => domains::check(spec),
         RankKind::Hosted => Ok(()),
@@ -97,7 +107,7 @@ struct Supervisor {
     incoming: Receiver<JobEvent>,
     client: Arc<JobClient>,
     consoles: Consoles,
-    console_thread: JoinHandle<()>,
+    console_thread: JoinHandle<ConsoleReport>,
     engine: Engine,
     ranks: Box<dyn Ranks>,
     verdict: Verdict,
@@ -117,7 +127,7 @@ impl Supervisor {
     ) -> Result<Self> {
         let spec = &job.spec;
         let (consoles, console_thread) =
-            Consoles::start(&job.name, spec, logs.path(), client.clone(), job.events.clone())?;
+            Consoles::start(&job.name, spec, logs.path(), client.clone())?;
         let parts = Self::engine_and_ranks(job, ranks_socket, record, &consoles);
         let (engine, ranks) = match parts {
             Ok(parts) => parts,
@@ -142,7 +152,7 @@ impl Supervisor {
     }
 
     fn engine_and_ranks(
-        job: &Job,
+        job: &Arc<Job>,
         ranks_socket: PathBuf,
         record: PathBuf,
         consoles: &Consoles,
@@ -158,9 +168,7 @@ impl Supervisor {
             Engine::start(&job.name, spec.size, pause, tell).context(|| "start the engine")?;
         let (consoles, events) = (consoles.clone(), job.events.clone());
         let ranks: Box<dyn Ranks> = match spec.kind {
-            RankKind::Hosted => {
-                Box::new(Processes::new(&job.name, spec, ranks_socket, consoles, events))
-            }
+            RankKind::Hosted => Box::new(Processes::new(job.clone(), ranks_socket, consoles)),
             RankKind::Xen => Box::new(Domains::new(&job.name, spec, record, consoles, events)?),
         };
         Ok((engine, ranks))
@@ -228,15 +236,8 @@ impl Supervisor {
                 self.verdict.attached(rank);
             }
             JobEvent::AttachRefused { rank, cause } => self.verdict.attach_refused(rank, &cause),
-            JobEvent::Fatal { rank, cause } => {
-                self.verdict.fatal(rank, cause);
-                self.consoles.drain(rank);
-            }
-            JobEvent::Ended { rank, end } => {
-                self.verdict.ended(rank, end);
-                self.consoles.drain(rank);
-            }
-            JobEvent::Drained { rank } => self.verdict.drained(rank),
+            JobEvent::Fatal { rank, cause } => self.verdict.fatal(rank, cause),
+            JobEvent::Ended { rank, end } => self.verdict.ended(rank, end),
             JobEvent::Engine(notice) => self.verdict.engine(notice),
             JobEvent::Signal(signal) => {
                 self.ranks.signal(signal);
@@ -253,53 +254,103 @@ impl Supervisor {
 
     /// The same at every end: nothing of the job stays but its logs.
     fn finish(mut self, failed: Option<Error>) -> Summary {
-        let ending = self.verdict.ending().cloned().unwrap_or_else(|| {
+        let mut ending = self.verdict.ending().cloned().unwrap_or_else(|| {
             let error = failed.unwrap_or(Error::SupervisorPanicked);
             Ending { status: error.exit_status(), cause: Some(error.to_string()) }
         });
-        // What other ranks' kernels say because their job has failed would only hide the cause.
-        self.consoles.hide_kernels();
+        let is_killed = matches!(ending.status, status::INTERRUPTED | status::KILLED);
         // The memory of domains is given back before they are destroyed, or they would linger.
         // Attachments that came too late for the engine are among the events.
         let traffic = self.engine.end();
         self.ranks.stop();
-        while self.incoming.try_recv().is_ok() {}
+        let is_killed = is_killed || is_killed_by_now(&self.incoming);
+        // What domains have written is read before they are destroyed, or it would be lost.
+        let patience = if is_killed { CONSOLE_PATIENCE_KILLED } else { CONSOLE_PATIENCE };
+        self.consoles.settle(patience);
         self.ranks.end();
         self.consoles.finish();
-        let killed = matches!(ending.status, status::INTERRUPTED | status::KILLED);
-        wait_for_client(&self.console_thread, &self.incoming, &self.client, killed);
+        let (incoming, client) = (&self.incoming, &self.client);
+        let report =
+            wait_for_client(self.console_thread, incoming, &self.consoles, client, is_killed);
+        if let Some(rank) = self.verdict.silent_crash()
+            && let Some(Some(cause)) = report.last_words.get(rank as usize)
+        {
+            ending.cause = Some(crash(rank, cause));
+        }
+        let mut ranks = self.summaries.finish(&self.verdict, &traffic);
+        for (rank, output) in ranks.iter_mut().zip(&report.output) {
+            rank.output = *output;
+        }
+        if ending.status == 0
+            && let Some(ending_with_loss) = loss(&report)
+        {
+            ending = ending_with_loss;
+        }
         Summary {
             job: self.job.name.clone(),
             status: ending.status,
             cause: ending.cause,
             seconds: self.job.started.elapsed().as_secs_f64(),
-            ranks: self.summaries.finish(&self.verdict, &traffic),
+            ranks,
         }
     }
 }
 
-/// Waits until the client has been sent all lines. One that takes its time may, unless the job is
-/// to be killed.
+/// Whether somebody wants a job to end that is ending already. Forgets all other events.
+fn is_killed_by_now(incoming: &Receiver<JobEvent>) -> bool {
+    // Looks at all of them: attachments have memory mapped.
+    incoming.try_iter().filter(|event| matches!(event, JobEvent::Kill(_))).count() > 0
+}
+
+/// Waits until the client has taken all output. One that takes its time may, unless the job is to
+/// be killed.
 fn wait_for_client(
-    consoles: &JoinHandle<()>,
+    console_thread: JoinHandle<ConsoleReport>,
     incoming: &Receiver<JobEvent>,
+    consoles: &Consoles,
     client: &JobClient,
     mut killed: bool,
-) {
-    let mut since = Instant::now();
-    while !consoles.is_finished() {
-        if !killed && incoming.try_iter().any(|event| matches!(event, JobEvent::Kill(_))) {
+) -> ConsoleReport {
+    let (mut taken, mut since) = (client.taken(), Instant::now());
+    while !console_thread.is_finished() {
+        if !killed && is_killed_by_now(incoming) {
             (killed, since) = (true, Instant::now());
         }
+        if client.taken() != taken {
+            (taken, since) = (client.taken(), Instant::now());
+        }
         if killed && since.elapsed() > CLIENT_PATIENCE {
-            client.cut_off();
+            consoles.abandon();
+            since = Instant::now();
         }
         thread::sleep(Duration::from_millis(2));
     }
+    console_thread.join().unwrap_or_default()
+}
+
+/// The end of a job whose ranks have all ended well, and of whose output something was lost.
+fn loss(report: &ConsoleReport) -> Option<Ending> {
+    let ranks = || (0u32..).zip(&report.output);
+    let total =
+        |bytes: fn(&OutputSummary) -> u64| ranks().map(|(_, rank)| bytes(rank)).sum::<u64>();
+    if let Some((rank, _)) = ranks().find(|(_, output)| output.lost > 0) {
+        let cause = format!(
+            "{} bytes of its ranks' output were lost, first of rank {rank}'s: \
+             they could not be read from the console",
+            total(|output| output.lost)
+        );
+        return Some(Ending { status: status::HOST, cause: Some(cause) });
+    }
+    let unsent = total(|output| output.unsent);
+    (unsent > 0).then(|| Ending {
+        status: status::KILLED,
+        cause: Some(format!("it was ended with {unsent} bytes of output still to be shown")),
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixStream;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
@@ -346,11 +397,10 @@ mod tests {
     fn run(spec: JobSpec, start: impl Fn(&Job) -> Result<()> + Send + Sync + 'static) -> Summary {
         let logs = tempfile::tempdir().unwrap();
         let (ours, _theirs) = UnixStream::pair().unwrap();
-        let client = Arc::new(JobClient::new(ours));
-        let (job, incoming) = Job::new("abcdef".into(), spec.clone());
+        let client = Arc::new(JobClient::new(ours).unwrap());
+        let (job, incoming) = Job::new("abcdef".into(), spec.clone(), client.clone()).unwrap();
         let (consoles, console_thread) =
-            Consoles::start(&job.name, &spec, logs.path(), client.clone(), job.events.clone())
-                .unwrap();
+            Consoles::start(&job.name, &spec, logs.path(), client.clone()).unwrap();
         let ended = Arc::new(AtomicBool::new(false));
         let started = job.clone();
         let clock = JobClock::new(job.started);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::event::{End, KillReason};
-use crate::attach::RankStanding;
+use crate::attach::{BadAttach, RankStanding};
 use crate::engine::Notice;
 use crate::error::{Error, status};
 
@@ -26,10 +26,8 @@ enum RankPhase {
     /// It has not ended, as far as is known.
     #[default]
     Running,
-    /// Its process or domain has ended; its last words may still be on their way.
+    /// Its process or domain has ended.
     Ended(End),
-    /// All that it wrote has been read, so this is its end.
-    Concluded(End),
 }
 
 /// What is known of a rank.
@@ -47,8 +45,7 @@ struct KnownOfRank {
 impl KnownOfRank {
     /// Whether it has ended without a failure.
     fn has_left(&self) -> bool {
-        let end = End::Exited(0);
-        [RankPhase::Ended(end), RankPhase::Concluded(end)].contains(&self.phase)
+        self.phase == RankPhase::Ended(End::Exited(0))
     }
 }
 
@@ -68,12 +65,17 @@ enum JobPhase {
 pub struct Verdict {
     ranks: Vec<KnownOfRank>,
     phase: JobPhase,
+    silent_crash: Option<u32>,
 }
 
 impl Verdict {
     /// A job of `size` ranks, of which nothing is known.
     pub fn new(size: u32) -> Self {
-        Self { ranks: vec![KnownOfRank::default(); size as usize], phase: JobPhase::Gathering }
+        Self {
+            ranks: vec![KnownOfRank::default(); size as usize],
+            phase: JobPhase::Gathering,
+            silent_crash: None,
+        }
     }
 
     /// The job's end, when it is certain.
@@ -87,9 +89,7 @@ impl Verdict {
     /// The status with which a rank has ended by itself.
     pub fn exit_status(&self, rank: u32) -> Option<i32> {
         match self.ranks.get(rank as usize)?.phase {
-            RankPhase::Ended(End::Exited(status)) | RankPhase::Concluded(End::Exited(status)) => {
-                Some(status)
-            }
+            RankPhase::Ended(End::Exited(status)) => Some(status),
             _ => None,
         }
     }
@@ -101,8 +101,16 @@ impl Verdict {
     }
 
     /// A rank's attach was refused.
-    pub fn attach_refused(&mut self, rank: u32, cause: &str) {
-        self.fail(status::PROTOCOL, format!("rank {rank} broke the protocol: bad attach: {cause}"));
+    pub fn attach_refused(&mut self, rank: u32, cause: &BadAttach) {
+        match cause {
+            BadAttach::Rank(why) => self.fail(
+                status::PROTOCOL,
+                format!("rank {rank} broke the protocol: bad attach: {why}"),
+            ),
+            BadAttach::Host(why) => {
+                self.fail(status::HOST, format!("rank {rank} could not be attached: {why}"));
+            }
+        }
     }
 
     /// A rank could not be created.
@@ -110,40 +118,36 @@ impl Verdict {
         self.fail(status::HOST, format!("rank {rank} could not be created: {error}"));
     }
 
-    /// A rank's kernel has said why it is about to crash.
+    /// A rank's kernel has said why it is about to crash. That it did is for its domain to tell.
     pub fn fatal(&mut self, rank: u32, cause: String) {
         self.rank(rank, |known| {
             known.fatal.get_or_insert(cause);
         });
     }
 
-    /// A rank has ended; more may come to be known of it until it is drained.
+    /// A rank has ended. Only its first end counts.
     pub fn ended(&mut self, rank: u32, end: End) {
-        self.rank(rank, |known| {
-            if known.phase == RankPhase::Running {
-                known.phase = RankPhase::Ended(end);
-            }
-        });
-    }
-
-    /// All that a rank wrote has been read. Its end counts now.
-    pub fn drained(&mut self, rank: u32) {
         let Some(known) = self.ranks.get_mut(rank as usize) else { return };
-        let end = match (&known.fatal, &known.phase) {
-            (_, RankPhase::Concluded(_)) | (None, RankPhase::Running) => return,
-            // A rank whose kernel says so crashes, also if its domain is not seen to end yet.
-            (Some(_), _) => End::Crashed,
-            (None, RankPhase::Ended(end)) => *end,
-        };
-        known.phase = RankPhase::Concluded(end);
+        if known.phase != RankPhase::Running {
+            return;
+        }
+        known.phase = RankPhase::Ended(end);
         if let Some((status, cause)) = failure(rank, end, known.fatal.as_deref()) {
+            if end == End::Crashed && known.fatal.is_none() && self.ending().is_none() {
+                self.silent_crash = Some(rank);
+            }
             self.fail(status, cause);
         }
         self.look_for_absent_ranks();
-        let is_concluded = |rank: &KnownOfRank| matches!(rank.phase, RankPhase::Concluded(_));
-        if self.ending().is_none() && self.ranks.iter().all(is_concluded) {
+        let has_ended = |rank: &KnownOfRank| matches!(rank.phase, RankPhase::Ended(_));
+        if self.ending().is_none() && self.ranks.iter().all(has_ended) {
             self.phase = JobPhase::Over(Ending { status: 0, cause: None });
         }
+    }
+
+    /// The rank that has ended the job by crashing without a cause that its kernel could tell.
+    pub fn silent_crash(&self) -> Option<u32> {
+        self.silent_crash
     }
 
     /// The engine has something to say.
@@ -245,7 +249,7 @@ impl Verdict {
             return;
         }
         let is_absent =
-            |rank: &KnownOfRank| matches!(rank.phase, RankPhase::Concluded(_)) && !rank.attached;
+            |rank: &KnownOfRank| matches!(rank.phase, RankPhase::Ended(_)) && !rank.attached;
         if let Some(rank) = self.ranks.iter().position(is_absent) {
             let cause =
                 format!("rank {rank} ended before it attached, and other ranks wait for it");
@@ -276,10 +280,7 @@ fn failure(rank: u32, end: End, fatal: Option<&str>) -> Option<(u8, String)> {
             128u8.saturating_add(u8::try_from(signal).unwrap_or(0)),
             format!("rank {rank} was killed by signal {signal}{}", signal_name(signal)),
         ),
-        End::Crashed => {
-            let cause = fatal.unwrap_or("its kernel left no word");
-            (status::CRASHED, format!("rank {rank} crashed: {cause}"))
-        }
+        End::Crashed => (status::CRASHED, crash(rank, fatal.unwrap_or("its kernel left no word"))),
         End::Silent => (status::HOST, format!("rank {rank} powered off without an exit status")),
         End::Stopped => (
             status::HOST,
@@ -289,6 +290,11 @@ fn failure(rank: u32, end: End, fatal: Option<&str>) -> Option<(u8, String)> {
             (status::HOST, format!("rank {rank} is gone: its domain was destroyed from outside"))
         }
     })
+}
+
+/// What is said of a rank that has crashed.
+pub fn crash(rank: u32, cause: &str) -> String {
+    format!("rank {rank} crashed: {cause}")
 }
 
 /// The part of an exit status that fits in a process's own. Failure stays failure.
@@ -317,11 +323,6 @@ fn signal_name(signal: i32) -> &'static str {
 mod tests {
     use super::*;
 
-    fn ended(verdict: &mut Verdict, rank: u32, end: End) {
-        verdict.ended(rank, end);
-        verdict.drained(rank);
-    }
-
     fn cause(verdict: &Verdict) -> (u8, &str) {
         let ending = verdict.ending().expect("the job has ended");
         (ending.status, ending.cause.as_deref().unwrap_or_default())
@@ -330,19 +331,17 @@ mod tests {
     #[test]
     fn all_ranks_must_end_well() {
         let mut verdict = Verdict::new(2);
-        ended(&mut verdict, 1, End::Exited(0));
+        verdict.ended(1, End::Exited(0));
         assert_eq!(verdict.ending(), None);
         verdict.ended(0, End::Exited(0));
-        assert_eq!(verdict.ending(), None, "its last lines are on their way");
-        verdict.drained(0);
         assert_eq!(cause(&verdict), (0, ""));
     }
 
     #[test]
     fn the_first_failure_decides() {
         let mut verdict = Verdict::new(3);
-        ended(&mut verdict, 2, End::Exited(3));
-        ended(&mut verdict, 1, End::Signalled(9));
+        verdict.ended(2, End::Exited(3));
+        verdict.ended(1, End::Signalled(9));
         verdict.kill(KillReason::Interrupted);
         assert_eq!(cause(&verdict), (3, "rank 2 exited with status 3"));
         assert_eq!(verdict.exit_status(2), Some(3));
@@ -353,36 +352,38 @@ mod tests {
     fn failure_stays_failure_in_eight_bits() {
         for (code, status) in [(256, 255), (-1, 255), (259, 3), (255, 255)] {
             let mut verdict = Verdict::new(1);
-            ended(&mut verdict, 0, End::Exited(code));
+            verdict.ended(0, End::Exited(code));
             assert_eq!(cause(&verdict).0, status);
         }
     }
 
     #[test]
-    fn a_crash_names_the_kernels_cause_in_whatever_order_it_comes() {
+    fn a_crash_names_the_kernels_cause() {
         let mut verdict = Verdict::new(2);
-        verdict.ended(1, End::Crashed);
         verdict.fatal(1, "panic at main.rs:3: boom".into());
-        verdict.drained(1);
+        assert_eq!(verdict.ending(), None, "what a kernel says is no end");
+        verdict.ended(1, End::Crashed);
         assert_eq!(cause(&verdict), (status::CRASHED, "rank 1 crashed: panic at main.rs:3: boom"));
+        assert_eq!(verdict.silent_crash(), None);
         let mut verdict = Verdict::new(2);
-        verdict.fatal(0, "null pointer".into());
-        verdict.drained(0);
-        assert_eq!(cause(&verdict).1, "rank 0 crashed: null pointer");
-        let mut verdict = Verdict::new(1);
-        ended(&mut verdict, 0, End::Crashed);
+        verdict.ended(0, End::Crashed);
         assert_eq!(cause(&verdict).1, "rank 0 crashed: its kernel left no word");
+        assert_eq!(verdict.silent_crash(), Some(0));
+        let mut verdict = Verdict::new(1);
+        verdict.fatal(0, "only said so".into());
+        verdict.ended(0, End::Exited(0));
+        assert_eq!(cause(&verdict), (0, ""));
     }
 
     #[test]
     fn ranks_that_wait_for_one_that_has_ended_are_not_left_waiting() {
         let mut verdict = Verdict::new(2);
         verdict.attached(0);
-        ended(&mut verdict, 1, End::Exited(0));
+        verdict.ended(1, End::Exited(0));
         assert_eq!(cause(&verdict).0, status::PROTOCOL);
         assert!(cause(&verdict).1.contains("rank 1"));
         let mut verdict = Verdict::new(2);
-        ended(&mut verdict, 1, End::Exited(0));
+        verdict.ended(1, End::Exited(0));
         assert_eq!(verdict.ending(), None);
         verdict.attached(0);
         assert!(cause(&verdict).1.contains("rank 1"));
@@ -390,7 +391,7 @@ mod tests {
         verdict.attached(0);
         verdict.attached(1);
         verdict.engine(Notice::Open);
-        ended(&mut verdict, 1, End::Exited(0));
+        verdict.ended(1, End::Exited(0));
         assert_eq!(verdict.ending(), None);
     }
 
@@ -446,9 +447,8 @@ mod tests {
             verdict.standings(&[standing(0, Some(1)), standing(0, None), standing(0, None)]);
         }
         assert_eq!(verdict.ending(), None);
-        ended(&mut verdict, 0, End::Exited(0));
-        verdict.drained(1);
-        ended(&mut verdict, 2, End::Exited(0));
+        verdict.ended(0, End::Exited(0));
+        verdict.ended(2, End::Exited(0));
         assert!(!verdict.wants_standings());
         assert_eq!(cause(&verdict), (0, ""));
     }
@@ -465,11 +465,17 @@ mod tests {
             (122, "rank 1 broke the protocol: bad ring entry: unknown opcode 77")
         );
         let mut verdict = Verdict::new(2);
-        ended(&mut verdict, 1, End::Exited(0));
+        verdict.attach_refused(1, &BadAttach::rank("it is not text"));
+        assert_eq!(cause(&verdict), (122, "rank 1 broke the protocol: bad attach: it is not text"));
+        let mut verdict = Verdict::new(2);
+        verdict.attach_refused(1, &BadAttach::host("no memory"));
+        assert_eq!(cause(&verdict), (123, "rank 1 could not be attached: no memory"));
+        let mut verdict = Verdict::new(2);
+        verdict.ended(1, End::Exited(0));
         verdict.timed_out(Duration::from_secs(5));
         assert_eq!(cause(&verdict), (124, "timed out after 5 s: rank 0 had not ended"));
         let mut verdict = Verdict::new(2);
-        ended(&mut verdict, 1, End::Signalled(11));
+        verdict.ended(1, End::Signalled(11));
         assert_eq!(cause(&verdict), (139, "rank 1 was killed by signal 11 (SIGSEGV)"));
     }
 }

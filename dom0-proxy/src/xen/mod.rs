@@ -1,14 +1,17 @@
-//! What domain 0 needs of Xen: the store, event channels, and the mapping of granted pages.
+//! What domain 0 needs of Xen: the store, event channels, granted pages, and the consoles' among
+//! them.
 //!
 //! These are the kernel's own interfaces, `/dev/xen/*` and the store's socket, described in Xen's
 //! public headers and Linux' `include/uapi/xen`. All unsafe code of Xen's side is here, wrapped so
 //! that its users need none.
 
+mod console_page;
 mod event_channel;
 mod grant_mapping;
 pub mod store;
 pub mod wire;
 
+pub use console_page::ConsolePage;
 pub use event_channel::{EventChannel, EventDevice};
 pub use grant_mapping::GrantMapping;
 pub use store::Store;

@@ -2,7 +2,7 @@
 
 use xen_hypercall::PAGE_SIZE;
 use xen_hypercall::grant_table_op::GrantEntry;
-use xen_hypercall::io::console::ConsoleInterface;
+use xen_hypercall::io::console::ConsolePage;
 use xen_hypercall::io::xenstore::XenstoreInterface;
 use xen_hypercall::shared_info::SharedInfo;
 
@@ -17,7 +17,7 @@ pub(crate) unsafe trait SharedPage {}
 // SAFETY: made of atomics and padding.
 unsafe impl SharedPage for SharedInfo {}
 // SAFETY: made of atomics.
-unsafe impl SharedPage for ConsoleInterface {}
+unsafe impl SharedPage for ConsolePage {}
 // SAFETY: made of atomics.
 unsafe impl SharedPage for XenstoreInterface {}
 // SAFETY: made of atomics.

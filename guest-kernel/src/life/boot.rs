@@ -7,7 +7,7 @@ use crate::arch::{self, cpu, heap, paging};
 use crate::logic::command_line::CommandLine;
 use crate::rank::place;
 use crate::xen::boot_info::BootInfo;
-use crate::xen::{console, events, files};
+use crate::xen::{events, files};
 
 use super::{application, end, fatal, parts, suspension};
 
@@ -42,8 +42,8 @@ fn run() -> ! {
 
     let line = CommandLine::parse(info.command_line());
     place::set(line.as_ref().ok().and_then(|line| line.place.clone()));
-    console::say(format_args!(
-        "up rank={} size={} memory={} version={}",
+    end::report_up(format_args!(
+        "rank={} size={} memory={} version={}",
         place::rank(),
         place::size(),
         paging::plan().map_or(0, |plan| plan.ram.len()),

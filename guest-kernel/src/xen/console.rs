@@ -2,10 +2,11 @@
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
 
 use xen_hypercall::event_channel_op::{self, Port};
 use xen_hypercall::hvm_op::{self, Param};
-use xen_hypercall::io::console::ConsoleInterface;
+use xen_hypercall::io::console::ConsolePage;
 use xen_hypercall::{Gfn, sched_op};
 
 use super::error::PartError;
@@ -18,7 +19,7 @@ use crate::logic::byte_ring::{ByteRing, IndexJump};
 /// A connection to xenconsoled.
 #[derive(Clone, Copy)]
 struct ConsoleLink {
-    page: &'static ConsoleInterface,
+    page: &'static ConsolePage,
     port: Port,
 }
 
@@ -28,8 +29,10 @@ static AT_LINE_START: AtomicBool = AtomicBool::new(true);
 
 /// How long to wait before the next look where no event says that there is room, in nanoseconds.
 const LOOK_AGAIN: u64 = 20_000_000;
-/// How long to wait for xenconsoled to read the last bytes, in nanoseconds: it may be gone.
-const DRAIN: u64 = 5_000_000_000;
+/// How long to wait before looking again whether there may be more output.
+const HOLD: Duration = Duration::from_millis(20);
+/// How long xenconsoled may read nothing at the domain's end, in nanoseconds: it may be gone.
+const DRAIN: u64 = 60_000_000_000;
 /// Looks at the ring while there is no clock.
 const LOOKS_WITHOUT_CLOCK: u32 = 100_000;
 
@@ -98,9 +101,14 @@ impl fmt::Write for Buffered {
     }
 }
 
-/// Writes all the bytes; waits for room. Without a console they go to Xen's own log.
+/// Writes all the bytes; waits for room, and while whoever reads the console has enough. Without a
+/// console they go to Xen's own log.
 fn write(bytes: &[u8]) {
     let Some(last) = bytes.last() else { return };
+    // What is written where nothing can be waited for is little, and the kernel's.
+    while idle::may_wait() && link().is_some_and(|link| link.is_held()) {
+        idle::sleep(HOLD);
+    }
     AT_LINE_START.store(*last == b'\n', Ordering::Relaxed);
     let mut rest = bytes;
     while !rest.is_empty() {
@@ -116,18 +124,22 @@ fn write(bytes: &[u8]) {
             Some(Ok(count)) => rest = &rest[count..],
         }
         if !rest.is_empty() {
-            wait_for(|link| link.ring().used().is_ok_and(|used| used < link.page.output.len()));
+            wait_for(|link| link.ring().used().is_ok_and(|used| used < link.ring().bytes.len()));
         }
     }
 }
 
-/// Waits until all has been read, or nobody reads any more.
+/// Waits until all has been read, or nobody reads any more. However slowly it is read.
 pub(crate) fn drain() {
-    let start = clock::system_time();
+    let mut start = clock::system_time();
     let mut looks = 0;
+    let mut last = 0;
     loop {
         let left = cpu::without_interrupts(|| link().and_then(|link| link.ring().used().ok()))
             .unwrap_or(0);
+        if left != last {
+            (last, start, looks) = (left, clock::system_time(), 0);
+        }
         let late = clock::system_time().saturating_sub(start) > DRAIN;
         looks += 1;
         if left == 0 || late || (start == 0 && looks > LOOKS_WITHOUT_CLOCK) {
@@ -198,10 +210,14 @@ fn find() -> Result<ConsoleLink, PartError> {
 impl ConsoleLink {
     fn ring(&self) -> ByteRing<'static> {
         ByteRing {
-            bytes: &self.page.output,
-            produced: &self.page.out_prod,
-            consumed: &self.page.out_cons,
+            bytes: &self.page.interface.output,
+            produced: &self.page.interface.out_prod,
+            consumed: &self.page.interface.out_cons,
         }
+    }
+
+    fn is_held(&self) -> bool {
+        self.page.hold.load(Ordering::Relaxed) != 0
     }
 
     fn write(&self, bytes: &[u8]) -> Result<usize, IndexJump> {

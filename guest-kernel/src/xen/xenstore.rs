@@ -10,6 +10,7 @@ use xen_hypercall::Gfn;
 use xen_hypercall::event_channel_op::{self, Port};
 use xen_hypercall::hvm_op::{self, Param};
 use xen_hypercall::io::xenstore::{MessageType, PAYLOAD_MAX, XenstoreInterface};
+use xen_hypercall::sched_op;
 
 use super::error::PartError;
 use super::part::Part;
@@ -49,6 +50,27 @@ pub fn write(path: &str, value: &[u8]) -> Result<(), StoreError> {
 /// Writes a node unless xenstore takes longer than that.
 pub(crate) fn write_within(time: Duration, path: &str, value: &[u8]) -> Result<(), StoreError> {
     request(MessageType::WRITE, &[check(path)?, b"\0", value], 0, Some(time)).map(drop)
+}
+
+/// The same where no event can be delivered, as in a kernel that dies.
+pub(crate) fn write_polling(time: Duration, path: &str, value: &[u8]) -> Result<(), StoreError> {
+    // Without a clock a number of looks must do.
+    const LOOKS_WITHOUT_CLOCK: u32 = 10_000;
+    let id = post(MessageType::WRITE, &[check(path)?, b"\0", value])?;
+    let deadline = clock::now() + time;
+    let mut looks = 0;
+    loop {
+        pump();
+        if let Some(answer) = posted(id, |answer| answer.map(drop).map_err(Clone::clone)) {
+            return answer;
+        }
+        looks += 1;
+        let has_clock = clock::system_time() != 0;
+        if if has_clock { clock::now() >= deadline } else { looks > LOOKS_WITHOUT_CLOCK } {
+            return Err(StoreError::TimedOut);
+        }
+        sched_op::yield_now(&hypercall_page::xen());
+    }
 }
 
 /// Removes a node and all below it.

@@ -6,6 +6,9 @@ use crate::{
     DomainId, Error, Gfn, Hypercall, Number, PAGE_SIZE, Result, with_arguments, with_one_argument,
 };
 
+/// The reference by which Xen's tools grant a new domain's console page to domain 0.
+#[doc(alias = "GNTTAB_RESERVED_CONSOLE")]
+pub const CONSOLE_REFERENCE: u32 = 0;
 /// References below this one are the toolstack's (console and xenstore).
 #[doc(alias = "GNTTAB_NR_RESERVED_ENTRIES")]
 pub const FIRST_FREE_REFERENCE: u32 = 8;

@@ -1,15 +1,26 @@
 #!/bin/busybox sh
 # The first program of a host's dom0: mounts, modules, Xen's daemons, the network, then the agent of
-# qemu-ci.
+# qemu-ci. What programs find is what Debian would give them, as far as it may matter to them.
 
-export PATH=/opt/xenolith/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=linux LANG=C.UTF-8
+export PATH=/opt/xenolith/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export HOME=/root USER=root LOGNAME=root SHELL=/bin/bash TERM=linux LANG=C.UTF-8
+umask 022
+ulimit -H -n 1048576
 
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-mkdir -p /dev/pts /dev/shm
-mount -t devpts -o gid=5,mode=620,ptmxmode=666 devpts /dev/pts
-mount -t tmpfs tmpfs /dev/shm
+mount -t proc -o nosuid,nodev,noexec proc /proc
+mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
+mount -t cgroup2 -o nosuid,nodev,noexec cgroup2 /sys/fs/cgroup
+echo "+cpu +memory +pids" >/sys/fs/cgroup/cgroup.subtree_control
+mount -t debugfs -o nosuid,nodev,noexec debugfs /sys/kernel/debug
+mount -t devtmpfs -o nosuid devtmpfs /dev
+mkdir -p /dev/pts /dev/shm /dev/mqueue
+mount -t devpts -o nosuid,noexec,gid=5,mode=620,ptmxmode=666 devpts /dev/pts
+mount -t tmpfs -o nosuid,nodev tmpfs /dev/shm
+mount -t mqueue -o nosuid,nodev,noexec mqueue /dev/mqueue
+mount -t tmpfs -o nosuid,nodev,mode=755,size=10% tmpfs /run
+mkdir /run/lock
+mount -t tmpfs -o nosuid,nodev,noexec,mode=1777,size=5m tmpfs /run/lock
+chown user:user /home/user
 ln -sf /proc/self/fd /dev/fd
 ln -sf /proc/self/fd/0 /dev/stdin
 ln -sf /proc/self/fd/1 /dev/stdout
@@ -34,6 +45,7 @@ guest_cpu=$(option guest_cpu)
 
 host=$(option host)
 hostname "host$host"
+hostname >/etc/hostname
 ip link set lo up
 if [ "$(option hosts)" != 1 ]; then
     modprobe -a virtio_net bridge

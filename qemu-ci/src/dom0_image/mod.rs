@@ -188,11 +188,13 @@ fn fill(
     modules: &Path,
     bzimage: &Path,
 ) -> Result<()> {
-    for directory in recipe::DIRECTORIES {
-        archive.directory(directory)?;
+    for (directory, permissions) in recipe::DIRECTORIES {
+        archive.directory_with(directory, *permissions)?;
     }
     archive.character_device("dev/console", 5, 1)?;
-    archive.symlink("var/run", "/run")?;
+    for (link, target) in recipe::LINKS {
+        archive.symlink(link, target)?;
+    }
     for path in selection.paths() {
         archive.copy_tree(path, &root.join(path))?;
     }

@@ -8,6 +8,7 @@ pub const SUITE: &str = "bookworm";
 
 /// Packages that are fetched (with what they depend on) and taken apart.
 pub const PACKAGES: &[&str] = &[
+    "base-files",
     "bash",
     "bridge-utils",
     "busybox-static",
@@ -16,6 +17,7 @@ pub const PACKAGES: &[&str] = &[
     "ibverbs-utils",
     "iproute2",
     "kmod",
+    "libc-bin",
     "libgcc-s1",
     "librdmacm1",
     "linux-image-amd64",
@@ -57,6 +59,8 @@ pub const FILES: &[&str] = &[
     "usr/bin/stat",
     "usr/bin/timeout",
     "usr/bin/top",
+    "etc/os-release",
+    "usr/lib/locale/C.utf8",
     // kernel modules, networks and RDMA
     "bin/ip",
     "bin/kmod",
@@ -118,8 +122,18 @@ pub const LINUX_DOMU_INIT: &str = include_str!("linux-domu-init.sh");
 
 /// Small files written into dom0.
 pub const TEXTS: &[(&str, &str)] = &[
-    ("etc/passwd", "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/:/bin/false\n"),
-    ("etc/group", "root:x:0:\nnogroup:x:65534:\n"),
+    (
+        "etc/passwd",
+        "root:x:0:0:root:/root:/bin/bash\n\
+         daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin\n\
+         user:x:1000:1000:somebody without rights:/home/user:/bin/bash\n\
+         nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+    ),
+    (
+        "etc/group",
+        "root:x:0:\ndaemon:x:1:\ntty:x:5:\nusers:x:100:\nuser:x:1000:\nnogroup:x:65534:\n",
+    ),
+    ("etc/shells", "/bin/sh\n/bin/bash\n"),
     (
         "etc/hosts",
         "127.0.0.1 localhost\n10.77.0.1 host1\n10.77.0.2 host2\n10.77.0.3 host3\n10.77.0.4 host4\n",
@@ -128,22 +142,37 @@ pub const TEXTS: &[(&str, &str)] = &[
     ("etc/profile", "PS1='\\h:\\w# '\n"),
 ];
 
-/// Directories that programs expect.
-pub const DIRECTORIES: &[&str] = &[
-    "dev",
-    "proc",
-    "root",
-    "run",
-    "sys",
-    "tmp",
-    "var/lib/xen",
-    "var/lib/xenstored",
-    "var/log/xen/console",
+/// Directories that programs expect, with their permissions.
+pub const DIRECTORIES: &[(&str, u32)] = &[
+    ("dev", 0o755),
+    ("home/user", 0o755),
+    ("mnt", 0o755),
+    ("proc", 0o755),
+    ("root", 0o700),
+    ("run", 0o755),
+    ("srv", 0o755),
+    ("sys", 0o755),
+    ("tmp", 0o1777),
+    ("usr/local/bin", 0o755),
+    ("usr/local/sbin", 0o755),
+    ("var/cache", 0o755),
+    ("var/lib/xen/dump", 0o700),
+    ("var/lib/xenstored", 0o755),
+    ("var/log/xen/console", 0o755),
+    ("var/tmp", 0o1777),
+];
+
+/// Symbolic links besides those in packages.
+pub const LINKS: &[(&str, &str)] = &[
+    ("etc/mtab", "/proc/self/mounts"),
+    ("var/lock", "/run/lock"), // xenconsole keeps a file there for each console
+    ("var/run", "/run"),
 ];
 
 /// Changes whenever an image made from this recipe would.
 pub fn hash() -> String {
-    hash_of(&(REVISION, SUITE, PACKAGES, FILES, MODULES, INIT, LINUX_DOMU_INIT, TEXTS, DIRECTORIES))
+    let layout = (TEXTS, DIRECTORIES, LINKS);
+    hash_of(&(REVISION, SUITE, PACKAGES, FILES, MODULES, INIT, LINUX_DOMU_INIT, layout))
 }
 
 fn hash_of(inputs: &impl std::fmt::Debug) -> String {

@@ -84,6 +84,22 @@ pub struct RunArguments {
     #[arg(long)]
     pub json: bool,
 
+    /// Show what ranks write without `[RANK]` before each line
+    #[arg(long, overrides_with = "tag")]
+    pub no_tag: bool,
+
+    /// Show `[RANK]` before each line, which is what happens without this too
+    #[arg(long, overrides_with = "no_tag")]
+    pub tag: bool,
+
+    /// Show before each line the time, in UTC, at which it came
+    #[arg(long)]
+    pub timestamp: bool,
+
+    /// Write what ranks write to DIR/rank-N.log, byte for byte, instead of showing it
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+
     /// Give up after this many seconds
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<f64>,

@@ -2,10 +2,12 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::net::Shutdown;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -75,6 +77,30 @@ impl DaemonConnection {
                 text: format!("the daemon (process {}) died", self.pid),
             }),
         }
+    }
+}
+
+/// What threads of this process ask of the daemon while a job runs. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Requests(Arc<Mutex<UnixStream>>);
+
+impl Requests {
+    /// Over this connection.
+    pub fn new(daemon: &DaemonConnection) -> Result<Self> {
+        let stream = daemon.stream.try_clone().context(|| "talk with the daemon")?;
+        Ok(Self(Arc::new(Mutex::new(stream))))
+    }
+
+    /// Asks for something that has no answer of its own.
+    pub fn send(&self, request: &ClientRequest) -> std::io::Result<()> {
+        let stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        message_frame::send(&*stream, request)
+    }
+
+    /// Closes the connection, which ends the job.
+    pub fn close(&self) {
+        let stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = stream.shutdown(Shutdown::Both);
     }
 }
 

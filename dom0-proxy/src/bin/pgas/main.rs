@@ -7,6 +7,7 @@ mod connect;
 mod image;
 mod output;
 mod run;
+mod show;
 mod signals;
 mod table;
 
@@ -16,13 +17,14 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use dom0_proxy::Error;
-use dom0_proxy::control::{ClientRequest, Reply};
+use dom0_proxy::control::{ClientRequest, OutputStream, Reply};
 use dom0_proxy::error::status;
 use dom0_proxy::run_dir::{LOGS_KEPT, RunDir};
 
 use arguments::{PgasArguments, PgasCommand};
 use connect::DaemonConnection;
 use output::print_json;
+use show::{Fragment, JsonLine, Style, Tagged};
 
 fn main() -> ExitCode {
     let arguments = PgasArguments::try_parse().unwrap_or_else(|error| {
@@ -87,16 +89,21 @@ fn logs(job: &str, rank: Option<u32>, json: bool) -> anyhow::Result<u8> {
     if let (Some(rank), true) = (rank, ranks.is_empty()) {
         return Err(no_log(dir.join(format!("rank-{rank}.log"))).into());
     }
+    let [terminal, _] = output::are_terminals();
+    let mut tagged = Tagged::new(Style { tags: rank.is_none(), times: false, terminal });
     for number in ranks {
         let path = dir.join(format!("rank-{number}.log"));
-        let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
-        for line in String::from_utf8_lossy(&text).lines() {
-            match (json, rank) {
-                (true, _) => print_json(&serde_json::json!({ "rank": number, "text": line }))?,
-                (false, Some(_)) => output::print(&output::clean(line))?,
-                (false, None) => output::print(&format!("[{number}] {}", output::clean(line)))?,
+        let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
+        for bytes in bytes.split_inclusive(|&byte| byte == b'\n') {
+            let stream = OutputStream::Output;
+            let line = Fragment { rank: number, stream, at: 0, bytes, goes_on: false };
+            if json {
+                print_json(&JsonLine::new(&line, false))?;
+            } else {
+                output::write(stream, &tagged.show(&line))?;
             }
         }
     }
+    output::write(OutputStream::Output, tagged.close())?;
     Ok(0)
 }

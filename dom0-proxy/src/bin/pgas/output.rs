@@ -1,14 +1,18 @@
 //! Writing to standard output and standard error, either of which may be closed before the end, as
 //! by `| head`. That ends `pgas` without a word, by SIGPIPE, as it ends most programs.
 
-use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::process;
 
 use anyhow::Context;
+use dom0_proxy::control::OutputStream;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::fstat;
 use serde::Serialize;
 use signal_hook::consts::SIGPIPE;
 use signal_hook::low_level::emulate_default_handler;
+
+use crate::show::escape;
 
 /// Writes a line to standard output.
 pub fn print(line: &str) -> anyhow::Result<()> {
@@ -37,29 +41,45 @@ pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     print(&serde_json::to_string(value)?)
 }
 
-/// A rank's line, made harmless for a terminal: ranks are not to be trusted with the user's
-/// keyboard and title bar.
-pub fn clean(line: &str) -> Cow<'_, str> {
-    if std::io::stdout().is_terminal() { escape(line) } else { Cow::Borrowed(line) }
-}
-
-fn escape(line: &str) -> Cow<'_, str> {
-    if !line.chars().any(|c| c.is_control() && c != '\t') {
-        return Cow::Borrowed(line);
-    }
-    let show = |c: char| {
-        if c.is_control() && c != '\t' { c.escape_default().to_string() } else { c.to_string() }
+/// Writes bytes of a rank's.
+pub fn write(stream: OutputStream, bytes: &[u8]) -> anyhow::Result<()> {
+    let (written, name) = match stream {
+        OutputStream::Output => {
+            let mut output = io::stdout().lock();
+            (output.write_all(bytes).and_then(|()| output.flush()), "standard output")
+        }
+        OutputStream::Error => (io::stderr().lock().write_all(bytes), "standard error"),
     };
-    Cow::Owned(line.chars().map(show).collect())
+    listened(written).with_context(|| format!("write to {name}"))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn control_characters_are_shown_not_sent() {
-        assert_eq!(escape("plain\ttext é"), "plain\ttext é");
-        assert_eq!(escape("\x1b]0;title\x07"), "\\u{1b}]0;title\\u{7}");
+/// A text of a rank's, made harmless for a terminal if it goes to one.
+pub fn clean(text: &str) -> String {
+    if io::stderr().is_terminal() {
+        String::from_utf8_lossy(&escape(text.as_bytes())).into_owned()
+    } else {
+        text.to_owned()
     }
+}
+
+/// Whether standard output and standard error are terminals.
+pub fn are_terminals() -> [bool; 2] {
+    [io::stdout().is_terminal(), io::stderr().is_terminal()]
+}
+
+/// Whether standard output and standard error are the same file, so that what is written to one
+/// goes on where the other is.
+pub fn are_one_file() -> bool {
+    match (fstat(io::stdout()), fstat(io::stderr())) {
+        (Ok(output), Ok(error)) => (output.st_dev, output.st_ino) == (error.st_dev, error.st_ino),
+        _ => false,
+    }
+}
+
+/// Whether what is written to standard error now is taken at once.
+pub fn error_takes_more() -> bool {
+    let stderr = io::stderr();
+    let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut fds, Some(&at_once)).is_ok_and(|ready| ready > 0)
 }

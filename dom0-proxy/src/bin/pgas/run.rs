@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use armci_nostd::wire::MAX_RANKS;
-use dom0_proxy::control::{
-    ClientRequest, JobSpec, OutputLine, OutputStream, RankKind, Reply, Summary,
-};
+use dom0_proxy::control::{ClientRequest, JobSpec, OutputPiece, RankKind, Reply, Summary};
 use dom0_proxy::daemon::clean_up_after_daemon;
 use dom0_proxy::error::status;
 use dom0_proxy::inheritance::Inheritance;
@@ -17,11 +15,14 @@ use dom0_proxy::{Error, xen, xl};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::arguments::RunArguments;
-use crate::connect::{DaemonConnection, unexpected};
-use crate::output::{clean, print, print_error, print_json};
+use crate::connect::{DaemonConnection, Requests, unexpected};
+use crate::output::{clean, error_takes_more, print, print_error, print_json};
+use crate::show::{Presentation, Style, Writer};
 use crate::signals::take_signals;
 use crate::{image, table};
 
+/// How long to wait for whoever reads the output of a job that was killed, while nothing is read.
+const PATIENCE: Duration = Duration::from_millis(500);
 const DEFAULT_MEMORY: u64 = 16 << 20;
 const DEFAULT_HOSTED_MEMORY: u64 = 256 << 20;
 
@@ -30,17 +31,18 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<u8> {
     let spec = spec(arguments)?;
     let run_dir = RunDir::from_env()?;
     let mut daemon = DaemonConnection::open_or_start(&run_dir)?;
-    let show = Show::new(arguments, spec.size);
     let kind = spec.kind;
+    let requests = Requests::new(&daemon)?;
+    let show = Show::new(arguments, spec.size, &requests)?;
     message_frame::send(&daemon.stream, &ClientRequest::Run(spec))
         .context("talk with the daemon")?;
-    take_signals(&daemon.stream, kind)?;
+    take_signals(requests, kind)?;
     let mut job = None;
     loop {
         match message_frame::receive(&daemon.stream) {
             Ok(Some(Reply::Started(name))) => job = Some(name),
             Ok(Some(Reply::Up(up))) => show.up(up),
-            Ok(Some(Reply::Line(line))) => show.line(line)?,
+            Ok(Some(Reply::Output(piece))) => show.output(piece),
             Ok(Some(Reply::Ended(summary))) => return show.end(&summary),
             Ok(Some(Reply::Refused { status, text })) => {
                 return Err(Error::Refused { status, text }.into());
@@ -48,7 +50,11 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<u8> {
             Ok(Some(reply)) => return Err(unexpected(&reply).into()),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Ok(None) | Err(_) => {
-                show.stop();
+                // It may be this process that has hung up, since it could not write.
+                let unshown = show.stop()?;
+                if unshown > 0 {
+                    say_unshown(unshown, job.as_deref());
+                }
                 return Err(daemon_lost(&run_dir, &mut daemon, job.as_deref()).into());
             }
         }
@@ -165,55 +171,90 @@ struct Show {
     table: bool,
     size: u32,
     progress: ProgressBar,
+    writer: Writer,
 }
 
 impl Show {
-    fn new(arguments: &RunArguments, size: u32) -> Self {
+    fn new(arguments: &RunArguments, size: u32, requests: &Requests) -> anyhow::Result<Self> {
         // On a terminal only: indicatif draws nothing elsewhere.
         let progress =
             if arguments.json { ProgressBar::hidden() } else { ProgressBar::new(size.into()) };
         if let Ok(style) = ProgressStyle::with_template("{spinner} starting ranks: {pos}/{len}") {
             progress.set_style(style);
         }
+        let times = arguments.timestamp;
+        let presentation = match &arguments.output {
+            Some(directory) => Presentation::Files(directory.clone()),
+            None if arguments.json => Presentation::Json { times },
+            None => Presentation::Lines(Style { tags: !arguments.no_tag, times, terminal: false }),
+        };
+        let writer = Writer::start(presentation, progress.clone(), requests.clone(), size)?;
         progress.enable_steady_tick(Duration::from_millis(100));
-        Self { json: arguments.json, table: arguments.table, size, progress }
+        Ok(Self { json: arguments.json, table: arguments.table, size, progress, writer })
     }
 
     fn up(&self, up: u32) {
         self.progress.set_position(up.into());
         if up >= self.size {
-            self.stop();
+            self.progress.finish_and_clear();
         }
     }
 
-    fn line(&self, line: OutputLine) -> anyhow::Result<()> {
-        if self.json {
-            return print_json(&Reply::Line(line));
-        }
-        let text = format!("[{}] {}", line.rank, clean(&line.text));
-        self.progress.suspend(|| match line.stream {
-            OutputStream::Output => print(&text),
-            OutputStream::Error => {
-                print_error(&text);
-                Ok(())
+    fn output(&self, piece: OutputPiece) {
+        self.writer.show(piece);
+    }
+
+    fn end(self, summary: &Summary) -> anyhow::Result<u8> {
+        let Self { json, table, progress, writer, .. } = self;
+        progress.finish_and_clear();
+        let is_killed = matches!(summary.status, status::INTERRUPTED | status::KILLED);
+        let unshown = writer.finish(is_killed.then_some(PATIENCE))?;
+        let ranks = || summary.ranks.iter().map(|rank| rank.output);
+        // Nobody reads standard output then, and standard error may be the same file.
+        if unshown == 0 {
+            if json {
+                print_json(&Reply::Ended(summary.clone()))?;
+            } else if table {
+                print(table::ranks(summary).trim_end())?;
             }
-        })
-    }
-
-    fn end(&self, summary: &Summary) -> anyhow::Result<u8> {
-        self.stop();
-        if self.json {
-            print_json(&Reply::Ended(summary.clone()))?;
-        } else if self.table {
-            print(table::ranks(summary).trim_end())?;
+        }
+        let missing = unshown + ranks().map(|output| output.unsent).sum::<u64>();
+        if missing > 0 {
+            say_unshown(missing, Some(&summary.job));
+        }
+        for (rank, output) in ranks().enumerate() {
+            if output.lost > 0 {
+                say(&format!("pgas: rank {rank}: {} bytes of its output were lost", output.lost));
+            }
+            if output.unlogged > 0 {
+                say(&format!(
+                    "pgas: rank {rank}: the last {} bytes of its output are not in its log",
+                    output.unlogged
+                ));
+            }
         }
         if let Some(cause) = &summary.cause {
-            print_error(&format!("pgas: job {} failed: {}", summary.job, clean(cause)));
+            say(&format!("pgas: job {} failed: {}", summary.job, clean(cause)));
         }
-        Ok(summary.status)
+        Ok(if summary.status == 0 && missing > 0 { status::KILLED } else { summary.status })
     }
 
-    fn stop(&self) {
+    /// The daemon is gone: how many bytes of what it has sent could not be shown.
+    fn stop(self) -> anyhow::Result<u64> {
         self.progress.finish_and_clear();
+        self.writer.finish(Some(PATIENCE))
+    }
+}
+
+/// Says how much output of a job was not shown.
+fn say_unshown(bytes: u64, job: Option<&str>) {
+    let log = job.map_or(String::new(), |job| format!(": `pgas logs {job}` has all of it"));
+    say(&format!("pgas: {bytes} bytes of the ranks' output were not shown{log}"));
+}
+
+/// Says a line, unless standard error is as stuck as standard output may be.
+fn say(line: &str) {
+    if error_takes_more() {
+        print_error(line);
     }
 }

@@ -1,6 +1,5 @@
 //! What `pgas run` does on signals: it ends the job, or passes them on to the ranks.
 
-use std::os::unix::net::UnixStream;
 use std::process;
 
 use anyhow::Context;
@@ -10,16 +9,16 @@ use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1, SI
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::{emulate_default_handler, signal_name};
 
+use crate::connect::Requests;
 use crate::output::print_error;
 
-/// Takes signals from now on, for a job whose request has been sent on `stream`. Those that this
+/// Takes signals from now on, for a job that the daemon has been asked for. Those that this
 /// process was started with as ignored, as by `nohup`, stay ignored.
 ///
 /// The first of SIGINT, SIGTERM and SIGHUP asks the daemon to end the job, the second ends this
 /// process, which ends the job too. SIGUSR1 and SIGUSR2 reach the ranks; SIGTSTP and SIGCONT stop
 /// them and let them go on, together with this process. Ranks in Xen take no signals.
-pub fn take_signals(stream: &UnixStream, kind: RankKind) -> anyhow::Result<()> {
-    let stream = stream.try_clone().context("talk with the daemon")?;
+pub fn take_signals(daemon: Requests, kind: RankKind) -> anyhow::Result<()> {
     let ignored = ignored_signals();
     let wanted = [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT];
     let wanted = wanted.into_iter().filter(|signal| ignored & (1 << (signal - 1)) == 0);
@@ -29,9 +28,7 @@ pub fn take_signals(stream: &UnixStream, kind: RankKind) -> anyhow::Result<()> {
         for signal in signals.forever() {
             let pass_on = |passed| match kind {
                 // A daemon that is gone is found out elsewhere.
-                RankKind::Hosted => {
-                    drop(message_frame::send(&stream, &ClientRequest::Signal(passed)))
-                }
+                RankKind::Hosted => drop(daemon.send(&ClientRequest::Signal(passed))),
                 RankKind::Xen => print_error(&without_effect(signal)),
             };
             match signal {
@@ -45,9 +42,7 @@ pub fn take_signals(stream: &UnixStream, kind: RankKind) -> anyhow::Result<()> {
                 SIGCONT if kind == RankKind::Xen => {}
                 SIGCONT => pass_on(RankSignal::GoOn),
                 _ => {
-                    if is_interrupted
-                        || message_frame::send(&stream, &ClientRequest::Interrupt).is_err()
-                    {
+                    if is_interrupted || daemon.send(&ClientRequest::Interrupt).is_err() {
                         process::exit(status::INTERRUPTED.into());
                     }
                     is_interrupted = true;

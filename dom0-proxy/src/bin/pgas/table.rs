@@ -75,7 +75,7 @@ fn bytes(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dom0_proxy::control::{OperationSummary, RankSummary, TrafficSummary};
+    use dom0_proxy::control::{OperationSummary, OutputSummary, RankSummary, TrafficSummary};
 
     #[test]
     fn units_are_chosen() {
@@ -92,6 +92,7 @@ mod tests {
             memory: 16 << 20,
             boot_seconds: Some(0.5),
             status: Some(0),
+            output: OutputSummary::default(),
             traffic: TrafficSummary { put, ..TrafficSummary::default() },
         };
         let ranks_of = vec![rank, RankSummary::default()];

@@ -5,15 +5,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::log::Log;
-use super::reader::{ConsoleOrder, ConsoleReader};
-use crate::control::{JobSpec, OutputStream, RankKind};
+use super::reader::{ConsoleOrder, ConsoleReader, ConsoleReport};
+use super::source::Source;
+use crate::control::{JobSpec, OutputStream};
 use crate::error::{Context, Result};
 use crate::job::client::JobClient;
-use crate::job::event::JobEvent;
+use crate::xen::ConsolePage;
 
 /// The consoles of one job. Clones are the same.
 #[derive(Clone, Debug)]
@@ -23,23 +25,20 @@ pub struct Consoles {
 }
 
 impl Consoles {
-    /// Starts the thread. Logs go to files in `logs`, lines to `client`, and what matters to the
-    /// job to `events`: of ranks that are domains, what their kernels say.
+    /// Starts the thread. Logs go to files in `logs`, output to `client`.
     pub fn start(
         job: &str,
         spec: &JobSpec,
         logs: &Path,
         client: Arc<JobClient>,
-        events: Sender<JobEvent>,
-    ) -> Result<(Self, JoinHandle<()>)> {
+    ) -> Result<(Self, JoinHandle<ConsoleReport>)> {
         let context = || "start the job's consoles";
         let wake =
             Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).context(context)?);
         let (orders, incoming) = channel();
         let log = |rank| Log::create(&logs.join(format!("rank-{rank}.log")));
         let logs = (0..spec.size).map(log).collect::<Result<Vec<_>>>()?;
-        let has_kernel = spec.kind == RankKind::Xen;
-        let reader = ConsoleReader::new(incoming, wake.clone(), logs, has_kernel, client, events);
+        let reader = ConsoleReader::new(incoming, wake.clone(), logs, client);
         let thread = thread::Builder::new()
             .name(format!("console-{job}"))
             .spawn(move || reader.run())
@@ -47,14 +46,15 @@ impl Consoles {
         Ok((Self { orders, wake }, thread))
     }
 
-    /// Reads this too. `fd` must not block.
-    pub fn add(&self, rank: u32, stream: OutputStream, fd: OwnedFd) {
-        self.tell(ConsoleOrder::Add { rank, stream, fd });
+    /// Reads this pipe of a process too. `fd` must not block.
+    pub fn add_pipe(&self, rank: u32, stream: OutputStream, fd: OwnedFd) {
+        self.tell(ConsoleOrder::Add(Source::pipe(rank, stream, fd)));
     }
 
-    /// The rank has ended: [`JobEvent::Drained`] is to follow when its last words have been read.
-    pub fn drain(&self, rank: u32) {
-        self.tell(ConsoleOrder::Drain { rank });
+    /// Reads this console of a domain too. `fd` must not block; `page` is the console's page, if it
+    /// could be mapped.
+    pub fn add_terminal(&self, rank: u32, fd: OwnedFd, page: Option<ConsolePage>) {
+        self.tell(ConsoleOrder::Add(Source::console(rank, fd, page)));
     }
 
     /// Tells the client how many ranks have started.
@@ -62,14 +62,24 @@ impl Consoles {
         self.tell(ConsoleOrder::Progress { up });
     }
 
-    /// From now on the client is not shown what kernels say; the logs still have it.
-    pub fn hide_kernels(&self) {
-        self.tell(ConsoleOrder::HideKernels);
+    /// Returns when all has been read that domains have written by now: what xenconsoled still has
+    /// when a domain is destroyed is lost. Gives up where nothing has come for that long. The pages
+    /// of the consoles are given back.
+    pub fn settle(&self, patience: Duration) {
+        let (settled, done) = channel();
+        self.tell(ConsoleOrder::Settle { settled, patience });
+        // A thread that has failed settles nothing.
+        let _ = done.recv();
     }
 
-    /// Reads what is there, and ends.
+    /// The ranks have ended: reads what is there, waits until the client has taken all, and ends.
     pub fn finish(&self) {
         self.tell(ConsoleOrder::Finish);
+    }
+
+    /// Ends without waiting for the client.
+    pub fn abandon(&self) {
+        self.tell(ConsoleOrder::Abandon);
     }
 
     fn tell(&self, order: ConsoleOrder) {

@@ -8,12 +8,14 @@ use std::path::Path;
 use crate::error::{Context, Result};
 
 /// A rank's log grows no longer than that: ranks that write forever are not to fill the disk.
-const LOG_LIMIT: usize = 64 << 20;
+const LOG_LIMIT: u64 = 64 << 20;
 
-/// The log of one rank.
+/// The log of one rank: what it wrote, byte for byte.
+#[derive(Debug)]
 pub struct Log {
     file: File,
-    len: usize,
+    kept: u64,
+    left_out: u64,
 }
 
 impl Log {
@@ -22,20 +24,34 @@ impl Log {
         let mut options = File::options();
         let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
         let file = file.context(|| format!("create {}", path.display()))?;
-        Ok(Self { file, len: 0 })
+        Ok(Self { file, kept: 0, left_out: 0 })
     }
 
-    /// Adds a line, if there is still room.
-    pub fn keep(&mut self, line: &str) -> io::Result<()> {
-        if self.len >= LOG_LIMIT {
-            return Ok(());
+    /// Adds bytes, as far as there is room. What cannot be written is counted with what has no
+    /// room; an error is told once.
+    pub fn keep(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let room = if self.left_out == 0 { LOG_LIMIT - self.kept } else { 0 };
+        let (kept, left_out) = bytes.split_at(bytes.len().min(room as usize));
+        self.left_out += left_out.len() as u64;
+        let written = self.file.write_all(kept);
+        match written {
+            Ok(()) => self.kept += kept.len() as u64,
+            Err(_) => self.left_out += kept.len() as u64,
         }
-        self.len += line.len() + 1;
-        self.file.write_all(format!("{line}\n").as_bytes())?;
-        if self.len >= LOG_LIMIT {
-            self.file.write_all(b"(the log is full)\n")?;
+        written
+    }
+
+    /// How many bytes it does not have.
+    pub fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// Says in the log itself what it does not have.
+    pub fn finish(&mut self) {
+        if self.left_out > 0 {
+            // Where that cannot be written either, the job's summary still says it.
+            let _ = writeln!(self.file, "\n(the log is full: {} bytes more)", self.left_out);
         }
-        Ok(())
     }
 }
 
@@ -44,15 +60,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_log_does_not_grow_forever() {
+    fn a_log_does_not_grow_forever_and_says_what_it_lacks() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let mut log = Log::create(&path).unwrap();
-        log.keep("first").unwrap();
-        log.len = LOG_LIMIT - 3;
+        log.keep(b"first\n\xff").unwrap();
+        log.kept = LOG_LIMIT - 3;
         for _ in 0..3 {
-            log.keep("more").unwrap();
+            log.keep(b"more\n").unwrap();
         }
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "first\nmore\n(the log is full)\n");
+        assert_eq!(log.left_out(), 12);
+        log.finish();
+        let text = std::fs::read(&path).unwrap();
+        assert_eq!(text, b"first\n\xffmor\n(the log is full: 12 bytes more)\n");
     }
 }

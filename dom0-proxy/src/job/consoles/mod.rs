@@ -1,20 +1,23 @@
-//! What the ranks of a job write: read, split into lines, kept in the logs, shown to the client.
+//! What the ranks of a job write: read, kept in the logs, passed on to the client.
 //!
-//! One thread a job. It is the only one that writes lines to the client, so a client that does not
-//! read stops the consoles (and through them the ranks that write), but not the job's supervisor.
+//! One thread a job. Nothing is thrown away while the client lives. A client that takes its time
+//! makes the ranks wait: pipes of processes are not read meanwhile; consoles of domains always are,
+//! since xenconsoled drops what it cannot get rid of, so the kernel of a domain of which much waits
+//! here is asked to wait.
 //!
 //! ```text
-//! handle       what the supervisor holds: orders to the thread
-//! reader       the thread
-//! log          a rank's log file, which does not grow forever
-//! lines        bytes to lines
-//! kernel_line  which lines are the guest kernel's, and what they say
+//! handle      what the supervisor holds: orders to the thread
+//! reader      the thread
+//! source      one thing that is read, and how much of it is still to come
+//! log         a rank's log file, which does not grow forever
+//! last_words  what a guest's kernel may have written about its end
 //! ```
 
 mod handle;
-mod kernel_line;
-mod lines;
+mod last_words;
 mod log;
 mod reader;
+mod source;
 
 pub use handle::Consoles;
+pub use reader::ConsoleReport;

@@ -1,76 +1,93 @@
 //! The thread that reads what all ranks of a job write.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
+use std::collections::VecDeque;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::kernel_line::KernelLine;
-use super::lines::LineSplitter;
+use super::last_words::LastWords;
 use super::log::Log;
-use crate::control::{OutputLine, OutputStream, Reply};
+use super::source::{Found, Source};
+use crate::control::{OutputPiece, OutputStream, OutputSummary, Reply};
 use crate::job::client::JobClient;
-use crate::job::event::{End, JobEvent};
 
-/// How long a console must be silent after its rank's end to have said all.
-const QUIET: Duration = Duration::from_millis(200);
-/// Nobody waits longer for a console that never falls silent.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes that may wait here for the client before pipes are not read any more.
+const PIPES_WAIT_AT: u64 = 64 << 10;
+/// Bytes of a domain's that may wait here before it is to wait, and when it may go on.
+const HOLD_AT: u64 = 256 << 10;
+const GO_ON_AT: u64 = 64 << 10;
+/// How long a console must be silent to have said all, where nobody knows how much that is.
+const QUIET: Duration = Duration::from_millis(300);
+/// How often to look while consoles are read to their end.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What the thread is asked for.
 #[derive(Debug)]
 pub enum ConsoleOrder {
     /// Read this too.
-    Add {
-        /// The rank that writes.
-        rank: u32,
-        /// Which of its outputs that is.
-        stream: OutputStream,
-        /// What to read.
-        fd: OwnedFd,
-    },
-    /// Say when the rank's last words have been read.
-    Drain {
-        /// The rank.
-        rank: u32,
-    },
+    Add(Source),
     /// Tell the client how many ranks have started.
     Progress {
         /// How many.
         up: u32,
     },
-    /// Do not show any more what kernels say.
-    HideKernels,
-    /// Read what is there, and end.
+    /// Say when all has been read that domains have written by now, or when nothing has come for
+    /// so long.
+    Settle {
+        /// Where to say it.
+        settled: Sender<()>,
+        /// How long to wait for the next byte.
+        patience: Duration,
+    },
+    /// Read what is there, wait until the client has taken all, and end.
     Finish,
+    /// End without waiting for the client.
+    Abandon,
 }
 
-/// One thing to read.
-struct Source {
-    rank: u32,
-    stream: OutputStream,
-    file: File,
-    splitter: LineSplitter,
+/// What the thread leaves.
+#[derive(Debug, Default)]
+pub struct ConsoleReport {
+    /// By rank, what became of its output.
+    pub output: Vec<OutputSummary>,
+    /// By rank, the line that looks as if its kernel had told why it crashed.
+    pub last_words: Vec<Option<String>>,
 }
 
-/// A rank whose end is near.
-struct Draining {
-    /// When it has been silent for long enough.
-    quiet_at: Instant,
-    /// When patience ends.
-    give_up_at: Instant,
+/// A rank's output.
+struct RankOutput {
+    log: Log,
+    last_words: LastWords,
+    summary: OutputSummary,
+    /// Bytes that were read from its console, modulo 2^32.
+    console: u32,
+    /// Bytes that wait for the client.
+    waiting: u64,
+    /// A domain is to wait until fewer of them do.
+    held: bool,
 }
 
-/// What one look at a source has found.
-enum Found {
-    Bytes,
-    Nothing,
-    End,
+/// Consoles that are read to what their kernels have written.
+struct Settling {
+    settled: Sender<()>,
+    patience: Duration,
+    /// When the last byte came.
+    read_at: Instant,
+}
+
+/// How far the thread is. It only goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    /// Ranks run.
+    Reading,
+    /// They have ended: what they have left is read, and the client takes it.
+    Finishing,
+    /// The client is not waited for any more.
+    Abandoned,
 }
 
 /// The thread's own.
@@ -78,68 +95,61 @@ pub struct ConsoleReader {
     incoming: Receiver<ConsoleOrder>,
     wake: Arc<OwnedFd>,
     sources: Vec<Source>,
-    draining: BTreeMap<u32, Draining>,
-    logs: Vec<Log>,
-    /// The client is not shown what kernels say.
-    hide_kernels: bool,
-    /// Ranks have a kernel of ours, whose lines are told from the application's.
-    has_kernel: bool,
-    said_exit: Vec<bool>,
+    ranks: Vec<RankOutput>,
+    /// What the client has no room for yet.
+    waiting: VecDeque<OutputPiece>,
+    waiting_bytes: u64,
+    settling: Option<Settling>,
+    phase: Phase,
     client: Arc<JobClient>,
-    events: Sender<JobEvent>,
 }
 
 impl ConsoleReader {
-    /// Of a job of which nothing is to be read yet. `logs` are by rank; `has_kernel` says whether
-    /// ranks have a kernel of ours.
+    /// Of a job of which nothing is to be read yet. `logs` are by rank.
     pub fn new(
         incoming: Receiver<ConsoleOrder>,
         wake: Arc<OwnedFd>,
         logs: Vec<Log>,
-        has_kernel: bool,
         client: Arc<JobClient>,
-        events: Sender<JobEvent>,
     ) -> Self {
+        let rank = |log| RankOutput {
+            log,
+            last_words: LastWords::default(),
+            summary: OutputSummary::default(),
+            console: 0,
+            waiting: 0,
+            held: false,
+        };
         Self {
             incoming,
             wake,
             sources: Vec::new(),
-            draining: BTreeMap::new(),
-            said_exit: vec![false; logs.len()],
-            logs,
-            hide_kernels: false,
-            has_kernel,
+            ranks: logs.into_iter().map(rank).collect(),
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            settling: None,
+            phase: Phase::Reading,
             client,
-            events,
         }
     }
 
     /// Reads until it is told to finish.
-    pub fn run(mut self) {
+    pub fn run(mut self) -> ConsoleReport {
         loop {
             while let Ok(order) = self.incoming.try_recv() {
-                match order {
-                    ConsoleOrder::Add { rank, stream, fd } => {
-                        let splitter = LineSplitter::default();
-                        self.sources.push(Source { rank, stream, file: fd.into(), splitter });
-                    }
-                    ConsoleOrder::Drain { rank } => {
-                        let now = Instant::now();
-                        let draining =
-                            Draining { quiet_at: now + QUIET, give_up_at: now + PATIENCE };
-                        self.draining.insert(rank, draining);
-                    }
-                    ConsoleOrder::Progress { up } => self.client.send(&Reply::Up(up)),
-                    ConsoleOrder::HideKernels => self.hide_kernels = true,
-                    ConsoleOrder::Finish => return self.finish(),
-                }
+                self.take(order);
             }
-            self.report_drained();
+            self.pass_on();
+            self.hold_and_let_go();
+            self.report_settled();
+            if self.is_done() {
+                return self.report();
+            }
             let ready = match self.wait() {
                 Ok(ready) => ready,
                 Err(error) => {
                     tracing::error!(%error, "the job's consoles cannot be read any more");
-                    return;
+                    return self.report();
                 }
             };
             // From the last, so that removals do not move those that are still to be looked at.
@@ -149,116 +159,182 @@ impl ConsoleReader {
         }
     }
 
-    /// Waits for something to do; the sources that can be read.
+    fn take(&mut self, order: ConsoleOrder) {
+        match order {
+            ConsoleOrder::Add(mut source) => {
+                if let Some(known) = self.ranks.get(source.rank as usize) {
+                    source.go_on_from(known.console);
+                    self.sources.push(source);
+                }
+            }
+            ConsoleOrder::Progress { up } => self.client.send(&Reply::Up(up)),
+            ConsoleOrder::Settle { settled, patience } => {
+                self.sources.iter_mut().for_each(Source::count_console);
+                self.settling = Some(Settling { settled, patience, read_at: Instant::now() });
+            }
+            ConsoleOrder::Finish => {
+                self.sources.iter_mut().for_each(Source::count_pipe);
+                self.phase = self.phase.max(Phase::Finishing);
+            }
+            ConsoleOrder::Abandon => self.phase = Phase::Abandoned,
+        }
+    }
+
+    /// Waits for something to do; the sources that are to be read.
     fn wait(&self) -> io::Result<Vec<usize>> {
-        let mut fds = vec![PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN)];
-        fds.extend(self.sources.iter().map(|source| PollFd::new(&source.file, PollFlags::IN)));
-        let next =
-            self.draining.values().map(|draining| draining.quiet_at.min(draining.give_up_at)).min();
-        let timeout = next.map(|at| {
-            let left = at.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
-            Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() }
-        });
-        match poll(&mut fds, timeout.as_ref()) {
+        let readable: Vec<usize> =
+            (0..self.sources.len()).filter(|&index| self.may_read(&self.sources[index])).collect();
+        if self.phase > Phase::Reading && !readable.is_empty() {
+            return Ok(readable);
+        }
+        let mut fds = vec![
+            PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.client.progress(), PollFlags::IN),
+        ];
+        let sources = readable.iter().map(|&index| &self.sources[index]);
+        fds.extend(sources.map(|source| PollFd::new(&source.file, PollFlags::IN)));
+        let look = Timespec { tv_sec: 0, tv_nsec: LOOK.as_nanos() as i64 };
+        match poll(&mut fds, self.settling.as_ref().map(|_| &look)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
         if !fds[0].revents().is_empty() {
-            let mut count = [0; 8];
-            let _ = rustix::io::read(&self.wake, &mut count);
+            let _ = rustix::io::read(&self.wake, &mut [0; 8]);
         }
-        let ready = fds[1..].iter().enumerate().filter(|(_, fd)| !fd.revents().is_empty());
-        Ok(ready.map(|(index, _)| index).collect())
+        if !fds[1].revents().is_empty() {
+            self.client.forget_progress();
+        }
+        let ready = readable.iter().zip(&fds[2..]).filter(|(_, fd)| !fd.revents().is_empty());
+        Ok(ready.map(|(&index, _)| index).collect())
+    }
+
+    fn may_read(&self, source: &Source) -> bool {
+        match self.phase {
+            Phase::Reading if source.left() == Some(0) => false,
+            Phase::Abandoned => true,
+            _ => source.is_console() || self.waiting_bytes < PIPES_WAIT_AT,
+        }
     }
 
     /// Reads a piece of one source, and forgets the source when that was its end.
-    fn read(&mut self, index: usize) -> Found {
-        let mut buffer = [0; 4096];
+    fn read(&mut self, index: usize) {
+        let mut buffer = [0; 16 << 10];
         let source = &mut self.sources[index];
-        let found = match source.file.read(&mut buffer) {
-            Ok(0) => Found::End,
-            Ok(count) => {
+        match source.read(&mut buffer) {
+            Found::Bytes(count) => {
                 let (rank, stream) = (source.rank, source.stream);
-                let mut lines = Vec::new();
-                source.splitter.push(&buffer[..count], |line| lines.push(line));
-                if let Some(draining) = self.draining.get_mut(&rank) {
-                    draining.quiet_at = Instant::now() + QUIET;
+                if count > 0 {
+                    self.keep(rank, stream, &buffer[..count]);
                 }
-                lines.into_iter().for_each(|line| self.line(rank, stream, line));
-                Found::Bytes
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Found::Nothing,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Found::Bytes,
-            // A terminal whose other side has been closed says EIO.
-            Err(_) => Found::End,
+            Found::Nothing if self.phase == Phase::Reading => {}
+            Found::Nothing | Found::End => {
+                let source = self.sources.remove(index);
+                self.forget(source);
+            }
+        }
+    }
+
+    /// Nothing more will be read there. What a domain has written and nobody can read is lost.
+    fn forget(&mut self, mut source: Source) {
+        if !source.is_console() {
+            return;
+        }
+        source.count_console();
+        let (rank, lost) = (source.rank, source.left().unwrap_or(0));
+        let known = &mut self.ranks[rank as usize];
+        known.console = source.read_so_far().wrapping_add(lost as u32);
+        if lost > 0 {
+            tracing::warn!(rank, lost, "a console could not be read to its end");
+            known.summary.lost += lost;
+        }
+    }
+
+    /// Keeps a piece in the log, and for the client.
+    fn keep(&mut self, rank: u32, stream: OutputStream, bytes: &[u8]) {
+        if let Some(settling) = &mut self.settling {
+            settling.read_at = Instant::now();
+        }
+        let Some(known) = self.ranks.get_mut(rank as usize) else { return };
+        if let Err(error) = known.log.keep(bytes) {
+            tracing::warn!(%error, rank, "output could not be kept in the log");
+        }
+        known.last_words.push(bytes);
+        known.summary.bytes += bytes.len() as u64;
+        known.waiting += bytes.len() as u64;
+        self.waiting_bytes += bytes.len() as u64;
+        let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let at = at.as_millis() as u64;
+        self.waiting.push_back(OutputPiece { rank, stream, at, bytes: bytes.to_vec() });
+    }
+
+    /// Gives the client what it has room for. What a client that is gone would have been given is
+    /// counted.
+    fn pass_on(&mut self) {
+        while let Some(piece) = self.waiting.pop_front() {
+            let (rank, length) = (piece.rank as usize, piece.bytes.len() as u64);
+            if self.client.is_gone() || self.phase == Phase::Abandoned {
+                self.ranks[rank].summary.unsent += length;
+            } else if let Err(piece) = self.client.output(piece) {
+                return self.waiting.push_front(piece);
+            }
+            self.ranks[rank].waiting -= length;
+            self.waiting_bytes -= length;
+        }
+    }
+
+    /// Has domains wait of which too much waits here, and go on when that is not so any more.
+    fn hold_and_let_go(&mut self) {
+        for source in self.sources.iter().filter(|source| source.is_console()) {
+            let known = &mut self.ranks[source.rank as usize];
+            let held = known.waiting > if known.held { GO_ON_AT } else { HOLD_AT };
+            if held != known.held {
+                known.held = held;
+                source.hold(held);
+            }
+        }
+    }
+
+    /// Says that consoles have been read to their end, or that the rest is lost.
+    fn report_settled(&mut self) {
+        let Some(settling) = &self.settling else { return };
+        let silence = settling.read_at.elapsed();
+        let is_over = |source: &Source| match source.left() {
+            Some(left) => left == 0 || silence >= settling.patience,
+            None => silence >= QUIET,
         };
-        if matches!(found, Found::End) {
-            let source = self.sources.remove(index);
-            self.flush(source);
+        if !self.sources.iter().filter(|source| source.is_console()).all(is_over) {
+            return;
         }
-        found
-    }
-
-    fn flush(&mut self, mut source: Source) {
-        let mut last = None;
-        source.splitter.finish(|line| last = Some(line));
-        if let Some(line) = last {
-            self.line(source.rank, source.stream, line);
+        let (consoles, pipes) =
+            std::mem::take(&mut self.sources).into_iter().partition(Source::is_console);
+        self.sources = pipes;
+        Vec::into_iter(consoles).for_each(|console| self.forget(console));
+        if let Some(settling) = self.settling.take() {
+            let _ = settling.settled.send(());
         }
     }
 
-    /// Keeps and shows one line.
-    fn line(&mut self, rank: u32, stream: OutputStream, text: String) {
-        if let Some(log) = self.logs.get_mut(rank as usize)
-            && let Err(error) = log.keep(&text)
-        {
-            tracing::warn!(%error, rank, "a line could not be kept in the log");
-        }
-        let event = match KernelLine::parse(&text).filter(|_| self.has_kernel) {
-            None => return self.client.send(&Reply::Line(OutputLine { rank, stream, text })),
-            Some(KernelLine::Detail) if self.hide_kernels => return,
-            Some(KernelLine::Detail) => {
-                return self.client.send(&Reply::Line(OutputLine {
-                    rank,
-                    stream: OutputStream::Error,
-                    text,
-                }));
-            }
-            Some(KernelLine::Up) => JobEvent::Up { rank, at: Instant::now() },
-            Some(KernelLine::Fatal(cause)) => JobEvent::Fatal { rank, cause },
-            Some(KernelLine::Exit(status)) => {
-                self.said_exit[rank as usize] = true;
-                JobEvent::Ended { rank, end: End::Exited(status) }
-            }
-        };
-        let _ = self.events.send(event);
-    }
-
-    fn report_drained(&mut self) {
-        let now = Instant::now();
-        let done: Vec<u32> = self
-            .draining
-            .iter()
-            .filter(|(rank, draining)| {
-                self.said_exit[**rank as usize]
-                    || now >= draining.quiet_at.min(draining.give_up_at)
-                    || !self.sources.iter().any(|source| source.rank == **rank)
-            })
-            .map(|(rank, _)| *rank)
-            .collect();
-        for rank in done {
-            self.draining.remove(&rank);
-            let _ = self.events.send(JobEvent::Drained { rank });
+    fn is_done(&self) -> bool {
+        let client_has_all = self.waiting.is_empty() && self.client.has_taken_all();
+        match self.phase {
+            Phase::Reading => false,
+            Phase::Finishing => self.sources.is_empty() && client_has_all,
+            Phase::Abandoned => self.sources.is_empty(),
         }
     }
 
-    fn finish(mut self) {
-        let deadline = Instant::now() + QUIET;
-        for index in (0..self.sources.len()).rev() {
-            while matches!(self.read(index), Found::Bytes) && Instant::now() < deadline {}
+    fn report(mut self) -> ConsoleReport {
+        // After an error there may be some that nobody will be given.
+        self.phase = Phase::Abandoned;
+        self.pass_on();
+        let mut report = ConsoleReport::default();
+        for mut known in self.ranks {
+            known.log.finish();
+            known.summary.unlogged = known.log.left_out();
+            report.output.push(known.summary);
+            report.last_words.push(known.last_words.cause());
         }
-        for source in std::mem::take(&mut self.sources) {
-            self.flush(source);
-        }
+        report
     }
 }

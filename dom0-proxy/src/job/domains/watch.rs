@@ -11,29 +11,32 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::terminal::{is_terminal_path, open_terminal};
 use crate::attach;
-use crate::control::OutputStream;
 use crate::engine::Notice;
 use crate::error::{Context, Result};
 use crate::job::consoles::Consoles;
 use crate::job::event::{End, JobEvent};
-use crate::xen::{EventDevice, Store};
+use crate::xen::{ConsolePage, EventDevice, Store};
 use crate::xl::{self, StopReason};
 
-/// How long after a sign of a domain's end to look at its state: the console usually tells before.
-const SETTLE: Duration = Duration::from_millis(150);
+/// How long after a sign of a domain's end to look at its state: others may end with it.
+const SETTLE: Duration = Duration::from_millis(50);
 /// How often to look at the domains' state when nothing happens.
 const LOOK: Duration = Duration::from_secs(10);
 const INTRODUCED: &str = "introduced";
 const RELEASED: &str = "released";
 const ATTACH: &str = "attach";
+const UP: &str = "up";
+const EXIT: &str = "exit";
+const FATAL: &str = "fatal";
 const CONSOLE: &str = "console";
+/// No honest kernel tells more about why it crashes.
+const LONGEST_CAUSE: usize = 1024;
 
 /// A domain of the job.
 #[derive(Debug)]
 struct KnownRank {
     id: u32,
     console: Option<String>,
-    attached: bool,
     ended: bool,
 }
 
@@ -104,6 +107,8 @@ impl Watcher {
                     (Some(INTRODUCED), _) => self.find_domains()?,
                     (Some(RELEASED), _) => self.look_at = self.look_at.min(Instant::now() + SETTLE),
                     (Some(ATTACH), Some(rank)) => self.attach(rank)?,
+                    (Some(UP), Some(rank)) => self.note_up(rank)?,
+                    (Some(EXIT), Some(rank)) => self.note_exit(rank)?,
                     (Some(CONSOLE), Some(rank)) => self.open_console(rank)?,
                     _ => {}
                 }
@@ -125,7 +130,7 @@ impl Watcher {
                 Err(error) => return Err(error).context(|| "wait for xenstore"),
             }
             if !fds[1].revents().is_empty() {
-                return Ok(());
+                return self.open_last_consoles();
             }
         }
     }
@@ -143,15 +148,14 @@ impl Watcher {
             };
             match xl::parse_domain_name(&String::from_utf8_lossy(&name)) {
                 Some((job, rank)) if job == self.job => {
-                    self.known.insert(
-                        rank,
-                        KnownRank { id, console: None, attached: false, ended: false },
-                    );
+                    self.known.insert(rank, KnownRank { id, console: None, ended: false });
                     self.store.watch(
                         &format!("/local/domain/{id}/console/tty"),
                         &format!("{CONSOLE} {rank}"),
                     )?;
-                    self.store.watch(&attach_node(id), &format!("{ATTACH} {rank}"))?;
+                    for state in [UP, ATTACH, EXIT] {
+                        self.store.watch(&node(id, state), &format!("{state} {rank}"))?;
+                    }
                 }
                 _ => self.strangers.push(id),
             }
@@ -159,18 +163,52 @@ impl Watcher {
         Ok(())
     }
 
+    /// What a rank has written to one of its nodes, once. A guest that writes a node again and
+    /// again is not to keep this thread busy.
+    fn read_once(&mut self, rank: u32, state: &str) -> Result<Option<(u32, Vec<u8>)>> {
+        let Some(id) = self.known.get(&rank).map(|known| known.id) else { return Ok(None) };
+        let Some(value) = self.store.read(&node(id, state))? else { return Ok(None) };
+        self.store.unwatch(&node(id, state), &format!("{state} {rank}"))?;
+        Ok(Some((id, value)))
+    }
+
+    /// A rank's kernel runs.
+    fn note_up(&mut self, rank: u32) -> Result<()> {
+        if self.read_once(rank, UP)?.is_some() {
+            let _ = self.events.send(JobEvent::Up { rank, at: Instant::now() });
+        }
+        Ok(())
+    }
+
+    /// A rank has ended by itself, and its domain is about to. All that it has written is with
+    /// xenconsoled.
+    fn note_exit(&mut self, rank: u32) -> Result<()> {
+        let Some((_, value)) = self.read_once(rank, EXIT)? else { return Ok(()) };
+        // For nonsense the domain's end is waited for.
+        if let Some(status) = parse_status(Some(value)) {
+            self.note_end(rank, End::Exited(status))?;
+        }
+        Ok(())
+    }
+
+    /// A rank has ended.
+    fn note_end(&mut self, rank: u32, end: End) -> Result<()> {
+        // A rank that was quick may have ended before its console was seen: what it wrote is still
+        // to be read.
+        self.open_console(rank)?;
+        if let Some(known) = self.known.get_mut(&rank) {
+            known.ended = true;
+        }
+        let _ = self.events.send(JobEvent::Ended { rank, end });
+        Ok(())
+    }
+
     /// Attaches a rank that has written its node.
     fn attach(&mut self, rank: u32) -> Result<()> {
-        let Some(known) = self.known.get_mut(&rank).filter(|known| !known.attached) else {
-            return Ok(());
-        };
-        let Some(node) = self.store.read(&attach_node(known.id))? else { return Ok(()) };
-        known.attached = true;
-        // A guest that writes its node again and again is not to keep this thread busy.
-        self.store.unwatch(&attach_node(known.id), &format!("{ATTACH} {rank}"))?;
-        let event = match attach::domain::attach(known.id, &node, self.memory, &self.channels) {
+        let Some((id, node)) = self.read_once(rank, ATTACH)? else { return Ok(()) };
+        let event = match attach::domain::attach(id, &node, self.memory, &self.channels) {
             Ok(attachment) => JobEvent::Attached { rank, attachment },
-            Err(error) => JobEvent::AttachRefused { rank, cause: error.to_string() },
+            Err(cause) => JobEvent::AttachRefused { rank, cause },
         };
         let _ = self.events.send(event);
         Ok(())
@@ -186,12 +224,22 @@ impl Watcher {
         }
         match open_terminal(&path) {
             Ok(terminal) => {
-                self.consoles.add(rank, OutputStream::Output, terminal);
+                let page = ConsolePage::new(known.id).inspect_err(|error| {
+                    tracing::warn!(%error, rank, "a console's page could not be mapped");
+                });
+                self.consoles.add_terminal(rank, terminal, page.ok());
                 known.console = Some(path);
             }
             Err(error) => tracing::warn!(%error, rank, path, "a console could not be opened"),
         }
         Ok(())
+    }
+
+    /// Opens consoles that were not seen before the job's end.
+    fn open_last_consoles(&mut self) -> Result<()> {
+        self.find_domains()?;
+        let ranks: Vec<u32> = self.known.keys().copied().collect();
+        ranks.into_iter().try_for_each(|rank| self.open_console(rank))
     }
 
     /// Looks which domains have ended.
@@ -206,39 +254,40 @@ impl Watcher {
                 return Ok(());
             }
         };
-        let mut ended = Vec::new();
-        for (&rank, known) in self.known.iter().filter(|(_, known)| !known.ended) {
-            let domain = domains.iter().find(|domain| domain.id == known.id && !domain.dying);
+        let running = self.known.iter().filter(|(_, known)| !known.ended);
+        let running: Vec<_> = running.map(|(&rank, known)| (rank, known.id)).collect();
+        for (rank, id) in running {
+            let domain = domains.iter().find(|domain| domain.id == id && !domain.dying);
             let end = match domain.map(|domain| domain.shutdown) {
                 Some(None) => continue,
-                Some(Some(StopReason::Crash)) => End::Crashed,
+                Some(Some(StopReason::Crash)) => {
+                    if let Some(cause) = self.store.read(&node(id, FATAL))? {
+                        let cause = parse_cause(&cause);
+                        let _ = self.events.send(JobEvent::Fatal { rank, cause });
+                    }
+                    End::Crashed
+                }
                 Some(Some(StopReason::Other)) => End::Stopped,
                 Some(Some(StopReason::Poweroff)) => {
-                    let status = self
-                        .store
-                        .read(&format!("/local/domain/{}/data/xenolith/exit", known.id))?;
-                    parse_status(status).map_or(End::Silent, End::Exited)
+                    parse_status(self.store.read(&node(id, EXIT))?).map_or(End::Silent, End::Exited)
                 }
                 None => End::Vanished,
             };
-            ended.push((rank, end));
-        }
-        for (rank, end) in ended {
-            // A rank that was quick may have ended while the domains were listed, before its
-            // console was seen: what it wrote is still to be read, and a rank without a console has
-            // nothing to say.
-            self.open_console(rank)?;
-            if let Some(known) = self.known.get_mut(&rank) {
-                known.ended = true;
-            }
-            let _ = self.events.send(JobEvent::Ended { rank, end });
+            self.note_end(rank, end)?;
         }
         Ok(())
     }
 }
 
-fn attach_node(domain: u32) -> String {
-    format!("/local/domain/{domain}/data/xenolith/attach")
+/// The node by which a domain tells one of its states.
+fn node(domain: u32, state: &str) -> String {
+    format!("/local/domain/{domain}/data/xenolith/{state}")
+}
+
+/// The cause of a crash in a guest's node, as one line that is not too long.
+fn parse_cause(node: &[u8]) -> String {
+    let cause = String::from_utf8_lossy(&node[..node.len().min(LONGEST_CAUSE)]);
+    cause.trim().replace(char::is_control, " ")
 }
 
 /// The exit status in a guest's node, of which nothing is believed.
@@ -249,6 +298,13 @@ fn parse_status(node: Option<Vec<u8>>) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_guests_cause_is_one_line() {
+        assert_eq!(parse_cause(b"null pointer: write\n"), "null pointer: write");
+        assert_eq!(parse_cause(b"a\nb\x1b[0m\xff"), "a b [0m\u{fffd}");
+        assert_eq!(parse_cause(&[b'x'; 5000]).len(), LONGEST_CAUSE);
+    }
 
     #[test]
     fn a_guests_status_is_a_number_or_nothing() {

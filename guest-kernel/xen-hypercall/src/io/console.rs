@@ -3,6 +3,8 @@
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU8, AtomicU32};
 
+use crate::PAGE_SIZE;
+
 /// Two byte rings. Indices run freely; their low bits are the place in the ring.
 #[doc(alias = "xencons_interface")]
 #[derive(Debug)]
@@ -22,5 +24,20 @@ pub struct ConsoleInterface {
     pub out_prod: AtomicU32,
 }
 
+/// The whole page. Xen uses its beginning; its last word is an agreement between our kernel and
+/// whoever reads the console to the end.
+#[derive(Debug)]
+#[repr(C)]
+pub struct ConsolePage {
+    /// The rings.
+    pub interface: ConsoleInterface,
+    unused: [AtomicU8; 1004],
+    /// While this is not 0 the guest is to write nothing more: the backend would take it, and drop
+    /// what its own reader does not take.
+    pub hold: AtomicU32,
+}
+
+const _: () = assert!(size_of::<ConsolePage>() == PAGE_SIZE);
+const _: () = assert!(offset_of!(ConsolePage, hold) == PAGE_SIZE - 4);
 const _: () = assert!(offset_of!(ConsoleInterface, in_cons) == 3072);
 const _: () = assert!(size_of::<ConsoleInterface>() == 3088);

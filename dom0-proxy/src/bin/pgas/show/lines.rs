@@ -1,0 +1,235 @@
+//! The ranks' output as lines.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use dom0_proxy::control::{OutputPiece, OutputStream};
+
+/// How long the beginning of a line waits for its end before it is shown alone: a prompt, or a
+/// progress bar.
+pub const PATIENCE: Duration = Duration::from_millis(200);
+/// A line is not kept back when it is longer.
+const LONGEST: usize = 64 << 10;
+
+/// Some bytes of one line, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fragment<'a> {
+    /// Who wrote them.
+    pub rank: u32,
+    /// Where.
+    pub stream: OutputStream,
+    /// When the first of them came, in milliseconds since 1970.
+    pub at: u64,
+    /// The bytes; if the line ends here, with its newline.
+    pub bytes: &'a [u8],
+    /// An earlier fragment has the line's beginning.
+    pub goes_on: bool,
+}
+
+/// A line that has not ended.
+#[derive(Debug)]
+struct Unfinished {
+    bytes: Vec<u8>,
+    /// When the first of the bytes came: for people, and for our patience.
+    at: u64,
+    since: Instant,
+    /// Its beginning has been given out.
+    begun: bool,
+}
+
+/// Puts pieces together to lines. A line is given out when it has ended, or when it takes its time,
+/// or is long; then in fragments, none of which ends within a character.
+#[derive(Debug, Default)]
+pub struct Lines {
+    unfinished: BTreeMap<(u32, OutputStream), Unfinished>,
+}
+
+impl Lines {
+    /// Takes a piece, and gives out what it makes complete.
+    pub fn push<E>(
+        &mut self,
+        piece: &OutputPiece,
+        mut out: impl FnMut(Fragment<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let OutputPiece { rank, stream, at, .. } = *piece;
+        for bytes in piece.bytes.split_inclusive(|&byte| byte == b'\n') {
+            let line = self.unfinished.entry((rank, stream)).or_insert_with(|| Unfinished {
+                bytes: Vec::new(),
+                at,
+                since: Instant::now(),
+                begun: false,
+            });
+            if line.bytes.is_empty() {
+                (line.at, line.since) = (at, Instant::now());
+            }
+            line.bytes.extend_from_slice(bytes);
+            if bytes.ends_with(b"\n") {
+                let (at, goes_on) = (line.at, line.begun);
+                let result = out(Fragment { rank, stream, at, bytes: &line.bytes, goes_on });
+                self.unfinished.remove(&(rank, stream));
+                result?;
+            } else if line.bytes.len() > LONGEST {
+                line.give_out(rank, stream, &mut out)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives out the beginnings of lines that have taken too long.
+    pub fn look_at_clock<E>(
+        &mut self,
+        mut out: impl FnMut(Fragment<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for (&(rank, stream), line) in &mut self.unfinished {
+            if !line.bytes.is_empty() && line.since.elapsed() >= PATIENCE {
+                line.give_out(rank, stream, &mut out)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether something waits for the clock.
+    pub fn has_unfinished(&self) -> bool {
+        self.unfinished.values().any(|line| !line.bytes.is_empty())
+    }
+
+    /// Gives out all that is left: lines that were never ended.
+    pub fn finish<E>(
+        &mut self,
+        mut out: impl FnMut(Fragment<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for ((rank, stream), line) in std::mem::take(&mut self.unfinished) {
+            if !line.bytes.is_empty() {
+                let (at, goes_on) = (line.at, line.begun);
+                out(Fragment { rank, stream, at, bytes: &line.bytes, goes_on })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Unfinished {
+    /// Gives out what there is, up to a character that has not all come yet.
+    fn give_out<E>(
+        &mut self,
+        rank: u32,
+        stream: OutputStream,
+        out: &mut impl FnMut(Fragment<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let kept = cut_character(&self.bytes);
+        let whole = self.bytes.len() - kept;
+        if whole == 0 && kept > 0 && self.since.elapsed() < 2 * PATIENCE {
+            return Ok(());
+        }
+        // What has waited that long alone is no character.
+        let whole = if whole == 0 { kept } else { whole };
+        let (at, goes_on) = (self.at, self.begun);
+        out(Fragment { rank, stream, at, bytes: &self.bytes[..whole], goes_on })?;
+        self.bytes.drain(..whole);
+        self.begun = true;
+        self.since = Instant::now();
+        Ok(())
+    }
+}
+
+/// How many bytes at the end begin a character in UTF-8 and do not end it.
+fn cut_character(bytes: &[u8]) -> usize {
+    let last = &bytes[bytes.len().saturating_sub(3)..];
+    for (index, &byte) in last.iter().enumerate().rev() {
+        let length = match byte {
+            0x80..=0xbf => continue,
+            0xc2..=0xdf => 2,
+            0xe0..=0xef => 3,
+            0xf0..=0xf4 => 4,
+            _ => 1,
+        };
+        let there = last.len() - index;
+        return if there < length { there } else { 0 };
+    }
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::convert::Infallible;
+    use std::thread;
+
+    fn piece(rank: u32, bytes: &[u8]) -> OutputPiece {
+        OutputPiece { rank, stream: OutputStream::Output, at: 0, bytes: bytes.to_vec() }
+    }
+
+    fn collect(
+        into: &mut Vec<(u32, Vec<u8>, bool)>,
+        fragment: Fragment<'_>,
+    ) -> Result<(), Infallible> {
+        into.push((fragment.rank, fragment.bytes.to_vec(), fragment.goes_on));
+        Ok(())
+    }
+
+    #[test]
+    fn lines_are_put_together_from_pieces() {
+        let (mut lines, mut found) = (Lines::default(), Vec::new());
+        for (rank, bytes) in [(0, "a"), (1, "x\n"), (0, "b\r\nc\n"), (0, "\nd")] {
+            let Ok(()) = lines
+                .push(&piece(rank, bytes.as_bytes()), |fragment| collect(&mut found, fragment));
+        }
+        let Ok(()) = lines.look_at_clock(|fragment| collect(&mut found, fragment));
+        assert!(lines.has_unfinished());
+        let Ok(()) = lines.finish(|fragment| collect(&mut found, fragment));
+        let expected = [(1, "x\n"), (0, "ab\r\n"), (0, "c\n"), (0, "\n"), (0, "d")];
+        assert_eq!(found, expected.map(|(rank, text)| (rank, text.as_bytes().to_vec(), false)));
+    }
+
+    #[test]
+    fn beginnings_are_given_out_after_a_while_and_break_no_character() {
+        let (mut lines, mut found) = (Lines::default(), Vec::new());
+        let Ok(()) = lines
+            .push(&piece(0, "name €".as_bytes().split_last().unwrap().1), |fragment| {
+                collect(&mut found, fragment)
+            });
+        let Ok(()) = lines.look_at_clock(|fragment| collect(&mut found, fragment));
+        assert_eq!(found, []);
+        thread::sleep(PATIENCE);
+        let Ok(()) = lines.look_at_clock(|fragment| collect(&mut found, fragment));
+        let Ok(()) = lines.push(&piece(0, b"\xac?\n"), |fragment| collect(&mut found, fragment));
+        let expected = [("name ", false), ("€?\n", true)];
+        assert_eq!(found, expected.map(|(text, goes_on)| (0, text.as_bytes().to_vec(), goes_on)));
+    }
+
+    #[test]
+    fn long_lines_come_in_fragments_that_break_no_character() {
+        let text = "€".repeat(100_000) + "\n";
+        let (mut lines, mut found) = (Lines::default(), Vec::new());
+        for bytes in text.as_bytes().chunks(4099) {
+            let Ok(()) = lines.push(&piece(0, bytes), |fragment| collect(&mut found, fragment));
+        }
+        assert!(found.len() > 1);
+        for (index, (_, bytes, goes_on)) in found.iter().enumerate() {
+            assert!(str::from_utf8(bytes).is_ok());
+            assert_eq!(*goes_on, index > 0);
+        }
+        assert_eq!(
+            found.into_iter().flat_map(|(_, bytes, _)| bytes).collect::<Vec<_>>(),
+            text.as_bytes()
+        );
+    }
+
+    #[test]
+    fn characters_that_are_cut_are_known() {
+        for (bytes, cut) in [
+            (&b""[..], 0),
+            (b"a", 0),
+            ("é".as_bytes(), 0),
+            (b"a\xc3", 1),
+            (b"\xe2\x82", 2),
+            (b"\xf0\x9f\x98", 3),
+            ("😀".as_bytes(), 0),
+            (b"\xff", 0),
+            (b"\x80\x80\x80", 0),
+            (b"caf\xe9", 1),
+        ] {
+            assert_eq!(cut_character(bytes), cut, "{bytes:?}");
+        }
+    }
+}
