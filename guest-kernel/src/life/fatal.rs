@@ -1,5 +1,5 @@
-//! The end of a kernel that cannot go on: one line that says why, what helps to find it, the cause in
-//! xenstore, and a crashed domain.
+//! The end of a kernel that cannot go on: one line that says why, what helps to find it, the cause
+//! in xenstore, and a crashed domain.
 
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
