@@ -15,7 +15,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use crate::error::ProxyGone;
 use crate::hosted::error::{HostedError, system};
 use crate::hosted::frame::{receive, send};
-use crate::hosted::peer::Peer;
+use crate::hosted::mapped_rank::MappedRank;
 use crate::hosted::window::OwnWindow;
 use crate::path::platform::{Awaited, Platform, View};
 use crate::wire::area::RuntimeArea;
@@ -40,7 +40,7 @@ pub(super) struct HostedPlatform {
     /// Closes when the proxy dies.
     socket: UnixStream,
     /// By rank; none for this one.
-    peers: Vec<Option<Peer>>,
+    others: Vec<Option<MappedRank>>,
     processors: usize,
     /// Looks without a yield while waiting for another rank.
     spins_for_rank: u32,
@@ -70,13 +70,14 @@ impl HostedPlatform {
         if let (AttachReply::Refused(reason), _) = receive(&stream)? {
             return Err(HostedError::Refused(reason));
         }
-        let mut peers: Vec<Option<Peer>> = (0..size).map(|_| None).collect();
+        let mut others: Vec<Option<MappedRank>> = (0..size).map(|_| None).collect();
         for _ in 1..size {
             let (introduction, descriptors) = receive::<Introduction>(&stream)?;
             let [memory, bell] =
                 <[OwnedFd; 2]>::try_from(descriptors).map_err(|_| MessageError::Malformed)?;
-            let peer = peers.get_mut(introduction.rank as usize).ok_or(MessageError::Malformed)?;
-            *peer = Some(Peer::new(&introduction, &memory, bell)?);
+            let other =
+                others.get_mut(introduction.rank as usize).ok_or(MessageError::Malformed)?;
+            *other = Some(MappedRank::new(&introduction, &memory, bell)?);
         }
         let processors = thread::available_parallelism().map_or(1, |count| count.get());
         let spins_for_rank = if size <= processors { SPINS_FOR_RANK } else { SPINS };
@@ -85,7 +86,7 @@ impl HostedPlatform {
             proxy_bell,
             rank_bell,
             socket: stream,
-            peers,
+            others,
             processors,
             spins_for_rank,
         })
@@ -99,7 +100,7 @@ fn ring(bell: &OwnedFd) {
 }
 
 // SAFETY: the area is always the same, the heap hands out memory that is its own until it is given
-// back, and what peers have is mapped whole as long as the process lives.
+// back, and what others have is mapped whole as long as the process lives.
 unsafe impl Platform for HostedPlatform {
     fn area(&self) -> &'static RuntimeArea {
         self.window.area()
@@ -159,7 +160,7 @@ unsafe impl Platform for HostedPlatform {
     }
 
     fn view(&self, rank: usize) -> Option<View> {
-        self.peers.get(rank)?.as_ref().map(|peer| peer.view.clone())
+        self.others.get(rank)?.as_ref().map(|other| other.view.clone())
     }
 
     fn rings(&self) -> bool {
@@ -167,8 +168,8 @@ unsafe impl Platform for HostedPlatform {
     }
 
     fn ring(&self, rank: usize) {
-        if let Some(Some(peer)) = self.peers.get(rank) {
-            ring(&peer.bell);
+        if let Some(Some(other)) = self.others.get(rank) {
+            ring(&other.bell);
         }
     }
 
