@@ -83,15 +83,18 @@ fn start_job(daemon: &Arc<Daemon>, spec: JobSpec, stream: &UnixStream) -> Result
     let input = match spec.input {
         InputFor::Nobody => None,
         InputFor::Rank0 | InputFor::All => {
-            let received = frame::receive(stream).map_err(std::io::Error::other);
-            let ((), descriptors) = received.context(|| "take the user's standard input")?;
-            descriptors.into_iter().next()
+            let received = frame::receive::<()>(stream).map_err(std::io::Error::other);
+            let received = received.context(|| "take the user's standard input")?;
+            let input = received.descriptors.into_iter().next();
+            // The daemon may have as many files open as it can.
+            let input = input.ok_or_else(|| std::io::Error::other("it did not arrive"));
+            Some(input.context(|| "take the user's standard input")?)
         }
     };
     let stream = stream.try_clone().context(|| "talk with a client")?;
     let client = Arc::new(JobClient::new(stream)?);
     let (job, incoming) = loop {
-        let (job, incoming) = Job::new(random_name()?, spec.clone(), client.clone());
+        let (job, incoming) = Job::new(random_name()?, spec.clone(), client.clone())?;
         if !daemon.run_dir.job_logs(&job.name).exists() && daemon.registry.add(&job) {
             break (job, incoming);
         }

@@ -76,8 +76,8 @@ pub struct RunArguments {
     #[arg(long = "file", value_name = "PATH")]
     pub files: Vec<PathBuf>,
 
-    /// A variable for the environment of ranks, with this value or the one it has here. Hosted ranks
-    /// have all of pgas's environment besides; in Xen C programs find it
+    /// A variable for the environment of ranks, with this value or the one it has here. Hosted
+    /// ranks have all of pgas's environment besides; in Xen C programs find it
     #[arg(long = "env", value_name = "NAME[=VALUE]")]
     pub environment: Vec<String>,
 
