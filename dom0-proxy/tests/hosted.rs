@@ -254,6 +254,10 @@ fn jobs_run_side_by_side_and_a_failing_one_harms_no_other() {
     let good = host.job(3, "behave");
     assert_eq!(good.status, 0, "{good:?}");
     assert_eq!(host.processes_of(&running.job).len(), 3, "the first job still runs");
+    for process in host.processes_of(&running.job) {
+        let score = std::fs::read_to_string(format!("/proc/{process}/oom_score_adj")).unwrap();
+        assert_eq!(score.trim(), "1000", "out of memory, ranks go first");
+    }
     let kill = host.run(&["kill", &running.job]);
     assert_eq!((kill.status, kill.errors.as_str()), (0, ""));
     let job = running.job.clone();
@@ -278,6 +282,7 @@ fn failures_name_rank_and_cause() {
         ("jump", 122, "rank 1 broke the protocol: bad submission ring: ring index jumped"),
         ("impostor", 122, "rank 1 broke the protocol: bad attach: it says that it is rank 0"),
         ("twice", 122, "rank 1 broke the protocol: bad attach: it is attached already"),
+        ("large", 122, "rank 1 broke the protocol: bad attach: its window has 1099511627776"),
         ("unsealed", 122, "rank 1 broke the protocol: bad attach: its window is not a memfd"),
     ];
     for (mode, status, cause) in cases {

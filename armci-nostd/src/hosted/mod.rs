@@ -4,7 +4,7 @@
 mod attach;
 mod error;
 pub mod frame;
-mod peer;
+mod mapped_rank;
 mod platform;
 mod rank;
 mod window;

@@ -15,7 +15,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send as send_byte};
 use crate::error::ProxyGone;
 use crate::hosted::error::{HostedError, system};
 use crate::hosted::frame::{Received, receive, send};
-use crate::hosted::peer::Peer;
+use crate::hosted::mapped_rank::MappedRank;
 use crate::hosted::rank::HostedRank;
 use crate::hosted::window::OwnWindow;
 use crate::path::platform::{Awaited, Platform, View};
@@ -41,7 +41,7 @@ pub(super) struct HostedPlatform {
     /// Closes when the proxy dies.
     socket: UnixStream,
     /// By rank; none for this one.
-    peers: Vec<Option<Peer>>,
+    others: Vec<Option<MappedRank>>,
     processors: usize,
     /// Looks without a yield while waiting for another rank.
     spins_for_rank: u32,
@@ -69,7 +69,7 @@ impl HostedPlatform {
         if let AttachReply::Refused(reason) = receive(&stream)?.message {
             return Err(HostedError::Refused(reason));
         }
-        let mut peers: Vec<Option<Peer>> = (0..size).map(|_| None).collect();
+        let mut others: Vec<Option<MappedRank>> = (0..size).map(|_| None).collect();
         for _ in 1..size {
             let Received { message: introduction, descriptors, lost } =
                 receive::<Introduction>(&stream)?;
@@ -79,8 +79,9 @@ impl HostedPlatform {
             }
             let [memory, bell] =
                 <[OwnedFd; 2]>::try_from(descriptors).map_err(|_| MessageError::Malformed)?;
-            let peer = peers.get_mut(introduction.rank as usize).ok_or(MessageError::Malformed)?;
-            *peer = Some(Peer::new(&introduction, &memory, bell)?);
+            let other =
+                others.get_mut(introduction.rank as usize).ok_or(MessageError::Malformed)?;
+            *other = Some(MappedRank::new(&introduction, &memory, bell)?);
         }
         let processors = thread::available_parallelism().map_or(1, |count| count.get());
         let spins_for_rank = if size <= processors { SPINS_FOR_RANK } else { SPINS };
@@ -89,7 +90,7 @@ impl HostedPlatform {
             proxy_bell,
             rank_bell,
             socket: stream,
-            peers,
+            others,
             processors,
             spins_for_rank,
         })
@@ -97,7 +98,7 @@ impl HostedPlatform {
 }
 
 // SAFETY: the area is always the same, the heap hands out memory that is its own until it is given
-// back, and what peers have is mapped whole as long as the process lives.
+// back, and what others have is mapped whole as long as the process lives.
 unsafe impl Platform for HostedPlatform {
     fn area(&self) -> &'static RuntimeArea {
         self.window.area()
@@ -159,7 +160,7 @@ unsafe impl Platform for HostedPlatform {
     }
 
     fn view(&self, rank: usize) -> Option<View> {
-        self.peers.get(rank)?.as_ref().map(|peer| peer.view.clone())
+        self.others.get(rank)?.as_ref().map(|other| other.view.clone())
     }
 
     fn rings(&self) -> bool {
@@ -167,9 +168,9 @@ unsafe impl Platform for HostedPlatform {
     }
 
     fn ring(&self, rank: usize) {
-        if let Some(Some(peer)) = self.peers.get(rank) {
+        if let Some(Some(other)) = self.others.get(rank) {
             // Where there is no room the rank is being woken anyway.
-            let _ = send_byte(&peer.bell, &[0], SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+            let _ = send_byte(&other.bell, &[0], SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
         }
     }
 

@@ -44,7 +44,7 @@ pub fn attach_rank(daemon: &Arc<Daemon>, stream: UnixStream) -> Result<()> {
         hosted::answer(&stream, &reply);
         Ok(())
     };
-    if let Err(cause) = job.claim(rank, asking.attach.rank) {
+    if let Err(cause) = job.claim(rank, &asking.attach) {
         return refuse(BadAttach::Rank(cause));
     }
     match asking.accept(&stream) {

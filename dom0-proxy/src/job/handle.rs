@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use armci_nostd::wire::attach::Attach;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::client::JobClient;
@@ -109,10 +110,15 @@ impl Job {
         (0..).zip(&self.tokens).find(|(_, own)| *own == token).map(|(rank, _)| rank)
     }
 
-    /// Whether this rank, which says that it is rank `said`, may attach now. It may once.
-    pub fn claim(&self, rank: u32, said: u32) -> Result<(), String> {
-        if said != rank {
-            return Err(format!("it says that it is rank {said}"));
+    /// Whether this rank, which asks so, may attach now. It may once.
+    pub fn claim(&self, rank: u32, attach: &Attach) -> Result<(), String> {
+        if attach.rank != rank {
+            return Err(format!("it says that it is rank {}", attach.rank));
+        }
+        // Addresses of the daemon are for all jobs.
+        let (len, memory) = (attach.layout.len, self.spec.memory);
+        if len > memory {
+            return Err(format!("its window has {len} bytes, and its memory {memory}"));
         }
         let mut attached = self.attached.lock().unwrap_or_else(PoisonError::into_inner);
         if attached.insert(rank) { Ok(()) } else { Err("it is attached already".into()) }

@@ -13,8 +13,8 @@ const SPARE: u64 = 16;
 pub fn check(spec: &JobSpec) -> Result<()> {
     let Some(most) = getrlimit(Resource::Nofile).current else { return Ok(()) };
     let each = match spec.kind {
-        // Log, console, granted pages, and at times a tool's two pipes.
-        RankKind::Xen => 5,
+        // Log, console and its page, granted pages, and at times a tool's two pipes.
+        RankKind::Xen => 6,
         // Log, two pipes, process, connection, window and two doorbells.
         RankKind::Hosted => 8,
     };

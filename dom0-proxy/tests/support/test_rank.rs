@@ -114,6 +114,11 @@ fn misbehave(mode: &str, number: u32) -> ExitCode {
             &frame.expect("a frame"),
             &[to_proxy, to_proxy, to_rank],
         );
+    } else if mode == "large" {
+        let mut attach = RawRank::message(&variable("XENOLITH_JOB"), number);
+        attach.layout.len = 1 << 40;
+        let frame = armci_nostd::wire::attach::encode(&attach).expect("a frame");
+        raw_rank::send_with_descriptors(&stream, &frame, &rank.descriptors());
     } else {
         send_attach(&stream, &rank, &variable("XENOLITH_JOB"), number);
     }
