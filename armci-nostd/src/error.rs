@@ -32,7 +32,8 @@ pub enum Error {
     Shape(&'static str),
     /// A rank could not allocate its part.
     #[error(
-        "no room for a collective allocation: {bytes} bytes asked for by this rank; give ranks more memory"
+        "no room for a collective allocation: {bytes} bytes asked for by this rank; \
+         give ranks more memory"
     )]
     OutOfMemory {
         /// What this rank asked for.

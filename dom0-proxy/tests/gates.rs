@@ -1,5 +1,5 @@
-//! Gates closed and opened, and rings stopped and started, under ranks at work. These are
-//! threads of this process, and otherwise as any hosted rank.
+//! Gates closed and opened, and rings stopped and started, under ranks at work. These are threads
+//! of this process, and otherwise as any hosted rank.
 
 #[path = "support/thread_ranks.rs"]
 mod thread_ranks;

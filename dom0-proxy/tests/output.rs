@@ -72,7 +72,7 @@ fn logs(host: &Host, options: &[&str]) -> Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
-/// Reads until so much is there.
+/// Reads until `is_there` says that what was read is enough.
 fn read_until(child: &mut Child, is_there: impl Fn(&[u8]) -> bool) -> Result<Vec<u8>> {
     let stdout = child.stdout.as_mut().context("no output")?;
     let mut bytes = Vec::new();
@@ -186,7 +186,8 @@ fn a_reader_that_is_stuck_keeps_nobody_from_ending_the_job() -> Result<()> {
 #[test]
 fn bytes_arrive_as_they_were_written() -> Result<()> {
     let host = Host::new()?;
-    let long = "for i in $(seq 10000); do printf '\\342\\202\\254'; done; echo; printf 'caf\\351\\r\\n\\tend'";
+    let long = "for i in $(seq 10000); do printf '\\342\\202\\254'; done; echo; \
+                printf 'caf\\351\\r\\n\\tend'";
     let mut expected = "€".repeat(10_000).into_bytes();
     expected.extend_from_slice(b"\ncaf\xe9\r\n\tend");
     ensure!(output(&host, &["-n", "1", "--no-tag"], long)? == expected);
@@ -255,7 +256,8 @@ fn times_files_and_json_have_the_same_bytes() -> Result<()> {
     let objects = String::from_utf8(json.stdout)?;
     for expected in [
         r#"{"line":{"rank":0,"stream":"output","text":"one"}}"#,
-        r#"{"line":{"bytes":[116,119,233],"partial":true,"rank":0,"stream":"output","text":"tw�"}}"#,
+        r#"{"line":{"bytes":[116,119,233],"partial":true,"rank":0,"stream":"output","#,
+        r#""stream":"output","text":"tw�"}}"#,
         r#"{"line":{"rank":0,"stream":"error","text":"three"}}"#,
         r#""output":{"bytes":13,"lost":0,"unsent":0,"unlogged":0}"#,
     ] {

@@ -1,8 +1,8 @@
 //! The protocol of recovery lines, checked in all orders of events that a small job can have.
 //!
 //! The job is a ring of hosts. Each host has two ranks: one asks the proxy for an operation on the
-//! next host, and writes into its neighbour's memory directly. What they have done is counted in their
-//! memory, so a copy shows whether anything crossed the line.
+//! next host, and writes into its neighbour's memory directly. What they have done is counted in
+//! their memory, so a copy shows whether anything crossed the line.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! The protocol of recovery lines on made-up hosts with made-up delays: with each fault at each step
-//! of a small job, and on jobs of up to 4,096 hosts. What is random follows from a seed.
+//! The protocol of recovery lines on made-up hosts with made-up delays: with each fault at each
+//! step of a small job, and on jobs of up to 4,096 hosts. What is random follows from a seed.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
@@ -22,8 +22,8 @@ enum Fault {
     HostLost,
 }
 
-/// Something that will happen. A depth counts the messages that had to be sent one after
-/// another for it.
+/// Something that will happen. A depth counts the messages that had to be sent one after another
+/// for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Happening {
     Arrives { from: Host, to: Host, message: Message, depth: u32 },

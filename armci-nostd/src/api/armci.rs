@@ -20,8 +20,8 @@ use crate::team::world::World;
 /// Memory of ranks on the same host is reached directly, by copies and atomics; other memory, and
 /// all memory while the proxy has closed the [gate](crate::shared::gate), by the proxy.
 ///
-/// It derefs to its [`World`], and that to its [`Paths`]: so each call is written once, on the floor
-/// that can do it, and an application finds all of them here.
+/// It derefs to its [`World`], and that to its [`Paths`]: so each call is written once, on the
+/// floor that can do it, and an application finds all of them here.
 pub struct Armci {
     world: World,
     /// None where there was no memory for them.

@@ -18,8 +18,7 @@ pub struct Nonblocking<'scope, 'env: 'scope> {
     armci: &'scope Armci,
     /// By handle; empty when it has been waited for.
     under_way: RefCell<Vec<Pending>>,
-    /// Invariant in both, as `std::thread::Scope` is, so that a buffer cannot be borrowed for
-    /// less.
+    /// Invariant in both, as `std::thread::Scope` is, so that a buffer cannot be borrowed for less.
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
 }
@@ -48,15 +47,13 @@ impl Armci {
     ///
     /// ```
     /// # let armci = armci_nostd::Armci::alone();
-    /// let table = armci.malloc::<u64>(4)?;
-    /// let (ones, mut back) = ([1; 2], [7; 2]);
+    /// let table = armci.malloc::<u64>(4)?; let (ones, mut back) = ([1; 2], [7; 2]);
     /// armci.nonblocking(|nb| {
     ///     nb.put(&ones, table.at(0, 0))?;
     ///     let read = nb.get(&mut back, table.at(0, 2))?;
     ///     // ... compute meanwhile ...
     ///     nb.wait(read)
-    /// })?;
-    /// assert_eq!(back, [0, 0]);
+    /// })?; assert_eq!(back, [0, 0]);
     /// # armci.free(table)?;
     /// # Ok::<(), armci_nostd::Error>(())
     /// ```

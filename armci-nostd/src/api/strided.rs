@@ -20,9 +20,9 @@ pub const MAX_STRIDES: usize = 8;
 /// ```
 /// # use armci_nostd::{Armci, Strides};
 /// # let armci = Armci::alone();
-/// // The upper left 2 x 3 corner of a matrix of 10 columns, to the middle of one of 100.
-/// let (here, there) = ([1.5; 20], armci.malloc::<f64>(10_000)?);
-/// armci.put_strided(&here, there.at(0, 5050), &Strides { counts: &[3, 2], local: &[10], remote: &[100] })?;
+/// // The upper left 2 x 3 corner of a matrix of 10 columns, to the middle of one of 100. let
+/// (here, there) = ([1.5; 20], armci.malloc::<f64>(10_000)?); armci.put_strided(&here, there.at(0,
+/// 5050), &Strides { counts: &[3, 2], local: &[10], remote: &[100] })?;
 /// # assert_eq!(armci.get_value(there.at(0, 5152))?, 1.5);
 /// # armci.free(there)?;
 /// # Ok::<(), armci_nostd::Error>(())
@@ -48,7 +48,7 @@ impl Strides<'_> {
     ) -> Result<Rows, Error> {
         if self.counts.len() != self.local.len() + 1 || self.local.len() != self.remote.len() {
             return Err(Error::Shape(
-                "a strided section needs one count more than it has strides, here and at the target",
+                "a strided section needs one count more than it has strides, on both sides",
             ));
         }
         if !self.counts.contains(&0) {
@@ -216,12 +216,18 @@ mod tests {
         #[test]
         fn rows_are_those_of_the_definition(
             row_len in 0usize..5,
-            levels in proptest::collection::vec((0usize..4, -9isize..9, -9isize..9), 0..=MAX_STRIDES)
+            levels in proptest::collection::vec(
+                (0usize..4, -9isize..9, -9isize..9), 0..=MAX_STRIDES
+            )
         ) {
-            let levels: Vec<_> = levels.into_iter().map(|(count, local, remote)| Level { count, local, remote }).collect();
-            let rows = Rows::new(ptr::without_provenance_mut(1 << 20), 1 << 30, row_len, &levels).unwrap();
+            let level = |(count, local, remote)| Level { count, local, remote };
+            let levels: Vec<_> = levels.into_iter().map(level).collect();
+            let local = ptr::without_provenance_mut(1 << 20);
+            let rows = Rows::new(local, 1 << 30, row_len, &levels).unwrap();
             prop_assert_eq!(rows.size_hint().0, rows.clone().count());
-            let rows = rows.map(|row| (row.local.addr() as isize - (1 << 20), row.remote as isize - (1 << 30), row.len));
+            let rows = rows.map(|row| {
+                (row.local.addr() as isize - (1 << 20), row.remote as isize - (1 << 30), row.len)
+            });
             prop_assert_eq!(bytes(rows), bytes(by_definition(row_len, &levels)));
         }
 
@@ -251,7 +257,10 @@ mod tests {
             armci.accumulate_strided(10, &here, there.at(0, offset), &shape).unwrap();
 
             let levels: Vec<_> = (1..counts.len())
-                .map(|i| Level { count: counts[i], local: local[i - 1] as isize, remote: remote[i - 1] as isize })
+                .map(|i| {
+                    let (local, remote) = (local[i - 1] as isize, remote[i - 1] as isize);
+                    Level { count: counts[i], local, remote }
+                })
                 .collect();
             let mut model = vec![0; offset + remote_extent];
             let mut model_back = vec![0; local_extent];

@@ -1,16 +1,16 @@
 //! ARMCI 1.x for C: the functions that `include/armci.h`, `message.h` and `armcix.h` declare.
 //!
-//! A thin layer over [`Armci`](crate::Armci), which only converts and checks. What can be known to be wrong (null
-//! pointers, negative counts, ranks and groups that do not exist, addresses that no rank has
-//! allocated) is refused with a number below zero before anything moves; where C has no way to
-//! return an error the job ends with one line. Nothing unwinds into C.
+//! A thin layer over [`Armci`](crate::Armci), which only converts and checks. What can be known to
+//! be wrong (null pointers, negative counts, ranks and groups that do not exist, addresses that no
+//! rank has allocated) is refused with a number below zero before anything moves; where C has no
+//! way to return an error the job ends with one line. Nothing unwinds into C.
 //!
 //! The functions proper have ARMCI's profiling names, `PARMCI_x`; each `ARMCI_x` is a weak alias,
 //! so that a tool can take its place.
 //!
 //! The first call that needs the rank attaches it to its job: with the feature `hosted` as a Linux
-//! process, elsewhere by the [`System`] that the kernel exports as `xenolith_armci_system`. The kernel
-//! refers to none of this, so that programs without ARMCI are linked without it.
+//! process, elsewhere by the [`System`] that the kernel exports as `xenolith_armci_system`. The
+//! kernel refers to none of this, so that programs without ARMCI are linked without it.
 //!
 //! # Safety
 //! As in C: every pointer must be null or valid for what the headers say is done with it, strings

@@ -3,8 +3,8 @@
 use core::ptr;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// Copies `len` bytes, which may overlap. An aligned word of 4 or 8 bytes is written whole and after
-/// all earlier writes, so that a rank that waits for the word finds what was put before it.
+/// Copies `len` bytes, which may overlap. An aligned word of 4 or 8 bytes is written whole and
+/// after all earlier writes, so that a rank that waits for the word finds what was put before it.
 ///
 /// # Safety
 /// Both must be valid for `len` bytes.

@@ -143,8 +143,8 @@ impl Paths {
         }
     }
 
-    /// [`transfer`](Self::transfer) of one row that is not done quickly, apart from the code of those
-    /// that are.
+    /// [`transfer`](Self::transfer) of one row that is not done quickly, apart from the code of
+    /// those that are.
     ///
     /// # Safety
     /// As for [`transfer`](Self::transfer).
@@ -318,8 +318,8 @@ unsafe fn directly(
     left
 }
 
-/// Copies rows, by `one_way` or the other: it gets the local and the remote place, both valid for as
-/// many bytes as it is told.
+/// Copies rows, by `one_way` or the other: it gets the local and the remote place, both valid for
+/// as many bytes as it is told.
 ///
 /// # Safety
 /// The rows' local memory must be valid.

@@ -68,7 +68,8 @@ impl Neighbour {
         Some(self.offers.swap_remove(at))
     }
 
-    /// Forgets what starts at `start`. Says where it was mapped and how many bytes of it, if it was.
+    /// Forgets what starts at `start`. Says where it was mapped and how many bytes of it, if it
+    /// was.
     pub fn remove(&mut self, start: u64) -> Option<(NonNull<u8>, u64)> {
         self.offers.retain(|offer| offer.there.start != start);
         let at = self.pieces.iter().position(|piece| piece.there.start == start)?;

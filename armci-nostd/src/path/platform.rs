@@ -41,9 +41,9 @@ pub struct PublicView {
 /// # Safety
 /// [`area`](Self::area) must return the same area each time, and [`alloc`](Self::alloc) memory of
 /// its own that stays valid until it is given to [`dealloc`](Self::dealloc), as
-/// [`GlobalAlloc`](core::alloc::GlobalAlloc) does. What [`view`](Self::view) and
-/// [`map`](Self::map) return must be mapped whole, and stay valid for as long as the gate stays
-/// open in the epoch in which they were called, or until it is given to [`unmap`](Self::unmap).
+/// [`GlobalAlloc`](core::alloc::GlobalAlloc) does. What [`view`](Self::view) and [`map`](Self::map)
+/// return must be mapped whole, and stay valid for as long as the gate stays open in the epoch in
+/// which they were called, or until it is given to [`unmap`](Self::unmap).
 pub unsafe trait Platform {
     /// The memory shared with the proxy.
     fn area(&self) -> &'static RuntimeArea;

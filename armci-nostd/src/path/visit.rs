@@ -214,8 +214,8 @@ mod tests {
         assert_eq!(job.rank(0).left.load(Ordering::SeqCst), 2);
     }
 
-    /// What a suspension does: it closes the gate at any instant, and if it finds the rank inside it
-    /// waits until that says that it has left, however long it only computes afterwards.
+    /// What a suspension does: it closes the gate at any instant, and if it finds the rank inside
+    /// it waits until that says that it has left, however long it only computes afterwards.
     #[test]
     fn whoever_has_seen_the_rank_inside_hears_that_it_has_left() {
         let job = PlainJob::new(1);

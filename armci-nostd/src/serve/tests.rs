@@ -126,8 +126,8 @@ fn any_request() -> impl Strategy<Value = Request> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
-    /// Whatever a rank asks for: only public bytes and the mailbox of the target change, or
-    /// bytes of its own that it named; a refused request changes nothing.
+    /// Whatever a rank asks for: only public bytes and the mailbox of the target change, or bytes
+    /// of its own that it named; a refused request changes nothing.
     #[test]
     fn nothing_else_is_touched(request in any_request()) {
         let (memories, windows) = ranks();

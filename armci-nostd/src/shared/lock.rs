@@ -2,8 +2,8 @@
 //! them: a neighbour or a proxy.
 //!
 //! It is held for a few microseconds at most, never while waiting for anything, and inside the
-//! [`Gate`](crate::shared::gate::Gate) only. A rank of the same job can hold it for ever by malice; so
-//! nobody but a rank of that job ever waits for it: the proxy tries, and comes back later.
+//! [`Gate`](crate::shared::gate::Gate) only. A rank of the same job can hold it forever by malice;
+//! so nobody but a rank of that job ever waits for it: the proxy tries, and comes back later.
 
 use crate::shared::sync::{AtomicU32, Ordering};
 

@@ -259,12 +259,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn behaves_like_a_bounded_queue(start in any::<u32>(), steps in proptest::collection::vec(0u8..4, 0..200)) {
+        fn behaves_like_a_bounded_queue(
+            start in any::<u32>(), steps in proptest::collection::vec(0u8..4, 0..200)
+        ) {
             let (tail, head) = (AtomicU32::new(start), AtomicU32::new(start));
             let memory = Memory::new(8);
             let mut producer = Producer::new(memory.clone(), &tail, &head);
             let mut consumer = Consumer::new(memory, &tail, &head);
-            let (mut unpublished, mut visible, mut unreleased) = (VecDeque::new(), VecDeque::new(), 0);
+            let (mut unpublished, mut visible) = (VecDeque::new(), VecDeque::new());
+            let mut unreleased = 0;
             let mut next = 0;
             for step in steps {
                 match step {

@@ -14,7 +14,8 @@ use crate::team::world::World;
 use crate::wire::area::Mailbox;
 
 /// What a rank tells: start and end of its public range, its host, its
-/// [identity](crate::Platform::identity), and how many [processors](crate::Platform::processors) it shares.
+/// [identity](crate::Platform::identity), and how many [processors](crate::Platform::processors) it
+/// shares.
 type ToldOfRank = [u64; 5];
 
 impl World {

@@ -13,8 +13,8 @@ use crate::wire::area::{Mailbox, TeamArea};
 /// Some ranks of the job, in an order of their own: `ARMCI_Group`. A member's place in that order
 /// is its number in the group.
 ///
-/// Collective calls must be made by all members in the same order. Where a call takes
-/// [`Paths`] or a [`World`](crate::World), an [`Armci`](crate::Armci) is one.
+/// Collective calls must be made by all members in the same order. Where a call takes [`Paths`] or
+/// a [`World`](crate::World), an [`Armci`](crate::Armci) is one.
 #[derive(Debug)]
 pub struct Group {
     /// The members' ranks in the job; none: all ranks.
@@ -103,8 +103,8 @@ impl Group {
         }
     }
 
-    /// Whether the members, more than two, are on one host where ranks are more than processors. All
-    /// members find the same.
+    /// Whether the members, more than two, are on one host where ranks are more than processors.
+    /// All members find the same.
     #[inline]
     pub(super) fn is_crowded(&self, paths: &Paths) -> bool {
         paths.is_crowded() && self.size > 2

@@ -11,8 +11,8 @@ use crate::path::paths::Paths;
 use crate::team::group::Group;
 use crate::team::message::{APPLICATION, Post, Received, Sender};
 
-/// This rank among all ranks of the job: its [`Paths`] to their memory, to which it derefs, with the
-/// group of all and its post.
+/// This rank among all ranks of the job: its [`Paths`] to their memory, to which it derefs, with
+/// the group of all and its post.
 pub struct World {
     paths: Paths,
     all: Group,

@@ -43,8 +43,8 @@ pub struct Tally {
 pub struct Standing {
     /// Steps of collectives of all ranks that it has begun, modulo 2^32: every rank takes the same.
     pub steps: AtomicU32,
-    /// Grows by one when the rank begins to wait for another, and by one when that wait is over: odd
-    /// while it waits.
+    /// Grows by one when the rank begins to wait for another, and by one when that wait is over:
+    /// odd while it waits.
     pub waits: AtomicU32,
 }
 
@@ -76,8 +76,8 @@ pub struct Header {
     /// Not zero: the proxy is about to block and wants its doorbell rung.
     pub proxy_asleep: Word32,
     /// Written by the proxy: the epoch in which the rank may reach its neighbours' memory by
-    /// itself, or zero. See [`Gate`](crate::shared::gate::Gate). A rank that has lost its mappings writes
-    /// zero.
+    /// itself, or zero. See [`Gate`](crate::shared::gate::Gate). A rank that has lost its mappings
+    /// writes zero.
     pub gate: Word32,
     /// Written by the rank: not zero while it does.
     pub inside: Word32,
@@ -205,6 +205,12 @@ pub struct Mailbox {
     pub team: TeamArea,
 }
 
+impl Letter {
+    const fn empty() -> Self {
+        Self { turn: AtomicU64::new(0), envelope: UnsafeCell::new([0; 15]) }
+    }
+}
+
 impl Mailbox {
     /// With nothing in it.
     pub const fn new() -> Self {
@@ -213,8 +219,7 @@ impl Mailbox {
             lock: Word32(AtomicU32::new(0)),
             drawn: Word64(AtomicU64::new(0)),
             reserved: [0; 512 - 3 * 8],
-            letters: [const { Letter { turn: AtomicU64::new(0), envelope: UnsafeCell::new([0; 15]) } };
-                LETTERS],
+            letters: [const { Letter::empty() }; LETTERS],
             team: TeamArea::new(),
         }
     }

@@ -103,7 +103,8 @@ pub enum MessageError {
     MalformedNode(String),
     /// The other side speaks another version.
     #[error(
-        "the other side speaks protocol version {0}, this one {PROTOCOL_VERSION}: rebuild the older of the two"
+        "the other side speaks protocol version {0}, this one {PROTOCOL_VERSION}: \
+         rebuild the older of the two"
     )]
     Version(u32),
 }

@@ -1,8 +1,8 @@
 //! Serves the rings of one job.
 //!
-//! One thread a job: jobs cannot harm each other. The thread waits until all ranks are attached,
-//! so that no operation can meet an absent target; then it tells them and serves them in turn, a
-//! batch each. While there is work it polls; then it asks to be woken, looks once more, and blocks.
+//! One thread a job: jobs cannot harm each other. The thread waits until all ranks are attached, so
+//! that no operation can meet an absent target; then it tells them and serves them in turn, a batch
+//! each. While there is work it polls; then it asks to be woken, looks once more, and blocks.
 //!
 //! Ranks of one host reach each other's memory by themselves while their
 //! [gates](armci_nostd::shared::gate) are open, and ask only for what they cannot do. The engine

@@ -97,8 +97,8 @@ pub const LEAST_HEAP: u64 = 64 << 10;
 const OTHER_PAGES: u64 = 32;
 
 /// Decides. `used` are ranges in RAM that must be left alone: boot modules, and what Xen says about
-/// the boot. `pages` is how many the domain has: where the map promises more RAM, only so much of
-/// it is used.
+/// the boot. `pages` is how many the domain has: where the map promises more RAM, only
+/// that many are used.
 pub fn plan(
     map: impl Iterator<Item = MemoryMapEntry> + Clone,
     image: Span,

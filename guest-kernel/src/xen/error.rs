@@ -50,7 +50,7 @@ pub enum GrantError {
     /// The other domain has a page mapped, so it can still change it.
     #[error("{0}")]
     InUse(#[from] InUse),
-    /// There are no references left for so much.
+    /// There are not as many references left in a row.
     #[error("no {0} grant references in a row are free")]
     NoReferences(u64),
     /// There is no memory to remember it.

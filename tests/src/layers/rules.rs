@@ -4,8 +4,7 @@
 //!
 //! ````text
 //! ```layers armci-nostd/src
-//! api                  # what applications call
-//! path  serve          # neither knows the other
+//! api                  # what applications call path  serve          # neither knows the other
 //! wire
 //! ```
 //! ````

@@ -93,9 +93,16 @@ macro_rules! typed {
 
             /// The same within a group.
             #[unsafe(no_mangle)]
-            pub unsafe extern "C" fn $group_gop(x: *mut $type, n: c_int, op: *mut c_char, group: *mut c_int) {
+            pub unsafe extern "C" fn $group_gop(
+                x: *mut $type,
+                n: c_int,
+                op: *mut c_char,
+                group: *mut c_int,
+            ) {
                 // SAFETY: by the caller.
-                unsafe { of_group(stringify!($group_gop), SCOPE_ALL, (x.cast(), n), op, $tag, group) };
+                unsafe {
+                    of_group(stringify!($group_gop), SCOPE_ALL, (x.cast(), n), op, $tag, group)
+                };
             }
         )*
     };

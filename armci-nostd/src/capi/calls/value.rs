@@ -23,7 +23,12 @@ macro_rules! values {
 
             /// `ARMCI_NbPutValue*`: complete on return, so that the value need not be kept.
             #[unsafe(no_mangle)]
-            pub unsafe extern "C" fn $nb_put(src: $type, dst: *mut c_void, proc: c_int, _handle: *mut CHandle) -> c_int {
+            pub unsafe extern "C" fn $nb_put(
+                src: $type,
+                dst: *mut c_void,
+                proc: c_int,
+                _handle: *mut CHandle,
+            ) -> c_int {
                 // SAFETY: by the caller.
                 unsafe { $put(src, dst, proc) }
             }
@@ -35,8 +40,11 @@ macro_rules! values {
                 let target = (&raw mut value).cast();
                 let task = Task { operation: Operation::Get, proc, when: When::Now };
                 let bytes = size_of::<$type>() as c_int;
-                // SAFETY: by the caller; the value lives until the get is complete.
-                let got = Runtime::ready().and_then(|runtime| unsafe { runtime.contiguous(task, src, target, bytes) });
+                let read = |runtime: &Runtime| {
+                    // SAFETY: by the caller; the value lives until the get is complete.
+                    unsafe { runtime.contiguous(task, src, target, bytes) }
+                };
+                let got = Runtime::ready().and_then(read);
                 or_die(stringify!($get).trim_start_matches('P'), got);
                 value
             }

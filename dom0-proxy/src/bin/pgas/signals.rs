@@ -12,8 +12,8 @@ use signal_hook::low_level::{emulate_default_handler, signal_name};
 use crate::connect::Requests;
 use crate::output::print_error;
 
-/// Takes signals from now on, for a job that the daemon has been asked for. Those that this
-/// process was started with as ignored, as by `nohup`, stay ignored.
+/// Takes signals from now on, for a job that the daemon has been asked for. Those that this process
+/// was started with as ignored, as by `nohup`, stay ignored.
 ///
 /// The first of SIGINT, SIGTERM and SIGHUP asks the daemon to end the job, the second ends this
 /// process, which ends the job too. SIGUSR1 and SIGUSR2 reach the ranks; SIGTSTP and SIGCONT stop

@@ -35,8 +35,8 @@ pub enum ConsoleOrder {
         /// How many.
         up: u32,
     },
-    /// Say when all has been read that domains have written by now, or when nothing has come for
-    /// so long.
+    /// Say when all has been read that domains have written by now, or when nothing has come for so
+    /// long.
     Settle {
         /// Where to say it.
         settled: Sender<()>,

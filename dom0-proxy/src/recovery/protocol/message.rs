@@ -7,8 +7,8 @@ pub type Host = u32;
 
 /// The time of a job up to a recovery line, which has the epoch's number.
 ///
-/// Numbers only rise, also past lines that were abandoned. A job that is restored begins
-/// a new incarnation, so that whatever an earlier one still sends or writes is told apart.
+/// Numbers only rise, also past lines that were abandoned. A job that is restored begins a new
+/// incarnation, so that whatever an earlier one still sends or writes is told apart.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]

@@ -203,8 +203,8 @@ impl Participant {
             return;
         }
         if epoch > self.epoch {
-            // The coordinator begins a line when all have left the last one, so anything else is
-            // an order that has overtaken another one.
+            // The coordinator begins a line when all have left the last one, so anything else is an
+            // order that has overtaken another one.
             if self.phase == Phase::Running {
                 self.meet(epoch, order, actions);
             }

@@ -17,7 +17,7 @@ impl Tree {
     /// levels deep, and narrow enough that a host's own messages cost less than a level does.
     pub const FANOUT: Host = 8;
 
-    /// A tree of this many hosts, at least one, with so many children for each.
+    /// A tree of this many hosts, at least one, with up to `fanout` children for each.
     pub fn new(hosts: Host, fanout: Host) -> Self {
         Self { hosts: hosts.max(1), fanout: fanout.max(1) }
     }
