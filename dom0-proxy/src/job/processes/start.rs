@@ -28,11 +28,11 @@ pub struct Processes {
     job: Arc<Job>,
     socket: PathBuf,
     consoles: Consoles,
-    running: Vec<RunningProcess>,
+    running: Vec<RankProcess>,
 }
 
 /// A process that has been started, and the thread that waits for its end.
-struct RunningProcess {
+struct RankProcess {
     process: OwnedFd,
     group: Arc<ProcessGroup>,
     waiter: JoinHandle<()>,
@@ -63,7 +63,7 @@ impl Processes {
         Self { job, socket, consoles, running: Vec::new() }
     }
 
-    fn spawn(&self, rank: u32) -> Result<RunningProcess> {
+    fn spawn(&self, rank: u32) -> Result<RankProcess> {
         let spec = &self.job.spec;
         let context = || format!("start {}", spec.image.display());
         let files = std::env::join_paths(&spec.files).map_err(|_| Error::BadFile {
@@ -106,7 +106,7 @@ impl Processes {
             Ok(process) => {
                 let group = Arc::new(ProcessGroup(Mutex::new(pid(&child).ok())));
                 let waiter = self.wait_for(rank, child, group.clone()).context(context)?;
-                Ok(RunningProcess { process, group, waiter })
+                Ok(RankProcess { process, group, waiter })
             }
             Err(error) => {
                 let _ = child.kill();
