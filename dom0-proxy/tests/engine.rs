@@ -13,7 +13,7 @@ use armci_nostd::shared::lock::TargetLock;
 use armci_nostd::wire::{
     AccKind, COMPLETIONS, Flags, JobState, Opcode, Request, RmwKind, SUBMISSIONS, Status,
 };
-use dom0_proxy::attach::{Attachment, hosted};
+use dom0_proxy::attach::{RankAttachment, hosted};
 use dom0_proxy::engine::{Engine, Notice, OrderError, Pause, ServiceState, Traffic};
 use raw_rank::{BASE, END, PUBLIC, RawRank, put, send_attach, wait_until};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -29,7 +29,7 @@ struct Bench {
     streams: Vec<UnixStream>,
 }
 
-fn attachment(rank: &RawRank, number: u32) -> (Attachment, UnixStream) {
+fn attachment(rank: &RawRank, number: u32) -> (RankAttachment, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     send_attach(&theirs, rank, "test", number);
     (hosted::receive(&ours).unwrap().accept(&ours).unwrap(), theirs)

@@ -8,11 +8,11 @@ use armci_nostd::shared::ring::{Bell, Consumer, Producer, SharedSlots};
 use armci_nostd::wire::{COMPLETIONS, Completion, JobState, Request, RuntimeArea, SUBMISSIONS};
 
 /// The words and rings of a rank that is mapped here, and that may write them at any time.
-pub(crate) struct Area(NonNull<RuntimeArea>);
+pub(crate) struct SharedArea(NonNull<RuntimeArea>);
 
 // SAFETY: whoever made the value keeps the area mapped; it is reached by atomics, volatile reads
 // and the rings' raw slots only.
-unsafe impl Send for Area {}
+unsafe impl Send for SharedArea {}
 
 /// A reference to one of the area's words.
 macro_rules! word {
@@ -42,7 +42,7 @@ pub(crate) struct RankStanding {
     pub(crate) wait: Option<u32>,
 }
 
-impl Area {
+impl SharedArea {
     /// The area at `area`.
     ///
     /// # Safety

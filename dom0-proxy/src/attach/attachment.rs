@@ -6,17 +6,17 @@ use armci_nostd::serve::Window;
 use armci_nostd::wire::PROTOCOL_VERSION;
 use armci_nostd::wire::area::MAGIC;
 
-use super::area::Area;
+use super::area::SharedArea;
 use super::bad_attach::BadAttach;
 use super::card::Card;
 use super::doorbell::Doorbell;
 
 /// One attached rank.
-pub struct Attachment {
+pub struct RankAttachment {
     /// Its memory.
     pub(super) window: Window,
     /// Its runtime area, which lies in the window.
-    pub(super) area: Area,
+    pub(super) area: SharedArea,
     /// Wakes it.
     pub(super) doorbell: Box<dyn Doorbell>,
     /// What other ranks are told of it, if it is a process.
@@ -25,13 +25,13 @@ pub struct Attachment {
     pub(super) memory: Box<dyn Send>,
 }
 
-impl fmt::Debug for Attachment {
+impl fmt::Debug for RankAttachment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Attachment").field("window", &self.window).finish_non_exhaustive()
+        f.debug_struct("RankAttachment").field("window", &self.window).finish_non_exhaustive()
     }
 }
 
-impl Attachment {
+impl RankAttachment {
     /// Puts the parts together, after a look at the runtime area's magic and version.
     ///
     /// # Safety
@@ -44,7 +44,7 @@ impl Attachment {
     ) -> Result<Self, BadAttach> {
         // SAFETY: the window has checked that the whole area lies in it, on a page boundary; it
         // stays mapped by the caller, and `memory` goes wherever the area goes.
-        let area = unsafe { Area::new(window.area()) };
+        let area = unsafe { SharedArea::new(window.area()) };
         let magic = area.magic();
         if magic != MAGIC {
             return Err(BadAttach::rank(format_args!(

@@ -9,7 +9,7 @@ use armci_nostd::wire::attach::{WindowLayout, XenAttach};
 use xen_hypercall::PAGE_SIZE;
 use xen_hypercall::grant_table_op::FIRST_FREE_REFERENCE;
 
-use super::attachment::Attachment;
+use super::attachment::RankAttachment;
 use super::bad_attach::BadAttach;
 use super::doorbell::Doorbell;
 use crate::xen::{EventChannel, EventDevice, GrantMapping};
@@ -61,7 +61,7 @@ pub fn attach(
     node: &[u8],
     memory: u64,
     device: &Arc<EventDevice>,
-) -> Result<Attachment, BadAttach> {
+) -> Result<RankAttachment, BadAttach> {
     let (attach, layout) = parse(node, memory)?;
     let mapping = GrantMapping::new(domain, attach.first_ref, attach.pages).map_err(|error| {
         BadAttach::host(format_args!(
@@ -80,7 +80,7 @@ pub fn attach(
         ))
     })?;
     // SAFETY: the window points into `mapping`, which unmaps only when it is dropped.
-    unsafe { Attachment::new(window, Box::new(channel), None, Box::new(mapping)) }
+    unsafe { RankAttachment::new(window, Box::new(channel), None, Box::new(mapping)) }
 }
 
 impl Doorbell for EventChannel {

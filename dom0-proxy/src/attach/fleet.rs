@@ -3,8 +3,8 @@
 use armci_nostd::serve::Window;
 use armci_nostd::wire::JobState;
 
-use super::area::Area;
-use super::attachment::Attachment;
+use super::area::SharedArea;
+use super::attachment::RankAttachment;
 use super::card::Card;
 use super::doorbell::Doorbell;
 
@@ -17,7 +17,7 @@ pub(crate) struct Fleet {
 
 /// One rank, whose memory it keeps mapped.
 pub(crate) struct AttachedRank {
-    area: Area,
+    area: SharedArea,
     doorbell: Box<dyn Doorbell>,
     card: Option<Card>,
     _memory: Box<dyn Send>,
@@ -25,10 +25,10 @@ pub(crate) struct AttachedRank {
 
 impl Fleet {
     /// All ranks of a job.
-    pub(crate) fn new(ranks: Vec<Attachment>) -> Self {
+    pub(crate) fn new(ranks: Vec<RankAttachment>) -> Self {
         let (windows, ranks) = ranks
             .into_iter()
-            .map(|Attachment { window, area, doorbell, card, memory }| {
+            .map(|RankAttachment { window, area, doorbell, card, memory }| {
                 (window, AttachedRank { area, doorbell, card, _memory: memory })
             })
             .unzip();
@@ -48,7 +48,7 @@ impl Fleet {
 
 impl AttachedRank {
     /// Its rings and words.
-    pub(crate) fn area(&self) -> &Area {
+    pub(crate) fn area(&self) -> &SharedArea {
         &self.area
     }
 

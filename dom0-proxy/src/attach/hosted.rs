@@ -10,7 +10,7 @@ use armci_nostd::wire::PROTOCOL_VERSION;
 use armci_nostd::wire::attach::{self, Attach, AttachReply, MessageError};
 use rustix::net::{AddressFamily, SendFlags, SocketType, send, sockopt};
 
-use super::attachment::Attachment;
+use super::attachment::RankAttachment;
 use super::bad_attach::BadAttach;
 use super::card::Card;
 use super::doorbell::Doorbell;
@@ -51,7 +51,7 @@ pub fn answer(stream: &UnixStream, reply: &AttachReply) {
 impl Asking {
     /// Maps the rank's memory and takes its doorbells. The connection stays open as long as the
     /// attachment lives: by that the rank sees that its proxy does.
-    pub fn accept(self, stream: &UnixStream) -> Result<Attachment, BadAttach> {
+    pub fn accept(self, stream: &UnixStream) -> Result<RankAttachment, BadAttach> {
         if self.lost {
             return Err(BadAttach::host(
                 "the daemon has too many files open (ulimit -n): run fewer ranks at a time",
@@ -71,7 +71,7 @@ impl Asking {
         let doorbell = HostedDoorbell { to_proxy, to_rank: to_rank.clone() };
         let card = Card::new(layout, memfd, to_rank, stream).map_err(BadAttach::host)?;
         // SAFETY: the window points into `memory`, which unmaps only when it is dropped.
-        unsafe { Attachment::new(window, Box::new(doorbell), Some(card), Box::new(memory)) }
+        unsafe { RankAttachment::new(window, Box::new(doorbell), Some(card), Box::new(memory)) }
     }
 }
 

@@ -3,7 +3,7 @@
 //! - [`hosted`]: a Linux process passes a memfd and two doorbells through a Unix socket;
 //! - [`domain`]: a domain grants its pages and offers an event channel, in one xenstore node.
 //!
-//! Both end in an [`Attachment`], which is all that whoever serves a rank knows of it.
+//! Both end in an [`RankAttachment`], which is all that whoever serves a rank knows of it.
 
 mod area;
 mod attachment;
@@ -17,7 +17,7 @@ mod introductions;
 mod shared_memory;
 
 pub(crate) use area::{DirectTally, RankStanding};
-pub use attachment::Attachment;
+pub use attachment::RankAttachment;
 pub use bad_attach::BadAttach;
 pub(crate) use fleet::{AttachedRank, Fleet};
 pub(crate) use introductions::{Introductions, Told};

@@ -11,17 +11,17 @@ use std::thread::{self, JoinHandle};
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::notice::Notice;
-use super::order::Order;
+use super::order::EngineOrder;
 use super::patience::Pause;
 use super::service::{Change, OrderError};
 use super::traffic::Traffic;
 use super::worker::Worker;
-use crate::attach::{Attachment, RankStanding};
+use crate::attach::{RankAttachment, RankStanding};
 
 /// The engine of one job.
 #[derive(Debug)]
 pub struct Engine {
-    orders: Sender<Order>,
+    orders: Sender<EngineOrder>,
     ordered: Arc<AtomicBool>,
     ending: Arc<AtomicBool>,
     wake: Arc<OwnedFd>,
@@ -63,9 +63,9 @@ impl Engine {
     }
 
     /// Adds a rank. Each rank is added at most once.
-    pub fn attach(&self, rank: u32, attachment: Attachment) {
+    pub fn attach(&self, rank: u32, attachment: RankAttachment) {
         // An engine that has ended drops it, which detaches the rank.
-        let _ = self.orders.send(Order::Attach(rank, attachment));
+        let _ = self.orders.send(EngineOrder::Attach(rank, attachment));
     }
 
     /// Closes the ranks' gates to each other's memory. When this returns no rank is there, and what
@@ -116,7 +116,7 @@ impl Engine {
         offset: u64,
         buffer: Vec<u8>,
     ) -> Result<Vec<u8>, OrderError> {
-        self.ask(|reply| Order::CopyWindow { rank, offset, buffer, reply })
+        self.ask(|reply| EngineOrder::CopyWindow { rank, offset, buffer, reply })
     }
 
     /// How the ranks get on, in their order.
@@ -124,16 +124,16 @@ impl Engine {
     /// # Errors
     /// [`OrderError::NotRunning`].
     pub(crate) fn standings(&self) -> Result<Vec<RankStanding>, OrderError> {
-        self.ask(Order::Standings)
+        self.ask(EngineOrder::Standings)
     }
 
     fn change(&self, change: Change) -> Result<(), OrderError> {
-        self.ask(|reply| Order::Change(change, reply))
+        self.ask(|reply| EngineOrder::Change(change, reply))
     }
 
     fn ask<T>(
         &self,
-        order: impl FnOnce(Sender<Result<T, OrderError>>) -> Order,
+        order: impl FnOnce(Sender<Result<T, OrderError>>) -> EngineOrder,
     ) -> Result<T, OrderError> {
         let (reply, answer) = channel();
         // An engine that has ended drops it, and the answer's channel with it.

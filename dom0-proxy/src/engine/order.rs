@@ -3,12 +3,12 @@
 use std::sync::mpsc::Sender;
 
 use super::service::{Change, OrderError};
-use crate::attach::{Attachment, RankStanding};
+use crate::attach::{RankAttachment, RankStanding};
 
 /// One order.
-pub(super) enum Order {
+pub(super) enum EngineOrder {
     /// Take up this rank.
-    Attach(u32, Attachment),
+    Attach(u32, RankAttachment),
     /// Change what is done for the ranks.
     Change(Change, Sender<Result<(), OrderError>>),
     /// Tell how the ranks get on.

@@ -103,7 +103,7 @@ pub enum Input<W> {
 
 /// Something that is to be done now.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Action<W> {
+pub enum ServiceAction<W> {
     /// Close all gates, and look from now on whether ranks are out.
     CloseGates,
     /// Open the gates that were closed.
@@ -134,7 +134,7 @@ impl<W> Service<W> {
     }
 
     /// Takes an input in; what is to be done, in this order.
-    pub fn take(&mut self, input: Input<W>) -> Vec<Action<W>> {
+    pub fn take(&mut self, input: Input<W>) -> Vec<ServiceAction<W>> {
         let (change, who, closed) = match input {
             Input::Wanted(Change::Open, who) => {
                 (Change::Open, Some(who), Err(OrderError::Reopened))
@@ -145,17 +145,19 @@ impl<W> Service<W> {
         };
         let before = self.state;
         let Some(after) = before.after(change) else {
-            let refuse = |who| Action::Answer(who, Err(OrderError::NotNow(before)));
+            let refuse = |who| ServiceAction::Answer(who, Err(OrderError::NotNow(before)));
             return who.map(refuse).into_iter().collect();
         };
         self.state = after;
         let mut actions = Vec::new();
         match (before, after) {
-            (ServiceState::Open, ServiceState::Closing) => actions.push(Action::CloseGates),
+            (ServiceState::Open, ServiceState::Closing) => actions.push(ServiceAction::CloseGates),
             (ServiceState::Closing | ServiceState::Closed, ServiceState::Open) => {
-                actions.push(Action::OpenGates)
+                actions.push(ServiceAction::OpenGates)
             }
-            (ServiceState::Stopped, ServiceState::Closed) => actions.push(Action::RestartPatience),
+            (ServiceState::Stopped, ServiceState::Closed) => {
+                actions.push(ServiceAction::RestartPatience)
+            }
             _ => {}
         }
         if (after, change) == (ServiceState::Closing, Change::Close) {
@@ -164,9 +166,9 @@ impl<W> Service<W> {
         }
         if (before, after) != (ServiceState::Closing, ServiceState::Closing) {
             let closers = self.closers.drain(..);
-            actions.extend(closers.map(|closer| Action::Answer(closer, closed.clone())));
+            actions.extend(closers.map(|closer| ServiceAction::Answer(closer, closed.clone())));
         }
-        actions.extend(who.map(|who| Action::Answer(who, Ok(()))));
+        actions.extend(who.map(|who| ServiceAction::Answer(who, Ok(()))));
         actions
     }
 }
@@ -190,7 +192,7 @@ mod tests {
         Service { state, closers: Vec::new() }
     }
 
-    fn want(service: &mut Service<u32>, change: Change, who: u32) -> Vec<Action<u32>> {
+    fn want(service: &mut Service<u32>, change: Change, who: u32) -> Vec<ServiceAction<u32>> {
         service.take(Input::Wanted(change, who))
     }
 
@@ -225,25 +227,25 @@ mod tests {
     #[test]
     fn there_and_back() {
         let mut service = Service::new();
-        assert_eq!(want(&mut service, Change::Close, 1), [Action::CloseGates]);
-        assert_eq!(service.take(Input::AllOut), [Action::Answer(1, Ok(()))]);
-        assert_eq!(want(&mut service, Change::Stop, 2), [Action::Answer(2, Ok(()))]);
+        assert_eq!(want(&mut service, Change::Close, 1), [ServiceAction::CloseGates]);
+        assert_eq!(service.take(Input::AllOut), [ServiceAction::Answer(1, Ok(()))]);
+        assert_eq!(want(&mut service, Change::Stop, 2), [ServiceAction::Answer(2, Ok(()))]);
         assert_eq!(service.state(), ServiceState::Stopped);
         let started = want(&mut service, Change::Start, 3);
-        assert_eq!(started, [Action::RestartPatience, Action::Answer(3, Ok(()))]);
+        assert_eq!(started, [ServiceAction::RestartPatience, ServiceAction::Answer(3, Ok(()))]);
         let opened = want(&mut service, Change::Open, 4);
-        assert_eq!(opened, [Action::OpenGates, Action::Answer(4, Ok(()))]);
+        assert_eq!(opened, [ServiceAction::OpenGates, ServiceAction::Answer(4, Ok(()))]);
         assert_eq!(service.state(), ServiceState::Open);
     }
 
     #[test]
     fn all_who_close_are_answered() {
         let mut service = Service::new();
-        assert_eq!(want(&mut service, Change::Close, 1), [Action::CloseGates]);
+        assert_eq!(want(&mut service, Change::Close, 1), [ServiceAction::CloseGates]);
         assert_eq!(want(&mut service, Change::Close, 2), []);
-        let answers = [Action::Answer(1, Ok(())), Action::Answer(2, Ok(()))];
+        let answers = [ServiceAction::Answer(1, Ok(())), ServiceAction::Answer(2, Ok(()))];
         assert_eq!(service.take(Input::AllOut), answers);
-        assert_eq!(want(&mut service, Change::Close, 3), [Action::Answer(3, Ok(()))]);
+        assert_eq!(want(&mut service, Change::Close, 3), [ServiceAction::Answer(3, Ok(()))]);
     }
 
     #[test]
@@ -253,16 +255,16 @@ mod tests {
         want(&mut service, Change::Close, 2);
         let stays = OrderError::Inside(7);
         let answers = [
-            Action::OpenGates,
-            Action::Answer(1, Err(stays.clone())),
-            Action::Answer(2, Err(stays)),
+            ServiceAction::OpenGates,
+            ServiceAction::Answer(1, Err(stays.clone())),
+            ServiceAction::Answer(2, Err(stays)),
         ];
         assert_eq!(service.take(Input::OneStays(7)), answers);
         want(&mut service, Change::Close, 3);
         let answers = [
-            Action::OpenGates,
-            Action::Answer(3, Err(OrderError::Reopened)),
-            Action::Answer(4, Ok(())),
+            ServiceAction::OpenGates,
+            ServiceAction::Answer(3, Err(OrderError::Reopened)),
+            ServiceAction::Answer(4, Ok(())),
         ];
         assert_eq!(want(&mut service, Change::Open, 4), answers);
         assert_eq!(service.state(), ServiceState::Open);
@@ -273,7 +275,7 @@ mod tests {
         for (state, change) in STATES.iter().flat_map(|state| CHANGES.map(|it| (*state, it))) {
             if state.after(change).is_none() {
                 let mut service = service(state);
-                let refused = Action::Answer(5, Err(OrderError::NotNow(state)));
+                let refused = ServiceAction::Answer(5, Err(OrderError::NotNow(state)));
                 assert_eq!(want(&mut service, change, 5), [refused]);
                 assert_eq!(service.state(), state);
             }
@@ -284,7 +286,7 @@ mod tests {
     fn serving_again_while_the_gates_are_being_closed_answers_only_that() {
         let mut service = Service::new();
         want(&mut service, Change::Close, 1);
-        assert_eq!(want(&mut service, Change::Start, 2), [Action::Answer(2, Ok(()))]);
-        assert_eq!(service.take(Input::AllOut), [Action::Answer(1, Ok(()))]);
+        assert_eq!(want(&mut service, Change::Start, 2), [ServiceAction::Answer(2, Ok(()))]);
+        assert_eq!(service.take(Input::AllOut), [ServiceAction::Answer(1, Ok(()))]);
     }
 }

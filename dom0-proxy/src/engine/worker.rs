@@ -13,12 +13,12 @@ use armci_nostd::wire::JobState;
 use super::doorbells::Doorbells;
 use super::gates::{Gates, Inside};
 use super::notice::Notice;
-use super::order::Order;
+use super::order::EngineOrder;
 use super::patience::{Patience, Pause};
 use super::rounds::{Rounds, Violation};
-use super::service::{Action, Input, OrderError, Service, ServiceState};
+use super::service::{Input, OrderError, Service, ServiceAction, ServiceState};
 use super::traffic::Traffic;
-use crate::attach::{AttachedRank, Attachment, Fleet, Introductions, Told};
+use crate::attach::{AttachedRank, Fleet, Introductions, RankAttachment, Told};
 
 /// How long no rank may take anything of what it is told of the others.
 const INTRODUCTION_PATIENCE: Duration = Duration::from_secs(10);
@@ -32,7 +32,7 @@ pub(super) struct Worker {
     /// What to do between two looks.
     pub pause: Pause,
     /// What is asked for.
-    pub incoming: Receiver<Order>,
+    pub incoming: Receiver<EngineOrder>,
     /// Whether there may be an order.
     pub ordered: Arc<AtomicBool>,
     /// Whether to end.
@@ -80,13 +80,15 @@ impl Worker {
 
     /// Waits until all ranks are there; `None` when the job ends before.
     fn gather(&self) -> Option<Fleet> {
-        let mut slots: Vec<Option<Attachment>> = Vec::new();
+        let mut slots: Vec<Option<RankAttachment>> = Vec::new();
         slots.resize_with(self.size as usize, || None);
         let mut missing = slots.len();
         while missing > 0 {
             // Before there are ranks there are no gates, which whoever waits for them learns by the
             // end of its channel.
-            let Order::Attach(rank, attachment) = self.incoming.recv().ok()? else { continue };
+            let EngineOrder::Attach(rank, attachment) = self.incoming.recv().ok()? else {
+                continue;
+            };
             if let Some(slot @ None) = slots.get_mut(rank as usize) {
                 *slot = Some(attachment);
                 missing -= 1;
@@ -176,16 +178,16 @@ impl Worker {
         while let Ok(order) = self.incoming.try_recv() {
             match order {
                 // All ranks are attached; dropping it detaches whoever that is.
-                Order::Attach(..) => {}
-                Order::Change(change, reply) => {
+                EngineOrder::Attach(..) => {}
+                EngineOrder::Change(change, reply) => {
                     act(service.take(Input::Wanted(change, reply)), gates, rounds);
                 }
-                Order::Standings(reply) => {
+                EngineOrder::Standings(reply) => {
                     let standing = |rank: &AttachedRank| rank.area().standing();
                     // Whoever asked may be gone.
                     let _ = reply.send(Ok(fleet.ranks().iter().map(standing).collect()));
                 }
-                Order::CopyWindow { rank, offset, mut buffer, reply } => {
+                EngineOrder::CopyWindow { rank, offset, mut buffer, reply } => {
                     let copied = match (service.state(), fleet.windows().get(rank as usize)) {
                         (ServiceState::Stopped, Some(window)) => {
                             let count = window.copy_out(offset, &mut buffer);
@@ -226,14 +228,14 @@ fn look_inside(service: &mut Service<Asker>, gates: &mut Gates<'_>, rounds: &mut
     act(service.take(input), gates, rounds);
 }
 
-fn act(actions: Vec<Action<Asker>>, gates: &mut Gates<'_>, rounds: &mut Rounds<'_>) {
+fn act(actions: Vec<ServiceAction<Asker>>, gates: &mut Gates<'_>, rounds: &mut Rounds<'_>) {
     for action in actions {
         match action {
-            Action::CloseGates => gates.close(),
-            Action::OpenGates => gates.open(),
-            Action::RestartPatience => rounds.restart_patience(),
+            ServiceAction::CloseGates => gates.close(),
+            ServiceAction::OpenGates => gates.open(),
+            ServiceAction::RestartPatience => rounds.restart_patience(),
             // Whoever asked may be gone.
-            Action::Answer(reply, result) => drop(reply.send(result)),
+            ServiceAction::Answer(reply, result) => drop(reply.send(result)),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::attach::{Attachment, BadAttach};
+use crate::attach::{BadAttach, RankAttachment};
 use crate::control::RankSignal;
 use crate::engine::Notice;
 use crate::error::Error;
@@ -36,7 +36,7 @@ pub enum JobEvent {
         /// The rank.
         rank: u32,
         /// What the engine needs of it.
-        attachment: Attachment,
+        attachment: RankAttachment,
     },
     /// A rank's attach was refused.
     AttachRefused {

@@ -17,7 +17,7 @@ use super::open_files;
 use super::processes::{self, Processes};
 use super::ranks::Ranks;
 use super::summary::Summaries;
-use super::verdict::{Ending, Verdict, crash};
+use super::verdict::{JobEnding, Verdict, crash};
 use crate::control::{JobSpec, OutputSummary, RankKind, Reply, Summary};
 use crate::engine::{Engine, Pause};
 use crate::error::{Context, Error, Result, status};
@@ -256,7 +256,7 @@ impl Supervisor {
     fn finish(mut self, failed: Option<Error>) -> Summary {
         let mut ending = self.verdict.ending().cloned().unwrap_or_else(|| {
             let error = failed.unwrap_or(Error::SupervisorPanicked);
-            Ending { status: error.exit_status(), cause: Some(error.to_string()) }
+            JobEnding { status: error.exit_status(), cause: Some(error.to_string()) }
         });
         let is_killed = matches!(ending.status, status::INTERRUPTED | status::KILLED);
         // The memory of domains is given back before they are destroyed, or they would linger.
@@ -329,7 +329,7 @@ fn wait_for_client(
 }
 
 /// The end of a job whose ranks have all ended well, and of whose output something was lost.
-fn loss(report: &ConsoleReport) -> Option<Ending> {
+fn loss(report: &ConsoleReport) -> Option<JobEnding> {
     let ranks = || (0u32..).zip(&report.output);
     let total =
         |bytes: fn(&OutputSummary) -> u64| ranks().map(|(_, rank)| bytes(rank)).sum::<u64>();
@@ -339,10 +339,10 @@ fn loss(report: &ConsoleReport) -> Option<Ending> {
              they could not be read from the console",
             total(|output| output.lost)
         );
-        return Some(Ending { status: status::HOST, cause: Some(cause) });
+        return Some(JobEnding { status: status::HOST, cause: Some(cause) });
     }
     let unsent = total(|output| output.unsent);
-    (unsent > 0).then(|| Ending {
+    (unsent > 0).then(|| JobEnding {
         status: status::KILLED,
         cause: Some(format!("it was ended with {unsent} bytes of output still to be shown")),
     })

@@ -13,7 +13,7 @@ const LOOKS: u32 = 4;
 
 /// The end of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ending {
+pub struct JobEnding {
     /// The status for `pgas` to end with.
     pub status: u8,
     /// Why it failed, in one line; `None` when it did not.
@@ -57,7 +57,7 @@ enum JobPhase {
     /// All ranks are attached and served.
     Open,
     /// The end is certain.
-    Over(Ending),
+    Over(JobEnding),
 }
 
 /// Collects what happens until the job's end is certain. The first failure decides.
@@ -79,7 +79,7 @@ impl Verdict {
     }
 
     /// The job's end, when it is certain.
-    pub fn ending(&self) -> Option<&Ending> {
+    pub fn ending(&self) -> Option<&JobEnding> {
         match &self.phase {
             JobPhase::Over(ending) => Some(ending),
             JobPhase::Gathering | JobPhase::Open => None,
@@ -141,7 +141,7 @@ impl Verdict {
         self.look_for_absent_ranks();
         let has_ended = |rank: &KnownOfRank| matches!(rank.phase, RankPhase::Ended(_));
         if self.ending().is_none() && self.ranks.iter().all(has_ended) {
-            self.phase = JobPhase::Over(Ending { status: 0, cause: None });
+            self.phase = JobPhase::Over(JobEnding { status: 0, cause: None });
         }
     }
 
@@ -265,7 +265,7 @@ impl Verdict {
 
     fn fail(&mut self, status: u8, cause: String) {
         if self.ending().is_none() {
-            self.phase = JobPhase::Over(Ending { status, cause: Some(cause) });
+            self.phase = JobPhase::Over(JobEnding { status, cause: Some(cause) });
         }
     }
 }

@@ -81,7 +81,7 @@ struct Settling {
 
 /// How far the thread is. It only goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Phase {
+enum ConsolePhase {
     /// Ranks run.
     Reading,
     /// They have ended: what they have left is read, and the client takes it.
@@ -100,7 +100,7 @@ pub struct ConsoleReader {
     waiting: VecDeque<OutputPiece>,
     waiting_bytes: u64,
     settling: Option<Settling>,
-    phase: Phase,
+    phase: ConsolePhase,
     client: Arc<JobClient>,
 }
 
@@ -128,7 +128,7 @@ impl ConsoleReader {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             settling: None,
-            phase: Phase::Reading,
+            phase: ConsolePhase::Reading,
             client,
         }
     }
@@ -174,9 +174,9 @@ impl ConsoleReader {
             }
             ConsoleOrder::Finish => {
                 self.sources.iter_mut().for_each(Source::count_pipe);
-                self.phase = self.phase.max(Phase::Finishing);
+                self.phase = self.phase.max(ConsolePhase::Finishing);
             }
-            ConsoleOrder::Abandon => self.phase = Phase::Abandoned,
+            ConsoleOrder::Abandon => self.phase = ConsolePhase::Abandoned,
         }
     }
 
@@ -184,7 +184,7 @@ impl ConsoleReader {
     fn wait(&self) -> io::Result<Vec<usize>> {
         let readable: Vec<usize> =
             (0..self.sources.len()).filter(|&index| self.may_read(&self.sources[index])).collect();
-        if self.phase > Phase::Reading && !readable.is_empty() {
+        if self.phase > ConsolePhase::Reading && !readable.is_empty() {
             return Ok(readable);
         }
         let mut fds = vec![
@@ -210,8 +210,8 @@ impl ConsoleReader {
 
     fn may_read(&self, source: &Source) -> bool {
         match self.phase {
-            Phase::Reading if source.left() == Some(0) => false,
-            Phase::Abandoned => true,
+            ConsolePhase::Reading if source.left() == Some(0) => false,
+            ConsolePhase::Abandoned => true,
             _ => source.is_console() || self.waiting_bytes < PIPES_WAIT_AT,
         }
     }
@@ -227,7 +227,7 @@ impl ConsoleReader {
                     self.keep(rank, stream, &buffer[..count]);
                 }
             }
-            Found::Nothing if self.phase == Phase::Reading => {}
+            Found::Nothing if self.phase == ConsolePhase::Reading => {}
             Found::Nothing | Found::End => {
                 let source = self.sources.remove(index);
                 self.forget(source);
@@ -273,7 +273,7 @@ impl ConsoleReader {
     fn pass_on(&mut self) {
         while let Some(piece) = self.waiting.pop_front() {
             let (rank, length) = (piece.rank as usize, piece.bytes.len() as u64);
-            if self.client.is_gone() || self.phase == Phase::Abandoned {
+            if self.client.is_gone() || self.phase == ConsolePhase::Abandoned {
                 self.ranks[rank].summary.unsent += length;
             } else if let Err(piece) = self.client.output(piece) {
                 return self.waiting.push_front(piece);
@@ -318,15 +318,15 @@ impl ConsoleReader {
     fn is_done(&self) -> bool {
         let client_has_all = self.waiting.is_empty() && self.client.has_taken_all();
         match self.phase {
-            Phase::Reading => false,
-            Phase::Finishing => self.sources.is_empty() && client_has_all,
-            Phase::Abandoned => self.sources.is_empty(),
+            ConsolePhase::Reading => false,
+            ConsolePhase::Finishing => self.sources.is_empty() && client_has_all,
+            ConsolePhase::Abandoned => self.sources.is_empty(),
         }
     }
 
     fn report(mut self) -> ConsoleReport {
         // After an error there may be some that nobody will be given.
-        self.phase = Phase::Abandoned;
+        self.phase = ConsolePhase::Abandoned;
         self.pass_on();
         let mut report = ConsoleReport::default();
         for mut known in self.ranks {

@@ -29,14 +29,14 @@ pub struct Processes {
     job: Arc<Job>,
     socket: PathBuf,
     consoles: Consoles,
-    running: Vec<RunningProcess>,
+    running: Vec<RankProcess>,
     /// The user's standard input, until ranks have it.
     input: Option<OwnedFd>,
     copier: Option<InputCopier>,
 }
 
 /// A process that has been started, and the thread that waits for its end.
-struct RunningProcess {
+struct RankProcess {
     process: OwnedFd,
     group: Arc<ProcessGroup>,
     /// Where a copy of the user's input goes.
@@ -79,7 +79,7 @@ impl Processes {
         }
     }
 
-    fn spawn(&self, rank: u32) -> Result<RunningProcess> {
+    fn spawn(&self, rank: u32) -> Result<RankProcess> {
         let spec = &self.job.spec;
         let context = || format!("start {}", spec.image.display());
         let files = std::env::join_paths(&spec.files).map_err(|_| Error::BadFile {
@@ -124,7 +124,7 @@ impl Processes {
                 let input = child.stdin.take();
                 let group = Arc::new(ProcessGroup(Mutex::new(pid(&child).ok())));
                 let waiter = self.wait_for(rank, child, group.clone()).context(context)?;
-                Ok(RunningProcess { process, group, input, waiter })
+                Ok(RankProcess { process, group, input, waiter })
             }
             Err(error) => {
                 let _ = child.kill();
