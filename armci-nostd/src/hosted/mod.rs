@@ -6,6 +6,7 @@ mod error;
 pub mod frame;
 mod peer;
 mod platform;
+pub(crate) mod threads;
 mod window;
 
 pub use attach::{HostedRank, attach, attach_as};
