@@ -19,6 +19,9 @@
 
 #![no_std]
 extern crate no_std_compat as std;
+/// Threads and clocks, for tests.
+#[cfg(test)]
+extern crate std as real_std;
 
 pub mod shared;
 
@@ -26,6 +29,8 @@ pub mod shared;
 mod api;
 #[cfg(all(feature = "capi", not(loom)))]
 pub mod capi;
+#[cfg(all(test, not(loom)))]
+mod double;
 #[cfg(not(loom))]
 mod element;
 #[cfg(not(loom))]

@@ -2,8 +2,8 @@
 //!
 //! The client opens with [`Hello`], the daemon answers with [`Welcome`]; then the client sends one
 //! [`ClientRequest`] and the daemon answers with [`Reply`]s. While a job of `Run` is under way the
-//! client may send [`ClientRequest::Interrupt`] and [`ClientRequest::Signal`]; when it closes the connection the daemon ends the
-//! job.
+//! client may send [`ClientRequest::Interrupt`] and [`ClientRequest::Signal`]; when it closes the
+//! connection the daemon ends the job.
 //!
 //! What ranks write is sent as the bytes that it is. The client says [`ClientRequest::Taken`] when
 //! it has passed output on; the daemon never has more than [`OUTPUT_WINDOW`] under way. So a client

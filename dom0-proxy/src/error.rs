@@ -70,6 +70,19 @@ pub enum Error {
         /// What there is.
         free_mib: u64,
     },
+    /// The daemon may not have as many files open as the job takes.
+    #[error(
+        "the job takes {needed} open files of the daemon, and it has {free} of {most} left: \
+         use fewer ranks, or start the daemon with a higher limit (ulimit -n)"
+    )]
+    NotEnoughOpenFiles {
+        /// What the job takes.
+        needed: u64,
+        /// What is left.
+        free: u64,
+        /// What the daemon may have.
+        most: u64,
+    },
     /// A job of no ranks, or of too many.
     #[error("a job has 1 to {max} ranks, not {asked}")]
     BadSize {
@@ -231,6 +244,7 @@ impl Error {
             Self::ImageUnusable { .. } => status::NOT_RUNNABLE,
             Self::NoXen { .. }
             | Self::NotEnoughMemory { .. }
+            | Self::NotEnoughOpenFiles { .. }
             | Self::Tool { .. }
             | Self::Store { .. }
             | Self::SupervisorPanicked => status::HOST,

@@ -17,7 +17,7 @@ fn outcome(bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<(), String> {
     send_with_descriptors(&theirs, bytes, descriptors);
     drop(theirs);
     let asking = hosted::receive(&ours).map_err(|error| error.to_string())?;
-    asking.accept(ours).map(drop).map_err(|error| error.to_string())
+    asking.accept(&ours).map(drop).map_err(|error| error.to_string())
 }
 
 fn frame(change: impl FnOnce(&mut Attach)) -> Vec<u8> {
@@ -48,6 +48,9 @@ fn the_frame_must_be_whole_and_of_this_version() {
     assert!(outcome(&long, &rank.descriptors()).unwrap_err().contains("longer"));
     let newer = frame(|attach| attach.version = 99);
     assert!(outcome(&newer, &rank.descriptors()).unwrap_err().contains("version 99"));
+    // Whatever an attach of another version holds.
+    let other = [&8u32.to_le_bytes()[..], &[99, 1, b'j', 0, 255, 255, 255, 255]].concat();
+    assert!(outcome(&other, &rank.descriptors()).unwrap_err().contains("version 99"));
 }
 
 #[test]
@@ -59,11 +62,15 @@ fn the_descriptors_must_be_the_right_three() {
     assert!(outcome(&honest(), &[memfd, to_proxy]).unwrap_err().contains("2 file descriptors"));
     let many = [memfd, to_proxy, to_rank, to_rank, to_rank, to_rank];
     assert!(outcome(&honest(), &many).unwrap_err().contains("file descriptors"));
-    assert!(
-        outcome(&honest(), &[memfd, reader.as_fd(), writer.as_fd()])
-            .unwrap_err()
-            .contains("eventfd")
-    );
+    let wrong = |descriptors: &[BorrowedFd<'_>]| outcome(&honest(), descriptors).unwrap_err();
+    assert!(wrong(&[memfd, reader.as_fd(), to_rank]).contains("not an eventfd"));
+    assert!(wrong(&[memfd, to_rank, to_rank]).contains("not an eventfd"));
+    let datagrams = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    let network = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // An eventfd would be a doorbell too, but a write to it blocks when whoever shares it wants.
+    for bell in [to_proxy, writer.as_fd(), memfd, datagrams.as_fd(), network.as_fd()] {
+        assert!(wrong(&[memfd, to_proxy, bell]).contains("not a Unix stream socket"));
+    }
     assert!(outcome(&honest(), &[to_proxy, to_proxy, to_rank]).unwrap_err().contains("memfd"));
 }
 

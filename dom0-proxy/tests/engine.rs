@@ -7,7 +7,7 @@ use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use armci_nostd::shared::lock::TargetLock;
 use armci_nostd::wire::{
@@ -16,6 +16,8 @@ use armci_nostd::wire::{
 use dom0_proxy::attach::{Attachment, hosted};
 use dom0_proxy::engine::{Engine, Notice, OrderError, Pause, ServiceState, Traffic};
 use raw_rank::{BASE, END, PUBLIC, RawRank, put, send_attach, wait_until};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::net::{SendFlags, send};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -30,7 +32,7 @@ struct Bench {
 fn attachment(rank: &RawRank, number: u32) -> (Attachment, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     send_attach(&theirs, rank, "test", number);
-    (hosted::receive(&ours).unwrap().accept(ours).unwrap(), theirs)
+    (hosted::receive(&ours).unwrap().accept(&ours).unwrap(), theirs)
 }
 
 fn engine(size: u32) -> (Engine, Receiver<Notice>) {
@@ -418,6 +420,62 @@ fn a_bad_entry_fails_its_job_and_no_other() {
         other.ranks[0].run(put(1, PUBLIC, PUBLIC, 8));
     }
     assert_eq!(other.engine.end()[0].put.operations, 12);
+}
+
+#[test]
+fn a_doorbell_that_is_full_and_blocks_keeps_nobody() {
+    let bench = Bench::new(2);
+    let [a, b] = &bench.ranks[..] else { unreachable!() };
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    while send(&a.to_rank, &[0; 4096], flags).is_ok() {}
+    while send(&a.to_rank, &[0], flags).is_ok() {}
+    let blocking = fcntl_getfl(&a.to_rank).unwrap() - OFlags::NONBLOCK;
+    fcntl_setfl(&a.to_rank, blocking).unwrap();
+    for _ in 0..3 {
+        a.mailbox().asleep.0.store(1, Ordering::Release);
+        a.run(put(1, PUBLIC, PUBLIC, 8));
+        b.run(put(0, PUBLIC, PUBLIC, 8));
+    }
+    bench.engine.close_gates().unwrap();
+    bench.engine.end();
+}
+
+/// More ranks than the messages of which fit between the proxy and one that reads none.
+fn with_a_deaf_rank() -> (Engine, Receiver<Notice>, Vec<RawRank>, Vec<UnixStream>) {
+    const RANKS: u32 = 40;
+    let (engine, notices) = engine(RANKS);
+    let (mut ranks, mut streams) = (Vec::new(), Vec::new());
+    for number in 0..RANKS {
+        let rank = RawRank::new();
+        let (attachment, mut stream) = attachment(&rank, number);
+        engine.attach(number, attachment);
+        ranks.push(rank);
+        streams.push(stream.try_clone().unwrap());
+        if number != 7 {
+            std::thread::spawn(move || stream.read_to_end(&mut Vec::new()));
+        }
+    }
+    (engine, notices, ranks, streams)
+}
+
+/// Takes as long as the engine's patience: 10 s.
+#[test]
+fn a_rank_that_does_not_read_fails_its_job() {
+    let (engine, notices, ranks, _streams) = with_a_deaf_rank();
+    let notice = notices.recv_timeout(3 * PATIENCE).expect("the engine says something");
+    let Notice::Violation { rank: 7, cause } = notice else { panic!("{notice:?}") };
+    assert!(cause.contains("does not read"), "{cause}");
+    wait_until("failure", || ranks.iter().all(|rank| rank.state() == JobState::Failed));
+    engine.end();
+}
+
+#[test]
+fn it_ends_while_a_rank_does_not_read() {
+    let (engine, notices, _ranks, _streams) = with_a_deaf_rank();
+    assert!(notices.recv_timeout(Duration::from_millis(200)).is_err());
+    let start = Instant::now();
+    engine.end();
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
 }
 
 #[test]

@@ -254,6 +254,10 @@ fn jobs_run_side_by_side_and_a_failing_one_harms_no_other() {
     let good = host.job(3, "behave");
     assert_eq!(good.status, 0, "{good:?}");
     assert_eq!(host.processes_of(&running.job).len(), 3, "the first job still runs");
+    for process in host.processes_of(&running.job) {
+        let score = std::fs::read_to_string(format!("/proc/{process}/oom_score_adj")).unwrap();
+        assert_eq!(score.trim(), "1000", "out of memory, ranks go first");
+    }
     let kill = host.run(&["kill", &running.job]);
     assert_eq!((kill.status, kill.errors.as_str()), (0, ""));
     let job = running.job.clone();
@@ -276,7 +280,9 @@ fn failures_name_rank_and_cause() {
         ("range", 122, "rank 1 broke the protocol: bad ring entry: 8 bytes at"),
         ("wrap", 122, "rank 1 broke the protocol: bad ring entry: 18446744073709551608 bytes at"),
         ("jump", 122, "rank 1 broke the protocol: bad submission ring: ring index jumped"),
-        ("impostor", 122, "rank 0 is attached already"),
+        ("impostor", 122, "rank 1 broke the protocol: bad attach: it says that it is rank 0"),
+        ("twice", 122, "rank 1 broke the protocol: bad attach: it is attached already"),
+        ("large", 122, "rank 1 broke the protocol: bad attach: its window has 1099511627776"),
         ("unsealed", 122, "rank 1 broke the protocol: bad attach: its window is not a memfd"),
     ];
     for (mode, status, cause) in cases {
@@ -313,6 +319,20 @@ fn a_rank_that_leaves_when_nobody_needs_it_may() {
     let host = Host::new();
     let ended = host.job(3, "early");
     assert_eq!(ended.status, 0, "{ended:?}");
+}
+
+#[test]
+fn a_stranger_does_not_get_a_ranks_place() {
+    let host = Host::new();
+    let running = host.hanging_job();
+    // A rank of one job, that says it is rank 1 of another.
+    let arguments = ["run", "--hosted", "-n", "1", &test_rank(), "--", "intruder", &running.job];
+    let intruder = host.run(&arguments);
+    assert!(intruder.output.contains("its token is of no rank of that job"), "{intruder:?}");
+    assert_eq!(host.only_job(), running.job, "the other job does not care");
+    assert_eq!(host.run(&["kill", &running.job]).status, 0);
+    let (status, errors) = running.wait();
+    assert_eq!(status, 137, "{errors}");
 }
 
 #[test]
@@ -483,7 +503,7 @@ fn a_client_that_does_not_read_cannot_keep_its_job_alive() {
 #[test]
 fn a_job_that_is_refused_for_want_of_descriptors_leaves_no_thread() {
     let host = Host::new();
-    for size in (40..60).map(|size| size.to_string()) {
+    for size in (5..60).step_by(5).map(|size| size.to_string()) {
         let pgas = host.pgas(&["run", "--hosted", "-n", &size, "/bin/true"]);
         // A daemon inherits the limit from the pgas that starts it.
         let limited = Command::new("sh")
@@ -493,7 +513,8 @@ fn a_job_that_is_refused_for_want_of_descriptors_leaves_no_thread() {
             .envs(pgas.get_envs().filter_map(|(name, value)| Some((name, value?))))
             .output();
         let ended = Ended::from(limited.unwrap());
-        assert_ne!(ended.status, 0, "{ended:?}");
+        assert_eq!((ended.status, ended.errors.lines().count()), (123, 1), "{ended:?}");
+        assert!(ended.errors.contains("ulimit -n"), "{ended:?}");
     }
     let daemon = host.daemon().unwrap().as_raw_nonzero();
     wait_until("the end of all threads but one", || {

@@ -83,9 +83,9 @@ pub fn args() -> &'static [String] {
 
 /// The read-only files that the application was started with.
 ///
-/// As a Linux process: the files whose paths `$XENOLITH_FILES` lists,
-/// separated by colons; each has the last part of its path as its name. A
-/// file that cannot be read is reported on standard error and left out.
+/// As a Linux process: the files whose paths `$XENOLITH_FILES` lists, separated by colons; each has
+/// the last part of its path as its name. A file that cannot be read is reported on standard error
+/// and left out.
 pub fn files() -> &'static [File] {
     static FILES: OnceLock<Vec<File>> = OnceLock::new();
     FILES.get_or_init(|| {

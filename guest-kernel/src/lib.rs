@@ -60,7 +60,7 @@ mod rank;
 #[cfg(xenolith_guest)]
 mod xen;
 
-mod exit;
+mod exit_status;
 mod file;
 #[cfg(any(xenolith_guest, test))]
 mod logic;
@@ -75,7 +75,7 @@ mod outcome;
 #[allow(unsafe_code, reason = "part of `arch`, here for its tests")]
 mod register_state;
 
-pub use exit::Exit;
+pub use exit_status::Exit;
 pub use file::File;
 #[cfg(not(xenolith_guest))]
 pub use hosted::{args, armci, clock, exit, files};

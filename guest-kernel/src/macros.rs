@@ -2,9 +2,8 @@
 
 /// Names the function that the application begins in.
 ///
-/// It takes nothing and returns anything that is an [`Outcome`](crate::Outcome):
-/// nothing, a number, an [`Exit`](crate::Exit), or a `Result` whose error is
-/// printed.
+/// It takes nothing and returns anything that is an [`Outcome`](crate::Outcome): nothing, a number,
+/// an [`Exit`](crate::Exit), or a `Result` whose error is printed.
 ///
 /// ```
 /// # #![allow(clippy::needless_doctest_main)]

@@ -5,14 +5,14 @@
 //! - [`compile`]: cargo, driven so that an ordinary package comes out as a bare PVH executable.
 //! - [`c`]: the same for a C program, by gcc.
 //! - [`strip`]: the part of an executable that Xen loads, and nothing else.
-//! - [`xl_config`]: the configuration with which plain `xl create` boots an image; how xl wants its
+//! - [`xl_config`]: the configuration with which plain `xl create` boots an image; how xl wants
 //!   strings, and how the guest wants its [`command_line`].
 //! - [`mebibytes`]: amounts of memory as users write them.
 //! - [`build`]: all of the above in one step.
 //! - [`explain`]: addresses of a backtrace, told as functions and lines.
 //! - [`install_c`]: ARMCI for C programs that run as Linux processes.
-//! - [`publish`], [`turn`], [`output`]: what tools for the command line owe each other: whole
-//!   files, one build at a time, and a quiet end.
+//! - [`publish`], [`turn`], [`output`]: what is right for any tool: whole files, one build at a
+//!   time, and a quiet end when nobody listens.
 //!
 //! # An application outside the project's workspace
 //! It needs a dependency and four lines; see this crate's README.

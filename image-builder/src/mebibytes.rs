@@ -107,12 +107,9 @@ mod tests {
         ) {
             let read = format!("{number}{}", unit.0).parse::<Mebibytes>().ok();
             let bytes = u128::from(number) * u128::from(unit.1);
-            if bytes == 0 || bytes > u128::from(u64::MAX) {
-                prop_assert_eq!(read, None);
-            } else {
-                let count = read.map(|amount| amount.count().into());
-                prop_assert_eq!(count, Some(bytes.div_ceil(1 << 20)));
-            }
+            let fits = bytes > 0 && bytes <= u128::from(u64::MAX);
+            let expected = fits.then(|| bytes.div_ceil(1 << 20));
+            prop_assert_eq!(read.map(|amount| u128::from(amount.count())), expected);
         }
 
         #[test]

@@ -77,7 +77,7 @@ pub struct ExecArgs {
     #[command(flatten)]
     pub content: ContentArgs,
     /// A file to get out of host 1 at the end, even if the script fails; may be repeated. The
-    /// status stays the script's if there is no such file
+    /// status is the script's even if there is no such file
     #[arg(long, value_name = "REMOTE:LOCAL", value_parser = parse_get)]
     pub get: Vec<Get>,
     /// Seconds until the script must have ended

@@ -10,7 +10,8 @@ int main(int argc, char **argv)
     if (strcmp(what, "lines") == 0) {
         long count = argc > 2 ? atol(argv[2]) : 1000;
         for (long i = 1; i <= count; i++)
-            printf("result %06ld of %06ld: energy -1.234567890123 gradient 0.000123456789\n", i, count);
+            printf("result %06ld of %06ld: energy -1.234567890123 gradient 0.000123456789\n", i,
+                   count);
         return 0;
     }
     if (strcmp(what, "spoof") == 0) {

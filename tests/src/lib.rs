@@ -105,11 +105,6 @@ impl Host {
         Ok(Self { run_dir: TempDir::with_prefix("xenolith-").context("make a run directory")? })
     }
 
-    /// The run directory.
-    pub fn directory(&self) -> &Path {
-        self.run_dir.path()
-    }
-
     /// `pgas` with these arguments.
     pub fn pgas<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<Command> {
         let mut command = Command::new(programs()?.join("pgas"));

@@ -11,13 +11,15 @@ control=
 for code in $(seq 1 31) 127; do
     control+=$(printf "\\x$(printf %x "$code").")
 done
-arguments=('' ' ' "$(printf 'tab\there')" "$(printf 'new\nline')" "$control" '"' "'" '\' '\n' '\\"' 'a b'
-    '$HOME `x` # ;' '--' 'xenolith.rank=7' 'größer ✓')
+arguments=('' ' ' 'a b' "$(printf 'tab\there')" "$(printf 'new\nline')" "$control"
+    '"' "'" '\' '\n' '\\"' '$HOME `x` # ;' '--' 'xenolith.rank=7' 'größer ✓')
 
 run pgas run -n 2 --timeout 60 arguments.img -- "${arguments[@]}"
 expect_status 0
 for rank in 0 1; do
-    expected=$(for argument in "${arguments[@]}"; do echo "[$rank] argument $(hex "$argument")"; done)
+    expected=$(for argument in "${arguments[@]}"; do
+        echo "[$rank] argument $(hex "$argument")"
+    done)
     [ "$(printf '%s\n' "$out" | grep -F "[$rank] argument ")" = "$expected" ] ||
         fail "rank $rank got other arguments; expected were: $expected"
 done

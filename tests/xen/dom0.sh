@@ -29,7 +29,8 @@ mounted debugfs /sys/kernel/debug
 grep -q memory /sys/fs/cgroup/cgroup.subtree_control || fail "no groups with a limit of memory"
 
 for command in "id user" "id nobody" "test $(hostname) = $(cat /etc/hostname)" \
-    "test $(ulimit -H -n) -ge 65536" "test $(ulimit -S -n) = 1024" "grep -q Debian /etc/os-release"; do
+    "test $(ulimit -H -n) -ge 65536" "test $(ulimit -S -n) = 1024" \
+    "grep -q Debian /etc/os-release"; do
     run $command
     expect_status 0
 done

@@ -6,7 +6,7 @@
 
 # lines FILE RANK: how many whole lines of a talker's rank are there.
 lines() {
-    grep -ac "^\[$2\] result [0-9]* of [0-9]*: energy -1.234567890123 gradient 0.000123456789\$" "$1"
+    grep -ac "^\[$2\] result [0-9]* of [0-9]*: energy -1.234567890123 gradient 0.000123456789$" "$1"
 }
 
 # all_lines FILE RANKS COUNT: each rank's are.

@@ -12,7 +12,8 @@ wait_for 20 no_domains hello
 
 # The console of a domain that runs, until it ends.
 config=/tmp/xl_console.cfg
-sed -e 's/^name *=.*/name = "counting"/' -e 's/^cmdline *=.*/cmdline = "-- --ticks 6"/' hello.cfg >$config
+sed -e 's/^name *=.*/name = "counting"/' -e 's/^cmdline *=.*/cmdline = "-- --ticks 6"/' \
+    hello.cfg >$config
 run xl create $config
 expect_status 0
 wait_for 20 console_has counting "tick 1"

@@ -17,7 +17,7 @@ use crate::team::group::Group;
 
 /// What a member tells of its part: address, bytes, and what neighbours need to map it, plus one;
 /// `u64::MAX` bytes if it has no memory for it.
-type Told = [u64; 3];
+type ToldOfPart = [u64; 3];
 
 impl Armci {
     /// `ARMCI_Malloc`, collective: zeroed memory for `len` elements on this rank, reachable by all.
@@ -71,14 +71,14 @@ impl Armci {
             0 => None,
             len => self.share(local, len),
         });
-        let own_part: Told = match own {
+        let own_part: ToldOfPart = match own {
             Some((_, layout)) if layout.size() == 0 => [0, 0, 0],
             Some((local, _)) => {
                 [local.addr().get() as u64, bytes as u64, token.map_or(0, |token| token + 1)]
             }
             None => [0, u64::MAX, 0],
         };
-        let mut told: Vec<Told> = vec![Default::default(); group.size()];
+        let mut told: Vec<ToldOfPart> = vec![Default::default(); group.size()];
         told[group.rank()] = own_part;
         let gathered = group.gather(self, told.as_mut_bytes());
         // Others may say of their parts what they like, but not of this rank's.

@@ -7,7 +7,7 @@ use std::prelude::v1::*;
 
 use crate::api::notification::Notifications;
 use crate::error::Error;
-use crate::path::link::Link;
+use crate::path::link::ProxyLink;
 use crate::path::paths::Paths;
 use crate::path::platform::Platform;
 use crate::team::world::World;
@@ -50,7 +50,7 @@ impl Armci {
     /// # Panics
     /// If `rank` is not below `size`.
     pub fn attach(rank: usize, size: usize, platform: Box<dyn Platform>) -> Result<Self, Error> {
-        let armci = Self::new(Paths::by_link(rank, size, Link::attach(platform)?));
+        let armci = Self::new(Paths::by_link(rank, size, ProxyLink::attach(platform)?));
         armci.get_acquainted()?;
         armci.prepare_notifications()?;
         Ok(armci)

@@ -67,6 +67,7 @@ impl Runtime {
     }
 
     /// The runtime, if this process is a rank.
+    #[inline]
     pub fn get() -> Option<Call> {
         let turn = Turn::take();
         // SAFETY: null, or from `attach`, which never frees what it has stored. Whoever has the

@@ -36,6 +36,17 @@ pub enum FrameError {
     Message(#[from] MessageError),
 }
 
+/// What has come, of which nothing is believed yet.
+#[derive(Debug)]
+pub struct Received<M> {
+    /// The message.
+    pub message: M,
+    /// What came with its first byte.
+    pub descriptors: Vec<OwnedFd>,
+    /// There were more of them, and this process may not have as many files open.
+    pub lost: bool,
+}
+
 /// Sends one message, with `descriptors` on its first byte: [`MOST_DESCRIPTORS`] at most.
 pub fn send<M: Serialize>(
     stream: &UnixStream,
@@ -43,6 +54,31 @@ pub fn send<M: Serialize>(
     descriptors: &[BorrowedFd<'_>],
 ) -> io::Result<()> {
     let frame = encode(message).map_err(io::Error::other)?;
+    let sent = begin(stream, &frame, descriptors, SendFlags::empty())?;
+    (&mut &*stream).write_all(&frame[sent..])
+}
+
+/// The same for a small message, without waiting for the other side to read: it is sent whole, or
+/// not at all.
+pub fn try_send<M: Serialize>(
+    stream: &UnixStream,
+    message: &M,
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    let frame = encode(message).map_err(io::Error::other)?;
+    match begin(stream, &frame, descriptors, SendFlags::DONTWAIT)? {
+        sent if sent == frame.len() => Ok(()),
+        _ => Err(io::ErrorKind::WriteZero.into()),
+    }
+}
+
+/// Sends as much of a frame as the socket takes at a time, and the descriptors.
+fn begin(
+    stream: &UnixStream,
+    frame: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+    flags: SendFlags,
+) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     let fit = descriptors.len() <= MOST_DESCRIPTORS
@@ -50,15 +86,18 @@ pub fn send<M: Serialize>(
     if !fit {
         return Err(io::Error::other("more file descriptors than any message has"));
     }
-    let sent = sendmsg(stream, &[IoSlice::new(&frame)], &mut ancillary, SendFlags::NOSIGNAL)?;
-    (&mut &*stream).write_all(&frame[sent..])
+    let flags = flags | SendFlags::NOSIGNAL;
+    Ok(sendmsg(stream, &[IoSlice::new(frame)], &mut ancillary, flags)?)
 }
 
-/// Waits for the next message. Returns it with the file descriptors that came with its first byte;
-/// nothing of either is believed yet.
-pub fn receive<M: DeserializeOwned>(
-    mut stream: &UnixStream,
-) -> Result<(M, Vec<OwnedFd>), FrameError> {
+/// Waits for the next message.
+pub fn receive<M: DeserializeOwned>(stream: &UnixStream) -> Result<Received<M>, FrameError> {
+    let Received { message, descriptors, lost } = receive_body(stream)?;
+    Ok(Received { message: decode(&message)?, descriptors, lost })
+}
+
+/// Waits for the next message, whatever it is.
+pub fn receive_body(mut stream: &UnixStream) -> Result<Received<Vec<u8>>, FrameError> {
     let mut prefix = [0; 4];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
@@ -73,14 +112,16 @@ pub fn receive<M: DeserializeOwned>(
         })
         .flatten()
         .collect();
+    let cut = received.flags.contains(ReturnFlags::CTRUNC);
+    let lost = cut && descriptors.len() < MOST_DESCRIPTORS;
     // One more may fit than was asked for.
-    if received.flags.contains(ReturnFlags::CTRUNC) || descriptors.len() > MOST_DESCRIPTORS {
+    if cut && !lost || descriptors.len() > MOST_DESCRIPTORS {
         return Err(FrameError::TooManyDescriptors);
     }
     stream.read_exact(&mut prefix[received.bytes..]).map_err(FrameError::Torn)?;
-    let mut body = vec![0; body_length(prefix)?];
-    stream.read_exact(&mut body).map_err(FrameError::Torn)?;
-    Ok((decode(&body)?, descriptors))
+    let mut message = vec![0; body_length(prefix)?];
+    stream.read_exact(&mut message).map_err(FrameError::Torn)?;
+    Ok(Received { message, descriptors, lost })
 }
 
 #[cfg(test)]
@@ -96,12 +137,33 @@ mod tests {
             (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
         send(&theirs, &AttachReply::Accepted, &[one.as_fd(), other.as_fd()]).unwrap();
         send(&theirs, &AttachReply::Refused("no".into()), &[]).unwrap();
-        let (first, descriptors) = receive::<AttachReply>(&ours).unwrap();
-        assert_eq!((first, descriptors.len()), (AttachReply::Accepted, 2));
-        let (second, descriptors) = receive::<AttachReply>(&ours).unwrap();
-        assert_eq!((second, descriptors.len()), (AttachReply::Refused("no".into()), 0));
+        let next = || receive::<AttachReply>(&ours).unwrap();
+        let Received { message, descriptors, lost } = next();
+        assert_eq!((message, descriptors.len(), lost), (AttachReply::Accepted, 2, false));
+        let Received { message, descriptors, lost } = next();
+        assert_eq!(
+            (message, descriptors.len(), lost),
+            (AttachReply::Refused("no".into()), 0, false)
+        );
         drop(theirs);
         assert!(matches!(receive::<AttachReply>(&ours), Err(FrameError::Torn(_))));
+    }
+
+    #[test]
+    fn nobody_waits_for_one_who_does_not_read() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut sent = 0;
+        let error = loop {
+            match try_send(&theirs, &AttachReply::Refused("x".repeat(1000)), &[ours.as_fd()]) {
+                Ok(()) => sent += 1,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        for _ in 0..sent {
+            let whole = receive::<AttachReply>(&ours).unwrap();
+            assert_eq!(whole.message, AttachReply::Refused("x".repeat(1000)));
+        }
     }
 
     #[test]

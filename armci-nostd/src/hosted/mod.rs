@@ -1,13 +1,15 @@
-//! A rank as a Linux process: the same ring on a memfd, doorbells by eventfd, attached through a
-//! Unix socket.
+//! A rank as a Linux process: the same ring on a memfd, an eventfd and a pair of sockets as
+//! doorbells, attached through a Unix socket.
 
 mod attach;
 mod error;
 pub mod frame;
-mod peer;
+mod mapped_rank;
 mod platform;
+mod rank;
 pub(crate) mod threads;
 mod window;
 
-pub use attach::{HostedRank, attach, attach_as};
+pub use attach::{attach, attach_as};
 pub use error::HostedError;
+pub use rank::HostedRank;

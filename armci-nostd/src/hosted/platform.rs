@@ -6,16 +6,17 @@ use core::ops::Range;
 use core::ptr::NonNull;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::prelude::v1::*;
-use std::thread;
+use std::{io, thread};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::net::{RecvFlags, SendFlags, recv, send as send_byte};
 
 use crate::error::ProxyGone;
 use crate::hosted::error::{HostedError, system};
-use crate::hosted::frame::{receive, send};
-use crate::hosted::peer::Peer;
+use crate::hosted::frame::{Received, receive, send};
+use crate::hosted::mapped_rank::MappedRank;
+use crate::hosted::rank::HostedRank;
 use crate::hosted::threads;
 use crate::hosted::window::OwnWindow;
 use crate::path::platform::{Awaited, Platform, View};
@@ -40,12 +41,12 @@ pub(super) struct HostedPlatform {
     window: OwnWindow,
     /// Rings the proxy.
     proxy_bell: OwnedFd,
-    /// Is rung by the proxy.
-    rank_bell: OwnedFd,
+    /// Is rung by the proxy and by other ranks.
+    rank_bell: UnixStream,
     /// Closes when the proxy dies.
     socket: UnixStream,
     /// By rank; none for this one.
-    peers: Vec<Option<Peer>>,
+    others: Vec<Option<MappedRank>>,
     processors: usize,
     /// Looks without a yield while waiting for another rank.
     spins_for_rank: u32,
@@ -53,35 +54,39 @@ pub(super) struct HostedPlatform {
 
 impl HostedPlatform {
     /// Attaches to the proxy, and waits until all ranks of the job have.
-    pub fn connect(
-        socket: &Path,
-        job: String,
-        rank: usize,
-        size: usize,
-        len: usize,
-    ) -> Result<Self, HostedError> {
-        let (window, memory) = OwnWindow::create(len)?;
-        let bell = || {
-            eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
-                .map_err(system("create a doorbell"))
-        };
-        let (proxy_bell, rank_bell) = (bell()?, bell()?);
-        let stream = UnixStream::connect(socket)
+    pub fn connect(who: &HostedRank) -> Result<Self, HostedError> {
+        let size = who.size;
+        let (window, memory) = OwnWindow::create(who.window)?;
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        let proxy_bell = eventfd(0, flags).map_err(system("create a doorbell"))?;
+        let (rank_bell, button) = UnixStream::pair().map_err(system("create a doorbell"))?;
+        let stream = UnixStream::connect(&who.socket)
             .map_err(system("reach the proxy (is dom0-proxy running?)"))?;
-        let layout = window.layout();
-        let attach = Attach { version: PROTOCOL_VERSION, job, rank: rank as u32, layout };
-        send(&stream, &attach, &[memory.as_fd(), proxy_bell.as_fd(), rank_bell.as_fd()])
+        let attach = Attach {
+            version: PROTOCOL_VERSION,
+            job: who.job.clone(),
+            rank: who.rank as u32,
+            token: who.token.clone(),
+            layout: window.layout(),
+        };
+        send(&stream, &attach, &[memory.as_fd(), proxy_bell.as_fd(), button.as_fd()])
             .map_err(system("attach to the proxy"))?;
-        if let (AttachReply::Refused(reason), _) = receive(&stream)? {
+        if let AttachReply::Refused(reason) = receive(&stream)?.message {
             return Err(HostedError::Refused(reason));
         }
-        let mut peers: Vec<Option<Peer>> = (0..size).map(|_| None).collect();
+        let mut others: Vec<Option<MappedRank>> = (0..size).map(|_| None).collect();
         for _ in 1..size {
-            let (introduction, descriptors) = receive::<Introduction>(&stream)?;
+            let Received { message: introduction, descriptors, lost } =
+                receive::<Introduction>(&stream)?;
+            if lost {
+                let error = io::Error::from(rustix::io::Errno::MFILE);
+                return Err(system("take what other ranks share")(error));
+            }
             let [memory, bell] =
                 <[OwnedFd; 2]>::try_from(descriptors).map_err(|_| MessageError::Malformed)?;
-            let peer = peers.get_mut(introduction.rank as usize).ok_or(MessageError::Malformed)?;
-            *peer = Some(Peer::new(&introduction, &memory, bell)?);
+            let other =
+                others.get_mut(introduction.rank as usize).ok_or(MessageError::Malformed)?;
+            *other = Some(MappedRank::new(&introduction, &memory, bell)?);
         }
         let processors = thread::available_parallelism().map_or(1, |count| count.get());
         let spins_for_rank = if size <= processors { SPINS_FOR_RANK } else { SPINS };
@@ -90,28 +95,23 @@ impl HostedPlatform {
             proxy_bell,
             rank_bell,
             socket: stream,
-            peers,
+            others,
             processors,
             spins_for_rank,
         })
     }
 }
 
-/// Rings a doorbell. It fails only when its count is full, and then whoever it is for is being woken
-/// anyway.
-fn ring(bell: &OwnedFd) {
-    let _ = rustix::io::write(bell, &1u64.to_ne_bytes());
-}
-
 // SAFETY: the area is always the same, the heap hands out memory that is its own until it is given
-// back, and what peers have is mapped whole as long as the process lives.
+// back, and what others have is mapped whole as long as the process lives.
 unsafe impl Platform for HostedPlatform {
     fn area(&self) -> &'static RuntimeArea {
         self.window.area()
     }
 
     fn notify(&self) {
-        ring(&self.proxy_bell);
+        // It fails only when the count is full, and then the proxy is being woken anyway.
+        let _ = rustix::io::write(&self.proxy_bell, &1u64.to_ne_bytes());
     }
 
     fn wait(&self, awaited: Awaited) -> Result<(), ProxyGone> {
@@ -126,8 +126,9 @@ unsafe impl Platform for HostedPlatform {
         if !fds[1].revents().is_empty() {
             return Err(ProxyGone);
         }
-        let mut count = [0; 8];
-        let _ = rustix::io::read(&self.rank_bell, &mut count);
+        // What does not fit is read the next time.
+        let mut rings = [0; 256];
+        let _ = recv(&self.rank_bell, &mut rings, RecvFlags::DONTWAIT);
         Ok(())
     }
 
@@ -171,7 +172,7 @@ unsafe impl Platform for HostedPlatform {
     }
 
     fn view(&self, rank: usize) -> Option<View> {
-        self.peers.get(rank)?.as_ref().map(|peer| peer.view.clone())
+        self.others.get(rank)?.as_ref().map(|other| other.view.clone())
     }
 
     fn rings(&self) -> bool {
@@ -179,8 +180,9 @@ unsafe impl Platform for HostedPlatform {
     }
 
     fn ring(&self, rank: usize) {
-        if let Some(Some(peer)) = self.peers.get(rank) {
-            ring(&peer.bell);
+        if let Some(Some(other)) = self.others.get(rank) {
+            // Where there is no room the rank is being woken anyway.
+            let _ = send_byte(&other.bell, &[0], SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
         }
     }
 

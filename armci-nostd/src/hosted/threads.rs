@@ -78,6 +78,9 @@ impl Drop for Turn {
     }
 }
 
+// Out of the way of processes with one thread.
+#[cold]
+#[inline(never)]
 fn begin() {
     let within = CALLS.get();
     if within == 0 {
@@ -93,6 +96,8 @@ fn begin() {
     CALLS.set(within + 1);
 }
 
+#[cold]
+#[inline(never)]
 fn end() {
     let within = CALLS.get() - 1;
     CALLS.set(within);

@@ -6,6 +6,7 @@
 //! operation with it, so rows are done in their order.
 
 use core::iter::once;
+use core::ptr::NonNull;
 
 use crate::error::Error;
 use crate::moves::accumulate::accumulate;
@@ -19,6 +20,9 @@ use crate::wire::request::{AccKind, RmwKind};
 
 /// Bytes that are accumulated before others may have the target's lock.
 const LOCKED_BYTES: usize = 32 * 1024;
+/// Bytes that are copied between two looks at the gate: so a rank leaves in time for a recovery
+/// line, however long its rows are.
+const COPIED_BYTES: usize = 1 << 20;
 
 impl Paths {
     /// Starts an operation on `rank`, row by row. What is returned must be [waited](Self::wait)
@@ -173,6 +177,7 @@ impl Paths {
         // SAFETY: the local side by the caller, the remote one as long as the visit lasts.
         unsafe {
             match operation {
+                Operation::Put | Operation::Get if row.len > COPIED_BYTES => return false,
                 Operation::Put => {
                     copy(row.local, target.as_ptr(), row.len);
                     visit.count(|tally| &tally.put, row.len);
@@ -274,7 +279,7 @@ impl Paths {
 }
 
 /// Does rows here and now, until there are no more, or one cannot be reached or is not as it must
-/// be: returns that one, as far as it is not done.
+/// be, or the gate is being closed: returns that one, as far as it is not done.
 ///
 /// # Safety
 /// The rows' local memory must be valid.
@@ -286,25 +291,19 @@ unsafe fn directly(
     rows: &mut impl Iterator<Item = Row>,
 ) -> Option<Row> {
     let mut bytes = 0;
-    let left = match operation {
-        Operation::Put => rows.find(|row| {
-            let Some(target) = visit.reach(space, row.remote, row.len) else { return true };
-            // SAFETY: the local side by the caller, the remote one as long as the visit lasts.
-            unsafe { copy(row.local, target.as_ptr(), row.len) };
-            bytes += row.len;
-            false
-        }),
-        Operation::Get => rows.find(|row| {
-            let Some(source) = visit.reach(space, row.remote, row.len) else { return true };
-            // SAFETY: as above.
-            unsafe { copy(source.as_ptr(), row.local, row.len) };
-            bytes += row.len;
-            false
-        }),
-        // SAFETY: by the caller.
-        Operation::Accumulate { kind, scale } => unsafe {
-            accumulate_rows(visit, space, kind, &scale, rows, &mut bytes)
-        },
+    // SAFETY: by the caller; each side is what `copy_rows` says.
+    let left = unsafe {
+        match operation {
+            Operation::Put => copy_rows(visit, space, rows, &mut bytes, |local, remote, len| {
+                copy(local, remote, len)
+            }),
+            Operation::Get => copy_rows(visit, space, rows, &mut bytes, |local, remote, len| {
+                copy(remote, local, len)
+            }),
+            Operation::Accumulate { kind, scale } => {
+                accumulate_rows(visit, space, kind, &scale, rows, &mut bytes)
+            }
+        }
     };
     if space == TargetSpace::Public {
         visit.count(
@@ -317,6 +316,46 @@ unsafe fn directly(
         );
     }
     left
+}
+
+/// Copies rows, by `one_way` or the other: it gets the local and the remote place, both valid for as
+/// many bytes as it is told.
+///
+/// # Safety
+/// The rows' local memory must be valid.
+#[inline]
+unsafe fn copy_rows(
+    visit: &Visit<'_>,
+    space: TargetSpace,
+    rows: &mut impl Iterator<Item = Row>,
+    bytes: &mut usize,
+    one_way: impl Fn(*mut u8, *mut u8, usize),
+) -> Option<Row> {
+    let mut budget = COPIED_BYTES;
+    for mut row in rows {
+        let Some(mut target) = visit.reach(space, row.remote, row.len) else { return Some(row) };
+        if row.len > budget {
+            if visit.must_end() {
+                return Some(row);
+            }
+            budget = COPIED_BYTES;
+        }
+        // Only what is longer is cut: words stay whole.
+        while row.len > COPIED_BYTES {
+            one_way(row.local, target.as_ptr(), COPIED_BYTES);
+            // SAFETY: within the row, whose local side is valid by the caller and whose remote side
+            // has been reached.
+            target = unsafe { row.advance(target, COPIED_BYTES) };
+            *bytes += COPIED_BYTES;
+            if visit.must_end() {
+                return Some(row);
+            }
+        }
+        one_way(row.local, target.as_ptr(), row.len);
+        *bytes += row.len;
+        budget -= row.len;
+    }
+    None
 }
 
 /// # Safety
@@ -343,7 +382,8 @@ unsafe fn accumulate_rows(
         };
         while row.len > 0 {
             if held.is_none() {
-                let Some(lock) = visit.lock() else { return Some(row) };
+                let lock = if visit.must_end() { None } else { visit.lock() };
+                let Some(lock) = lock else { return Some(row) };
                 held = Some(lock);
                 budget = LOCKED_BYTES;
             }
@@ -354,11 +394,8 @@ unsafe fn accumulate_rows(
             // has been reached.
             unsafe {
                 accumulate(kind, scale, row.local, target.as_ptr(), len);
-                row.local = row.local.add(len);
-                target = target.add(len);
+                target = row.advance(target, len);
             }
-            row.remote += len as u64;
-            row.len -= len;
             *bytes += len;
             budget -= len;
             if budget == 0 {
@@ -367,4 +404,84 @@ unsafe fn accumulate_rows(
         }
     }
     None
+}
+
+impl Row {
+    /// Leaves `len` bytes behind, which are done. Returns what follows them at `target`.
+    ///
+    /// # Safety
+    /// The row and what is at `target` must have as many bytes.
+    #[inline]
+    unsafe fn advance(&mut self, target: NonNull<u8>, len: usize) -> NonNull<u8> {
+        self.remote += len as u64;
+        self.len -= len;
+        // SAFETY: by the caller.
+        unsafe {
+            self.local = self.local.add(len);
+            target.add(len)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::sync::atomic::Ordering;
+    use std::prelude::v1::*;
+
+    use super::*;
+    use crate::double::PlainJob;
+
+    /// An operation of many rows, in the midst of which the gate is closed: how many bytes of it
+    /// were done directly. All of it must be done in the end.
+    fn closed_in_the_midst(operation: Operation, row_len: usize, rows: usize) -> u64 {
+        let job = PlainJob::new(1);
+        let armci = job.attach(0);
+        let target = armci.malloc::<u8>(row_len * rows).unwrap();
+        let address = target.address_at(0);
+        let mut local: Vec<u8> = (0..row_len * rows).map(|at| at as u8).collect();
+        let base = local.as_mut_ptr();
+        let rows = (0..rows).map(|at| {
+            if at == 2 {
+                job.rank(0).gate().close();
+            }
+            let offset = at * row_len;
+            // SAFETY: in bounds.
+            let local = unsafe { base.add(offset) };
+            Row { local, remote: address + offset as u64, len: row_len }
+        });
+        job.served(|| {
+            // SAFETY: both sides are valid until the operation is complete.
+            let pending = unsafe { armci.transfer(operation, 0, rows).unwrap() };
+            armci.wait(pending).unwrap();
+        });
+        job.rank(0).gate().open(1);
+        let mut there = vec![0; local.len()];
+        armci.get(&mut there, target.at(0, 0)).unwrap();
+        if operation == Operation::Get {
+            assert!(local.iter().all(|&byte| byte == 0));
+        } else {
+            assert_eq!(there, local);
+        }
+        let tally = &job.rank(0).area().header.tally;
+        match operation {
+            Operation::Put => tally.put[1].load(Ordering::Relaxed),
+            Operation::Get => tally.get[1].load(Ordering::Relaxed) - there.len() as u64,
+            Operation::Accumulate { .. } => tally.accumulate[1].load(Ordering::Relaxed),
+        }
+    }
+
+    #[test]
+    fn a_rank_in_the_midst_of_an_operation_leaves_in_time() {
+        let accumulate = Operation::Accumulate { kind: AccKind::Int, scale: [1, 0] };
+        for operation in [Operation::Put, Operation::Get, accumulate] {
+            let limit = if operation == accumulate { LOCKED_BYTES } else { COPIED_BYTES };
+            // Short rows, of which many go between two looks.
+            let done = closed_in_the_midst(operation, 64, 2 * limit / 64);
+            assert_eq!(done, limit as u64, "{operation:?}");
+            // Rows longer than what goes between two looks: two are done before the gate closes.
+            let done = closed_in_the_midst(operation, limit + 64, 4);
+            let two = 2 * (limit as u64 + 64);
+            assert!((two..=two + limit as u64).contains(&done), "{done} of {operation:?}");
+        }
+    }
 }

@@ -14,7 +14,7 @@ use crate::wire::limits::{COMPLETIONS, SUBMISSIONS};
 use crate::wire::request::{Completion, Request, Status};
 
 /// A rank's end of the ring.
-pub(crate) struct Link {
+pub(crate) struct ProxyLink {
     platform: Box<dyn Platform>,
     area: &'static RuntimeArea,
     rings: RefCell<RingPair>,
@@ -101,7 +101,7 @@ impl Drop for KnownWait<'_> {
     }
 }
 
-impl Link {
+impl ProxyLink {
     /// Takes up the ring of `platform`, and waits until the proxy has attached the job.
     pub fn attach(platform: Box<dyn Platform>) -> Result<Self, Error> {
         let area = platform.area();

@@ -10,7 +10,7 @@ use std::prelude::v1::*;
 
 use crate::error::{Error, Fault, Side};
 use crate::path::acquaintance::Acquaintance;
-use crate::path::link::Link;
+use crate::path::link::ProxyLink;
 use crate::path::neighbour::Neighbour;
 use crate::path::platform::{Awaited, Platform};
 use crate::shared::gate::CLOSED;
@@ -24,7 +24,7 @@ pub struct Paths {
     pub(crate) rank: u32,
     size: u32,
     /// The way to the proxy. None for the only rank of a job without one.
-    pub(crate) link: Option<Link>,
+    pub(crate) link: Option<ProxyLink>,
     /// Replaced whole, never while a visit is under way, which borrows it.
     pub(crate) acquaintance: RefCell<Acquaintance>,
     /// The epoch in which the rank visits its neighbours: that of the acquaintance, or [`CLOSED`]
@@ -54,7 +54,7 @@ impl Paths {
     ///
     /// # Panics
     /// If `rank` is not below `size`.
-    pub(crate) fn by_link(rank: usize, size: usize, link: Link) -> Self {
+    pub(crate) fn by_link(rank: usize, size: usize, link: ProxyLink) -> Self {
         assert!(rank < size, "rank {rank} in a job of {size}");
         Self::new(rank as u32, size as u32, Some(link), None)
     }
@@ -77,7 +77,12 @@ impl Paths {
         paths
     }
 
-    fn new(rank: u32, size: u32, link: Option<Link>, lone_mailbox: Option<Box<Mailbox>>) -> Self {
+    fn new(
+        rank: u32,
+        size: u32,
+        link: Option<ProxyLink>,
+        lone_mailbox: Option<Box<Mailbox>>,
+    ) -> Self {
         Self {
             rank,
             size,
@@ -150,7 +155,7 @@ impl Paths {
     /// What this rank runs on, if it has a proxy: for programs that speak the ring themselves, to
     /// try it.
     pub fn platform(&self) -> Option<&dyn Platform> {
-        self.link.as_ref().map(Link::platform)
+        self.link.as_ref().map(ProxyLink::platform)
     }
 
     /// Whether this rank reaches the memory of its neighbours directly, as it does from the start.
@@ -166,7 +171,7 @@ impl Paths {
     ///
     /// # Errors
     /// [`Error::NobodyElse`] for a rank without one: it reaches directly all that it may touch.
-    pub(crate) fn link(&self) -> Result<&Link, Error> {
+    pub(crate) fn link(&self) -> Result<&ProxyLink, Error> {
         self.link.as_ref().ok_or(Error::NobodyElse)
     }
 

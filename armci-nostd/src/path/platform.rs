@@ -140,7 +140,8 @@ pub unsafe trait Platform {
     /// `mapped` must come from `map` with the same rank and length, and not be used afterwards.
     unsafe fn unmap(&self, _rank: usize, _mapped: NonNull<u8>, _len: usize) {}
 
-    /// The rank has left its neighbours' memory, and finds that the gate is being closed: whoever
-    /// waited for that may go on.
+    /// The rank is out of its neighbours' memory, and has found the gate closed. An interrupt on
+    /// this processor that closed it, found the rank inside and put off what it was about to do may
+    /// do that now. (Whoever looks from another processor has to look again.)
     fn left(&self) {}
 }

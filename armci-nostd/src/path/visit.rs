@@ -5,9 +5,9 @@
 
 use core::cell::Ref;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
-use crate::path::link::Link;
+use crate::path::link::ProxyLink;
 use crate::path::neighbour::Neighbour;
 use crate::path::paths::Paths;
 use crate::path::rows::TargetSpace;
@@ -23,34 +23,37 @@ pub(crate) struct Visit<'a> {
     own_rank: u32,
     neighbour: Ref<'a, Neighbour>,
     /// None for a rank without a proxy, which nobody stops.
-    inside: Option<Inside<'a>>,
+    inside: Option<Entered<'a>>,
 }
 
 /// A rank inside the gate. It leaves when this is dropped, and tells if somebody waits for that.
-struct Inside<'a> {
-    link: &'a Link,
+struct Entered<'a> {
+    link: &'a ProxyLink,
     /// The epoch in which the gate was open.
     epoch: u32,
     pass: Option<Pass<'static>>,
 }
 
-impl Inside<'_> {
+impl Entered<'_> {
     #[inline]
     fn is_closing(&self) -> bool {
         self.link.gate().is_closing(self.epoch)
     }
 }
 
-impl core::fmt::Debug for Inside<'_> {
+impl core::fmt::Debug for Entered<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "inside, in epoch {}", self.epoch)
     }
 }
 
-impl Drop for Inside<'_> {
+impl Drop for Entered<'_> {
     #[inline]
     fn drop(&mut self) {
         self.pass = None;
+        // In this order for an upcall that comes here, on this processor, and closes the gate:
+        // either it finds the rank outside or the rank finds the gate closed.
+        compiler_fence(Ordering::SeqCst);
         if self.is_closing() {
             self.link.platform().left();
         }
@@ -66,9 +69,10 @@ impl Paths {
         let epoch = self.epoch.get();
         let inside = match &self.link {
             None => None,
-            Some(link) if epoch != CLOSED && link.is_quiet() => {
-                Some(Inside { link, epoch, pass: Some(link.gate().enter(epoch)?) })
-            }
+            Some(link) if epoch != CLOSED && link.is_quiet() => match link.gate().enter(epoch) {
+                Some(pass) => Some(Entered { link, epoch, pass: Some(pass) }),
+                None => return turned_away(link),
+            },
             Some(_) => return None,
         };
         let acquaintance = self.acquaintance.try_borrow().ok()?;
@@ -120,11 +124,17 @@ impl Visit<'_> {
         })
     }
 
+    /// Whether the rank should leave soon, because the proxy wants to close the gate.
+    #[inline]
+    pub fn must_end(&self) -> bool {
+        self.inside.as_ref().is_some_and(Entered::is_closing)
+    }
+
     /// Wakes the neighbour if it sleeps, after something that it may be waiting for. True if the
     /// proxy must do it.
     #[inline]
     pub fn wake(&self, rank: u32) -> bool {
-        let Some(Inside { link, .. }) = &self.inside else { return false };
+        let Some(Entered { link, .. }) = &self.inside else { return false };
         // SAFETY: mapped as long as the visit lasts; an atomic may be shared.
         let bell = Bell(unsafe { &(*self.neighbour.mailbox().as_ptr()).asleep.0 });
         if !bell.is_armed() {
@@ -140,7 +150,7 @@ impl Visit<'_> {
     /// Counts an operation for the user's statistics.
     #[inline]
     pub fn count(&self, kind: impl Fn(&Tally) -> &[AtomicU64; 2], bytes: usize) {
-        if let Some(Inside { link, .. }) = &self.inside {
+        if let Some(Entered { link, .. }) = &self.inside {
             let [operations, all] = kind(&link.area().header.tally);
             // This rank is the only writer.
             operations.store(operations.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
@@ -149,9 +159,22 @@ impl Visit<'_> {
     }
 }
 
+/// A rank that the gate does not let in was inside for a moment. Whoever closed the gate just then
+/// has seen it there, and waits until it says that it has left.
+#[cold]
+fn turned_away<T>(link: &ProxyLink) -> Option<T> {
+    link.platform().left();
+    None
+}
+
 /// By values, so that a visit need not be in memory for the sake of this.
 #[cold]
-fn lock_slowly<'a>(lock: TargetLock<'a>, holder: u32, link: &Link, epoch: u32) -> Option<Held<'a>> {
+fn lock_slowly<'a>(
+    lock: TargetLock<'a>,
+    holder: u32,
+    link: &ProxyLink,
+    epoch: u32,
+) -> Option<Held<'a>> {
     let mut looks = 0;
     while !link.gate().is_closing(epoch) {
         looks = link.look_again(looks);
@@ -160,4 +183,73 @@ fn lock_slowly<'a>(lock: TargetLock<'a>, holder: u32, link: &Link, epoch: u32) -
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use core::hint::spin_loop;
+    use core::sync::atomic::{AtomicBool, Ordering};
+    use core::time::Duration;
+    use real_std::thread;
+    use real_std::time::Instant;
+    use std::prelude::v1::*;
+
+    use crate::double::PlainJob;
+
+    #[test]
+    fn a_rank_that_finds_the_gate_closed_says_that_it_has_left() {
+        let job = PlainJob::new(1);
+        let armci = job.attach(0);
+        assert!(armci.visit(0).is_some());
+        assert_eq!(job.rank(0).left.load(Ordering::SeqCst), 0, "nobody waits for that");
+        job.rank(0).gate().close();
+        // Whoever closed it may have seen the rank inside for that moment.
+        assert!(armci.visit(0).is_none());
+        assert_eq!(job.rank(0).left.load(Ordering::SeqCst), 1);
+
+        job.rank(0).gate().open(1);
+        let visit = armci.visit(0).unwrap();
+        job.rank(0).gate().close();
+        drop(visit);
+        assert_eq!(job.rank(0).left.load(Ordering::SeqCst), 2);
+    }
+
+    /// What a suspension does: it closes the gate at any instant, and if it finds the rank inside it
+    /// waits until that says that it has left, however long it only computes afterwards.
+    #[test]
+    fn whoever_has_seen_the_rank_inside_hears_that_it_has_left() {
+        let job = PlainJob::new(1);
+        let armci = job.attach(0);
+        let rank = job.rank(0);
+        let mut waited = 0;
+        for _ in 0..100 {
+            rank.gate().open(1);
+            let before = rank.left.load(Ordering::SeqCst);
+            let heard = AtomicBool::new(false);
+            thread::scope(|scope| {
+                let closer = scope.spawn(|| {
+                    // As often as can be between the rank's two steps.
+                    while rank.gate().is_empty() {
+                        spin_loop();
+                    }
+                    rank.gate().close();
+                    let seen_inside = !rank.gate().is_empty();
+                    let deadline = Instant::now() + Duration::from_secs(10);
+                    while seen_inside && rank.left.load(Ordering::SeqCst) == before {
+                        assert!(Instant::now() < deadline, "the rank has left without a word");
+                        thread::yield_now();
+                    }
+                    heard.store(true, Ordering::SeqCst);
+                    seen_inside
+                });
+                // Visits until it is not let in, then nothing but computing.
+                while armci.visit(0).is_some() {}
+                while !heard.load(Ordering::SeqCst) && !closer.is_finished() {
+                    spin_loop();
+                }
+                waited += u32::from(closer.join().unwrap());
+            });
+        }
+        assert!(waited > 0, "the gate was never closed while the rank was inside");
+    }
 }

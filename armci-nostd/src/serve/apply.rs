@@ -3,7 +3,7 @@
 use crate::moves::accumulate::accumulate;
 use crate::moves::copy::copy;
 use crate::moves::rmw::read_modify_write;
-use crate::serve::check::{Action, Work};
+use crate::serve::check::{Effect, Work};
 use crate::serve::window::Window;
 use crate::shared::lock::PROXY;
 
@@ -17,30 +17,30 @@ pub struct Busy;
 /// # Panics
 /// If the work was checked with other bounds than those of these windows.
 pub fn apply(work: &Work, own: &Window, target: &Window) -> Result<u64, Busy> {
-    match *work.action() {
-        Action::PutInline { data, to, len } => {
+    match *work.effect() {
+        Effect::PutInline { data, to, len } => {
             let to = target.at(to, len);
             // SAFETY: the target is mapped, and the data are long enough: the check has looked.
             unsafe { copy(data.as_ptr().cast(), to.as_ptr(), len as usize) };
         }
-        Action::Put { from, to, len } => {
+        Effect::Put { from, to, len } => {
             let (from, to) = (own.at(from, len), target.at(to, len));
             // SAFETY: both are mapped.
             unsafe { copy(from.as_ptr(), to.as_ptr(), len as usize) };
         }
-        Action::Get { from, to, len } => {
+        Effect::Get { from, to, len } => {
             let (from, to) = (target.at(from, len), own.at(to, len));
             // SAFETY: both are mapped.
             unsafe { copy(from.as_ptr(), to.as_ptr(), len as usize) };
         }
-        Action::Accumulate { kind, scale, from, to, len } if len != 0 => {
+        Effect::Accumulate { kind, scale, from, to, len } if len != 0 => {
             let _held = target.lock().try_lock(PROXY).ok_or(Busy)?;
             let (from, to) = (own.at(from, len), target.at(to, len));
             // SAFETY: both are mapped; the check has found whole elements.
             unsafe { accumulate(kind, &scale, from.as_ptr(), to.as_ptr(), len as usize) };
         }
-        Action::Accumulate { .. } => {}
-        Action::ReadModifyWrite { kind, operand, word } => {
+        Effect::Accumulate { .. } => {}
+        Effect::ReadModifyWrite { kind, operand, word } => {
             let _held = target.lock().try_lock(PROXY).ok_or(Busy)?;
             let word = target.at(word, kind.size() as u64);
             // SAFETY: mapped, and aligned: the check has found it so at the rank, and windows are

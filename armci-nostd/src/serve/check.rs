@@ -23,12 +23,12 @@ pub enum Checked {
 pub struct Work {
     target: u32,
     notify: bool,
-    action: Action,
+    effect: Effect,
 }
 
 /// What is done. Addresses are those of the rank whose memory it is; those of no bytes may be any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum Effect {
     /// A copy of bytes that came in the request itself.
     PutInline {
         /// The bytes, from the first on.
@@ -97,18 +97,18 @@ impl Work {
     }
 
     /// What is done.
-    pub fn action(&self) -> &Action {
-        &self.action
+    pub fn effect(&self) -> &Effect {
+        &self.effect
     }
 
     /// Bytes that it moves.
     pub fn bytes(&self) -> u64 {
-        match self.action {
-            Action::PutInline { len, .. }
-            | Action::Put { len, .. }
-            | Action::Get { len, .. }
-            | Action::Accumulate { len, .. } => len,
-            Action::ReadModifyWrite { kind, .. } => kind.size() as u64,
+        match self.effect {
+            Effect::PutInline { len, .. }
+            | Effect::Put { len, .. }
+            | Effect::Get { len, .. }
+            | Effect::Accumulate { len, .. } => len,
+            Effect::ReadModifyWrite { kind, .. } => kind.size() as u64,
         }
     }
 }
@@ -141,21 +141,21 @@ pub fn check(request: &Request, own: &Bounds, all: &[Bounds]) -> Result<Checked,
     };
     let wrong_length = Fault::Length { len, opcode };
     let wrong_kind = Fault::Kind { kind: request.kind, opcode };
-    let action = match opcode {
+    let effect = match opcode {
         Opcode::Put if inline => {
             if len > INLINE_BYTES as u64 {
                 return Err(wrong_length);
             }
-            Action::PutInline { data: operand, to: remote()?, len }
+            Effect::PutInline { data: operand, to: remote()?, len }
         }
-        Opcode::Put => Action::Put { from: local()?, to: remote()?, len },
-        Opcode::Get => Action::Get { from: remote()?, to: local()?, len },
+        Opcode::Put => Effect::Put { from: local()?, to: remote()?, len },
+        Opcode::Get => Effect::Get { from: remote()?, to: local()?, len },
         Opcode::Accumulate => {
             let kind = AccKind::from_wire(request.kind).ok_or(wrong_kind)?;
             if !len.is_multiple_of(kind.size() as u64) {
                 return Err(wrong_length);
             }
-            Action::Accumulate { kind, scale: operand, from: local()?, to: remote()?, len }
+            Effect::Accumulate { kind, scale: operand, from: local()?, to: remote()?, len }
         }
         Opcode::ReadModifyWrite => {
             let kind = RmwKind::from_wire(request.kind).ok_or(wrong_kind)?;
@@ -166,11 +166,11 @@ pub fn check(request: &Request, own: &Bounds, all: &[Bounds]) -> Result<Checked,
             if !word.is_multiple_of(len) {
                 return Err(Fault::Misaligned { address: request.remote, align: kind.size() });
             }
-            Action::ReadModifyWrite { kind, operand, word }
+            Effect::ReadModifyWrite { kind, operand, word }
         }
         Opcode::Fence => return Ok(Checked::Fence { target: Some(request.rank), notify }),
     };
-    Ok(Checked::Work(Work { target: request.rank, notify, action }))
+    Ok(Checked::Work(Work { target: request.rank, notify, effect }))
 }
 
 #[cfg(test)]
@@ -251,7 +251,7 @@ mod tests {
         let Checked::Work(work) = checked(get) else { core::panic!("a get is work") };
         assert_eq!((work.target(), work.bytes()), (1, 24));
         let from = 0x7000_0000 + mailbox + 8;
-        assert_eq!(*work.action(), Action::Get { from, to: 0x10010, len: 24 });
+        assert_eq!(*work.effect(), Effect::Get { from, to: 0x10010, len: 24 });
 
         let fence = Request { opcode: 5, flags: Flags::NOTIFY.bits(), ..Request::default() };
         let one = checked(Request { rank: 1, ..fence });

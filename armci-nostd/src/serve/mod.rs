@@ -12,7 +12,7 @@ pub mod window;
 
 pub use apply::{Busy, apply};
 pub use bounds::{Bounds, LayoutError};
-pub use check::{Action, Checked, Work, check};
+pub use check::{Checked, Effect, Work, check};
 pub use window::Window;
 
 #[cfg(test)]

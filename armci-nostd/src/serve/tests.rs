@@ -21,7 +21,7 @@ const LEN: usize = size_of::<RuntimeArea>() + 2 * PAGE;
 const PUBLIC: usize = size_of::<RuntimeArea>();
 
 /// One rank's memory, at an address of its own that is not where it is mapped.
-struct Memory {
+struct RankMemory {
     bytes: NonNull<u8>,
     address: u64,
 }
@@ -30,7 +30,7 @@ fn allocation() -> Layout {
     Layout::from_size_align(LEN, PAGE).unwrap()
 }
 
-impl Memory {
+impl RankMemory {
     fn new(address: u64) -> Self {
         // SAFETY: the size is not zero.
         let bytes = NonNull::new(unsafe { std::alloc::alloc_zeroed(allocation()) }).unwrap();
@@ -53,7 +53,7 @@ impl Memory {
     }
 }
 
-impl Drop for Memory {
+impl Drop for RankMemory {
     fn drop(&mut self) {
         // SAFETY: allocated with this layout.
         unsafe { std::alloc::dealloc(self.bytes.as_ptr(), allocation()) };
@@ -80,8 +80,8 @@ fn layout(address: u64) -> WindowLayout {
     }
 }
 
-fn ranks() -> (Vec<Memory>, Vec<Window>) {
-    let memories: Vec<_> = [0x10000, 0x7000_0000].map(Memory::new).into();
+fn ranks() -> (Vec<RankMemory>, Vec<Window>) {
+    let memories: Vec<_> = [0x10000, 0x7000_0000].map(RankMemory::new).into();
     let windows = memories
         .iter()
         // SAFETY: valid for LEN bytes until the memories are dropped, with the windows.
@@ -133,7 +133,7 @@ proptest! {
         let (memories, windows) = ranks();
         memories[0].fill(1);
         memories[1].fill(2);
-        let before: Vec<_> = memories.iter().map(Memory::contents).collect();
+        let before: Vec<_> = memories.iter().map(RankMemory::contents).collect();
         let result = done(&request, &windows);
         for (rank, memory) in memories.iter().enumerate() {
             let named = request.local.saturating_sub(memory.address)
@@ -168,7 +168,7 @@ proptest! {
         memories[1].fill(2);
         let target_at = memories[target as usize].address + PUBLIC as u64;
         let own_at = memories[0].address + PUBLIC as u64;
-        let mut model: Vec<_> = memories.iter().map(Memory::contents).collect();
+        let mut model: Vec<_> = memories.iter().map(RankMemory::contents).collect();
         let t = target as usize;
         let request = Request { rank: target, len: len as u64, ..Request::default() };
         let request = if get {
@@ -183,12 +183,12 @@ proptest! {
             Request { opcode: 1, remote, local, ..request }
         };
         prop_assert_eq!(done(&request, &windows), Ok(Ok((len as u64, 0))));
-        prop_assert_eq!(memories.iter().map(Memory::contents).collect::<Vec<_>>(), model);
+        prop_assert_eq!(memories.iter().map(RankMemory::contents).collect::<Vec<_>>(), model);
     }
 }
 
 /// A request on the first public word of rank 1.
-fn on_word(memories: &[Memory], opcode: Opcode, kind: u8, operand: [u64; 2]) -> Request {
+fn on_word(memories: &[RankMemory], opcode: Opcode, kind: u8, operand: [u64; 2]) -> Request {
     Request {
         opcode: opcode as u8,
         kind,

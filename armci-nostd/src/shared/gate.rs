@@ -31,7 +31,8 @@ pub struct Pass<'a>(&'a AtomicU32);
 
 impl<'a> Gate<'a> {
     /// For the rank: goes in, if the gate is open in the epoch `known`, in which the rank's
-    /// mappings were made.
+    /// mappings were made. A rank that is not let in was inside for a moment, and may have been seen
+    /// there: to whoever waits for a rank to leave it has left now.
     #[inline]
     pub fn enter(&self, known: u32) -> Option<Pass<'a>> {
         self.inside.swap(1, Ordering::SeqCst);

@@ -330,9 +330,9 @@ mod model {
     use loom::thread;
 
     /// Slots whose every access loom checks for data races.
-    struct Checked([UnsafeCell<u32>; 2]);
+    struct CheckedSlots([UnsafeCell<u32>; 2]);
 
-    impl Slots for Arc<Checked> {
+    impl Slots for Arc<CheckedSlots> {
         type Entry = u32;
         fn capacity(&self) -> u32 {
             2
@@ -364,7 +364,7 @@ mod model {
         // every bug that this has shown.
         model.preemption_bound = Some(3);
         model.check(|| {
-            let slots = Arc::new(Checked([UnsafeCell::new(0), UnsafeCell::new(0)]));
+            let slots = Arc::new(CheckedSlots([UnsafeCell::new(0), UnsafeCell::new(0)]));
             let shared = Arc::new(Shared {
                 tail: AtomicU32::new(0),
                 head: AtomicU32::new(0),

@@ -15,7 +15,7 @@ use crate::wire::area::Mailbox;
 
 /// What a rank tells: start and end of its public range, its host, its
 /// [identity](crate::Platform::identity), and how many [processors](crate::Platform::processors) it shares.
-type Told = [u64; 5];
+type ToldOfRank = [u64; 5];
 
 impl World {
     /// Collective: exchanges with all ranks what each must know of the others, and replaces what
@@ -32,14 +32,14 @@ impl World {
         let epoch = header.gate.0.load(Ordering::Acquire);
 
         let public = platform.public();
-        let own: Told = [
+        let own: ToldOfRank = [
             public.start,
             public.end,
             header.host.load(Ordering::Relaxed).into(),
             platform.identity(),
             platform.processors() as u64,
         ];
-        let mut told: Vec<Told> = vec![Default::default(); size];
+        let mut told: Vec<ToldOfRank> = vec![Default::default(); size];
         told[rank] = own;
         self.world().gather(self, told.as_mut_bytes())?;
         // Others may say of themselves what they like, but not of this rank.
@@ -90,5 +90,89 @@ impl World {
         self.settle_crowded((0..size).all(same_host) && (size as u64) > processors);
         // Nobody goes on before everybody can be reached by everybody.
         self.barrier()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::sync::atomic::{AtomicBool, Ordering};
+    use std::prelude::v1::*;
+
+    use real_std::thread;
+
+    use crate::double::PlainJob;
+    use crate::error::Error;
+    use crate::path::rows::{Operation, Row};
+
+    /// A rank that claims more public memory than it has cannot make another one write outside of
+    /// what is mapped there.
+    #[test]
+    fn a_claim_does_not_widen_what_is_mapped() {
+        let job = PlainJob::new(2);
+        let everything = 4096..u64::MAX;
+        let mut word = 7u64;
+        let put = |remote: u64| {
+            let row = Row { local: (&raw const word).cast_mut().cast(), remote, len: 8 };
+            let armci = job.attach(0);
+            // SAFETY: the word is valid; what is at `remote` must be found out.
+            let result = unsafe { armci.move_row(Operation::Put, 1, row) };
+            // A put that travels in its request is complete before the proxy has refused it.
+            result.and_then(|()| armci.fence(1))
+        };
+        let outcome = job.served(|| {
+            thread::scope(|scope| {
+                scope.spawn(|| drop(job.attach_claiming(1, everything)));
+                put(job.rank(1).private().addr() as u64)
+            })
+        });
+        assert_eq!(outcome, Err(Error::JobFailed), "the proxy was asked, and has refused");
+        // SAFETY: in the rank's memory, which nobody uses any more.
+        word = unsafe { job.rank(1).private().cast::<u64>().read() };
+        assert_eq!(word, 0, "what is behind the public memory was written");
+    }
+
+    /// As after a restart: the old epoch is over, and ranks exchange again what they know.
+    #[test]
+    fn ranks_get_acquainted_again_in_the_middle_of_their_work() {
+        const RANKS: usize = 3;
+        let job = PlainJob::new(RANKS);
+        let moved = AtomicBool::new(false);
+        let work = |rank: usize| {
+            let armci = job.attach(rank);
+            let table = armci.malloc::<u64>(RANKS).unwrap();
+            let next = (rank + 1) % RANKS;
+            let count = |times: u64| {
+                for _ in 0..times {
+                    armci.fetch_add(table.at(next, rank), 1).unwrap();
+                }
+            };
+            let directly = || job.rank(rank).area().header.tally.rmw[0].load(Ordering::Relaxed);
+            count(10);
+            assert_eq!(directly(), 10);
+            armci.barrier().unwrap();
+            if rank == 0 {
+                (0..RANKS).for_each(|rank| job.rank(rank).gate().open(2));
+                moved.store(true, Ordering::SeqCst);
+            }
+            while !moved.load(Ordering::SeqCst) {
+                thread::yield_now();
+            }
+            // What is known is of an older epoch: nothing is reached by it.
+            count(10);
+            assert_eq!(directly(), 10);
+            armci.get_acquainted().unwrap();
+            count(10);
+            assert_eq!(directly(), 20);
+            armci.barrier().unwrap();
+            assert_eq!(table.load((rank + RANKS - 1) % RANKS), Ok(30));
+            armci.free(table).unwrap();
+        };
+        job.served(|| {
+            thread::scope(|scope| {
+                let ranks: Vec<_> =
+                    (0..RANKS).map(|rank| scope.spawn(move || work(rank))).collect();
+                ranks.into_iter().for_each(|rank| rank.join().unwrap());
+            })
+        });
     }
 }

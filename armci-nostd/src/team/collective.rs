@@ -34,7 +34,7 @@ use crate::error::Error;
 use crate::path::paths::Paths;
 use crate::path::rows::{Operation, Row};
 use crate::team::group::Group;
-use crate::wire::area::{CHUNK, Line64, ROUNDS, TeamArea};
+use crate::wire::area::{CHUNK, ROUNDS, TeamArea, Word64};
 use crate::wire::request::RmwKind;
 
 impl Group {
@@ -59,7 +59,7 @@ impl Group {
             self.tell(
                 paths,
                 peer,
-                offset_of!(TeamArea, barrier) + size_of::<Line64>() * round,
+                offset_of!(TeamArea, barrier) + size_of::<Word64>() * round,
                 count,
             )?;
             wait_for(paths, reached, count)?;
@@ -196,7 +196,7 @@ impl Group {
                 // SAFETY: parent and children are done with the outbox; it is long enough.
                 unsafe { fill(own, chunk) };
                 let place =
-                    offset_of!(TeamArea, up) + size_of::<Line64>() * rank.trailing_zeros() as usize;
+                    offset_of!(TeamArea, up) + size_of::<Word64>() * rank.trailing_zeros() as usize;
                 self.tell(paths, parent, place, count)?;
                 wait_for(paths, &own.down, count)?;
                 self.get_outbox(paths, parent, own.outbox.get().cast(), chunk.len())?;
@@ -267,6 +267,6 @@ unsafe fn fill(area: &TeamArea, chunk: &[u8]) {
 }
 
 #[inline]
-fn wait_for(paths: &Paths, counter: &Line64, count: u64) -> Result<(), Error> {
+fn wait_for(paths: &Paths, counter: &Word64, count: u64) -> Result<(), Error> {
     paths.wait_for_rank(|| counter.0.load(Ordering::Acquire) >= count)
 }

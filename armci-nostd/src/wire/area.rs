@@ -14,12 +14,12 @@ pub const MAGIC: u32 = u32::from_le_bytes(*b"XNLT");
 /// other.
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
-pub struct Line(pub AtomicU32);
+pub struct Word32(pub AtomicU32);
 
 /// The same with a word of 64 bits.
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
-pub struct Line64(pub AtomicU64);
+pub struct Word64(pub AtomicU64);
 
 /// What a rank has done to memory by itself, for the user's statistics: written by the rank, read
 /// by the proxy.
@@ -64,23 +64,23 @@ pub struct Header {
     /// ranks on it.
     pub host: AtomicU32,
     /// Written by the proxy: a [`JobState`].
-    pub state: Line,
+    pub state: Word32,
     /// Written by the rank: submissions made.
-    pub submission_tail: Line,
+    pub submission_tail: Word32,
     /// Written by the proxy: submissions taken.
-    pub submission_head: Line,
+    pub submission_head: Word32,
     /// Written by the proxy: completions made.
-    pub completion_tail: Line,
+    pub completion_tail: Word32,
     /// Written by the rank: completions taken.
-    pub completion_head: Line,
+    pub completion_head: Word32,
     /// Not zero: the proxy is about to block and wants its doorbell rung.
-    pub proxy_asleep: Line,
+    pub proxy_asleep: Word32,
     /// Written by the proxy: the epoch in which the rank may reach its neighbours' memory by
     /// itself, or zero. See [`Gate`](crate::shared::gate::Gate). A rank that has lost its mappings writes
     /// zero.
-    pub gate: Line,
+    pub gate: Word32,
     /// Written by the rank: not zero while it does.
-    pub inside: Line,
+    pub inside: Word32,
     /// Written by the rank: what it does directly.
     pub tally: Tally,
     /// Written by the rank: how it gets on.
@@ -124,16 +124,16 @@ pub const CHUNK: usize = 8192;
 #[repr(C, align(4096))]
 pub struct TeamArea {
     /// `barrier[k]`: barriers in which the member 2^k below (modulo the size) has reached round k.
-    pub barrier: [Line64; ROUNDS],
+    pub barrier: [Word64; ROUNDS],
     /// `up[k]`: chunks that the k-th child has laid out in its outbox.
-    pub up: [Line64; ROUNDS],
+    pub up: [Word64; ROUNDS],
     /// Chunks that the parent has laid out in its outbox.
-    pub down: Line64,
+    pub down: Word64,
     /// Of member 0: arrivals of members at all barriers so far, where ranks are more than
     /// processors. Changed by fetch-and-adds.
-    pub arrived: Line64,
+    pub arrived: Word64,
     /// Barriers that the last to arrive has declared complete.
-    pub released: Line64,
+    pub released: Word64,
     /// Fills the page.
     reserved: [u64; 512 - 8 * (2 * ROUNDS + 3)],
     /// This member's part of a chunk, for parent and children to get.
@@ -146,11 +146,11 @@ impl TeamArea {
     /// Of a team that has done nothing yet.
     pub const fn new() -> Self {
         Self {
-            barrier: [const { Line64(AtomicU64::new(0)) }; ROUNDS],
-            up: [const { Line64(AtomicU64::new(0)) }; ROUNDS],
-            down: Line64(AtomicU64::new(0)),
-            arrived: Line64(AtomicU64::new(0)),
-            released: Line64(AtomicU64::new(0)),
+            barrier: [const { Word64(AtomicU64::new(0)) }; ROUNDS],
+            up: [const { Word64(AtomicU64::new(0)) }; ROUNDS],
+            down: Word64(AtomicU64::new(0)),
+            arrived: Word64(AtomicU64::new(0)),
+            released: Word64(AtomicU64::new(0)),
             reserved: [0; 512 - 8 * (2 * ROUNDS + 3)],
             outbox: UnsafeCell::new([0; CHUNK / 8]),
             inbox: UnsafeCell::new([0; CHUNK / 8]),
@@ -191,12 +191,12 @@ pub struct Letter {
 #[repr(C, align(4096))]
 pub struct Mailbox {
     /// Not zero: the rank is about to block and wants its doorbell rung.
-    pub asleep: Line,
+    pub asleep: Word32,
     /// Held by whoever accumulates into this rank's memory or changes a word of it: see
     /// [`TargetLock`](crate::shared::lock::TargetLock).
-    pub lock: Line,
+    pub lock: Word32,
     /// Messages for which a number has been drawn.
-    pub drawn: Line64,
+    pub drawn: Word64,
     /// Fills the page.
     reserved: [u64; 512 - 3 * 8],
     /// The message queue.
@@ -209,9 +209,9 @@ impl Mailbox {
     /// With nothing in it.
     pub const fn new() -> Self {
         Self {
-            asleep: Line(AtomicU32::new(0)),
-            lock: Line(AtomicU32::new(0)),
-            drawn: Line64(AtomicU64::new(0)),
+            asleep: Word32(AtomicU32::new(0)),
+            lock: Word32(AtomicU32::new(0)),
+            drawn: Word64(AtomicU64::new(0)),
             reserved: [0; 512 - 3 * 8],
             letters: [const { Letter { turn: AtomicU64::new(0), envelope: UnsafeCell::new([0; 15]) } };
                 LETTERS],
@@ -293,14 +293,14 @@ impl RuntimeArea {
                 magic: MAGIC,
                 version: PROTOCOL_VERSION,
                 host: AtomicU32::new(0),
-                state: Line(AtomicU32::new(JobState::Detached as u32)),
-                submission_tail: Line(AtomicU32::new(0)),
-                submission_head: Line(AtomicU32::new(0)),
-                completion_tail: Line(AtomicU32::new(0)),
-                completion_head: Line(AtomicU32::new(0)),
-                proxy_asleep: Line(AtomicU32::new(0)),
-                gate: Line(AtomicU32::new(0)),
-                inside: Line(AtomicU32::new(0)),
+                state: Word32(AtomicU32::new(JobState::Detached as u32)),
+                submission_tail: Word32(AtomicU32::new(0)),
+                submission_head: Word32(AtomicU32::new(0)),
+                completion_tail: Word32(AtomicU32::new(0)),
+                completion_head: Word32(AtomicU32::new(0)),
+                proxy_asleep: Word32(AtomicU32::new(0)),
+                gate: Word32(AtomicU32::new(0)),
+                inside: Word32(AtomicU32::new(0)),
                 tally: Tally {
                     put: [const { AtomicU64::new(0) }; 2],
                     get: [const { AtomicU64::new(0) }; 2],

@@ -32,8 +32,8 @@ pub struct WindowLayout {
 }
 
 /// A hosted rank's first message. With its first byte come three file descriptors: the window as a
-/// memfd that is sealed against shrinking, the proxy's doorbell and the rank's doorbell as
-/// eventfds.
+/// memfd that is sealed against shrinking, the proxy's doorbell as an eventfd, and the rank's
+/// doorbell as one end of a pair of Unix stream sockets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attach {
     /// [`PROTOCOL_VERSION`].
@@ -42,6 +42,8 @@ pub struct Attach {
     pub job: String,
     /// The rank, as `$XENOLITH_RANK` says.
     pub rank: u32,
+    /// What only that rank was told, in `$XENOLITH_TOKEN`: so no other takes its place.
+    pub token: String,
     /// Where its memory is.
     pub layout: WindowLayout,
 }
@@ -126,6 +128,11 @@ pub fn body_length(prefix: [u8; 4]) -> Result<usize, MessageError> {
     }
 }
 
+/// The version that a frame's body begins with, as an [`Attach`] of every version does.
+pub fn version(body: &[u8]) -> Result<u32, MessageError> {
+    postcard::take_from_bytes(body).map(|(version, _)| version).map_err(|_| MessageError::Malformed)
+}
+
 /// The message in a frame's body.
 pub fn decode<M: DeserializeOwned>(body: &[u8]) -> Result<M, MessageError> {
     match postcard::take_from_bytes(body) {
@@ -181,6 +188,7 @@ mod tests {
             version: PROTOCOL_VERSION,
             job: "ab12cd".into(),
             rank: 3,
+            token: "5eed".into(),
             layout: WindowLayout {
                 window: 4096,
                 len: 1 << 20,
@@ -196,6 +204,7 @@ mod tests {
         let frame = encode(&attach()).unwrap();
         let length = body_length(frame[..4].try_into().unwrap()).unwrap();
         assert_eq!(length, frame.len() - 4);
+        assert_eq!(version(&frame[4..]), Ok(PROTOCOL_VERSION));
         assert_eq!(decode::<Attach>(&frame[4..]), Ok(attach()));
     }
 

@@ -2,8 +2,8 @@
 //! follows, then the message in postcard.
 //!
 //! So `pgas` talks with the daemon, and qemu-ci with the agent in a host's dom0. A rank's attach
-//! has frames of the same form, written in `armci_nostd::wire`: there they must do without std, and
-//! file descriptors come with the first byte.
+//! has frames of the same form, made in `armci_nostd::wire`, which must do without std; there file
+//! descriptors come with the first byte.
 
 #![forbid(unsafe_code)]
 

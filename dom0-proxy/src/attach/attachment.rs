@@ -47,13 +47,13 @@ impl Attachment {
         let area = unsafe { Area::new(window.area()) };
         let magic = area.magic();
         if magic != MAGIC {
-            return Err(BadAttach::new(format_args!(
+            return Err(BadAttach::rank(format_args!(
                 "its runtime area starts with {magic:#x} instead of {MAGIC:#x}"
             )));
         }
         let version = area.version();
         if version != PROTOCOL_VERSION {
-            return Err(BadAttach::new(format_args!(
+            return Err(BadAttach::rank(format_args!(
                 "it speaks protocol version {version} and the proxy {PROTOCOL_VERSION}: \
                  rebuild the older of the two"
             )));

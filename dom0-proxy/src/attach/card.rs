@@ -7,26 +7,42 @@ use std::sync::Arc;
 
 use armci_nostd::hosted::frame;
 use armci_nostd::wire::attach::{Introduction, WindowLayout};
+use rustix::net::sockopt::set_socket_send_buffer_size;
 
 /// What other ranks need to reach a rank's memory, and the connection on which the rank is told of
 /// others.
 #[derive(Debug)]
 pub(super) struct Card {
     /// Where its memory is, by its own addresses.
-    pub layout: WindowLayout,
+    layout: WindowLayout,
     /// Its memory.
-    pub window: OwnedFd,
+    window: OwnedFd,
     /// Its doorbell.
-    pub to_rank: Arc<OwnedFd>,
+    to_rank: Arc<OwnedFd>,
     /// The rank's connection. It stays open as long as the card lives: by that the rank sees that
     /// its proxy does.
-    pub stream: UnixStream,
+    stream: UnixStream,
 }
 
+/// Messages to a rank that it has not read yet take no more than this, which the kernel raises to
+/// its own minimum: a few messages.
+const UNREAD: usize = 1;
+
 impl Card {
-    /// Tells this rank of another one.
+    /// Puts it together, and keeps what is on its way to the rank short.
+    pub fn new(
+        layout: WindowLayout,
+        window: OwnedFd,
+        to_rank: Arc<OwnedFd>,
+        stream: UnixStream,
+    ) -> io::Result<Self> {
+        set_socket_send_buffer_size(&stream, UNREAD)?;
+        Ok(Self { layout, window, to_rank, stream })
+    }
+
+    /// Tells this rank of another one, without waiting.
     pub fn introduce(&self, rank: u32, other: &Self) -> io::Result<()> {
         let introduction = Introduction { rank, layout: other.layout };
-        frame::send(&self.stream, &introduction, &[other.window.as_fd(), other.to_rank.as_fd()])
+        frame::try_send(&self.stream, &introduction, &[other.window.as_fd(), other.to_rank.as_fd()])
     }
 }

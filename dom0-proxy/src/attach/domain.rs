@@ -24,13 +24,13 @@ const MAX_NODE: usize = 160;
 /// Everything in the node is hostile. `memory` is what the domain was created with.
 pub fn parse(node: &[u8], memory: u64) -> Result<(XenAttach, WindowLayout), BadAttach> {
     if node.len() > MAX_NODE {
-        return Err(BadAttach::new(format_args!("its attach node has {} bytes", node.len())));
+        return Err(BadAttach::rank(format_args!("its attach node has {} bytes", node.len())));
     }
-    let node = str::from_utf8(node).map_err(|_| BadAttach::new("its attach node is not text"))?;
-    let attach: XenAttach = node.parse().map_err(BadAttach::new)?;
+    let node = str::from_utf8(node).map_err(|_| BadAttach::rank("its attach node is not text"))?;
+    let attach: XenAttach = node.parse().map_err(BadAttach::rank)?;
     let len = u64::from(attach.pages) * PAGE;
     if len == 0 || len > memory {
-        return Err(BadAttach::new(format_args!(
+        return Err(BadAttach::rank(format_args!(
             "it grants {} pages and has {} (its node says {node:?})",
             attach.pages,
             memory / PAGE
@@ -39,7 +39,7 @@ pub fn parse(node: &[u8], memory: u64) -> Result<(XenAttach, WindowLayout), BadA
     if attach.first_ref < FIRST_FREE_REFERENCE
         || attach.first_ref.checked_add(attach.pages).is_none()
     {
-        return Err(BadAttach::new(format_args!(
+        return Err(BadAttach::rank(format_args!(
             "its grant references start at {} and number {}",
             attach.first_ref, attach.pages
         )));
@@ -64,7 +64,7 @@ pub fn attach(
 ) -> Result<Attachment, BadAttach> {
     let (attach, layout) = parse(node, memory)?;
     let mapping = GrantMapping::new(domain, attach.first_ref, attach.pages).map_err(|error| {
-        BadAttach::new(format_args!(
+        BadAttach::host(format_args!(
             "its {} pages could not be mapped: {error} \
              (domain 0's gnttab_max_maptrack_frames may be too small)",
             attach.pages
@@ -72,9 +72,9 @@ pub fn attach(
     })?;
     // SAFETY: `mapping` maps `layout.len` bytes on a page boundary, and lives in the attachment as
     // long as the window.
-    let window = unsafe { Window::new(mapping.base(), &layout) }.map_err(BadAttach::new)?;
+    let window = unsafe { Window::new(mapping.base(), &layout) }.map_err(BadAttach::rank)?;
     let channel = EventChannel::bind(device.clone(), domain, attach.port).map_err(|error| {
-        BadAttach::new(format_args!(
+        BadAttach::rank(format_args!(
             "its event channel {} could not be bound: {error}",
             attach.port
         ))
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn an_honest_node_is_understood() {
-        let (attach, layout) = parse(b"2 8 4096 5 2097152 3145728 16777216", 16 * MIB).unwrap();
+        let (attach, layout) = parse(b"3 8 4096 5 2097152 3145728 16777216", 16 * MIB).unwrap();
         assert_eq!((attach.first_ref, attach.pages, attach.port), (8, 4096, 5));
         assert_eq!(layout.len, 16 * MIB);
         assert_eq!((layout.window, layout.runtime), (0, 2 * MIB));
@@ -121,15 +121,15 @@ mod tests {
         let long = "1".repeat(4096);
         for node in [
             "",
-            "2 8 4096",
-            "2 8 4097 5 2097152 3145728 16777216",
-            "2 8 0 5 2097152 3145728 16777216",
-            "2 8 4294967295 5 2097152 3145728 16777216",
-            "2 4294967295 4096 5 2097152 3145728 16777216",
-            "2 0 4096 5 2097152 3145728 16777216",
-            "1 8 4096 5 2097152 3145728 16777216",
-            "2 8 4096 5 2097152 3145728 99999999999999999999",
-            "2 8 4096 5 2097152 3145728 16777216\0",
+            "3 8 4096",
+            "3 8 4097 5 2097152 3145728 16777216",
+            "3 8 0 5 2097152 3145728 16777216",
+            "3 8 4294967295 5 2097152 3145728 16777216",
+            "3 4294967295 4096 5 2097152 3145728 16777216",
+            "3 0 4096 5 2097152 3145728 16777216",
+            "2 8 4096 5 2097152 3145728 16777216",
+            "3 8 4096 5 2097152 3145728 99999999999999999999",
+            "3 8 4096 5 2097152 3145728 16777216\0",
             &long,
         ] {
             assert!(parse(node.as_bytes(), 16 * MIB).is_err(), "{node}");

@@ -44,28 +44,17 @@ impl Fleet {
     pub(crate) fn ranks(&self) -> &[AttachedRank] {
         &self.ranks
     }
-
-    /// Tells all ranks that are processes how to reach each other's memory.
-    pub(crate) fn introduce(&self) {
-        let cards =
-            || (0..).zip(&self.ranks).filter_map(|(rank, it)| Some((rank, it.card.as_ref()?)));
-        for (rank, card) in cards() {
-            for (other, theirs) in cards().filter(|(other, _)| *other != rank) {
-                if let Err(error) = card.introduce(other, theirs) {
-                    // It is gone, or does not listen: then it will be found out when it does not
-                    // take part.
-                    tracing::debug!(rank, other, %error, "a rank was not told of another");
-                    break;
-                }
-            }
-        }
-    }
 }
 
 impl AttachedRank {
     /// Its rings and words.
     pub(crate) fn area(&self) -> &Area {
         &self.area
+    }
+
+    /// What other ranks are told of it, if it is a process.
+    pub(super) fn card(&self) -> Option<&Card> {
+        self.card.as_ref()
     }
 
     /// What wakes it.

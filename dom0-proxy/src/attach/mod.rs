@@ -1,6 +1,6 @@
 //! How ranks attach: their memory mapped here, and a doorbell in each direction.
 //!
-//! - [`hosted`]: a Linux process passes a memfd and two eventfds through a Unix socket;
+//! - [`hosted`]: a Linux process passes a memfd and two doorbells through a Unix socket;
 //! - [`domain`]: a domain grants its pages and offers an event channel, in one xenstore node.
 //!
 //! Both end in an [`Attachment`], which is all that whoever serves a rank knows of it.
@@ -13,10 +13,12 @@ pub mod domain;
 mod doorbell;
 mod fleet;
 pub mod hosted;
+mod introductions;
 mod shared_memory;
 
 pub(crate) use area::{DirectTally, RankStanding};
 pub use attachment::Attachment;
 pub use bad_attach::BadAttach;
 pub(crate) use fleet::{AttachedRank, Fleet};
+pub(crate) use introductions::{Introductions, Told};
 pub use shared_memory::SharedMemory;

@@ -28,25 +28,30 @@ impl SharedMemory {
     /// or that could still be shortened under the mapping (which would kill this process), is
     /// refused.
     pub fn map(memfd: &OwnedFd, len: u64) -> Result<Self, BadAttach> {
-        let failed = |error: rustix::io::Errno| BadAttach::new(io::Error::from(error));
+        let failed = |error: rustix::io::Errno| {
+            BadAttach::host(format_args!(
+                "its window could not be mapped: {}",
+                io::Error::from(error)
+            ))
+        };
         let kind = rustix::fs::fstatfs(memfd).map_err(failed)?.f_type;
         if kind as u64 != TMPFS_MAGIC {
-            return Err(BadAttach::new("its window is not a memfd of ordinary pages"));
+            return Err(BadAttach::rank("its window is not a memfd of ordinary pages"));
         }
         match rustix::fs::fcntl_get_seals(memfd) {
             Ok(seals) if seals.contains(SealFlags::SHRINK) => {}
             _ => {
-                return Err(BadAttach::new("its window is not a memfd sealed against shrinking"));
+                return Err(BadAttach::rank("its window is not a memfd sealed against shrinking"));
             }
         }
         // After the seal was seen, so the size can only grow.
         let size = rustix::fs::fstat(memfd).map_err(failed)?.st_size;
         if len == 0 || u64::try_from(size).is_ok_and(|size| size < len) || size < 0 {
-            return Err(BadAttach::new(format_args!(
+            return Err(BadAttach::rank(format_args!(
                 "its window claims {len} bytes and its memfd has {size}"
             )));
         }
-        let len = usize::try_from(len).map_err(BadAttach::new)?;
+        let len = usize::try_from(len).map_err(BadAttach::rank)?;
         Self::map_fd(memfd, len).map_err(failed)
     }
 

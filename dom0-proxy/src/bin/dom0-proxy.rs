@@ -16,8 +16,8 @@ use tracing_subscriber::EnvFilter;
 /// Serves the ranks of PGAS jobs. `pgas run` starts it where none runs.
 ///
 /// Its sockets are in $XENOLITH_RUN_DIR, by default /run/xenolith for root and
-/// $XDG_RUNTIME_DIR/xenolith for others, or /tmp/xenolith-UID without that. $RUST_LOG says what it tells on standard error (default:
-/// info).
+/// $XDG_RUNTIME_DIR/xenolith for others, or /tmp/xenolith-UID without that. $RUST_LOG says what it
+/// tells on standard error (default: info).
 #[derive(Debug, Parser)]
 #[command(version)]
 struct DaemonArguments {

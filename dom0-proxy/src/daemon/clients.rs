@@ -82,7 +82,7 @@ fn start_job(daemon: &Arc<Daemon>, spec: JobSpec, stream: &UnixStream) -> Result
     let stream = stream.try_clone().context(|| "talk with a client")?;
     let client = Arc::new(JobClient::new(stream)?);
     let (job, incoming) = loop {
-        let (job, incoming) = Job::new(random_name()?, spec.clone(), client.clone());
+        let (job, incoming) = Job::new(random_name()?, spec.clone(), client.clone())?;
         if !daemon.run_dir.job_logs(&job.name).exists() && daemon.registry.add(&job) {
             break (job, incoming);
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use armci_nostd::wire::attach::AttachReply;
 
 use super::shared::Daemon;
-use crate::attach::hosted;
+use crate::attach::{BadAttach, hosted};
 use crate::error::{Context, Error, Result};
 use crate::job::event::JobEvent;
 
@@ -26,29 +26,33 @@ pub fn attach_rank(daemon: &Arc<Daemon>, stream: UnixStream) -> Result<()> {
             return Err(protocol(error.to_string()));
         }
     };
-    let rank = asking.attach.rank;
-    let Some(job) = daemon.registry.get(&asking.attach.job) else {
-        let why = "there is no such job".to_owned();
-        hosted::answer(&stream, &AttachReply::Refused(why.clone()));
-        return Err(protocol(why));
+    // A stranger is no matter of the job whose name it uses.
+    let turn_away = |why: &str| {
+        hosted::answer(&stream, &AttachReply::Refused(why.into()));
+        Err(protocol(why.into()))
     };
-    let refuse = |cause: String| {
-        // In this order, so that the job hears of the cause before the rank can end because of
-        // it.
-        job.send(JobEvent::AttachRefused { rank, cause: cause.clone() });
-        hosted::answer(&stream, &AttachReply::Refused(cause));
+    let Some(job) = daemon.registry.get(&asking.attach.job) else {
+        return turn_away("there is no such job");
+    };
+    let Some(rank) = job.rank_of(&asking.attach.token) else {
+        return turn_away("its token is of no rank of that job");
+    };
+    let refuse = |cause: BadAttach| {
+        let reply = AttachReply::Refused(cause.to_string());
+        // In this order, so that the job hears of the cause before the rank can end because of it.
+        job.send(JobEvent::AttachRefused { rank, cause });
+        hosted::answer(&stream, &reply);
         Ok(())
     };
-    if let Err(cause) = job.claim(rank) {
-        return refuse(cause);
+    if let Err(cause) = job.claim(rank, &asking.attach) {
+        return refuse(BadAttach::Rank(cause));
     }
-    let kept = stream.try_clone().context(|| "keep a rank's connection")?;
-    match asking.accept(kept) {
+    match asking.accept(&stream) {
         Ok(attachment) => {
             hosted::answer(&stream, &AttachReply::Accepted);
             job.send(JobEvent::Attached { rank, attachment });
             Ok(())
         }
-        Err(error) => refuse(error.to_string()),
+        Err(cause) => refuse(cause),
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use armci_nostd::Fault;
-use armci_nostd::serve::{Action, Bounds, Busy, Checked, apply, check};
+use armci_nostd::serve::{Bounds, Busy, Checked, Effect, apply, check};
 use armci_nostd::shared::ring::{Consumer, IndexJumped, Producer, SharedSlots};
 use armci_nostd::wire::{Completion, Request, Status};
 
@@ -168,11 +168,11 @@ fn count(traffic: &mut Traffic, done: &Checked) -> u64 {
     let (kind, bytes) = match done {
         Checked::Fence { .. } => (&mut traffic.other, 0),
         Checked::Work(work) => {
-            let kind = match work.action() {
-                Action::PutInline { .. } | Action::Put { .. } => &mut traffic.put,
-                Action::Get { .. } => &mut traffic.get,
-                Action::Accumulate { .. } => &mut traffic.accumulate,
-                Action::ReadModifyWrite { .. } => &mut traffic.rmw,
+            let kind = match work.effect() {
+                Effect::PutInline { .. } | Effect::Put { .. } => &mut traffic.put,
+                Effect::Get { .. } => &mut traffic.get,
+                Effect::Accumulate { .. } => &mut traffic.accumulate,
+                Effect::ReadModifyWrite { .. } => &mut traffic.rmw,
             };
             (kind, work.bytes())
         }

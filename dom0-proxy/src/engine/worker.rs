@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use armci_nostd::wire::JobState;
 
@@ -17,7 +18,12 @@ use super::patience::{Patience, Pause};
 use super::rounds::{Rounds, Violation};
 use super::service::{Action, Input, OrderError, Service, ServiceState};
 use super::traffic::Traffic;
-use crate::attach::{AttachedRank, Attachment, Fleet};
+use crate::attach::{AttachedRank, Attachment, Fleet, Introductions, Told};
+
+/// How long no rank may take anything of what it is told of the others.
+const INTRODUCTION_PATIENCE: Duration = Duration::from_secs(10);
+/// Before that is tried again.
+const INTRODUCTION_PAUSE: Duration = Duration::from_micros(200);
 
 /// The thread, before it runs.
 pub(super) struct Worker {
@@ -41,7 +47,16 @@ impl Worker {
         let Some(fleet) = self.gather() else { return Ok(()) };
         let tell_ranks = |state| fleet.ranks().iter().for_each(|rank| rank.tell(state));
         let mut doorbells = Doorbells::new(&fleet, self.wake.as_fd())?;
-        fleet.introduce();
+        match self.introduce(&fleet) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(notice) => {
+                tell(notice);
+                tell_ranks(JobState::Failed);
+                self.wait_for_end();
+                return Ok(());
+            }
+        }
         let mut gates = Gates::open_first(&fleet);
         tell_ranks(JobState::Attached);
         tell(Notice::Open);
@@ -78,6 +93,32 @@ impl Worker {
             }
         }
         Some(Fleet::new(slots.into_iter().flatten().collect()))
+    }
+
+    /// Tells all ranks that are processes of each other. False when the job ends meanwhile.
+    fn introduce(&self, fleet: &Fleet) -> Result<bool, Notice> {
+        let mut introductions = Introductions::new(fleet);
+        let mut since = Instant::now();
+        while !self.ending.load(Ordering::Acquire) {
+            match introductions.tell() {
+                Told::All => return Ok(true),
+                Told::Some => since = Instant::now(),
+                Told::Stuck { .. } if since.elapsed() < INTRODUCTION_PATIENCE => {}
+                Told::Stuck { rank, in_flight: false } => {
+                    let cause = "it does not read what it is told of other ranks".into();
+                    return Err(Notice::Violation { rank, cause });
+                }
+                Told::Stuck { rank, in_flight: true } => {
+                    return Err(Notice::Broken(format!(
+                        "rank {rank} could not be told of other ranks, because too many file \
+                         descriptors of this user are on their way: run fewer ranks at a time, or \
+                         raise the limit (ulimit -n)"
+                    )));
+                }
+            }
+            thread::sleep(INTRODUCTION_PAUSE);
+        }
+        Ok(false)
     }
 
     /// Serves until told to end, or a rank does something wrong.

@@ -32,7 +32,7 @@ impl JobClock {
         }
     }
 
-    /// When so much time is over; never as long as it stands still, or if that is beyond all time.
+    /// When `limit` is over; never as long as it stands still, or if that is beyond all time.
     pub fn deadline(&self, limit: Duration) -> Option<Instant> {
         match self.stopped_at {
             Some(_) => None,

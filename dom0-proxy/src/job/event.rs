@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::attach::Attachment;
+use crate::attach::{Attachment, BadAttach};
 use crate::control::RankSignal;
 use crate::engine::Notice;
 use crate::error::Error;
@@ -43,7 +43,7 @@ pub enum JobEvent {
         /// The rank.
         rank: u32,
         /// Why.
-        cause: String,
+        cause: BadAttach,
     },
     /// A rank's kernel has said why it is about to crash. Comes before the crash itself.
     Fatal {

@@ -6,9 +6,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use armci_nostd::wire::attach::Attach;
+use rustix::rand::{GetRandomFlags, getrandom};
+
 use super::client::JobClient;
 use super::event::{JobEvent, KillReason};
 use crate::control::{JobInfo, JobSpec, RankKind};
+use crate::error::{Context, Result};
 
 /// A job as others see it.
 #[derive(Debug)]
@@ -21,6 +25,9 @@ pub struct Job {
     pub(super) started: Instant,
     /// How many of its ranks have started.
     up: AtomicU32,
+    /// What ranks that are processes attach with, by rank. Only they know, and whoever may read
+    /// their environment.
+    tokens: Vec<String>,
     /// Ranks that have attached, so that none does twice.
     attached: Mutex<BTreeSet<u32>>,
     /// Goes to its supervisor.
@@ -35,18 +42,23 @@ impl Job {
         name: String,
         spec: JobSpec,
         client: Arc<JobClient>,
-    ) -> (Arc<Self>, Receiver<JobEvent>) {
+    ) -> Result<(Arc<Self>, Receiver<JobEvent>)> {
         let (events, incoming) = channel();
+        let tokens = match spec.kind {
+            RankKind::Hosted => (0..spec.size).map(|_| token()).collect::<Result<_>>()?,
+            RankKind::Xen => Vec::new(),
+        };
         let job = Self {
             name,
             spec,
             started: Instant::now(),
             up: AtomicU32::new(0),
+            tokens,
             attached: Mutex::new(BTreeSet::new()),
             events,
             client,
         };
-        (Arc::new(job), incoming)
+        Ok((Arc::new(job), incoming))
     }
 
     /// How it is.
@@ -88,15 +100,34 @@ impl Job {
         self.send(JobEvent::Kill(reason));
     }
 
-    /// Whether this hosted rank may attach now. It may once.
-    pub fn claim(&self, rank: u32) -> Result<(), String> {
-        if self.spec.kind != RankKind::Hosted {
-            return Err("this job's ranks are domains".into());
+    /// What this rank is to attach with, if it is a process.
+    pub(super) fn token(&self, rank: u32) -> &str {
+        self.tokens.get(rank as usize).map_or("", String::as_str)
+    }
+
+    /// The rank that attaches with this token; `None` for whoever is no rank of this job.
+    pub fn rank_of(&self, token: &str) -> Option<u32> {
+        (0..).zip(&self.tokens).find(|(_, own)| *own == token).map(|(rank, _)| rank)
+    }
+
+    /// Whether this rank, which asks so, may attach now. It may once.
+    pub fn claim(&self, rank: u32, attach: &Attach) -> Result<(), String> {
+        if attach.rank != rank {
+            return Err(format!("it says that it is rank {}", attach.rank));
         }
-        if rank >= self.spec.size {
-            return Err(format!("no rank {rank} in a job of {}", self.spec.size));
+        // Addresses of the daemon are for all jobs.
+        let (len, memory) = (attach.layout.len, self.spec.memory);
+        if len > memory {
+            return Err(format!("its window has {len} bytes, and its memory {memory}"));
         }
         let mut attached = self.attached.lock().unwrap_or_else(PoisonError::into_inner);
-        if attached.insert(rank) { Ok(()) } else { Err(format!("rank {rank} is attached already")) }
+        if attached.insert(rank) { Ok(()) } else { Err("it is attached already".into()) }
     }
+}
+
+/// 32 random digits of base 16.
+fn token() -> Result<String> {
+    let mut bytes = [0u8; 16];
+    getrandom(&mut bytes, GetRandomFlags::empty()).context(|| "make a token")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -13,6 +13,7 @@ use super::consoles::{ConsoleReport, Consoles};
 use super::domains::{self, Domains};
 use super::event::JobEvent;
 use super::handle::Job;
+use super::open_files;
 use super::processes::{self, Processes};
 use super::ranks::Ranks;
 use super::summary::Summaries;
@@ -82,6 +83,7 @@ pub fn supervise(
 
 /// Whether the host can run such a job.
 fn check(spec: &JobSpec) -> Result<()> {
+    open_files::check(spec)?;
     match spec.kind {
         RankKind::Xen => domains::check(spec),
         RankKind::Hosted => Ok(()),
@@ -150,7 +152,7 @@ impl Supervisor {
     }
 
     fn engine_and_ranks(
-        job: &Job,
+        job: &Arc<Job>,
         ranks_socket: PathBuf,
         record: PathBuf,
         consoles: &Consoles,
@@ -166,9 +168,7 @@ impl Supervisor {
             Engine::start(&job.name, spec.size, pause, tell).context(|| "start the engine")?;
         let (consoles, events) = (consoles.clone(), job.events.clone());
         let ranks: Box<dyn Ranks> = match spec.kind {
-            RankKind::Hosted => {
-                Box::new(Processes::new(&job.name, spec, ranks_socket, consoles, events))
-            }
+            RankKind::Hosted => Box::new(Processes::new(job.clone(), ranks_socket, consoles)),
             RankKind::Xen => Box::new(Domains::new(&job.name, spec, record, consoles, events)?),
         };
         Ok((engine, ranks))
@@ -398,7 +398,7 @@ mod tests {
         let logs = tempfile::tempdir().unwrap();
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let client = Arc::new(JobClient::new(ours).unwrap());
-        let (job, incoming) = Job::new("abcdef".into(), spec.clone(), client.clone());
+        let (job, incoming) = Job::new("abcdef".into(), spec.clone(), client.clone()).unwrap();
         let (consoles, console_thread) =
             Consoles::start(&job.name, &spec, logs.path(), client.clone()).unwrap();
         let ended = Arc::new(AtomicBool::new(false));

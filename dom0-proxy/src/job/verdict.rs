@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::event::{End, KillReason};
-use crate::attach::RankStanding;
+use crate::attach::{BadAttach, RankStanding};
 use crate::engine::Notice;
 use crate::error::{Error, status};
 
@@ -101,8 +101,16 @@ impl Verdict {
     }
 
     /// A rank's attach was refused.
-    pub fn attach_refused(&mut self, rank: u32, cause: &str) {
-        self.fail(status::PROTOCOL, format!("rank {rank} broke the protocol: bad attach: {cause}"));
+    pub fn attach_refused(&mut self, rank: u32, cause: &BadAttach) {
+        match cause {
+            BadAttach::Rank(why) => self.fail(
+                status::PROTOCOL,
+                format!("rank {rank} broke the protocol: bad attach: {why}"),
+            ),
+            BadAttach::Host(why) => {
+                self.fail(status::HOST, format!("rank {rank} could not be attached: {why}"));
+            }
+        }
     }
 
     /// A rank could not be created.
@@ -456,6 +464,12 @@ mod tests {
             cause(&verdict),
             (122, "rank 1 broke the protocol: bad ring entry: unknown opcode 77")
         );
+        let mut verdict = Verdict::new(2);
+        verdict.attach_refused(1, &BadAttach::rank("it is not text"));
+        assert_eq!(cause(&verdict), (122, "rank 1 broke the protocol: bad attach: it is not text"));
+        let mut verdict = Verdict::new(2);
+        verdict.attach_refused(1, &BadAttach::host("no memory"));
+        assert_eq!(cause(&verdict), (123, "rank 1 could not be attached: no memory"));
         let mut verdict = Verdict::new(2);
         verdict.ended(1, End::Exited(0));
         verdict.timed_out(Duration::from_secs(5));

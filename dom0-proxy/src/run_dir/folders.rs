@@ -119,8 +119,8 @@ impl RunDir {
         Lock::take(&self.root.join("lock"), &self.root.display().to_string())
     }
 
-    /// Makes the directories of a job that begins, and removes the oldest logs, so that no more than
-    /// [`LOGS_KEPT`] are left besides those of jobs that run.
+    /// Makes the directories of a job that begins, and removes the oldest logs, so that no more
+    /// than [`LOGS_KEPT`] are left besides those of jobs that run.
     pub fn begin_job(&self, job: &str) -> Result<JobFolders> {
         let record = JobFolder::create(&self.jobs(), job, 0)?;
         let others = JobFolder::all_in(&self.logs);

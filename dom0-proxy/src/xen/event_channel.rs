@@ -119,9 +119,9 @@ impl EventDevice {
 }
 
 /// Reads the numbers of the ports that have had an event and writes them back, which lets the ports
-/// call again, until there are none, or for [`MOST_READS`] times. Whether there are none. Fewer than
-/// there was room for are no sign of that: a port that comes while the kernel copies the others out
-/// adds to what it takes for unread, so it makes no edge.
+/// call again, until there are none, or for [`MOST_READS`] times. Whether there are none. Fewer
+/// than there was room for are no sign of that: a port that comes while the kernel copies the
+/// others out adds to what it takes for unread, so it makes no edge.
 fn drain(mut device: impl Read + Write) -> io::Result<bool> {
     let mut ports = [0; 4 * 64];
     for _ in 0..MOST_READS {

@@ -21,7 +21,7 @@ use armci_nostd::wire::{
 use dom0_proxy::attach::SharedMemory;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, sendmsg};
 
 /// The rank's own address of its window.
 pub const BASE: u64 = 0x1000_0000;
@@ -36,7 +36,9 @@ pub const END: u64 = BASE + LEN;
 pub struct RawRank {
     pub memfd: OwnedFd,
     pub to_proxy: OwnedFd,
+    /// What the proxy rings with, and what is rung.
     pub to_rank: OwnedFd,
+    rung: UnixStream,
     memory: SharedMemory,
 }
 
@@ -55,12 +57,14 @@ impl RawRank {
         let memory = SharedMemory::map(&memfd, LEN).unwrap();
         // SAFETY: the mapping is fresh, page-aligned and long enough.
         unsafe { memory.base().cast::<RuntimeArea>().write(RuntimeArea::new()) };
-        let bell = || eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).unwrap();
-        Self { memfd, to_proxy: bell(), to_rank: bell(), memory }
+        let to_proxy = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).unwrap();
+        let (rung, to_rank) = UnixStream::pair().unwrap();
+        Self { memfd, to_proxy, to_rank: to_rank.into(), rung, memory }
     }
 
     /// The honest attach.
     pub fn message(job: &str, rank: u32) -> Attach {
+        let token = std::env::var("XENOLITH_TOKEN").unwrap_or_default();
         let layout = WindowLayout {
             window: BASE,
             len: LEN,
@@ -68,7 +72,7 @@ impl RawRank {
             public_start: PUBLIC,
             public_end: END,
         };
-        Attach { version: PROTOCOL_VERSION, job: job.into(), rank, layout }
+        Attach { version: PROTOCOL_VERSION, job: job.into(), rank, token, layout }
     }
 
     /// The descriptors that go with it.
@@ -162,14 +166,14 @@ impl RawRank {
 
     /// Says that the rank is about to sleep.
     pub fn fall_asleep(&self) {
-        let mut count = [0; 8];
-        let _ = rustix::io::read(&self.to_rank, &mut count);
+        let mut rings = [0; 4096];
+        let _ = recv(&self.rung, &mut rings, RecvFlags::DONTWAIT);
         Bell(&self.mailbox().asleep.0).arm();
     }
 
     /// Whether the rank's doorbell rings in time.
     pub fn is_woken(&self, patience: Duration) -> bool {
-        let mut fds = [PollFd::new(&self.to_rank, PollFlags::IN)];
+        let mut fds = [PollFd::new(&self.rung, PollFlags::IN)];
         let patience =
             Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: patience.subsec_nanos().into() };
         poll(&mut fds, Some(&patience)).unwrap() == 1

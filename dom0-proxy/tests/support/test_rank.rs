@@ -6,6 +6,7 @@
 
 mod raw_rank;
 
+use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, ExitCode};
 use std::sync::atomic::Ordering;
@@ -22,8 +23,11 @@ fn variable(name: &str) -> String {
 
 fn main() -> ExitCode {
     let mode = std::env::args().nth(1).unwrap_or_default();
-    let culprit = std::env::args().nth(2).map_or(1, |word| word.parse().expect("a rank"));
     let rank: u32 = variable("XENOLITH_RANK").parse().expect("a rank");
+    let culprit = match mode.as_str() {
+        "intruder" => rank,
+        _ => std::env::args().nth(2).map_or(1, |word| word.parse().expect("a rank")),
+    };
     println!("rank {rank} is up");
     match mode.as_str() {
         "early" if rank != culprit => {
@@ -74,6 +78,15 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         "absent" => return ExitCode::SUCCESS,
+        "intruder" => {
+            // Its second argument is another job.
+            let job = std::env::args().nth(2).expect("a job");
+            let stream = UnixStream::connect(variable("XENOLITH_SOCKET")).expect("connect");
+            send_attach(&stream, &RawRank::new(), &job, 1);
+            let mut reply = Vec::new();
+            (&stream).read_to_end(&mut reply).expect("an answer");
+            println!("{}", String::from_utf8_lossy(&reply));
+        }
         "hang" => {
             // A child of its own, which must not outlive the job.
             let mut child = Command::new("sleep").arg("600").spawn().expect("sleep");
@@ -101,8 +114,18 @@ fn misbehave(mode: &str, number: u32) -> ExitCode {
             &frame.expect("a frame"),
             &[to_proxy, to_proxy, to_rank],
         );
+    } else if mode == "large" {
+        let mut attach = RawRank::message(&variable("XENOLITH_JOB"), number);
+        attach.layout.len = 1 << 40;
+        let frame = armci_nostd::wire::attach::encode(&attach).expect("a frame");
+        raw_rank::send_with_descriptors(&stream, &frame, &rank.descriptors());
     } else {
         send_attach(&stream, &rank, &variable("XENOLITH_JOB"), number);
+    }
+    if mode == "twice" {
+        let again = UnixStream::connect(variable("XENOLITH_SOCKET")).expect("connect");
+        send_attach(&again, &RawRank::new(), &variable("XENOLITH_JOB"), number);
+        std::thread::sleep(Duration::from_secs(600));
     }
     raw_rank::wait_until("attachment", || rank.state() == armci_nostd::wire::JobState::Attached);
     match mode {

@@ -37,7 +37,8 @@ impl Job {
     /// Becomes a rank, in a thread of its own.
     pub fn rank(&self, rank: usize) -> Armci {
         let (socket, size, window) = (self.socket.clone(), self.ranks, self.window);
-        attach_as(&HostedRank { socket, job: "threads".into(), rank, size, window }).unwrap()
+        let (job, token) = ("threads".into(), String::new());
+        attach_as(&HostedRank { socket, job, rank, token, size, window }).unwrap()
     }
 
     /// Takes the ranks in, as the daemon does.
@@ -49,7 +50,7 @@ impl Job {
             let (stream, _) = self.listener.accept().unwrap();
             let asking = hosted::receive(&stream).unwrap();
             let rank = asking.attach.rank;
-            let attachment = asking.accept(stream.try_clone().unwrap()).unwrap();
+            let attachment = asking.accept(&stream).unwrap();
             hosted::answer(&stream, &AttachReply::Accepted);
             engine.attach(rank, attachment);
         }

@@ -1,7 +1,7 @@
 //! Floating point and vector state.
 //!
-//! Whatever the application was compiled for (SSE, AVX, AVX-512), the event upcall and a system call
-//! save all of it before they run any Rust, and put it back afterwards.
+//! Whatever the application was compiled for (SSE, AVX, AVX-512), the event upcall and a system
+//! call save all of it before they run any Rust, and put it back afterwards.
 
 use core::arch::x86_64::__cpuid_count;
 use core::sync::atomic::{AtomicU64, Ordering};

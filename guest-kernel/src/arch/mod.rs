@@ -1,7 +1,7 @@
 //! The machine: everything of the kernel that the compiler cannot check.
 //!
-//! The `unsafe` of the kernel is in this room, behind functions that are safe to call, and the other
-//! rooms are ordinary safe Rust. (But for two things that cannot be here: `rank/platform.rs`
+//! The `unsafe` of the kernel is in this room, behind functions that are safe to call, and the
+//! other rooms are ordinary safe Rust. (But for two things that cannot be here: `rank/platform.rs`
 //! implements an unsafe trait of ARMCI's, and `life` gives names to the linker.) What makes it
 //! sound, in short:
 //!

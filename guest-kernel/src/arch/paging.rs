@@ -220,8 +220,8 @@ impl AddressSpace {
 
     fn table(address: u64) -> &'static mut PageTable {
         // SAFETY: `address` is a frame of `take_frame`'s, taken for a table; RAM is mapped to
-        // itself by the entry code's tables and by ours. The caller holds the only `AddressSpace`, and no
-        // reference outlives a statement.
+        // itself by the entry code's tables and by ours. The caller holds the only `AddressSpace`,
+        // and no reference outlives a statement.
         unsafe { &mut *(address as *mut PageTable) }
     }
 

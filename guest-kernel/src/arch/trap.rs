@@ -55,7 +55,9 @@ global_asm!(
     ".set vector, 0",
     ".rept {EXCEPTIONS}",
     ".balign {STUB}",
-    ".if (vector == 8) || ((vector >= 10) && (vector <= 14)) || (vector == 17) || (vector == 21) || (vector == 29) || (vector == 30)",
+    // The exceptions with an error code.
+    ".if (vector == 8) || ((vector >= 10) && (vector <= 14)) || (vector == 17) || \
+      (vector == 21) || (vector == 29) || (vector == 30)",
     ".else",
     "push 0",
     ".endif",

@@ -1,7 +1,7 @@
 //! The end of the domain.
 //!
-//! A rank of a job tells by nodes of xenstore what it comes to; what is on the console is text, which
-//! decides nothing.
+//! A rank of a job tells by nodes of xenstore what it comes to; what is on the console is text,
+//! which decides nothing.
 
 use alloc::format;
 use core::fmt;

@@ -1,5 +1,5 @@
-//! The end of a kernel that cannot go on: one line that says why, what helps to find it, the cause in
-//! xenstore, and a crashed domain.
+//! The end of a kernel that cannot go on: one line that says why, what helps to find it, the cause
+//! in xenstore, and a crashed domain.
 
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
@@ -18,24 +18,23 @@ const PAGE_FAULT: u64 = 14;
 /// Ends the domain because of this.
 pub(super) fn die(cause: fmt::Arguments<'_>) -> ! {
     let frame = stack::frame_pointer();
-    say(cause);
-    end(None, frame)
+    end(&say(cause), None, frame)
 }
 
 /// Ends the domain because of a processor exception. `address` is CR2.
 pub(super) fn exception(registers: &Registers, address: u64) -> ! {
     let Registers { vector, error_code, rip, rbp, .. } = *registers;
-    if vector == PAGE_FAULT {
+    let line = if vector == PAGE_FAULT {
         let stack =
             stack::all().find(|stack| stack.guard.contains(address)).map(|stack| stack.name);
         let fault = PageFault { address, error_code, stack };
-        say(format_args!("{fault}, rip {rip:#x}"));
+        say(format_args!("{fault}, rip {rip:#x}"))
     } else {
         let name = exception_name(vector);
-        say(format_args!("{name} (exception {vector}, error code {error_code:#x}), rip {rip:#x}"));
-    }
+        say(format_args!("{name} (exception {vector}, error code {error_code:#x}), rip {rip:#x}"))
+    };
     print_registers(registers);
-    end(Some(rip), rbp)
+    end(&line, Some(rip), rbp)
 }
 
 #[panic_handler]
@@ -46,21 +45,21 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     let _ = write!(message, "{}", info.message());
     let message = message.text();
     // The standard library's allocation functions panic so when there is no memory.
-    if message.starts_with("memory allocation of ") {
+    let line = if message.starts_with("memory allocation of ") {
         let heap::Usage { used, size } = heap::usage();
-        say(format_args!("out of memory: {message} ({used} of {size} bytes of heap in use)"));
+        say(format_args!("out of memory: {message} ({used} of {size} bytes of heap in use)"))
     } else if let Some(location) = info.location() {
-        say(format_args!("panicked at {location}: {message}"));
+        say(format_args!("panicked at {location}: {message}"))
     } else {
-        say(format_args!("panicked: {message}"));
-    }
-    end(None, frame)
+        say(format_args!("panicked: {message}"))
+    };
+    end(&line, None, frame)
 }
 
-/// Says why the domain ends, whatever state it is in.
+/// Says why the domain ends, whatever state it is in. Gives the cause as one line.
 #[cold]
 #[inline(never)]
-fn say(cause: fmt::Arguments<'_>) {
+fn say(cause: fmt::Arguments<'_>) -> OneLine {
     cpu::disable_interrupts();
     static DYING: AtomicBool = AtomicBool::new(false);
     // Dying went wrong as well: then at least quickly.
@@ -71,18 +70,19 @@ fn say(cause: fmt::Arguments<'_>) {
     let mut line = OneLine::new();
     let _ = write!(line, "{cause}");
     console::say(format_args!("fatal: rank {}: {}", place::rank(), line.text()));
+    line
 }
 
 /// Says where it happened, at an instruction if that is known and in the functions of this frame,
-/// and ends the domain.
+/// and ends the domain because of `cause`.
 #[cold]
 #[inline(never)]
-fn end(instruction: Option<u64>, frame: u64) -> ! {
+fn end(cause: &OneLine, instruction: Option<u64>, frame: u64) -> ! {
     for address in instruction.into_iter().chain(stack::backtrace(frame)) {
         console::say(format_args!("  {address:#x}"));
     }
     console::drain();
-    end::report_crash(line.text());
+    end::report_crash(cause.text());
     end::crash()
 }
 

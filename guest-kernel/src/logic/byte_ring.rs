@@ -8,7 +8,8 @@ use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 /// The other side has moved its index to where it cannot be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the ring's indices jumped: {produced} written, {consumed} read, {size} bytes at most between them"
+    "the ring's indices jumped: {produced} written, {consumed} read, {size} bytes at most between \
+     them"
 )]
 pub struct IndexJump {
     /// Bytes written so far.

@@ -44,7 +44,8 @@ pub enum CommandLineError {
     NotANumber(String),
     /// No option of the kernel's.
     #[error(
-        "`{0}` on the command line is no option of the kernel (known: xenolith.job, xenolith.rank, xenolith.size)"
+        "`{0}` on the command line is no option of the kernel (known: xenolith.job, \
+         xenolith.rank, xenolith.size)"
     )]
     Unknown(String),
     /// xenolith.rank without xenolith.size, or the other way round.

@@ -77,7 +77,8 @@ pub enum MemoryError {
     ImageNotInRam,
     /// There is not enough for page tables and the main stack, or for a heap.
     #[error(
-        "too little memory: {0} bytes below and {1} bytes above the image; give the domain more (memory= in xl.cfg)"
+        "too little memory: {0} bytes below and {1} bytes above the image; give the domain more \
+         (memory= in xl.cfg)"
     )]
     TooLittle(u64, u64),
     /// All addresses below 4 GiB are taken.
@@ -96,8 +97,8 @@ pub const LEAST_HEAP: u64 = 64 << 10;
 const OTHER_PAGES: u64 = 32;
 
 /// Decides. `used` are ranges in RAM that must be left alone: boot modules, and what Xen says about
-/// the boot. `pages` is how many the domain has: where the map promises more RAM, only so much of it
-/// is used.
+/// the boot. `pages` is how many the domain has: where the map promises more RAM, only so much of
+/// it is used.
 pub fn plan(
     map: impl Iterator<Item = MemoryMapEntry> + Clone,
     image: Span,

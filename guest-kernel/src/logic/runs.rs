@@ -116,7 +116,12 @@ mod tests {
         /// Whatever is taken and given back in whatever order: nothing is handed out twice, giving
         /// back needs no memory, and at the end all is one run again.
         #[test]
-        fn taken_runs_never_overlap(steps in proptest::collection::vec((any::<bool>(), 1u32..40, any::<usize>()), 0..200)) {
+        fn taken_runs_never_overlap(
+            steps in proptest::collection::vec(
+                (any::<bool>(), 1u32..40, any::<usize>()),
+                0..200,
+            ),
+        ) {
             let all = 100..400;
             let mut runs = Runs::new(all.clone()).unwrap();
             let mut taken: Vec<Range<u32>> = Vec::new();
@@ -128,7 +133,9 @@ mod tests {
                     if let Some(first) = first {
                         let run = first..first + len;
                         prop_assert!(all.start <= run.start && run.end <= all.end);
-                        prop_assert!(taken.iter().all(|other| other.end <= run.start || run.end <= other.start));
+                        let apart =
+                            |other: &Range<u32>| other.end <= run.start || run.end <= other.start;
+                        prop_assert!(taken.iter().all(apart));
                         taken.push(run);
                     }
                 } else if !taken.is_empty() {

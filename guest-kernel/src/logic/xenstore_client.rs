@@ -1,11 +1,11 @@
 //! The conversation with xenstore: requests, answers and watches over a ring.
 //!
-//! This part knows no hypercalls: its owner connects rings, [pumps](StoreClient::pump) when the ring's
-//! event comes, and notifies the other side when told to. Several requests may be under way;
-//! answers find theirs by number. After [`connect`](StoreClient::connect) to a new ring everything that
-//! has no answer yet is sent again, and every watch registered again, so a request in flight does
-//! not notice that its domain was saved and restored. (All requests that are made here may be done
-//! twice: a second write of the same value changes nothing.) Requests that were about the old
+//! This part knows no hypercalls: its owner connects rings, [pumps](StoreClient::pump) when the
+//! ring's event comes, and notifies the other side when told to. Several requests may be under way;
+//! answers find theirs by number. After [`connect`](StoreClient::connect) to a new ring everything
+//! that has no answer yet is sent again, and every watch registered again, so a request in flight
+//! does not notice that its domain was saved and restored. (All requests that are made here may be
+//! done twice: a second write of the same value changes nothing.) Requests that were about the old
 //! domain are forgotten instead.
 
 use alloc::format;

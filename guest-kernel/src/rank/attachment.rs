@@ -90,7 +90,7 @@ fn announce(shared: SharedRam) -> Result<(), PartError> {
 /// which was made in the new domain.
 fn answer() -> Result<(), StoreError> {
     let mut answer = None;
-    idle::wait_until(None, || {
+    idle::wait_until(None, &mut || {
         let call = ANNOUNCEMENT.with(|announcement| *announcement);
         answer = call.and_then(|call| {
             xenstore::posted(call, |answer| answer.map(drop).map_err(Clone::clone))

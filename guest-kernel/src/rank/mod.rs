@@ -4,5 +4,5 @@ pub(crate) mod attachment;
 mod doorbell;
 pub mod neighbours;
 pub(crate) mod place;
-#[allow(unsafe_code, reason = "ARMCI's `Port` is an unsafe trait")]
+#[allow(unsafe_code, reason = "ARMCI's `Platform` is an unsafe trait")]
 mod platform;

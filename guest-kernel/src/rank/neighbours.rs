@@ -12,8 +12,8 @@
 //!
 //! Domains and references are bound to a place, and a domain must not be saved with pages of
 //! another in it. So every suspension takes all mappings away, at whatever instruction it comes,
-//! and changes the [generation]. Whoever uses a mapping [holds](hold) suspensions off, looks whether
-//! the generation is still the one in which it was mapped, makes its access, and
+//! and changes the [generation]. Whoever uses a mapping [holds](hold) suspensions off, looks
+//! whether the generation is still the one in which it was mapped, makes its access, and
 //! [releases](release). In a new domain the neighbours are unknown besides, until they have told
 //! where they are now; tokens stay what they are.
 
@@ -190,8 +190,7 @@ pub fn heap_used() -> usize {
 }
 
 /// Closes the gate to the neighbours' memory, which is about to be taken away. False if the rank is
-/// there now: it will leave soon, and call
-/// [`power::serve_suspension`](super::power::serve_suspension).
+/// there now: it will leave soon, and have the suspension [go on](crate::xen::hold::go_on).
 pub(crate) fn leave() -> bool {
     let header = &runtime_area::get().header;
     let gate = Gate { epoch: &header.gate.0, inside: &header.inside.0 };

@@ -56,6 +56,7 @@ pub(crate) fn write_pieces<'a>(pieces: impl Iterator<Item = &'a [u8]>) {
 }
 
 /// Says a line of the kernel's own, which begins with `xenolith: `.
+#[inline(never)]
 pub(crate) fn say(line: fmt::Arguments<'_>) {
     begin_line();
     print(format_args!("xenolith: {line}\n"));
@@ -152,7 +153,7 @@ pub(crate) fn drain() {
 fn wait_for(ready: impl Fn(&ConsoleLink) -> bool) {
     if idle::may_wait() {
         // xenconsoled sends an event when it has read.
-        idle::wait_until(None, || link().is_none_or(|link| ready(&link)));
+        idle::wait_until(None, &mut || link().is_none_or(|link| ready(&link)));
     } else {
         poll(ready);
     }

@@ -27,7 +27,8 @@ pub(crate) enum PartError {
 pub enum GrantError {
     /// The grant table would become too large.
     #[error(
-        "granting {pages} pages takes {needed} grant frames, and this domain may have {max} (max_grant_frames in xl.cfg)"
+        "granting {pages} pages takes {needed} grant frames, and this domain may have {max} \
+         (max_grant_frames in xl.cfg)"
     )]
     TooManyFrames {
         /// Pages that were to be granted.

@@ -101,32 +101,32 @@ pub(crate) fn deliver_now() {
 /// Calls the handlers of the ports that have called, and does what is done afterwards. With
 /// interrupts off.
 pub(crate) fn deliver_calling() {
-    deliver(|binding| binding.calls);
+    deliver(false);
 }
 
 /// The same for all ports that have had an event. With interrupts off, when the kernel has waited:
 /// whoever else looks for the event of a quiet port must find it.
 pub(crate) fn deliver_all() {
-    deliver(|_| true);
+    deliver(true);
 }
 
-fn deliver(of: impl Fn(&Binding) -> bool) {
+fn deliver(quiet_too: bool) {
     if let Some(info) = shared_info() {
-        call_handlers(info, of);
+        call_handlers(info, quiet_too);
     }
     if let Some(afterwards) = AFTERWARDS.get() {
         afterwards();
     }
 }
 
-fn call_handlers(info: &SharedInfo, of: impl Fn(&Binding) -> bool) {
+fn call_handlers(info: &SharedInfo, quiet_too: bool) {
     let vcpu = &info.vcpu_info[0];
     // Cleared before looking: an event that comes after the look sets it again, and Xen calls
     // again.
     vcpu.evtchn_upcall_pending.store(0, Ordering::SeqCst);
     vcpu.evtchn_pending_sel.store(0, Ordering::SeqCst);
     for binding in bound() {
-        if of(&binding) && clear(binding.port) {
+        if (binding.calls || quiet_too) && clear(binding.port) {
             (binding.handler)();
         }
     }

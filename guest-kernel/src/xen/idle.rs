@@ -5,15 +5,15 @@ use core::time::Duration;
 use super::{clock, events};
 use crate::arch::cpu;
 
-/// Whether code may wait for events here: not with interrupts off, and so not where events are dealt
-/// with.
+/// Whether code may wait for events here: not with interrupts off, and so not where events are
+/// dealt with.
 pub(crate) fn may_wait() -> bool {
     cpu::interrupts_enabled()
 }
 
 /// Waits this long, using no CPU.
 pub fn sleep(time: Duration) {
-    wait_until(clock::now().checked_add(time), || false);
+    wait_until(clock::now().checked_add(time), &mut || false);
 }
 
 /// Waits until `ready`, which is asked again after every event, or until the deadline. Whether it
@@ -21,7 +21,8 @@ pub fn sleep(time: Duration) {
 ///
 /// # Panics
 /// In the upcall, or with interrupts off, where no event would come.
-pub(crate) fn wait_until(deadline: Option<Duration>, mut ready: impl FnMut() -> bool) -> bool {
+#[inline(never)]
+pub(crate) fn wait_until(deadline: Option<Duration>, ready: &mut dyn FnMut() -> bool) -> bool {
     assert!(may_wait(), "waiting for an event where none can come");
     loop {
         // From the look to the wait no event may be handled, or it would be waited for after it has

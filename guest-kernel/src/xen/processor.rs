@@ -18,14 +18,13 @@ impl Part for Processor {
         "the processor"
     }
 
-    fn connect(&self) -> Result<(), PartError> {
-        AT_BOOT.set(cpuid::abilities());
-        Ok(())
-    }
-
     fn arrive(&self) -> Result<(), PartError> {
-        if let Some(abilities) = AT_BOOT.get() {
-            abilities.suffice_in(&cpuid::abilities())?;
+        let here = cpuid::abilities();
+        match AT_BOOT.get() {
+            Some(at_boot) => at_boot.suffice_in(&here)?,
+            None => {
+                AT_BOOT.set(here);
+            }
         }
         fpu::turn_on_as_at_boot();
         Ok(())

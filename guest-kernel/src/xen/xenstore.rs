@@ -104,7 +104,7 @@ impl Watch {
 
     /// Waits until it has [fired](Self::fired).
     pub fn wait(&mut self) {
-        idle::wait_until(None, || self.fired());
+        idle::wait_until(None, &mut || self.fired());
     }
 }
 
@@ -122,7 +122,8 @@ fn request(
     // Answers to writes are two letters and a zero.
     let id = use_client(|client| client.submit(kind, parts, room.max(16)))?;
     pump();
-    idle::wait_until(deadline, || use_client(|client| Ok(client.is_answered(id))).unwrap_or(true));
+    let mut is_answered = || use_client(|client| Ok(client.is_answered(id))).unwrap_or(true);
+    idle::wait_until(deadline, &mut is_answered);
     let answer = use_client(|client| {
         Ok(client.finish(id, |answer| answer.map(<[u8]>::to_vec).map_err(Clone::clone)))
     })?;

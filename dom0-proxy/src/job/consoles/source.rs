@@ -35,7 +35,7 @@ enum SourceKind {
 /// What one look at a source has found.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found {
-    /// So many bytes.
+    /// Bytes: how many.
     Bytes(usize),
     /// None for now.
     Nothing,
@@ -60,8 +60,8 @@ impl Source {
         matches!(self.kind, SourceKind::Console(_))
     }
 
-    /// Asks a domain's kernel to write nothing more for now, or allows it again. (A process waits by
-    /// itself when its pipe is full.)
+    /// Asks a domain's kernel to write nothing more for now, or allows it again. (A process waits
+    /// by itself when its pipe is full.)
     pub fn hold(&self, held: bool) {
         if let SourceKind::Console(Some(page)) = &self.kind {
             page.hold(held);

@@ -208,7 +208,7 @@ impl Watcher {
         let Some((id, node)) = self.read_once(rank, ATTACH)? else { return Ok(()) };
         let event = match attach::domain::attach(id, &node, self.memory, &self.channels) {
             Ok(attachment) => JobEvent::Attached { rank, attachment },
-            Err(error) => JobEvent::AttachRefused { rank, cause: error.to_string() },
+            Err(cause) => JobEvent::AttachRefused { rank, cause },
         };
         let _ = self.events.send(event);
         Ok(())

@@ -12,9 +12,12 @@ use crate::inheritance::Inheritance;
 /// The argument by which this program, started again, becomes a rank: see [`become_rank`].
 pub const RANK_ARGUMENT: &str = "__rank";
 
+/// Linux kills such processes before all others when memory runs out.
+const MOST_KILLABLE: &str = "1000";
+
 /// What the daemon's program does when it is started as a rank: binds its life to the daemon's,
-/// takes on what it has from its `pgas`, and becomes the application. `arguments` are those after [`RANK_ARGUMENT`]. Returns only when
-/// that fails, with the reason.
+/// takes on what it has from its `pgas`, and becomes the application. `arguments` are those after
+/// [`RANK_ARGUMENT`]. Returns only when that fails, with the reason.
 pub fn become_rank(mut arguments: impl Iterator<Item = OsString>) -> String {
     let parent = arguments.next().and_then(|word| word.to_str()?.parse().ok());
     let inheritance = arguments.next().and_then(|word| serde_json::from_str(word.to_str()?).ok());
@@ -32,6 +35,9 @@ pub fn become_rank(mut arguments: impl Iterator<Item = OsString>) -> String {
     {
         return "the daemon is gone".into();
     }
+    // The daemon has the memory of all its jobs' ranks mapped, so it would be the first to go when
+    // the host's memory runs out. What cannot be set stays.
+    let _ = std::fs::write("/proc/self/oom_score_adj", MOST_KILLABLE);
     let missing = inheritance.take_on();
     // All ranks miss the same.
     if std::env::var_os("XENOLITH_RANK").is_some_and(|rank| rank == "0") {

@@ -4,7 +4,6 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
@@ -17,19 +16,18 @@ use rustix::process::{
 
 use super::become_rank::RANK_ARGUMENT;
 use super::sweep::sweep;
-use crate::control::{JobSpec, OutputStream, RankSignal};
+use crate::control::{OutputStream, RankSignal};
 use crate::error::{Context, Error, Result};
 use crate::job::consoles::Consoles;
 use crate::job::event::{End, JobEvent};
+use crate::job::handle::Job;
 use crate::job::ranks::Ranks;
 
 /// The processes of one job.
 pub struct Processes {
-    job: String,
-    spec: JobSpec,
+    job: Arc<Job>,
     socket: PathBuf,
     consoles: Consoles,
-    events: Sender<JobEvent>,
     running: Vec<RunningProcess>,
 }
 
@@ -61,21 +59,15 @@ impl ProcessGroup {
 
 impl Processes {
     /// The processes of `job`, which are to attach through `socket`.
-    pub fn new(
-        job: &str,
-        spec: &JobSpec,
-        socket: PathBuf,
-        consoles: Consoles,
-        events: Sender<JobEvent>,
-    ) -> Self {
-        Self { job: job.into(), spec: spec.clone(), socket, consoles, events, running: Vec::new() }
+    pub fn new(job: Arc<Job>, socket: PathBuf, consoles: Consoles) -> Self {
+        Self { job, socket, consoles, running: Vec::new() }
     }
 
     fn spawn(&self, rank: u32) -> Result<RunningProcess> {
-        let context = || format!("start {}", self.spec.image.display());
-        let files = std::env::join_paths(&self.spec.files).map_err(|_| Error::BadFile {
-            path: self
-                .spec
+        let spec = &self.job.spec;
+        let context = || format!("start {}", spec.image.display());
+        let files = std::env::join_paths(&spec.files).map_err(|_| Error::BadFile {
+            path: spec
                 .files
                 .iter()
                 .find(|path| path.to_string_lossy().contains(':'))
@@ -83,7 +75,7 @@ impl Processes {
                 .unwrap_or_default(),
             why: "a path with a colon cannot be passed to a hosted rank".into(),
         })?;
-        let inheritance = serde_json::to_string(&self.spec.inheritance)
+        let inheritance = serde_json::to_string(&spec.inheritance)
             .map_err(std::io::Error::other)
             .context(context)?;
         let mut child = Command::new("/proc/self/exe")
@@ -91,16 +83,17 @@ impl Processes {
             .arg(RANK_ARGUMENT)
             .arg(std::process::id().to_string())
             .arg(inheritance)
-            .arg(&self.spec.image)
-            .args(&self.spec.args)
-            .current_dir(&self.spec.directory)
+            .arg(&spec.image)
+            .args(&spec.args)
+            .current_dir(&spec.directory)
             .env_clear()
-            .envs(self.spec.environment.iter().map(|(name, value)| (name, value)))
+            .envs(spec.environment.iter().map(|(name, value)| (name, value)))
             .env("XENOLITH_SOCKET", &self.socket)
-            .env("XENOLITH_JOB", &self.job)
+            .env("XENOLITH_JOB", &self.job.name)
             .env("XENOLITH_RANK", rank.to_string())
-            .env("XENOLITH_SIZE", self.spec.size.to_string())
-            .env("XENOLITH_MEM", self.spec.memory.to_string())
+            .env("XENOLITH_TOKEN", self.job.token(rank))
+            .env("XENOLITH_SIZE", spec.size.to_string())
+            .env("XENOLITH_MEM", spec.memory.to_string())
             .env("XENOLITH_FILES", files)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -142,7 +135,7 @@ impl Processes {
         mut child: Child,
         group: Arc<ProcessGroup>,
     ) -> std::io::Result<JoinHandle<()>> {
-        let events = self.events.clone();
+        let events = self.job.events.clone();
         let pid = pid(&child)?;
         thread::Builder::new().name(format!("rank-{rank}")).spawn(move || {
             // Its number stays its own until it is waited for in earnest.
@@ -171,13 +164,13 @@ fn pid(child: &Child) -> std::io::Result<Pid> {
 
 impl Ranks for Processes {
     fn start(&mut self) -> Result<()> {
-        for rank in 0..self.spec.size {
+        for rank in 0..self.job.spec.size {
             let at = Instant::now();
-            let _ = self.events.send(JobEvent::Begun { rank, at });
+            let _ = self.job.events.send(JobEvent::Begun { rank, at });
             match self.spawn(rank) {
                 Ok(running) => self.running.push(running),
                 Err(error) => {
-                    let _ = self.events.send(JobEvent::NotCreated { rank, error });
+                    let _ = self.job.events.send(JobEvent::NotCreated { rank, error });
                     break;
                 }
             }
@@ -207,6 +200,6 @@ impl Ranks for Processes {
         for running in self.running.drain(..) {
             let _ = running.waiter.join();
         }
-        sweep(&self.job);
+        sweep(&self.job.name);
     }
 }

@@ -120,16 +120,17 @@ fn write(
         };
         match next {
             Ok(piece) => {
-                progress.suspend(|| sink.take(&piece))?;
+                // Output takes the bar's place. Nobody may hold the bar while output is stuck.
+                if !progress.is_finished() {
+                    progress.finish_and_clear();
+                }
+                sink.take(&piece)?;
                 shown(&piece);
             }
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return progress.suspend(|| sink.finish()),
+            Err(RecvTimeoutError::Disconnected) => return sink.finish(),
         }
-        // A progress bar would be drawn over the beginning of a line.
-        if progress.is_finished() || progress.is_hidden() {
-            sink.look_at_clock()?;
-        }
+        sink.look_at_clock()?;
     }
 }
 

@@ -2,9 +2,8 @@
 
 /// The exit status of an application: 0 is success.
 ///
-/// In a domain it is printed as the last console line and written to xenstore;
-/// as a Linux process it is the process's exit status, of which Linux keeps
-/// the low eight bits.
+/// In a domain it is printed as the last console line and written to xenstore; as a Linux process
+/// it is the process's exit status, of which Linux keeps the low eight bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exit(i32);
 

@@ -12,12 +12,12 @@ use crate::wire::area::RuntimeArea;
 use crate::wire::attach::{Introduction, MessageError};
 
 /// Another rank's window, mapped here as long as the process lives, and its doorbell.
-pub(super) struct Peer {
+pub(super) struct MappedRank {
     pub view: View,
     pub bell: OwnedFd,
 }
 
-impl Peer {
+impl MappedRank {
     /// Maps what the proxy has introduced. It has checked that the layout is possible and that the
     /// memory has these bytes and keeps them.
     pub fn new(

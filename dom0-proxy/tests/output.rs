@@ -1,18 +1,51 @@
 //! Whatever ranks write arrives: byte for byte, however slowly it is read; and where something is
 //! lost after all, that is said.
 
+use std::ffi::OsStr;
 use std::io::Read;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-use xenolith_tests::Host;
+use tempfile::TempDir;
+
+/// A run directory with its daemon, which ends with the test.
+struct Host {
+    dir: TempDir,
+}
+
+impl Host {
+    fn new() -> Result<Self> {
+        Ok(Self { dir: TempDir::with_prefix("xenolith-")? })
+    }
+
+    fn directory(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn pgas<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pgas"));
+        command.args(arguments).env("XENOLITH_RUN_DIR", self.directory()).stdin(Stdio::null());
+        command
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let holder = std::fs::read_to_string(self.directory().join("lock")).unwrap_or_default();
+        let daemon = holder.strip_prefix("process ").and_then(|pid| pid.trim().parse().ok());
+        if let Some(daemon) = daemon.and_then(Pid::from_raw) {
+            let _ = kill_process(daemon, Signal::TERM);
+        }
+    }
+}
 
 /// `pgas run` with these options, of ranks that run a shell's script.
 fn shell(host: &Host, options: &[&str], script: &str) -> Result<Command> {
-    let mut command = host.pgas(["run", "--hosted", "--timeout", "120"])?;
+    let mut command = host.pgas(["run", "--hosted", "--timeout", "120"]);
     command.args(options).args(["/bin/sh", "--", "-c", script]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     Ok(command)
@@ -34,7 +67,7 @@ fn job_of_logs(host: &Host) -> Result<String> {
 
 fn logs(host: &Host, options: &[&str]) -> Result<Vec<u8>> {
     let job = job_of_logs(host)?;
-    let output = host.pgas(["logs", &job])?.args(options).output()?;
+    let output = host.pgas(["logs", &job]).args(options).output()?;
     ensure!(output.status.success(), "{output:?}");
     Ok(output.stdout)
 }
@@ -117,7 +150,11 @@ fn a_reader_that_goes_away_ends_the_job_and_the_loss_is_counted() -> Result<()> 
     let (status, errors) = said(pgas)?;
     ensure!(status != Some(0), "{status:?}: {errors}");
     let log = || std::fs::read_to_string(host.directory().join("daemon.log")).unwrap_or_default();
-    xenolith_tests::wait_until("a word about the loss", || log().contains("were not shown"))?;
+    let start = Instant::now();
+    while !log().contains("were not shown") {
+        ensure!(start.elapsed() < Duration::from_secs(20), "no word about the loss: {}", log());
+        thread::sleep(Duration::from_millis(20));
+    }
     Ok(())
 }
 
@@ -134,7 +171,7 @@ fn a_reader_that_is_stuck_keeps_nobody_from_ending_the_job() -> Result<()> {
         if interrupt {
             kill_process(Pid::from_child(&pgas), Signal::INT)?;
         } else {
-            ensure!(host.pgas(["kill", &job_of_logs(&host)?])?.status()?.success());
+            ensure!(host.pgas(["kill", &job_of_logs(&host)?]).status()?.success());
         }
         let stdout = pgas.stdout.take();
         let (status, errors) = said(pgas)?;
