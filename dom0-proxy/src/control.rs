@@ -64,12 +64,14 @@ pub struct JobSpec {
     pub args: Vec<String>,
     /// Files for every rank.
     pub files: Vec<PathBuf>,
-    /// Environment of hosted ranks.
+    /// Environment of hosted ranks; in Xen what C programs find besides their rank.
     pub environment: Vec<(OsString, OsString)>,
     /// Working directory of hosted ranks.
     pub directory: PathBuf,
     /// What else hosted ranks have from their `pgas`.
     pub inheritance: Inheritance,
+    /// Who gets the standard input of `pgas`.
+    pub input: InputFor,
     /// When to give up.
     pub timeout: Option<Duration>,
 }
@@ -79,6 +81,18 @@ impl JobSpec {
     pub fn memory_mib(&self) -> u64 {
         self.memory >> 20
     }
+}
+
+/// Who gets the standard input of `pgas`; all others find theirs empty. Unless it is nobody, its
+/// file descriptor follows the request, with an empty message of `armci_nostd::hosted::frame`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InputFor {
+    /// Nobody.
+    Nobody,
+    /// Rank 0, and all of it.
+    Rank0,
+    /// Every rank a copy.
+    All,
 }
 
 /// A signal for ranks.

@@ -116,17 +116,6 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
-    /// Arguments that do not fit a kernel command line.
-    #[error(
-        "the arguments make a kernel command line of {length} bytes and Xen allows {max}: \
-         put long data into a --file"
-    )]
-    CommandLineTooLong {
-        /// Bytes it has.
-        length: usize,
-        /// Bytes it may have.
-        max: usize,
-    },
     /// A tool of Xen failed.
     #[error("`{command}` failed: {why}")]
     Tool {

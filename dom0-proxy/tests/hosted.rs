@@ -246,6 +246,57 @@ fn a_rank_has_limits_mask_niceness_and_processors_of_its_pgas() {
 }
 
 #[test]
+fn arguments_and_variables_arrive_as_they_are() {
+    let host = Host::new();
+    let odd = ["tab\there", "new\nline", "", " ", "\"quoted\" \\ $HOME", "\u{1}\u{7f}é", "--"];
+    let long = "y".repeat(100_000);
+    let script = "for word; do printf '<%s>' \"$word\"; done; printf '{%s}{%s}' \"$A\" \"$B\"";
+    let options = ["run", "--hosted", "-n", "1", "--env", "A=b = c\n\t", "--env", "B"];
+    let program = ["/bin/bash", "--", "-c", script, "name"];
+    let mut pgas = host.pgas(&[&options[..], &program, &odd, &[&long]].concat());
+    let ended = Ended::from(pgas.env("B", "looked up").env("A", "not this").output().unwrap());
+    assert_eq!(ended.status, 0, "{}", ended.errors);
+    let mut expected: String = odd.iter().map(|word| format!("<{word}>")).collect();
+    expected += &format!("<{long}>{{b = c\n\t}}{{looked up}}");
+    let lines = ended.output.lines().map(|line| line.strip_prefix("[0] ").unwrap());
+    // How a long line is shown is not the matter here.
+    assert_eq!(lines.collect::<String>(), expected.replace('\n', ""));
+    let wrong = host.run(&["run", "--hosted", "-n", "1", "--env", "NOT_SET_ANYWHERE", "/bin/true"]);
+    assert_eq!(wrong.status, 125);
+    assert!(wrong.errors.contains("--env NOT_SET_ANYWHERE: it is not set"), "{wrong:?}");
+}
+
+#[test]
+fn standard_input_goes_to_rank_0_or_to_all_or_to_none() {
+    let host = Host::new();
+    let file = host.dir.path().join("input");
+    std::fs::write(&file, "line\n".repeat(100_000)).unwrap();
+    let count = |options: &[&str], stdin: Stdio| {
+        let script = "printf '%s:%s' $XENOLITH_RANK $(wc -c)";
+        let run = ["run", "--hosted", "-n", "3", "--timeout", "60"];
+        let program = ["/bin/sh", "--", "-c", script];
+        let ended = host.pgas(&[&run[..], options, &program].concat()).stdin(stdin).output();
+        let ended = Ended::from(ended.unwrap());
+        assert_eq!(ended.status, 0, "{ended:?}");
+        let mut lines: Vec<_> = ended.output.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines.join(" ")
+    };
+    let open = || Stdio::from(std::fs::File::open(&file).unwrap());
+    assert_eq!(count(&[], open()), "[0] 0:500000 [1] 1:0 [2] 2:0");
+    assert_eq!(count(&["--stdin", "0"], open()), "[0] 0:500000 [1] 1:0 [2] 2:0");
+    assert_eq!(count(&["--stdin", "none"], open()), "[0] 0:0 [1] 1:0 [2] 2:0");
+    assert_eq!(count(&["--stdin", "all"], open()), "[0] 0:500000 [1] 1:500000 [2] 2:500000");
+    // A pipe that is never closed does not keep a job that does not read it.
+    let (reader, writer) = std::io::pipe().unwrap();
+    let arguments = ["run", "--hosted", "-n", "2", "--stdin", "all", "/bin/true"];
+    assert!(host.pgas(&arguments).stdin(reader).status().unwrap().success());
+    drop(writer);
+    let wrong = host.run(&["run", "-n", "1", "--stdin", "all", "/bin/true"]);
+    assert_ne!(wrong.status, 0, "{wrong:?}");
+}
+
+#[test]
 fn jobs_run_side_by_side_and_a_failing_one_harms_no_other() {
     let host = Host::new();
     let running = host.hanging_job();
@@ -441,7 +492,8 @@ fn ranks_stop_and_go_on_with_their_pgas() {
     let host = Host::new();
     // Stopped for longer than its time.
     let arguments = ["run", "--hosted", "-n", "2", "--timeout", "3", "/bin/sh", "--", "-c"];
-    let script = "echo up; for i in 1 2 3 4 5 6 7 8; do sleep 0.1; done";
+    // One process: a shell that has just forked may wait for its stopped child, not stop itself.
+    let script = "echo up; exec sleep 1";
     let mut pgas =
         host.pgas(&[&arguments[..], &[script]].concat()).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(pgas.stdout.take().unwrap()).lines();

@@ -16,7 +16,7 @@ proptest! {
     #[test]
     fn arguments_arrive_as_they_were(arguments in prop::collection::vec("[^\0]*", 0..5)) {
         let read = CommandLine::parse(of_arguments(&arguments).as_bytes());
-        prop_assert_eq!(read, Ok(CommandLine { place: None, arguments }));
+        prop_assert_eq!(read, Ok(CommandLine { arguments, ..CommandLine::default() }));
     }
 
     #[test]
@@ -27,6 +27,6 @@ proptest! {
         push_words(&mut line, &arguments);
         let place = Some(Place { job: "ab12cd".into(), rank: 2, size: 4 });
         let read = CommandLine::parse(line.as_bytes());
-        prop_assert_eq!(read, Ok(CommandLine { place, arguments }));
+        prop_assert_eq!(read, Ok(CommandLine { place, arguments, ..CommandLine::default() }));
     }
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use armci_nostd::hosted::frame;
 use armci_nostd::wire::MAX_RANKS;
 
 use super::shared::Daemon;
-use crate::control::{ClientRequest, Hello, JobSpec, RankKind, Reply, VERSION, Welcome};
+use crate::control::{ClientRequest, Hello, InputFor, JobSpec, RankKind, Reply, VERSION, Welcome};
 use crate::error::{Context, Error, Result};
 use crate::job::event::{JobEvent, KillReason};
 use crate::job::{Job, JobClient, supervise};
@@ -79,6 +80,17 @@ fn start_job(daemon: &Arc<Daemon>, spec: JobSpec, stream: &UnixStream) -> Result
     if spec.kind == RankKind::Xen {
         daemon.host_domains.claim()?;
     }
+    let input = match spec.input {
+        InputFor::Nobody => None,
+        InputFor::Rank0 | InputFor::All => {
+            let received = frame::receive::<()>(stream).map_err(std::io::Error::other);
+            let received = received.context(|| "take the user's standard input")?;
+            let input = received.descriptors.into_iter().next();
+            // The daemon may have as many files open as it can.
+            let input = input.ok_or_else(|| std::io::Error::other("it did not arrive"));
+            Some(input.context(|| "take the user's standard input")?)
+        }
+    };
     let stream = stream.try_clone().context(|| "talk with a client")?;
     let client = Arc::new(JobClient::new(stream)?);
     let (job, incoming) = loop {
@@ -87,6 +99,9 @@ fn start_job(daemon: &Arc<Daemon>, spec: JobSpec, stream: &UnixStream) -> Result
             break (job, incoming);
         }
     };
+    if let Some(input) = input {
+        job.set_input(input);
+    }
     let image = spec.image.display();
     tracing::info!(job = job.name, kind = ?spec.kind, size = spec.size, %image, "starting");
     let (supervising, supervised) = (daemon.clone(), job.clone());

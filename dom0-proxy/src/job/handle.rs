@@ -1,6 +1,7 @@
 //! A job, as the rest of the daemon sees it.
 
 use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +33,8 @@ pub struct Job {
     attached: Mutex<BTreeSet<u32>>,
     /// Goes to its supervisor.
     pub(super) events: Sender<JobEvent>,
+    /// The user's standard input, until the ranks have it.
+    pub(super) input: Mutex<Option<OwnedFd>>,
     /// Who has asked for it.
     pub(super) client: Arc<JobClient>,
 }
@@ -56,9 +59,15 @@ impl Job {
             tokens,
             attached: Mutex::new(BTreeSet::new()),
             events,
+            input: Mutex::new(None),
             client,
         };
         Ok((Arc::new(job), incoming))
+    }
+
+    /// Gives it the user's standard input.
+    pub fn set_input(&self, input: OwnedFd) {
+        *self.input.lock().unwrap_or_else(PoisonError::into_inner) = Some(input);
     }
 
     /// How it is.

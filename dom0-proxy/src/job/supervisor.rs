@@ -354,7 +354,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
-    use crate::control::RankSignal;
+    use crate::control::{InputFor, RankSignal};
     use crate::inheritance::Inheritance;
     use crate::job::event::End;
 
@@ -368,6 +368,7 @@ mod tests {
             files: Vec::new(),
             environment: Vec::new(),
             inheritance: Inheritance::default(),
+            input: InputFor::Nobody,
             directory: "/".into(),
             timeout,
         }

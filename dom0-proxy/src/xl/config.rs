@@ -8,8 +8,14 @@ use image_builder::{command_line, xl_config};
 use super::names::domain_name;
 use crate::error::{Error, Result};
 
-/// Bytes that Xen's tools keep of a kernel command line, its final NUL included.
-const MAX_COMMAND_LINE: usize = 1024;
+/// The file of the boot module that has the common words if the command line has not.
+pub const REST: &str = "xenolith.rest";
+/// What the command line says then.
+pub const WORDS_IN_MODULE: &str = " xenolith.rest";
+/// How long the common words on a command line may be. Xen gives a PVH guest all of a longer one;
+/// but guests' kernels have limits of their own, this one's being 4,095 bytes, and Xen's tools have
+/// 1,023 for other kinds of guests.
+const MAX_COMMON_WORDS: usize = 896;
 /// Grant entries in a frame, and frames that a domain has if nothing is said.
 const GRANTS_A_FRAME: u64 = 512;
 pub(super) const DEFAULT_GRANT_FRAMES: u64 = 64;
@@ -36,8 +42,9 @@ pub struct DomainConfig<'a> {
     pub kernel: &'a Path,
     /// The boot module with the application's files.
     pub ramdisk: Option<&'a Path>,
-    /// The application's arguments.
-    pub args: &'a [String],
+    /// The end of the command line, with a space before each word: [`common_words`] or
+    /// [`WORDS_IN_MODULE`].
+    pub words: &'a str,
 }
 
 impl DomainConfig<'_> {
@@ -52,7 +59,7 @@ impl DomainConfig<'_> {
         if let Some(ramdisk) = self.ramdisk {
             let _ = writeln!(text, "ramdisk = {}", xl_config::string(path(ramdisk)?));
         }
-        let _ = writeln!(text, "cmdline = {}", xl_config::string(&self.command_line()?));
+        let _ = writeln!(text, "cmdline = {}", xl_config::string(&self.command_line()));
         if let Some(frames) = self.grant_frames() {
             let _ = writeln!(text, "max_grant_frames = {frames}");
         }
@@ -73,19 +80,27 @@ impl DomainConfig<'_> {
             .filter(|frames| *frames > DEFAULT_GRANT_FRAMES)
     }
 
-    /// The kernel's command line: the kernel's own words, `--`, and the application's.
-    pub fn command_line(&self) -> Result<String> {
-        let Self { job, rank, size, .. } = self;
-        let mut line = format!("xenolith.job={job} xenolith.rank={rank} xenolith.size={size} --");
-        command_line::push_words(&mut line, self.args);
-        if line.len() >= MAX_COMMAND_LINE {
-            return Err(Error::CommandLineTooLong {
-                length: line.len(),
-                max: MAX_COMMAND_LINE - 1,
-            });
-        }
-        Ok(line)
+    /// The kernel's command line.
+    fn command_line(&self) -> String {
+        let Self { job, rank, size, words, .. } = self;
+        format!("xenolith.job={job} xenolith.rank={rank} xenolith.size={size}{words}")
     }
+}
+
+/// The part of the command line that is the same for all ranks: the application's environment and
+/// arguments.
+pub fn common_words(environment: &[String], args: &[String]) -> String {
+    let variables: Vec<_> = environment.iter().map(|it| format!("xenolith.env={it}")).collect();
+    let mut words = String::new();
+    command_line::push_words(&mut words, &variables);
+    words.push_str(" --");
+    command_line::push_words(&mut words, args);
+    words
+}
+
+/// Whether these words can be on a command line. Longer ones go into the boot module.
+pub fn can_be_on_command_line(words: &str) -> bool {
+    words.len() <= MAX_COMMON_WORDS
 }
 
 /// How many frames of grants a rank of `memory_mib` MiB needs, if those are more than a domain has
@@ -108,7 +123,7 @@ fn path(path: &Path) -> Result<&str> {
 mod tests {
     use super::*;
 
-    fn config(args: &[String]) -> DomainConfig<'_> {
+    fn config(words: &str) -> DomainConfig<'_> {
         DomainConfig {
             job: "ab12cd",
             rank: 2,
@@ -117,14 +132,15 @@ mod tests {
             most_grant_frames: 64,
             kernel: Path::new("/images/cg.img"),
             ramdisk: None,
-            args,
+            words,
         }
     }
 
     #[test]
     fn a_plain_domain() {
         let args = ["--class".to_owned(), "S".to_owned()];
-        let text = config(&args).render().unwrap();
+        let words = common_words(&[], &args);
+        let text = config(&words).render().unwrap();
         assert_eq!(
             text,
             r#"name = "pgas-ab12cd-2"
@@ -151,7 +167,8 @@ on_soft_reset = "preserve"
             "back\\slash".to_owned(),
             "xenolith.rank=0".to_owned(),
         ];
-        let text = config(&args).render().unwrap();
+        let words = common_words(&[], &args);
+        let text = config(&words).render().unwrap();
         let line = text.lines().find(|line| line.starts_with("cmdline")).unwrap();
         assert_eq!(
             line,
@@ -160,18 +177,27 @@ on_soft_reset = "preserve"
                 r#"\"a b\" \"\" \"\\\"\nmemory = 4096 #\" \"back\\\\slash\" xenolith.rank=0""#
             )
         );
-        assert_eq!(text.lines().count(), config(&[]).render().unwrap().lines().count());
+        assert_eq!(text.lines().count(), config(" --").render().unwrap().lines().count());
     }
 
     #[test]
-    fn long_command_lines_are_refused() {
-        let args = ["x".repeat(MAX_COMMAND_LINE)];
-        assert!(matches!(config(&args).render(), Err(Error::CommandLineTooLong { .. })));
+    fn long_words_are_for_the_boot_module() {
+        let long = ["x".repeat(2000)];
+        assert!(!can_be_on_command_line(&common_words(&[], &long)));
+        assert!(can_be_on_command_line(&common_words(&[], &[])));
+        assert!(config(WORDS_IN_MODULE).command_line().ends_with("xenolith.size=4 xenolith.rest"));
+    }
+
+    #[test]
+    fn an_environment_is_quoted_as_arguments_are() {
+        let environment = ["A=b c".to_owned(), "D=".to_owned()];
+        let words = common_words(&environment, &["one".to_owned()]);
+        assert_eq!(words, " \"xenolith.env=A=b c\" xenolith.env=D= -- one");
     }
 
     #[test]
     fn large_ranks_get_more_grant_frames() {
-        let mut large = config(&[]);
+        let mut large = config(" --");
         large.memory_mib = 64;
         assert!(!large.render().unwrap().contains("max_grant_frames"));
         large.memory_mib = 256;
@@ -180,7 +206,7 @@ on_soft_reset = "preserve"
 
     #[test]
     fn neighbours_get_grants_as_far_as_xen_goes() {
-        let mut shared = config(&[]);
+        let mut shared = config(" --");
         let frames = |config: &DomainConfig<'_>| config.grant_frames();
         shared.most_grant_frames = 256;
         // 4 ranks of 16 MiB: 4 * 4096 grants, and what a domain has by default does.
@@ -203,7 +229,7 @@ on_soft_reset = "preserve"
 
     #[test]
     fn a_ramdisk_is_named() {
-        let mut with = config(&[]);
+        let mut with = config(" --");
         with.ramdisk = Some(Path::new("/run/a \"b\""));
         assert!(with.render().unwrap().contains(r#"ramdisk = "/run/a \"b\"""#));
     }

@@ -10,6 +10,8 @@ pub use commands::{
     check_installed, create, destroy, domains_of, free_memory_mib, host_memory_mib, list,
     most_grant_frames,
 };
-pub use config::{DomainConfig, more_grant_frames};
+pub use config::{
+    DomainConfig, REST, WORDS_IN_MODULE, can_be_on_command_line, common_words, more_grant_frames,
+};
 pub use listing::{Domain, StopReason};
 pub use names::{domain_name, parse_domain_name};

@@ -10,10 +10,18 @@ use crate::arch::lock::Once;
 use crate::rank::attachment;
 
 static ARGUMENTS: Once<Vec<String>> = Once::new();
+static ENVIRONMENT: Once<Vec<String>> = Once::new();
 
 /// Remembers what the command line says.
-pub(super) fn set_arguments(arguments: Vec<String>) {
+pub(super) fn set(arguments: Vec<String>, environment: Vec<String>) {
     ARGUMENTS.set(arguments);
+    ENVIRONMENT.set(environment);
+}
+
+/// What `pgas run --env` has added to the environment: `NAME=VALUE` each.
+#[cfg(feature = "c")]
+pub(super) fn environment() -> &'static [String] {
+    ENVIRONMENT.get().map_or(&[], |environment| environment)
 }
 
 /// The application's arguments, without the program's name: the kernel's command line from `--` on,

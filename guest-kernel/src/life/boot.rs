@@ -4,7 +4,7 @@ use crate::Exit;
 use crate::arch::lock::Once;
 use crate::arch::trap::Handlers;
 use crate::arch::{self, cpu, heap, paging};
-use crate::logic::command_line::CommandLine;
+use crate::logic::command_line::{CommandLine, REST};
 use crate::rank::place;
 use crate::xen::boot_info::BootInfo;
 use crate::xen::{events, files};
@@ -49,10 +49,18 @@ fn run() -> ! {
         paging::plan().map_or(0, |plan| plan.ram.len()),
         env!("CARGO_PKG_VERSION"),
     ));
-    match line {
-        Ok(line) => application::set_arguments(line.arguments),
-        Err(error) => fatal::die(format_args!("{error}")),
+    let line = line.unwrap_or_else(|error| fatal::die(format_args!("{error}")));
+    let rest = files::set_up(info, line.goes_on.then_some(REST))
+        .unwrap_or_else(|error| fatal::die(format_args!("{error}")));
+    let line = match (line.goes_on, rest) {
+        (false, _) => line,
+        (true, Some(rest)) => line
+            .and_rest(rest)
+            .unwrap_or_else(|error| fatal::die(format_args!("in the boot module: {error}"))),
+        (true, None) => fatal::die(format_args!(
+            "the command line goes on in `{REST}`, and no boot module has that file"
+        )),
     };
-    files::set_up(info).unwrap_or_else(|error| fatal::die(format_args!("{error}")));
+    application::set(line.arguments, line.environment);
     end::exit(xenolith_application())
 }

@@ -36,7 +36,7 @@ static xenolith_armci_system: System = System {
 
 /// Runs the C program that image-builder has linked into this image: its `main` gets the
 /// application's [arguments](crate::args) behind the program's name, and in the environment
-/// `XENOLITH_RANK` and `XENOLITH_SIZE`.
+/// `XENOLITH_RANK`, `XENOLITH_SIZE`, and what `pgas run --env` adds.
 ///
 /// ARMCI's C functions are there too; a program that calls none of them runs alone.
 ///
@@ -48,7 +48,8 @@ pub fn run_c_program() -> Exit {
     let arguments: Box<[&CStr]> = arguments.map(kept).collect();
     let environment =
         [format!("XENOLITH_RANK={}", place::rank()), format!("XENOLITH_SIZE={}", place::size())];
-    let environment = environment.iter().map(text).map(kept);
+    let environment = environment.iter().chain(application::environment()).map(text);
+    let environment = environment.map(kept);
     let header: &ProgramHeader = Box::leak(Box::new(c_library::thread_local()));
     let random: &[u64; 2] = Box::leak(Box::new(seed()));
     let auxiliary = [
@@ -73,8 +74,9 @@ fn serve(call: &SystemCall) -> u64 {
 }
 
 fn text(text: &String) -> CString {
-    CString::new(text.as_str())
-        .unwrap_or_else(|_| fatal::die(format_args!("a zero in an argument: {text:?}")))
+    CString::new(text.as_str()).unwrap_or_else(|_| {
+        fatal::die(format_args!("a zero in an argument or the environment: {text:?}"))
+    })
 }
 
 /// A text that stays forever: a program may keep pointers to its arguments, and write to them.

@@ -12,9 +12,16 @@ use alloc::vec::Vec;
 pub struct CommandLine {
     /// The rank's place in a job; none for an image that was started alone.
     pub place: Option<Place>,
+    /// What the application finds in its environment: `NAME=VALUE` each.
+    pub environment: Vec<String>,
     /// The application's arguments.
     pub arguments: Vec<String>,
+    /// Whether it goes on in the boot module's file [`REST`].
+    pub goes_on: bool,
 }
+
+/// The file of a boot module that holds what was too long for the command line.
+pub const REST: &str = "xenolith.rest";
 
 /// Which rank of which job this is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,8 +51,8 @@ pub enum CommandLineError {
     NotANumber(String),
     /// No option of the kernel's.
     #[error(
-        "`{0}` on the command line is no option of the kernel (known: xenolith.job, \
-         xenolith.rank, xenolith.size)"
+        "`{0}` on the command line is no option of the kernel (known: xenolith.job, xenolith.rank, \
+         xenolith.size, xenolith.env, xenolith.rest)"
     )]
     Unknown(String),
     /// xenolith.rank without xenolith.size, or the other way round.
@@ -66,7 +73,7 @@ impl CommandLine {
     pub fn parse(bytes: &[u8]) -> Result<Self, CommandLineError> {
         let text = core::str::from_utf8(bytes).map_err(|_| CommandLineError::NotText)?;
         let (mut job, mut rank, mut size) = (None, None, None);
-        let mut arguments = Vec::new();
+        let (mut environment, mut arguments, mut goes_on) = (Vec::new(), Vec::new(), false);
         let mut words = split(text)?.into_iter();
         while let Some(word) = words.next() {
             if word == "--" {
@@ -76,6 +83,8 @@ impl CommandLine {
                     Some(("xenolith.job", name)) => job = Some(name.to_string()),
                     Some(("xenolith.rank", number)) => rank = Some(parse_number(&word, number)?),
                     Some(("xenolith.size", number)) => size = Some(parse_number(&word, number)?),
+                    Some(("xenolith.env", variable)) => environment.push(variable.to_string()),
+                    None if word == REST => goes_on = true,
                     _ => return Err(CommandLineError::Unknown(word)),
                 }
             } else {
@@ -90,7 +99,15 @@ impl CommandLine {
             (Some(rank), Some(size)) => return Err(CommandLineError::NoSuchRank { rank, size }),
             _ => return Err(CommandLineError::HalfAPlace),
         };
-        Ok(CommandLine { place, arguments })
+        Ok(CommandLine { place, environment, arguments, goes_on })
+    }
+
+    /// The same with the environment and the arguments of its rest, the content of [`REST`].
+    pub fn and_rest(mut self, rest: &[u8]) -> Result<Self, CommandLineError> {
+        let rest = Self::parse(rest)?;
+        self.environment.extend(rest.environment);
+        self.arguments.extend(rest.arguments);
+        Ok(self)
     }
 }
 
@@ -151,7 +168,10 @@ mod tests {
         let line = CommandLine::parse(b"--ticks 20").unwrap();
         assert_eq!(
             line,
-            CommandLine { place: None, arguments: alloc::vec!["--ticks".into(), "20".into()] }
+            CommandLine {
+                arguments: alloc::vec!["--ticks".into(), "20".into()],
+                ..CommandLine::default()
+            }
         );
         assert_eq!(CommandLine::parse(b"").unwrap(), CommandLine::default());
     }
@@ -159,6 +179,16 @@ mod tests {
     #[test]
     fn the_kernels_words_after_the_dashes_are_the_applications() {
         assert_eq!(arguments("a -- xenolith.rank=1 --"), ["a", "xenolith.rank=1", "--"]);
+    }
+
+    #[test]
+    fn an_environment_and_a_rest() {
+        let line = CommandLine::parse(b"xenolith.rank=0 xenolith.size=1 xenolith.rest").unwrap();
+        assert!(line.goes_on);
+        let line = line.and_rest(b" \"xenolith.env=A=b c=d\" xenolith.env=E= -- one two").unwrap();
+        assert_eq!(line.place.unwrap().size, 1);
+        assert_eq!(line.environment, ["A=b c=d", "E="]);
+        assert_eq!(line.arguments, ["one", "two"]);
     }
 
     #[test]

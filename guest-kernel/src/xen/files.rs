@@ -31,10 +31,17 @@ pub fn files() -> &'static [File] {
     FILES.get().map_or(&[], |files| files)
 }
 
-/// Makes the modules files. At boot, once.
-pub(crate) fn set_up(info: &BootInfo) -> Result<(), FileError> {
-    FILES.set(read(info)?);
-    Ok(())
+/// Makes the modules files. At boot, once. A file that is called `withheld` is not the
+/// application's: its content.
+pub(crate) fn set_up(
+    info: &BootInfo,
+    withheld: Option<&str>,
+) -> Result<Option<&'static [u8]>, FileError> {
+    let mut files = read(info)?;
+    let place = withheld.and_then(|name| files.iter().position(|file| file.name() == name));
+    let content = place.map(|place| files.remove(place).content());
+    FILES.set(files);
+    Ok(content)
 }
 
 /// All files in all modules.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const STATUSES: &str = "\
 Exit status of `pgas run`: that of the first rank that ended with another status than 0, or
@@ -76,6 +76,15 @@ pub struct RunArguments {
     #[arg(long = "file", value_name = "PATH")]
     pub files: Vec<PathBuf>,
 
+    /// A variable for the environment of ranks, with this value or the one it has here. Hosted
+    /// ranks have all of pgas's environment besides; in Xen C programs find it
+    #[arg(long = "env", value_name = "NAME[=VALUE]")]
+    pub environment: Vec<String>,
+
+    /// Which ranks get standard input: rank 0, none, or all a copy [default: 0, in Xen none]
+    #[arg(long, value_name = "RANKS")]
+    pub stdin: Option<Stdin>,
+
     /// Show for each rank memory, boot time, operations and bytes at the end
     #[arg(long)]
     pub table: bool,
@@ -110,4 +119,16 @@ pub struct RunArguments {
     /// Arguments for the application
     #[arg(last = true)]
     pub args: Vec<String>,
+}
+
+/// Which ranks get standard input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Stdin {
+    /// Rank 0
+    #[value(name = "0")]
+    Rank0,
+    /// No rank
+    None,
+    /// Every rank a copy
+    All,
 }

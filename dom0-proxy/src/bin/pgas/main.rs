@@ -4,6 +4,7 @@
 
 mod arguments;
 mod connect;
+mod environment;
 mod image;
 mod output;
 mod run;

@@ -1,25 +1,31 @@
 //! `pgas run`.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IsTerminal};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use armci_nostd::hosted::frame;
 use armci_nostd::wire::MAX_RANKS;
-use dom0_proxy::control::{ClientRequest, JobSpec, OutputPiece, RankKind, Reply, Summary};
+use dom0_proxy::control::{
+    ClientRequest, InputFor, JobSpec, OutputPiece, RankKind, Reply, Summary,
+};
 use dom0_proxy::daemon::clean_up_after_daemon;
 use dom0_proxy::error::status;
 use dom0_proxy::inheritance::Inheritance;
 use dom0_proxy::run_dir::RunDir;
 use dom0_proxy::{Error, xen, xl};
 use indicatif::{ProgressBar, ProgressStyle};
+use rustix::process::getpgrp;
+use rustix::termios::tcgetpgrp;
 
-use crate::arguments::RunArguments;
+use crate::arguments::{RunArguments, Stdin};
 use crate::connect::{DaemonConnection, Requests, unexpected};
 use crate::output::{clean, error_takes_more, print, print_error, print_json};
 use crate::show::{Presentation, Style, Writer};
 use crate::signals::take_signals;
-use crate::{image, table};
+use crate::{environment, image, table};
 
 /// How long to wait for whoever reads the output of a job that was killed, while nothing is read.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -31,11 +37,15 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<u8> {
     let spec = spec(arguments)?;
     let run_dir = RunDir::from_env()?;
     let mut daemon = DaemonConnection::open_or_start(&run_dir)?;
-    let kind = spec.kind;
+    let (kind, input) = (spec.kind, spec.input);
     let requests = Requests::new(&daemon)?;
     let show = Show::new(arguments, spec.size, &requests)?;
     message_frame::send(&daemon.stream, &ClientRequest::Run(spec))
         .context("talk with the daemon")?;
+    if input != InputFor::Nobody {
+        frame::send(&daemon.stream, &(), &[std::io::stdin().as_fd()])
+            .context("hand on standard input")?;
+    }
     take_signals(requests, kind)?;
     let mut job = None;
     loop {
@@ -137,6 +147,7 @@ fn spec(arguments: &RunArguments) -> anyhow::Result<JobSpec> {
         xl::check_installed()?;
     }
     let files = arguments.files.iter().map(|path| file(path)).collect::<Result<_, _>>()?;
+    let added = environment::variables(&arguments.environment, |name| std::env::var_os(name))?;
     Ok(JobSpec {
         kind,
         size: arguments.size,
@@ -145,13 +156,31 @@ fn spec(arguments: &RunArguments) -> anyhow::Result<JobSpec> {
         args: arguments.args.clone(),
         files,
         environment: match kind {
-            RankKind::Hosted => std::env::vars_os().collect(),
-            RankKind::Xen => Vec::new(),
+            // The last of a name counts.
+            RankKind::Hosted => std::env::vars_os().chain(added).collect(),
+            RankKind::Xen => added,
         },
         inheritance: Inheritance::of_this_process(),
+        input: input(arguments.stdin, kind)?,
         directory: std::env::current_dir().context("the working directory")?,
         timeout,
     })
+}
+
+/// Who gets the standard input of this process.
+fn input(asked: Option<Stdin>, kind: RankKind) -> anyhow::Result<InputFor> {
+    let input = match (asked, kind) {
+        (Some(Stdin::None), _) | (None, RankKind::Xen) => return Ok(InputFor::Nobody),
+        (Some(_), RankKind::Xen) => {
+            bail!("--stdin: ranks in Xen have no standard input: use --file, or --hosted")
+        }
+        (Some(Stdin::All), RankKind::Hosted) => InputFor::All,
+        (Some(Stdin::Rank0) | None, RankKind::Hosted) => InputFor::Rank0,
+    };
+    // A terminal belongs to the shell while this process is in the background.
+    let stdin = std::io::stdin();
+    let is_in_foreground = || tcgetpgrp(&stdin).is_ok_and(|group| group == getpgrp());
+    Ok(if stdin.is_terminal() && !is_in_foreground() { InputFor::Nobody } else { input })
 }
 
 fn file(path: &Path) -> dom0_proxy::Result<PathBuf> {

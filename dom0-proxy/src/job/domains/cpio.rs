@@ -16,10 +16,22 @@ const FILE_CALLED_TRAILER: &str = "./TRAILER!!!";
 /// A regular file that everybody may read.
 const MODE: u32 = 0o100_444;
 
-/// Writes an archive of the files, each under its own name without directories.
-pub fn write(mut archive: impl Write, files: &[PathBuf]) -> Result<()> {
+/// Writes an archive of the files, each under its own name without directories, behind `first`, a
+/// name and a content.
+pub fn write(
+    mut archive: impl Write,
+    first: Option<(&str, &[u8])>,
+    files: &[PathBuf],
+) -> Result<()> {
+    let failed = |source| Error::Io { action: "write the boot module".into(), source };
     let mut names = BTreeSet::new();
-    for (inode, path) in (1..).zip(files) {
+    if let Some((name, content)) = first {
+        names.insert(name);
+        let size = u32::try_from(content.len()).map_err(|error| failed(io::Error::other(error)))?;
+        let mut entry = Builder::new(name).ino(1).mode(MODE).write(&mut archive, size);
+        entry.write_all(content).and_then(|()| entry.finish().map(drop)).map_err(failed)?;
+    }
+    for (inode, path) in (2..).zip(files) {
         let bad = |why: String| Error::BadFile { path: path.clone(), why };
         let name = name(path)?;
         if !names.insert(name) {
@@ -38,7 +50,7 @@ pub fn write(mut archive: impl Write, files: &[PathBuf]) -> Result<()> {
             .map_err(|error| bad(error.to_string()))?;
     }
     let end = newc::trailer(archive).and_then(|mut archive| archive.flush());
-    end.map_err(|source| Error::Io { action: "write the boot module".into(), source })
+    end.map_err(failed)
 }
 
 /// The name that the application sees.
@@ -58,7 +70,7 @@ mod tests {
         let path = dir.path().join("data.txt");
         fs::write(&path, "hello").unwrap();
         let mut archive = Vec::new();
-        write(&mut archive, std::slice::from_ref(&path)).unwrap();
+        write(&mut archive, None, std::slice::from_ref(&path)).unwrap();
         assert!(archive.starts_with(b"070701"));
         assert_eq!(&archive[54..62], b"00000005", "the size");
         assert_eq!(&archive[110..119], b"data.txt\0");
@@ -71,12 +83,12 @@ mod tests {
     fn missing_and_equally_named_files_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let missing = dir.path().join("missing");
-        assert!(write(io::sink(), &[missing]).unwrap_err().to_string().contains("missing"));
+        assert!(write(io::sink(), None, &[missing]).unwrap_err().to_string().contains("missing"));
         let (a, b) = (dir.path().join("x"), dir.path().join("sub/x"));
         fs::create_dir(dir.path().join("sub")).unwrap();
         fs::write(&a, "").unwrap();
         fs::write(&b, "").unwrap();
-        assert!(write(io::sink(), &[a, b]).unwrap_err().to_string().contains("another file"));
+        assert!(write(io::sink(), None, &[a, b]).unwrap_err().to_string().contains("another file"));
     }
 
     #[test]
@@ -85,7 +97,7 @@ mod tests {
         let files = [TRAILER, "last"].map(|name| dir.path().join(name));
         files.iter().for_each(|file| fs::write(file, "x").unwrap());
         let mut archive = Vec::new();
-        write(&mut archive, &files).unwrap();
+        write(&mut archive, None, &files).unwrap();
         let mut rest = archive.as_slice();
         for name in [FILE_CALLED_TRAILER, "last", TRAILER] {
             let entry = newc::Reader::new(rest).unwrap();

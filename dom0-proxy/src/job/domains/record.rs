@@ -1,12 +1,13 @@
 //! A job's record: what `xl create` reads.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use super::cpio;
 use crate::control::JobSpec;
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::xl::{self, DomainConfig};
 
 /// A file in a job's record on which every running `xl create` holds a lock.
@@ -17,9 +18,16 @@ pub const CREATING: &str = "creating";
 pub fn write(job: &str, spec: &JobSpec, record: &Path) -> Result<Vec<PathBuf>> {
     let create = |path: &Path| File::create(path).context(|| format!("create {}", path.display()));
     create(&record.join(CREATING))?;
+    let words = xl::common_words(&environment(spec)?, &spec.args);
+    let (words, rest) = match xl::can_be_on_command_line(&words) {
+        true => (words.as_str(), None),
+        false => (xl::WORDS_IN_MODULE, Some(words.as_str())),
+    };
     let ramdisk = record.join("files.cpio");
-    if !spec.files.is_empty() {
-        cpio::write(BufWriter::new(create(&ramdisk)?), &spec.files)?;
+    let has_module = !spec.files.is_empty() || rest.is_some();
+    if has_module {
+        let rest = rest.map(|rest| (xl::REST, rest.as_bytes()));
+        cpio::write(BufWriter::new(create(&ramdisk)?), rest, &spec.files)?;
     }
     let most_grant_frames = xl::most_grant_frames()?;
     let render = |rank| {
@@ -30,12 +38,25 @@ pub fn write(job: &str, spec: &JobSpec, record: &Path) -> Result<Vec<PathBuf>> {
             memory_mib: spec.memory_mib(),
             most_grant_frames,
             kernel: &spec.image,
-            ramdisk: (!spec.files.is_empty()).then_some(&ramdisk),
-            args: &spec.args,
+            ramdisk: has_module.then_some(&ramdisk),
+            words,
         };
         let path = record.join(format!("rank-{rank}.cfg"));
         fs::write(&path, config.render()?).context(|| format!("write {}", path.display()))?;
         Ok(path)
     };
     (0..spec.size).map(render).collect()
+}
+
+/// The environment as `NAME=VALUE` words.
+fn environment(spec: &JobSpec) -> Result<Vec<String>> {
+    let word = |(name, value): &(OsString, OsString)| {
+        let (name, value) = (name.to_str()?, value.to_str()?);
+        Some(format!("{name}={value}"))
+    };
+    let words: Option<Vec<String>> = spec.environment.iter().map(word).collect();
+    words.ok_or_else(|| Error::Protocol {
+        peer: "pgas".into(),
+        why: "the environment of ranks in Xen is not UTF-8".into(),
+    })
 }

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
@@ -15,8 +15,9 @@ use rustix::process::{
 };
 
 use super::become_rank::RANK_ARGUMENT;
+use super::input::InputCopier;
 use super::sweep::sweep;
-use crate::control::{OutputStream, RankSignal};
+use crate::control::{InputFor, OutputStream, RankSignal};
 use crate::error::{Context, Error, Result};
 use crate::job::consoles::Consoles;
 use crate::job::event::{End, JobEvent};
@@ -29,12 +30,17 @@ pub struct Processes {
     socket: PathBuf,
     consoles: Consoles,
     running: Vec<RunningProcess>,
+    /// The user's standard input, until ranks have it.
+    input: Option<OwnedFd>,
+    copier: Option<InputCopier>,
 }
 
 /// A process that has been started, and the thread that waits for its end.
 struct RunningProcess {
     process: OwnedFd,
     group: Arc<ProcessGroup>,
+    /// Where a copy of the user's input goes.
+    input: Option<ChildStdin>,
     waiter: JoinHandle<()>,
 }
 
@@ -60,7 +66,17 @@ impl ProcessGroup {
 impl Processes {
     /// The processes of `job`, which are to attach through `socket`.
     pub fn new(job: Arc<Job>, socket: PathBuf, consoles: Consoles) -> Self {
-        Self { job, socket, consoles, running: Vec::new() }
+        let input = job.input.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Self { job, socket, consoles, running: Vec::new(), input, copier: None }
+    }
+
+    /// What a rank gets as standard input.
+    fn input(&self, rank: u32) -> std::io::Result<Stdio> {
+        match (&self.input, self.job.spec.input) {
+            (Some(input), InputFor::Rank0) if rank == 0 => Ok(input.try_clone()?.into()),
+            (Some(_), InputFor::All) => Ok(Stdio::piped()),
+            _ => Ok(Stdio::null()),
+        }
     }
 
     fn spawn(&self, rank: u32) -> Result<RunningProcess> {
@@ -95,7 +111,7 @@ impl Processes {
             .env("XENOLITH_SIZE", spec.size.to_string())
             .env("XENOLITH_MEM", spec.memory.to_string())
             .env("XENOLITH_FILES", files)
-            .stdin(Stdio::null())
+            .stdin(self.input(rank).context(context)?)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
@@ -104,9 +120,11 @@ impl Processes {
         let watched = self.watch(rank, &mut child);
         match watched {
             Ok(process) => {
+                // Not the waiter's, who would close it.
+                let input = child.stdin.take();
                 let group = Arc::new(ProcessGroup(Mutex::new(pid(&child).ok())));
                 let waiter = self.wait_for(rank, child, group.clone()).context(context)?;
-                Ok(RunningProcess { process, group, waiter })
+                Ok(RunningProcess { process, group, input, waiter })
             }
             Err(error) => {
                 let _ = child.kill();
@@ -175,6 +193,11 @@ impl Ranks for Processes {
                 }
             }
         }
+        let copies: Vec<_> = self.running.iter_mut().filter_map(|it| it.input.take()).collect();
+        if let (Some(input), InputFor::All) = (self.input.take(), self.job.spec.input) {
+            let copier = InputCopier::start(input, copies);
+            self.copier = Some(copier.context(|| "copy the user's standard input")?);
+        }
         Ok(())
     }
 
@@ -201,5 +224,8 @@ impl Ranks for Processes {
             let _ = running.waiter.join();
         }
         sweep(&self.job.name);
+        if let Some(copier) = self.copier.take() {
+            copier.end();
+        }
     }
 }
