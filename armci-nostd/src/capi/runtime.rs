@@ -133,6 +133,16 @@ pub(super) fn code(outcome: Result<(), Refusal>) -> c_int {
     number(outcome.map(|()| 0))
 }
 
+/// Does what works between `ARMCI_Init` and `ARMCI_Finalize` only. The turn ends when the number is
+/// known: so a short call need not keep a whole refusal until then.
+#[inline]
+pub(super) fn code_of(work: impl FnOnce(&Runtime) -> Result<(), Refusal>) -> c_int {
+    match Runtime::ready() {
+        Ok(runtime) => code(work(&runtime)),
+        Err(refusal) => code(Err(refusal)),
+    }
+}
+
 /// For a function that has no way to return an error: ends the job instead.
 pub(super) fn or_die<T>(function: &str, outcome: Result<T, Refusal>) -> T {
     outcome.unwrap_or_else(|refusal| {
