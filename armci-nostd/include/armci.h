@@ -46,8 +46,8 @@ extern "C" {
 extern int ARMCI_Init(void);
 extern int ARMCI_Init_args(int *argc, char ***argv);
 /*
- * As ARMCI_Init. `requested` is an MPI_THREAD_ level; calls must come from one thread at a time
- * whatever it says.
+ * As ARMCI_Init. `requested` is an MPI_THREAD_ level; all of them are granted: calls of one rank's
+ * threads take turns.
  */
 extern int ARMCI_Init_thread(int requested);
 /* 1 between ARMCI_Init and ARMCI_Finalize, otherwise 0. */
@@ -72,7 +72,7 @@ typedef long armci_size_t;
 /*
  * Collective: `bytes` of zeroed memory on this rank, reachable by all; ptr_arr[rank] is the address
  * at that rank. Ranks may ask for different sizes. Where a rank asked for 0 its pointer is NULL. If
- * any rank has no room all get FAIL7, and nothing.
+ * any rank has no room all get FAIL7, and NULLs.
  */
 extern int ARMCI_Malloc(void *ptr_arr[], armci_size_t bytes);
 /*
@@ -298,7 +298,7 @@ typedef int ARMCI_Group;
 /*
  * Makes a group of n ranks; pid_list has their numbers in the default group (create) or in the
  * parent (create_child). The ranks of pid_list must call it; others may, and get a group in which
- * they have no rank.
+ * they have no rank, as all do if n is 0.
  */
 extern void ARMCI_Group_create(int n, int *pid_list, ARMCI_Group *group_out);
 extern void ARMCI_Group_create_child(int n, int *pid_list, ARMCI_Group *group_out,
@@ -356,10 +356,16 @@ extern void ARMCI_Set_shmem_limit(unsigned long shmemlimit);
 #ifdef __cplusplus
 extern "C" {
 #endif
-/* As those without a communicator, which must be MPI_COMM_WORLD. */
+/*
+ * As those without a communicator, which must have all ranks in their order. One that has not is
+ * refused: by a line and FAIL5, or at armci_msg_init_comm by the end of the job.
+ */
 extern int ARMCI_Init_mpi_comm(MPI_Comm comm);
 extern int PARMCI_Init_mpi_comm(MPI_Comm comm);
 extern void armci_msg_init_comm(MPI_Comm comm);
+/* The communicator of the ranks of a group; it ends with the group. MPI_COMM_NULL: not a member. */
+extern MPI_Comm armci_group_comm(ARMCI_Group *group);
+extern MPI_Comm ARMCI_COMM_WORLD;
 #ifdef __cplusplus
 }
 #endif

@@ -236,7 +236,7 @@ unsafe impl Platform for PlainPlatform {
 
     fn notify(&self) {}
 
-    fn wait(&self) -> Result<(), ProxyGone> {
+    fn wait(&self, _awaited: Awaited) -> Result<(), ProxyGone> {
         thread::yield_now();
         Ok(())
     }

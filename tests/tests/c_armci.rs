@@ -85,7 +85,7 @@ fn semantics_hold_on_every_number_of_ranks() -> Result<()> {
     for ranks in [1, 2, 3, 4, 5, 8] {
         succeeds(
             &run(&host, ranks, &program, &[])?,
-            &format!("[0] 115 passed, 0 failed on {ranks} ranks"),
+            &format!("[0] 116 passed, 0 failed on {ranks} ranks"),
         )?;
     }
     Ok(())
@@ -99,7 +99,7 @@ fn semantics_hold_whatever_way_operations_go() -> Result<()> {
     {
         let mut job = host.job_of(ranks, &program, &[])?;
         let ended = ended(job.env("XENOLITH_DIRECT", direct).output().context("run pgas")?)?;
-        succeeds(&ended, &format!("[0] 115 passed, 0 failed on {ranks} ranks"))?;
+        succeeds(&ended, &format!("[0] 116 passed, 0 failed on {ranks} ranks"))?;
     }
     Ok(())
 }
@@ -129,6 +129,17 @@ fn mpi_around_armci() -> Result<()> {
     // Only who asks for it gets it.
     let Err(error) = compile("mpi.c", &[]) else { bail!("mpi.h was found without -mpi") };
     ensure!(error.to_string().contains("mpi.h"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn threads_take_turns() -> Result<()> {
+    let (host, program) = (Host::new()?, compile("threads.c", &["-mpi", "-pthread"])?);
+    for (direct, ranks) in [("1", 2), ("1", 3), ("0", 2), ("mixed", 3)] {
+        let mut job = host.job_of(ranks, &program, &[])?;
+        let ended = ended(job.env("XENOLITH_DIRECT", direct).output().context("run pgas")?)?;
+        succeeds(&ended, "[0] threads: all is as it should be")?;
+    }
     Ok(())
 }
 

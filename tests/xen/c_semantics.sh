@@ -13,7 +13,7 @@ done
 for ranks in 1 2 3; do
     run pgas run -n $ranks c_semantics.img
     expect_status 0
-    expect "[0] 115 passed, 0 failed on $ranks ranks"
+    expect "[0] 116 passed, 0 failed on $ranks ranks"
 done
 # With more ranks only what depends on their number.
 for ranks in 4 5; do

@@ -14,7 +14,7 @@
 //!
 //! # Safety
 //! As in C: every pointer must be null or valid for what the headers say is done with it, strings
-//! end with a zero, and calls come from one thread at a time.
+//! end with a zero. Threads may call at any time; they take turns.
 
 #![allow(non_snake_case, reason = "the names are those of C")]
 #![allow(clippy::missing_safety_doc, reason = "it is said once, for all of them, above")]
@@ -37,7 +37,7 @@ mod task;
 mod transfer;
 
 pub use calls::{
-    allocation::*, collective::*, group::*, handle::*, message::*, mutex::*, order::*, pack::*,
-    reduce::*, rmw::*, start::*, transfer::*, value::*, whereabouts::*,
+    allocation::*, collective::*, communicator::*, group::*, handle::*, message::*, mutex::*,
+    order::*, pack::*, reduce::*, rmw::*, start::*, transfer::*, value::*, whereabouts::*,
 };
 pub use {handles::*, shapes::*, system::*};

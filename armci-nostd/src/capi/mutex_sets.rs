@@ -4,6 +4,7 @@ use core::cell::{Cell, RefCell};
 use core::ffi::c_int;
 use std::collections::BTreeMap;
 use std::prelude::v1::*;
+use std::rc::Rc;
 
 use crate::api::armci::Armci;
 use crate::api::mutex::Mutexes;
@@ -17,7 +18,7 @@ pub(super) const FIRST: usize = 0;
 /// Sets of mutexes, by number.
 #[derive(Default)]
 pub(super) struct MutexSets {
-    sets: RefCell<BTreeMap<usize, (GroupInUse, Mutexes)>>,
+    sets: RefCell<BTreeMap<usize, Rc<(GroupInUse, Mutexes)>>>,
     last: Cell<usize>,
 }
 
@@ -56,12 +57,22 @@ impl MutexSets {
         group: GroupInUse,
     ) -> Result<(), Refusal> {
         let mutexes = Mutexes::create_in(armci, &group, length(count)?)?;
-        self.sets.borrow_mut().insert(set, (group, mutexes));
+        self.sets.borrow_mut().insert(set, Rc::new((group, mutexes)));
         Ok(())
     }
 
     pub fn destroy(&self, armci: &Armci, set: usize) -> Result<(), Refusal> {
-        let (group, mutexes) = self.sets.borrow_mut().remove(&set).ok_or(Refusal::Mutexes)?;
+        let mut sets = self.sets.borrow_mut();
+        // Another thread may be waiting for one of them.
+        let unused = sets.remove(&set).map(Rc::try_unwrap).ok_or(Refusal::Mutexes)?;
+        let (group, mutexes) = match unused {
+            Ok(unused) => unused,
+            Err(used) => {
+                sets.insert(set, used);
+                return Err(Refusal::Mutexes);
+            }
+        };
+        drop(sets);
         Ok(mutexes.destroy_in(armci, &group)?)
     }
 
@@ -72,8 +83,8 @@ impl MutexSets {
         mutex: c_int,
         work: impl FnOnce(&Mutexes, usize) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
-        let sets = self.sets.borrow();
-        let (_, mutexes) = sets.get(&set).ok_or(Refusal::Mutexes)?;
-        work(mutexes, usize::try_from(mutex).map_err(|_| Refusal::Mutexes)?)
+        // Not borrowed while `work` waits: other threads make and use sets meanwhile.
+        let found = self.sets.borrow().get(&set).cloned().ok_or(Refusal::Mutexes)?;
+        work(&found.1, usize::try_from(mutex).map_err(|_| Refusal::Mutexes)?)
     }
 }

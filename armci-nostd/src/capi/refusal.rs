@@ -22,6 +22,12 @@ pub(super) enum Refusal {
     Rank(c_int),
     #[error("no such group")]
     Group,
+    #[error("no such communicator")]
+    Communicator,
+    #[error("a communicator that has not all ranks, in their order; ARMCI has them all")]
+    SomeRanks,
+    #[error("no such request")]
+    Request,
     #[error("no such operation or type")]
     Operation,
     #[error("no such mutexes, or there are some already")]
@@ -40,7 +46,13 @@ impl Refusal {
             Self::Remote | Self::Misaligned(_) => -2,
             Self::Length => -3,
             Self::Shape => -4,
-            Self::Rank(_) | Self::Group | Self::Operation | Self::Mutexes => -5,
+            Self::Rank(_)
+            | Self::Group
+            | Self::Communicator
+            | Self::SomeRanks
+            | Self::Request
+            | Self::Operation
+            | Self::Mutexes => -5,
             Self::NotInitialised => -8,
             Self::Armci(error) => match error {
                 Error::OutOfBounds { .. }

@@ -3,17 +3,19 @@
 use core::cell::Cell;
 use core::ffi::c_int;
 use core::fmt::Display;
+use core::ops::Deref;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use std::prelude::v1::*;
 
 use crate::api::armci::Armci;
 use crate::capi::allocations::{Allocations, Sharing};
+use crate::capi::calls::communicator::Receives;
 use crate::capi::groups::Groups;
 use crate::capi::handles::Handles;
 use crate::capi::mutex_sets::MutexSets;
 use crate::capi::refusal::Refusal;
-use crate::capi::system::{SYSTEM, System};
+use crate::capi::system::{SYSTEM, System, Turn};
 
 /// Null, or a [`Runtime`] that lives forever.
 static RUNTIME: AtomicPtr<Runtime> = AtomicPtr::new(null_mut());
@@ -28,8 +30,24 @@ pub(super) struct Runtime {
     pub handles: Handles,
     pub groups: Groups,
     pub mutexes: MutexSets,
+    pub receives: Receives,
     /// By rank: notifications that were waited for.
     pub notices: Vec<Cell<c_int>>,
+}
+
+/// A call of C, in which its thread alone uses the runtime, unless it waits for another rank.
+pub(super) struct Call {
+    runtime: &'static Runtime,
+    _turn: Turn,
+}
+
+impl Deref for Call {
+    type Target = Runtime;
+
+    #[inline]
+    fn deref(&self) -> &Runtime {
+        self.runtime
+    }
 }
 
 impl Runtime {
@@ -43,23 +61,30 @@ impl Runtime {
             handles: Handles::default(),
             groups: Groups::new(armci.world()),
             mutexes: MutexSets::default(),
+            receives: Receives::default(),
             notices: (0..armci.size()).map(|_| Cell::new(0)).collect(),
         }
     }
 
     /// The runtime, if this process is a rank.
-    pub fn get() -> Option<&'static Self> {
-        // SAFETY: null, or from `attach`, which never frees what it has stored. One thread at a
-        // time calls, as the crate's `capi` says.
+    #[inline]
+    pub fn get() -> Option<Call> {
+        let turn = Turn::take();
+        // SAFETY: null, or from `attach`, which never frees what it has stored. Whoever has the
+        // turn is the only thread that uses it.
         unsafe { RUNTIME.load(Ordering::Acquire).as_ref() }
+            .map(|runtime| Call { runtime, _turn: turn })
     }
 
     /// The runtime; attaches this process if it is no rank yet.
-    pub fn attached() -> &'static Self {
-        match Self::get() {
-            Some(runtime) => runtime,
+    pub fn attached() -> Call {
+        // Nobody may attach in between.
+        let turn = Turn::take();
+        let runtime = match Self::get() {
+            Some(call) => call.runtime,
             None => Self::attach(),
-        }
+        };
+        Call { runtime, _turn: turn }
     }
 
     fn attach() -> &'static Self {
@@ -69,7 +94,8 @@ impl Runtime {
     }
 
     /// The runtime, between `ARMCI_Init` and `ARMCI_Finalize`.
-    pub fn ready() -> Result<&'static Self, Refusal> {
+    #[inline]
+    pub fn ready() -> Result<Call, Refusal> {
         Self::get().filter(|runtime| runtime.initialised.get()).ok_or(Refusal::NotInitialised)
     }
 
@@ -105,6 +131,16 @@ pub(super) fn number(outcome: Result<c_int, Refusal>) -> c_int {
 /// The same for a function that returns nothing else.
 pub(super) fn code(outcome: Result<(), Refusal>) -> c_int {
     number(outcome.map(|()| 0))
+}
+
+/// Does what works between `ARMCI_Init` and `ARMCI_Finalize` only. The turn ends when the number is
+/// known: so a short call need not keep a whole refusal until then.
+#[inline]
+pub(super) fn code_of(work: impl FnOnce(&Runtime) -> Result<(), Refusal>) -> c_int {
+    match Runtime::ready() {
+        Ok(runtime) => code(work(&runtime)),
+        Err(refusal) => code(Err(refusal)),
+    }
 }
 
 /// For a function that has no way to return an error: ends the job instead.

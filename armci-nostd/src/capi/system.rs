@@ -6,6 +6,19 @@ use core::ffi::{c_char, c_int, c_void};
 use std::{prelude::v1::*, sync::OnceLock, time::Instant};
 
 use crate::api::armci::Armci;
+#[cfg(feature = "hosted")]
+pub(super) use crate::hosted::threads::Turn;
+
+/// The turn of the only thread that there is.
+#[cfg(not(feature = "hosted"))]
+pub(super) struct Turn;
+
+#[cfg(not(feature = "hosted"))]
+impl Turn {
+    pub(super) fn take() -> Self {
+        Self
+    }
+}
 
 /// What the C functions need of the system that they are on.
 #[derive(Clone, Copy, Debug)]

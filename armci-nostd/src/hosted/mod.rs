@@ -7,6 +7,7 @@ pub mod frame;
 mod mapped_rank;
 mod platform;
 mod rank;
+pub(crate) mod threads;
 mod window;
 
 pub use attach::{attach, attach_as};

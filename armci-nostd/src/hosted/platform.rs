@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::prelude::v1::*;
 use std::{io, thread};
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::net::{RecvFlags, SendFlags, recv, send as send_byte};
 
 use crate::error::ProxyGone;
@@ -17,6 +17,7 @@ use crate::hosted::error::{HostedError, system};
 use crate::hosted::frame::{Received, receive, send};
 use crate::hosted::mapped_rank::MappedRank;
 use crate::hosted::rank::HostedRank;
+use crate::hosted::threads;
 use crate::hosted::window::OwnWindow;
 use crate::path::platform::{Awaited, Platform, View};
 use crate::wire::area::RuntimeArea;
@@ -30,6 +31,10 @@ const SPINS: u32 = 10;
 const SPINS_FOR_RANK: u32 = 100;
 /// Looks with a yield in between, before it blocks.
 const YIELDS: u32 = 200;
+
+/// How long a thread blocks that waits for another rank, where there are others: they may answer the
+/// ring that was meant for it.
+const NAP: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 
 /// A rank that is a Linux process.
 pub(super) struct HostedPlatform {
@@ -109,11 +114,14 @@ unsafe impl Platform for HostedPlatform {
         let _ = rustix::io::write(&self.proxy_bell, &1u64.to_ne_bytes());
     }
 
-    fn wait(&self) -> Result<(), ProxyGone> {
+    fn wait(&self, awaited: Awaited) -> Result<(), ProxyGone> {
         let mut fds =
             [PollFd::new(&self.rank_bell, PollFlags::IN), PollFd::new(&self.socket, PollFlags::IN)];
         // An interrupted call is an early return, which is allowed.
-        let _ = poll(&mut fds, None);
+        let _ = match awaited {
+            Awaited::Proxy => poll(&mut fds, None),
+            Awaited::Rank => threads::meanwhile(|others| poll(&mut fds, others.then_some(&NAP))),
+        };
         // The proxy says nothing more on the socket: whatever happens there is its end.
         if !fds[1].revents().is_empty() {
             return Err(ProxyGone);
@@ -140,6 +148,10 @@ unsafe impl Platform for HostedPlatform {
             return false;
         }
         true
+    }
+
+    fn let_threads_in(&self, looks: u32) -> bool {
+        threads::let_others(looks)
     }
 
     fn contains(&self, address: usize, len: usize) -> bool {

@@ -266,7 +266,8 @@ impl ProxyLink {
                 return Ok(());
             }
             self.check_alive()?;
-            if self.platform.pause(looks, awaited) {
+            let let_in = awaited == Awaited::Rank && self.platform.let_threads_in(looks);
+            if let_in || self.platform.pause(looks, awaited) {
                 looks += 1;
                 continue;
             }
@@ -277,7 +278,7 @@ impl ProxyLink {
             let idle = !self.rings.borrow().completions.has_entries()
                 && !ready()
                 && self.check_alive().is_ok();
-            let result = if idle { self.platform.wait() } else { Ok(()) };
+            let result = if idle { self.platform.wait(awaited) } else { Ok(()) };
             bell.disarm();
             result?;
         }

@@ -51,12 +51,19 @@ pub unsafe trait Platform {
     /// Rings the proxy's doorbell.
     fn notify(&self);
 
-    /// Blocks until the rank's own doorbell has rung since the last call. May return early.
-    fn wait(&self) -> Result<(), ProxyGone>;
+    /// Blocks until the rank's own doorbell has rung since the last call. May return early. Where
+    /// another rank is awaited, other threads of this one may use it meanwhile.
+    fn wait(&self, awaited: Awaited) -> Result<(), ProxyGone>;
 
     /// A short pause after `looks` looks that found nothing. False where it is better to block than
     /// to look again.
     fn pause(&self, looks: u32, awaited: Awaited) -> bool;
+
+    /// Lets other threads of this rank use it, after `looks` looks at what another rank does; called
+    /// only where nothing of the rank's state is borrowed. False where there are none.
+    fn let_threads_in(&self, _looks: u32) -> bool {
+        false
+    }
 
     /// Whether the bytes at `address` lie in the window, so that the proxy can reach them.
     fn contains(&self, address: usize, len: usize) -> bool;

@@ -15,14 +15,12 @@ use crate::wire::area::TeamArea;
 
 impl Group {
     /// `ARMCI_Group_create`: makes a group of the ranks that `members` names, which all must call
-    /// this with the same list. Other ranks need not; those that do get `None`.
+    /// this with the same list. Other ranks need not; those that do get `None`, as all
+    /// do from an empty list.
     ///
     /// # Errors
-    /// [`Error::Group`] for an empty list or one that names a rank twice, [`Error::NoRank`].
+    /// [`Error::Group`] for a list that names a rank twice, [`Error::NoRank`].
     pub fn create(world: &World, members: &[usize]) -> Result<Option<Self>, Error> {
-        if members.is_empty() {
-            return Err(Error::Group("a group must have a member"));
-        }
         let mut ranks = Vec::with_capacity(members.len());
         for &member in members {
             ranks.push(world.check_rank(member)?);

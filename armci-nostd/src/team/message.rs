@@ -144,7 +144,10 @@ impl Post {
                 paths.all_fence()?;
                 continue;
             }
-            paths.wait_for_rank(|| self.next_letter(paths).is_some())?;
+            // Another thread may take it out of the queue.
+            let taken = self.taken.get();
+            paths
+                .wait_for_rank(|| self.taken.get() != taken || self.next_letter(paths).is_some())?;
         };
         let data = &mut data[..letter.len as usize];
         if letter.address == 0 {

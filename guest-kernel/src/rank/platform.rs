@@ -27,7 +27,7 @@ unsafe impl Platform for Guest {
         doorbell::ring();
     }
 
-    fn wait(&self) -> Result<(), ProxyGone> {
+    fn wait(&self, _awaited: Awaited) -> Result<(), ProxyGone> {
         doorbell::wait();
         Ok(())
     }

@@ -66,6 +66,22 @@ static void others_may_call_it_too(void)
     ARMCI_Barrier();
 }
 
+static void a_group_of_nobody(void)
+{
+    int nobody[1] = {0}, own = -2, members = -2;
+    ARMCI_Group group, world, child;
+    ARMCI_Group_create(0, nobody, &group);
+    CHECK(ARMCI_Group_rank(&group, &own) != 0 && own == -1, "not a member, and yet %d", own);
+    ARMCI_Group_size(&group, &members);
+    CHECK(members == 0, "%d", members);
+    ARMCI_Group_get_world(&world);
+    ARMCI_Group_create_child(0, NULL, &child, &world);
+    CHECK(child != group && ARMCI_Absolute_id(&child, 0) < 0, "nobody");
+    ARMCI_Group_free(&child);
+    ARMCI_Group_free(&group);
+    ARMCI_Barrier();
+}
+
 static void memory_of_a_group(void)
 {
     enum { BYTES = 2000 };
@@ -108,8 +124,12 @@ static void memory_that_one_has_not(void)
     ARMCI_Group group;
     ARMCI_Group_create(count, list, &group);
     void **parts = calloc((size_t)count, sizeof *parts);
+    for (int i = 0; i < count; i++)
+        parts[i] = &count;
     CHECK(ARMCI_Malloc_group(parts, rank / 2 == 0 ? 1L << 60 : 64, &group) != 0,
           "more than there can be");
+    for (int i = 0; i < count; i++)
+        CHECK(parts[i] == NULL, "member %d: %p", i, parts[i]);
     CHECK(ARMCI_Malloc_group(parts, 64, &group) == 0, "the next one is good");
     armci_msg_group_barrier(&group);
     CHECK(ARMCI_Free_group(parts[rank / 2], &group) == 0, "own part");
@@ -354,6 +374,7 @@ const test_case group_cases[] = {
     {"groups: the world", the_world},
     {"groups: members only", members_only},
     {"groups: others may call it too", others_may_call_it_too},
+    {"groups: nobody", a_group_of_nobody},
     {"groups: memory", memory_of_a_group},
     {"groups: memory that one has not", memory_that_one_has_not},
     {"groups: sums and broadcasts", sums_and_broadcasts},

@@ -72,7 +72,11 @@ static void too_much_is_refused(void)
 {
     void **parts = calloc((size_t)size, sizeof *parts);
     /* One rank asks for too much: all are told. */
+    for (int i = 0; i < size; i++)
+        parts[i] = &size;
     CHECK(ARMCI_Malloc(parts, rank == size - 1 ? LONG_MAX / 2 : 64) != 0, "more than there can be");
+    for (int i = 0; i < size; i++)
+        CHECK(parts[i] == NULL, "rank %d: %p", i, parts[i]);
     CHECK(ARMCI_Malloc(parts, rank == 0 ? -1 : 64) != 0, "a negative size");
     CHECK(ARMCI_Malloc_local(LONG_MAX / 2) == NULL, "more than there can be");
     CHECK(ARMCI_Malloc_local(-1) == NULL, "a negative size");

@@ -26,10 +26,16 @@ impl Runtime {
         }
         // A request for what cannot be is refused with those of all others.
         let bytes = length(bytes).unwrap_or(usize::MAX);
-        self.memory.allocate(self.armci, id, &group, bytes, |member, part| {
+        let allocated = self.memory.allocate(self.armci, id, &group, bytes, |member, part| {
             // SAFETY: by the caller.
             unsafe { parts.add(member).write(with_exposed_provenance_mut(part.address as usize)) }
-        })
+        });
+        // Callers look at the pointers instead of at the result.
+        for member in (0..group.size()).filter(|_| allocated.is_err()) {
+            // SAFETY: by the caller.
+            unsafe { parts.add(member).write(null_mut()) };
+        }
+        allocated
     }
 
     fn malloc_local(&self, bytes: usize) -> Result<NonNull<u8>, Refusal> {

@@ -22,7 +22,7 @@ impl Runtime {
     ) -> Result<(), Refusal> {
         let parent = self.groups.get(parent)?;
         let n = length(n)?;
-        if group_out.is_null() || pid_list.is_null() {
+        if group_out.is_null() || (n != 0 && pid_list.is_null()) {
             return Err(Refusal::Local);
         }
         let mut members = Vec::with_capacity(n);
@@ -35,6 +35,17 @@ impl Runtime {
         // SAFETY: by the caller.
         unsafe { group_out.write(self.groups.keep(group)) };
         Ok(())
+    }
+
+    /// Gives a group up.
+    pub(in crate::capi) fn free_group(&self, id: c_int) -> Result<(), Refusal> {
+        if id == WORLD {
+            return Ok(());
+        }
+        let Some(group) = self.groups.give_up(id)? else { return Ok(()) };
+        self.memory.reclaim(self.armci, id, &group)?;
+        // If mutexes of the group are left it stays with them.
+        Rc::try_unwrap(group).map_or(Ok(()), |group| Ok(group.free(self.armci)?))
     }
 }
 
@@ -75,14 +86,7 @@ pub unsafe extern "C" fn PARMCI_Group_free(group: *mut c_int) {
     let free = || {
         let runtime = Runtime::ready()?;
         // SAFETY: by the caller.
-        let id = unsafe { group_id(group)? };
-        if id == WORLD {
-            return Ok(());
-        }
-        let Some(group) = runtime.groups.give_up(id)? else { return Ok(()) };
-        runtime.memory.reclaim(runtime.armci, id, &group)?;
-        // If mutexes of the group are left it stays with them.
-        Rc::try_unwrap(group).map_or(Ok(()), |group| Ok(group.free(runtime.armci)?))
+        runtime.free_group(unsafe { group_id(group)? })
     };
     or_die("ARMCI_Group_free", free());
 }
@@ -90,11 +94,15 @@ pub unsafe extern "C" fn PARMCI_Group_free(group: *mut c_int) {
 /// `ARMCI_Group_rank`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn PARMCI_Group_rank(group: *mut c_int, rank: *mut c_int) -> c_int {
-    // SAFETY: by the caller.
-    let own = Runtime::ready().and_then(|runtime| runtime.groups.get(unsafe { group_id(group)? }));
+    let own = || {
+        let runtime = Runtime::ready()?;
+        // SAFETY: by the caller.
+        Ok(runtime.groups.get(unsafe { group_id(group)? })?.rank() as c_int)
+    };
+    let own = own();
     // SAFETY: by the caller.
     if let Some(rank) = unsafe { rank.as_mut() } {
-        *rank = own.as_ref().map_or(-1, |group| group.rank() as c_int);
+        *rank = *own.as_ref().unwrap_or(&-1);
     }
     code(own.map(drop))
 }
@@ -102,12 +110,14 @@ pub unsafe extern "C" fn PARMCI_Group_rank(group: *mut c_int, rank: *mut c_int) 
 /// `ARMCI_Group_size`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn PARMCI_Group_size(group: *mut c_int, size: *mut c_int) {
-    // SAFETY: by the caller.
-    let members =
-        Runtime::ready().and_then(|runtime| runtime.groups.get(unsafe { group_id(group)? }));
+    let members = || {
+        let runtime = Runtime::ready()?;
+        // SAFETY: by the caller.
+        Ok::<_, Refusal>(runtime.groups.get(unsafe { group_id(group)? })?.size() as c_int)
+    };
     // SAFETY: by the caller.
     if let Some(size) = unsafe { size.as_mut() } {
-        *size = members.map_or(0, |group| group.size() as c_int);
+        *size = members().unwrap_or(0);
     }
 }
 

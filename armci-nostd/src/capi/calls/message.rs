@@ -14,8 +14,8 @@ pub extern "C" fn armci_msg_init(_argc: *mut c_int, _argv: *mut *mut *mut c_char
 
 /// `armci_msg_init_comm`.
 #[unsafe(no_mangle)]
-pub extern "C" fn armci_msg_init_comm(_comm: c_int) {
-    Runtime::attached();
+pub extern "C" fn armci_msg_init_comm(comm: c_int) {
+    or_die("armci_msg_init_comm", Runtime::attached().check_all_ranks(comm));
 }
 
 /// `armci_msg_initialized`.

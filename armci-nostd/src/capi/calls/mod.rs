@@ -2,6 +2,7 @@
 
 pub mod allocation;
 pub mod collective;
+pub mod communicator;
 pub mod group;
 pub mod handle;
 pub mod message;

@@ -52,7 +52,7 @@ unsafe fn of_world(
 ) {
     let runtime = Runtime::attached();
     // SAFETY: by the caller.
-    or_die(function, unsafe { reduce(runtime, scope, runtime.armci.world(), x, n, op, tag) });
+    or_die(function, unsafe { reduce(&runtime, scope, runtime.armci.world(), x, n, op, tag) });
 }
 
 unsafe fn of_group(
@@ -68,7 +68,7 @@ unsafe fn of_group(
         // SAFETY: by the caller.
         unsafe {
             let group = runtime.groups.at_or_world(group)?;
-            reduce(runtime, scope, &group, x, n, op, tag)
+            reduce(&runtime, scope, &group, x, n, op, tag)
         }
     };
     or_die(function, reduce());

@@ -1,6 +1,7 @@
 //! Start and end.
 
 use core::ffi::{c_char, c_int, c_void};
+use std::prelude::v1::*;
 
 use crate::capi::alias::weak_aliases;
 use crate::capi::convert::{length, text};
@@ -34,8 +35,14 @@ pub extern "C" fn PARMCI_Init_thread(_requested: c_int) -> c_int {
 
 /// `ARMCI_Init_mpi_comm`.
 #[unsafe(no_mangle)]
-pub extern "C" fn PARMCI_Init_mpi_comm(_comm: c_int) -> c_int {
-    initialise()
+pub extern "C" fn PARMCI_Init_mpi_comm(comm: c_int) -> c_int {
+    let runtime = Runtime::attached();
+    let checked = runtime.check_all_ranks(comm);
+    if let Err(refusal) = checked {
+        let rank = runtime.armci.rank();
+        (runtime.system.say)(&format!("rank {rank}: ARMCI_Init_mpi_comm: {refusal}"));
+    }
+    code(checked.map(|()| runtime.initialised.set(true)))
 }
 
 /// `ARMCI_Initialized`.

@@ -5,7 +5,7 @@ use std::prelude::v1::*;
 
 use crate::capi::alias::weak_aliases;
 use crate::capi::handles::{CHandle, When};
-use crate::capi::runtime::{Runtime, code};
+use crate::capi::runtime::{Runtime, code, code_of};
 use crate::capi::shapes::Pieces;
 use crate::capi::task::{Task, accumulate};
 use crate::path::rows::Operation;
@@ -47,10 +47,10 @@ macro_rules! transfer {
             $($behind: $behind_type)?
         ) -> c_int {
             // SAFETY: by the caller.
-            code(Runtime::ready().and_then(|$runtime| unsafe {
+            code_of(|$runtime| unsafe {
                 let $task = Task { operation: $operation, proc, when: $when };
                 $transfer
-            }))
+            })
         }
 
         weak_aliases! {

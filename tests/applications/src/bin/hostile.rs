@@ -14,7 +14,7 @@ use guest_kernel::armci::shared::ring::{Producer, SharedSlots};
 use guest_kernel::armci::wire::{
     COMPLETIONS, Header, JobState, Opcode, Request, RmwKind, SUBMISSIONS,
 };
-use guest_kernel::armci::{Armci, Error, Platform};
+use guest_kernel::armci::{Armci, Awaited, Error, Platform};
 use guest_kernel::{Exit, eprintln, println};
 
 guest_kernel::main!(run);
@@ -116,7 +116,7 @@ fn attack(
         platform.notify();
         // Not by `armci`, whose next request would overwrite the wrong one.
         while attached(header) {
-            platform.wait()?;
+            platform.wait(Awaited::Proxy)?;
         }
         return Err(Error::JobFailed);
     }
