@@ -27,6 +27,7 @@ mod groups;
 mod handles;
 mod known_memory;
 mod mutex_sets;
+mod receives;
 mod reduction;
 mod refusal;
 mod runtime;

@@ -10,10 +10,10 @@ use std::prelude::v1::*;
 
 use crate::api::armci::Armci;
 use crate::capi::allocations::{Allocations, Sharing};
-use crate::capi::calls::communicator::Receives;
 use crate::capi::groups::Groups;
 use crate::capi::handles::Handles;
 use crate::capi::mutex_sets::MutexSets;
+use crate::capi::receives::Receives;
 use crate::capi::refusal::Refusal;
 use crate::capi::system::{SYSTEM, System, Turn};
 

@@ -3,14 +3,13 @@
 //! A communicator is a group: all ranks, the rank alone, or one that was made. Its messages are not
 //! kept apart from those of others.
 
-use core::cell::{Cell, RefCell};
 use core::ffi::{c_int, c_void};
 use std::prelude::v1::*;
 
-use crate::api::armci::Armci;
 use crate::capi::calls::start::ARMCIX_Progress;
 use crate::capi::convert::{bytes_mut, length};
 use crate::capi::groups::{GroupInUse, WORLD};
+use crate::capi::receives::Receive;
 use crate::capi::refusal::Refusal;
 use crate::capi::runtime::{Runtime, code, or_die};
 use crate::team::message::{Received, Sender};
@@ -148,51 +147,6 @@ pub extern "C" fn xenolith_mpi_free(comm: c_int) -> c_int {
         _ => Runtime::attached().free_group(group_of(comm)?),
     };
     code(free())
-}
-
-/// Receives that were begun and have not been waited for, in the order of their begin.
-#[derive(Default)]
-pub(in crate::capi) struct Receives {
-    begun: RefCell<Vec<Receive>>,
-    last: Cell<c_int>,
-}
-
-struct Receive {
-    number: c_int,
-    from: Sender,
-    tag: Option<i32>,
-    comm: c_int,
-    buffer: *mut c_void,
-    len: usize,
-    received: Option<Received>,
-}
-
-impl Receives {
-    /// Receives what has come, in the order in which it was asked for.
-    ///
-    /// # Safety
-    /// The buffers must be valid.
-    unsafe fn go_on(&self, armci: &Armci) -> Result<(), Refusal> {
-        for receive in self.begun.borrow_mut().iter_mut().filter(|one| one.received.is_none()) {
-            if armci.probe(receive.from, receive.tag)?.is_some() {
-                // SAFETY: by the caller.
-                let data = unsafe { bytes_mut(receive.buffer, receive.len)? };
-                receive.received = Some(armci.receive(receive.from, receive.tag, data)?);
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes a receive off the list if it has ended: its communicator, and what it got.
-    fn take_ended(&self, number: c_int) -> Result<Option<(c_int, Received)>, Refusal> {
-        let mut begun = self.begun.borrow_mut();
-        let at = begun.iter().position(|one| one.number == number).ok_or(Refusal::Request)?;
-        let ended = begun[at].received.map(|received| (begun[at].comm, received));
-        if ended.is_some() {
-            begun.remove(at);
-        }
-        Ok(ended)
-    }
 }
 
 /// From whom and with which tag a message may come.

@@ -6,7 +6,7 @@ use std::prelude::v1::*;
 use crate::capi::alias::weak_aliases;
 use crate::capi::calls::transfer::PARMCI_Put;
 use crate::capi::handles::{CHandle, When};
-use crate::capi::runtime::{Runtime, or_die};
+use crate::capi::runtime::{Call, Runtime, or_die};
 use crate::capi::task::Task;
 use crate::path::rows::Operation;
 
@@ -40,7 +40,7 @@ macro_rules! values {
                 let target = (&raw mut value).cast();
                 let task = Task { operation: Operation::Get, proc, when: When::Now };
                 let bytes = size_of::<$type>() as c_int;
-                let read = |runtime: &Runtime| {
+                let read = |runtime: Call| {
                     // SAFETY: by the caller; the value lives until the get is complete.
                     unsafe { runtime.contiguous(task, src, target, bytes) }
                 };
