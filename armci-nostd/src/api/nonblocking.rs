@@ -47,13 +47,15 @@ impl Armci {
     ///
     /// ```
     /// # let armci = armci_nostd::Armci::alone();
-    /// let table = armci.malloc::<u64>(4)?; let (ones, mut back) = ([1; 2], [7; 2]);
+    /// let table = armci.malloc::<u64>(4)?;
+    /// let (ones, mut back) = ([1; 2], [7; 2]);
     /// armci.nonblocking(|nb| {
     ///     nb.put(&ones, table.at(0, 0))?;
     ///     let read = nb.get(&mut back, table.at(0, 2))?;
     ///     // ... compute meanwhile ...
     ///     nb.wait(read)
-    /// })?; assert_eq!(back, [0, 0]);
+    /// })?;
+    /// assert_eq!(back, [0, 0]);
     /// # armci.free(table)?;
     /// # Ok::<(), armci_nostd::Error>(())
     /// ```

@@ -20,9 +20,10 @@ pub const MAX_STRIDES: usize = 8;
 /// ```
 /// # use armci_nostd::{Armci, Strides};
 /// # let armci = Armci::alone();
-/// // The upper left 2 x 3 corner of a matrix of 10 columns, to the middle of one of 100. let
-/// (here, there) = ([1.5; 20], armci.malloc::<f64>(10_000)?); armci.put_strided(&here, there.at(0,
-/// 5050), &Strides { counts: &[3, 2], local: &[10], remote: &[100] })?;
+/// // The upper left 2 x 3 corner of a matrix of 10 columns, to the middle of one of 100.
+/// let (here, there) = ([1.5; 20], armci.malloc::<f64>(10_000)?);
+/// let shape = Strides { counts: &[3, 2], local: &[10], remote: &[100] };
+/// armci.put_strided(&here, there.at(0, 5050), &shape)?;
 /// # assert_eq!(armci.get_value(there.at(0, 5152))?, 1.5);
 /// # armci.free(there)?;
 /// # Ok::<(), armci_nostd::Error>(())

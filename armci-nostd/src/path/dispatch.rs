@@ -331,31 +331,53 @@ unsafe fn copy_rows(
     bytes: &mut usize,
     one_way: impl Fn(*mut u8, *mut u8, usize),
 ) -> Option<Row> {
-    let mut budget = COPIED_BYTES;
-    for mut row in rows {
-        let Some(mut target) = visit.reach(space, row.remote, row.len) else { return Some(row) };
-        if row.len > budget {
-            if visit.must_end() {
-                return Some(row);
+    let mut look_at = COPIED_BYTES;
+    loop {
+        let row = rows.find(|row| {
+            if *bytes + row.len > look_at {
+                return true;
             }
-            budget = COPIED_BYTES;
+            let Some(target) = visit.reach(space, row.remote, row.len) else { return true };
+            one_way(row.local, target.as_ptr(), row.len);
+            *bytes += row.len;
+            false
+        })?;
+        // SAFETY: the row's local side is valid by the caller.
+        let left = unsafe { copy_looking(visit, space, row, bytes, &one_way) };
+        if left.is_some() {
+            return left;
         }
-        // Only what is longer is cut: words stay whole.
-        while row.len > COPIED_BYTES {
-            one_way(row.local, target.as_ptr(), COPIED_BYTES);
-            // SAFETY: within the row, whose local side is valid by the caller and whose remote side
-            // has been reached.
-            target = unsafe { row.advance(target, COPIED_BYTES) };
-            *bytes += COPIED_BYTES;
-            if visit.must_end() {
-                return Some(row);
-            }
-        }
-        one_way(row.local, target.as_ptr(), row.len);
-        *bytes += row.len;
-        budget -= row.len;
+        look_at = *bytes + COPIED_BYTES;
     }
-    None
+}
+
+/// Copies a row with a look at the gate before each MiB of it. What is shorter stays whole, for the
+/// sake of words. Returns what cannot be reached, or must not because the rank has to leave.
+///
+/// # Safety
+/// The row's local memory must be valid.
+#[cold]
+unsafe fn copy_looking(
+    visit: &Visit<'_>,
+    space: TargetSpace,
+    mut row: Row,
+    bytes: &mut usize,
+    one_way: &impl Fn(*mut u8, *mut u8, usize),
+) -> Option<Row> {
+    loop {
+        let Some(target) = visit.reach(space, row.remote, row.len) else { return Some(row) };
+        if visit.must_end() {
+            return Some(row);
+        }
+        let len = row.len.min(COPIED_BYTES);
+        one_way(row.local, target.as_ptr(), len);
+        *bytes += len;
+        if len == row.len {
+            return None;
+        }
+        // SAFETY: within the row.
+        unsafe { row.advance(target, len) };
+    }
 }
 
 /// # Safety
