@@ -1,9 +1,9 @@
 /*
  * As much of MPI as ARMCI programs use around ARMCI, on armci_msg_*: for programs that start by
- * MPI_Init, ask for rank and size, and broadcast or reduce a few numbers, and for what Global Arrays
- * asks of it. It is no MPI: messages are found by sender and tag, whatever their communicator; basic
- * types; errors are returned or end the job, whatever the error handler. Put this folder on the
- * include path only where there is no MPI.
+ * MPI_Init, ask for rank and size, and broadcast or reduce a few numbers, and for what Global
+ * Arrays asks of it. It is no MPI: messages are found by sender and tag, whatever their
+ * communicator; basic types; errors are returned or end the job, whatever the error handler. Put
+ * this folder on the include path only where there is no MPI.
  */
 #ifndef XENOLITH_MPI_H
 #define XENOLITH_MPI_H

@@ -32,8 +32,8 @@ const SPINS_FOR_RANK: u32 = 100;
 /// Looks with a yield in between, before it blocks.
 const YIELDS: u32 = 200;
 
-/// How long a thread blocks that waits for another rank, where there are others: they may answer the
-/// ring that was meant for it.
+/// How long a thread blocks that waits for another rank, where there are others: they may answer
+/// the ring that was meant for it.
 const NAP: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 
 /// A rank that is a Linux process.

@@ -1,9 +1,9 @@
 //! Threads of a process that is a rank: one at a time uses the rank.
 //!
-//! A thread has its turn from the begin of a call to its end. While it waits for another rank, which
-//! may in turn wait for another thread of this one, it gives its turn away; while it waits for the
-//! proxy, which waits for nobody, it keeps it. A process with one thread needs no turns, and pays
-//! for none.
+//! A thread has its turn from the begin of a call to its end. While it waits for another rank,
+//! which may in turn wait for another thread of this one, it gives its turn away; while it waits
+//! for the proxy, which waits for nobody, it keeps it. A process with one thread needs no turns,
+//! and pays for none.
 
 use core::cell::Cell;
 use core::marker::PhantomData;

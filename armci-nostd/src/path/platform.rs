@@ -59,8 +59,8 @@ pub unsafe trait Platform {
     /// to look again.
     fn pause(&self, looks: u32, awaited: Awaited) -> bool;
 
-    /// Lets other threads of this rank use it, after `looks` looks at what another rank does; called
-    /// only where nothing of the rank's state is borrowed. False where there are none.
+    /// Lets other threads of this rank use it, after `looks` looks at what another rank does;
+    /// called only where nothing of the rank's state is borrowed. False where there are none.
     fn let_threads_in(&self, _looks: u32) -> bool {
         false
     }
