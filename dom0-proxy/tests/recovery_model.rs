@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use dom0_proxy::recovery::protocol::{
-    Action, Ask, Cause, Coordinator, Decision, Epoch, Event, Fact, Host, Message, Order, Outcome,
+    Action, Ask, Cause, Coordinator, Decision, Epoch, Event, Fact, HostId, LineEnd, Message, Order,
     Participant, Phase, Progress, Tree,
 };
 use stateright::{Checker, Model, Property};
@@ -68,7 +68,7 @@ struct State {
     coordinator: Coordinator,
     participants: Vec<Participant>,
     sites: Vec<Site>,
-    network: BTreeSet<(Host, Host, Message)>,
+    network: BTreeSet<(HostId, HostId, Message)>,
     limit: Option<(Epoch, Order)>,
     commit: Option<Epoch>,
     committed: Vec<(Epoch, Vec<Memory>)>,
@@ -82,22 +82,22 @@ struct State {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Step {
     Ask(Ask),
-    Issue(Host),
-    Take(Host),
-    Serve(Host),
-    Complete(Host),
-    BeginWrite(Host),
-    EndWrite(Host),
-    Deliver(Host, Host, Message),
-    DeliverTwice(Host, Host, Message),
-    Drop(Host, Host, Message),
-    Do(Host),
-    Fail(Host),
+    Issue(HostId),
+    Take(HostId),
+    Serve(HostId),
+    Complete(HostId),
+    BeginWrite(HostId),
+    EndWrite(HostId),
+    Deliver(HostId, HostId, Message),
+    DeliverTwice(HostId, HostId, Message),
+    Drop(HostId, HostId, Message),
+    Do(HostId),
+    Fail(HostId),
     Commit,
     FailToCommit,
     Expire,
     Tick,
-    LoseHost(Host),
+    LoseHost(HostId),
 }
 
 /// A job, and how much may go wrong in it.
@@ -115,7 +115,7 @@ struct Job {
 }
 
 impl Job {
-    fn next(&self, host: Host) -> usize {
+    fn next(&self, host: HostId) -> usize {
         ((host + 1) % self.tree.hosts()) as usize
     }
 
@@ -133,7 +133,7 @@ impl Job {
         }
     }
 
-    fn tell(&self, state: &mut State, host: Host, event: Event) {
+    fn tell(&self, state: &mut State, host: HostId, event: Event) {
         let actions = state.participants[host as usize].step(event);
         for action in actions {
             let site = &mut state.sites[host as usize];
@@ -158,9 +158,9 @@ impl Job {
                     site.tasks = vec![Task::Leave(epoch)];
                     site.copy = None;
                     match outcome {
-                        Outcome::Abandoned | Outcome::Released => site.image = None,
-                        Outcome::Stopped => site.ended = true,
-                        Outcome::Committed => (),
+                        LineEnd::Abandoned | LineEnd::Released => site.image = None,
+                        LineEnd::Stopped => site.ended = true,
+                        LineEnd::Committed => (),
                     }
                 }
                 Action::Fail(_) => self.fall(state, host),
@@ -169,7 +169,7 @@ impl Job {
     }
 
     /// A host is gone, or its proxy has given the job up: all that its neighbours notice.
-    fn fall(&self, state: &mut State, host: Host) {
+    fn fall(&self, state: &mut State, host: HostId) {
         let site = &mut state.sites[host as usize];
         if std::mem::replace(&mut site.lost, true) {
             return;
@@ -184,7 +184,7 @@ impl Job {
         }
     }
 
-    fn do_task(&self, state: &mut State, host: Host) {
+    fn do_task(&self, state: &mut State, host: HostId) {
         let site = &mut state.sites[host as usize];
         let task = site.tasks.remove(0);
         let did = match task {
@@ -486,7 +486,7 @@ fn check(job: Job) {
 }
 
 /// A job in which nothing goes wrong and nobody asks for anything.
-fn calm(hosts: Host, fanout: Host) -> Job {
+fn calm(hosts: HostId, fanout: HostId) -> Job {
     Job {
         tree: Tree::new(hosts, fanout),
         asks: vec![Ask::Checkpoint { stop: false }],

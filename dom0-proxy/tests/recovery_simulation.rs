@@ -5,8 +5,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
 use dom0_proxy::recovery::protocol::{
-    Action, Answer, Ask, Cause, Coordinator, Decision, Epoch, Event, Fact, Host, Message, Order,
-    Outcome, Participant, Phase, Progress, RequestId, Tree,
+    Action, Answer, Ask, Cause, Coordinator, Decision, Epoch, Event, Fact, HostId, LineEnd,
+    Message, Order, Participant, Phase, Progress, RequestId, Tree,
 };
 
 /// What can go wrong with one step.
@@ -26,8 +26,8 @@ enum Fault {
 /// for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Happening {
-    Arrives { from: Host, to: Host, message: Message, depth: u32 },
-    Done { host: Host, epoch: Epoch, progress: Progress },
+    Arrives { from: HostId, to: HostId, message: Message, depth: u32 },
+    Done { host: HostId, epoch: Epoch, progress: Progress },
     Published(Epoch),
     Tick,
 }
@@ -46,9 +46,9 @@ struct Simulation {
     participants: Vec<Participant>,
     depths: Vec<u32>,
     /// Hosts whose ranks run.
-    open: BTreeSet<Host>,
-    lost: BTreeSet<Host>,
-    ended: BTreeSet<Host>,
+    open: BTreeSet<HostId>,
+    lost: BTreeSet<HostId>,
+    ended: BTreeSet<HostId>,
     copied: Vec<Option<Epoch>>,
     durable: Vec<Option<Epoch>>,
     limit: Option<(Epoch, Order)>,
@@ -62,7 +62,7 @@ struct Simulation {
 }
 
 impl Simulation {
-    fn new(hosts: Host, seed: u64) -> Self {
+    fn new(hosts: HostId, seed: u64) -> Self {
         let tree = Tree::new(hosts, Tree::FANOUT);
         Self {
             tree,
@@ -130,7 +130,7 @@ impl Simulation {
         }
     }
 
-    fn tell(&mut self, host: Host, event: Event) {
+    fn tell(&mut self, host: HostId, event: Event) {
         let actions = self.participants[host as usize].step(event);
         for action in actions {
             let done = |epoch, progress| Happening::Done { host, epoch, progress };
@@ -156,7 +156,7 @@ impl Simulation {
                 }
                 Action::Write(epoch) => self.plan(3000..9000, done(epoch, Progress::Durable)),
                 Action::Leave(epoch, outcome) => {
-                    if outcome == Outcome::Stopped {
+                    if outcome == LineEnd::Stopped {
                         self.ended.insert(host);
                     }
                     self.plan(5..50, done(epoch, Progress::Left));
@@ -166,7 +166,7 @@ impl Simulation {
         }
     }
 
-    fn fall(&mut self, host: Host) {
+    fn fall(&mut self, host: HostId) {
         if !self.lost.insert(host) {
             return;
         }
@@ -271,7 +271,7 @@ impl Simulation {
 }
 
 /// Asks for an image with a fault on the way, then for another one, and looks at what came of it.
-fn with_fault(hosts: Host, seed: u64, step: u64, fault: Fault, stop: bool) {
+fn with_fault(hosts: HostId, seed: u64, step: u64, fault: Fault, stop: bool) {
     let mut job = Simulation::new(hosts, seed);
     job.fault = Some((step, fault));
     job.ask(1, Ask::Checkpoint { stop });

@@ -28,18 +28,41 @@ pub(super) struct Receive {
     pub received: Option<Received>,
 }
 
+impl Receive {
+    /// Whether it still waits for a message such as this one.
+    fn wants(&self, message: &Received) -> bool {
+        let sender = match self.from {
+            Sender::Any => true,
+            Sender::Rank(rank) => rank == message.from,
+        };
+        self.received.is_none() && sender && self.tag.is_none_or(|tag| tag == message.tag)
+    }
+}
+
 impl Receives {
     /// Receives what has come, in the order in which it was asked for.
     ///
     /// # Safety
     /// The buffers must be valid.
     pub unsafe fn go_on(&self, armci: &Armci) -> Result<(), Refusal> {
-        for receive in self.begun.borrow_mut().iter_mut().filter(|one| one.received.is_none()) {
-            if armci.probe(receive.from, receive.tag)?.is_some() {
-                // SAFETY: by the caller.
-                let data = unsafe { bytes_mut(receive.buffer, receive.len)? };
-                receive.received = Some(armci.receive(receive.from, receive.tag, data)?);
-            }
+        let mut begun = self.begun.borrow_mut();
+        let mut at = 0;
+        while let Some(receive) = begun.get(at) {
+            let found = match receive.received {
+                Some(_) => None,
+                None => armci.probe(receive.from, receive.tag)?,
+            };
+            let Some(found) = found else {
+                at += 1;
+                continue;
+            };
+            // It may have come after an earlier receive was looked at, which has the first right to
+            // it, or to one before it.
+            at = begun[..at].iter().position(|earlier| earlier.wants(&found)).unwrap_or(at);
+            let receive = &mut begun[at];
+            // SAFETY: by the caller.
+            let data = unsafe { bytes_mut(receive.buffer, receive.len)? };
+            receive.received = Some(armci.receive(receive.from, receive.tag, data)?);
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ pub mod frame;
 mod mapped_rank;
 mod platform;
 mod rank;
+#[cfg_attr(not(feature = "capi"), allow(dead_code, reason = "only calls of C take turns"))]
 pub(crate) mod threads;
 mod window;
 

@@ -1,6 +1,6 @@
 //! Who decides: takes what users ask for, leads the root through a line, and commits.
 
-use super::message::{Cause, Epoch, Order, Outcome, Progress, Report};
+use super::message::{Cause, Epoch, LineEnd, Order, Progress, Report};
 
 /// A request, by the number that its sender gave to it.
 pub type RequestId = u64;
@@ -51,7 +51,7 @@ enum Stage {
     Copying,
     Writing,
     Committing,
-    Leaving(Outcome),
+    Leaving(LineEnd),
     Lost,
 }
 
@@ -137,13 +137,13 @@ impl Coordinator {
                 self.answer_all(Answer::Saved(epoch), &mut decisions);
                 let stop = self.purpose == Ask::Checkpoint { stop: true };
                 self.leave(
-                    if stop { Outcome::Stopped } else { Outcome::Committed },
+                    if stop { LineEnd::Stopped } else { LineEnd::Committed },
                     &mut decisions,
                 );
             }
             Fact::NotCommitted(epoch) if epoch == self.epoch && self.stage == Stage::Committing => {
                 self.cause = Some(Cause::NotCommitted);
-                self.leave(Outcome::Abandoned, &mut decisions);
+                self.leave(LineEnd::Abandoned, &mut decisions);
             }
             Fact::Lost => {
                 self.stage = Stage::Lost;
@@ -160,7 +160,7 @@ impl Coordinator {
             (_, Stage::Lost) => decisions.push(Decision::Answer(request, Answer::JobLost)),
             (Ask::Release, Stage::Holding) => {
                 self.waiting.push(request);
-                self.leave(Outcome::Released, decisions);
+                self.leave(LineEnd::Released, decisions);
             }
             // Whoever waits for the hold learns of it as well.
             (Ask::Release, Stage::Closing) if self.purpose == Ask::Hold => {
@@ -203,7 +203,7 @@ impl Coordinator {
                 self.stage = Stage::Idle;
                 self.answer_all(
                     match (outcome, self.cause) {
-                        (Outcome::Abandoned, Some(cause)) => Answer::Failed(cause),
+                        (LineEnd::Abandoned, Some(cause)) => Answer::Failed(cause),
                         // Who asked for an image has been answered before.
                         _ => Answer::Released,
                     },
@@ -231,11 +231,11 @@ impl Coordinator {
     fn abandon(&mut self, cause: Cause, decisions: &mut Vec<Decision>) {
         if matches!(self.stage, Stage::Closing | Stage::Holding | Stage::Copying | Stage::Writing) {
             self.cause = Some(cause);
-            self.leave(Outcome::Abandoned, decisions);
+            self.leave(LineEnd::Abandoned, decisions);
         }
     }
 
-    fn leave(&mut self, outcome: Outcome, decisions: &mut Vec<Decision>) {
+    fn leave(&mut self, outcome: LineEnd, decisions: &mut Vec<Decision>) {
         self.stage = Stage::Leaving(outcome);
         decisions.push(Decision::Order(self.epoch, Order::Leave(outcome)));
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A host of the job, by its number in the [tree](super::Tree).
-pub type Host = u32;
+pub type HostId = u32;
 
 /// The time of a job up to a recovery line, which has the epoch's number.
 ///
@@ -39,12 +39,12 @@ pub enum Order {
         open: bool,
     },
     /// The line is over.
-    Leave(Outcome),
+    Leave(LineEnd),
 }
 
 /// How a line ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Outcome {
+pub enum LineEnd {
     /// There is an image, and ranks go on.
     Committed,
     /// There is an image, and ranks are to end without going on.
@@ -72,11 +72,11 @@ pub enum Progress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Cause {
     /// Operations could not be completed.
-    NotQuiet(Host),
+    NotQuiet(HostId),
     /// A rank could not be parked, or its memory not copied.
-    NotCopied(Host),
+    NotCopied(HostId),
     /// The copy could not be written.
-    NotWritten(Host),
+    NotWritten(HostId),
     /// The image could not be committed.
     NotCommitted,
     /// It took longer than was allowed.
@@ -84,7 +84,7 @@ pub enum Cause {
     /// Whoever asked for the line wants it no more.
     Cancelled,
     /// A host does not answer any more.
-    HostLost(Host),
+    HostLost(HostId),
 }
 
 /// What a participant tells its parent.

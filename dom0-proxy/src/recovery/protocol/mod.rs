@@ -33,6 +33,6 @@ mod participant;
 mod tree;
 
 pub use coordinator::{Answer, Ask, Asked, Coordinator, Decision, Fact, RequestId};
-pub use message::{Cause, Epoch, Host, Message, Order, Outcome, Progress, Report};
+pub use message::{Cause, Epoch, HostId, LineEnd, Message, Order, Progress, Report};
 pub use participant::{Action, Event, Participant, Phase};
 pub use tree::Tree;

@@ -1,6 +1,6 @@
 //! What one proxy does about a line.
 
-use super::message::{Cause, Epoch, Host, Message, Order, Outcome, Progress, Report};
+use super::message::{Cause, Epoch, HostId, LineEnd, Message, Order, Progress, Report};
 use super::tree::Tree;
 
 /// Where a participant is, with all below it.
@@ -66,7 +66,7 @@ pub enum Event {
     /// From another participant, or from the coordinator to the root: as from a parent.
     Received {
         /// The sender. For the coordinator's orders, the root itself.
-        from: Host,
+        from: HostId,
         /// What it says.
         message: Message,
     },
@@ -75,7 +75,7 @@ pub enum Event {
     /// This proxy cannot do it.
     CouldNot(Epoch, Cause),
     /// The connection with a neighbour in the tree is gone, and with it the job.
-    Lost(Host),
+    Lost(HostId),
     /// Time has passed: what may have been lost is said again.
     Tick,
 }
@@ -86,7 +86,7 @@ pub enum Action {
     /// Say something to another participant; from the root to itself: to the coordinator.
     Send {
         /// Whom to tell.
-        to: Host,
+        to: HostId,
         /// What.
         message: Message,
     },
@@ -101,7 +101,7 @@ pub enum Action {
     Write(Epoch),
     /// Stop whatever of the line is still being done. Keep the image or discard it, as the outcome
     /// says, or end the ranks if they are to stop; then [`Progress::Left`].
-    Leave(Epoch, Outcome),
+    Leave(Epoch, LineEnd),
     /// The job has lost a host.
     Fail(Cause),
 }
@@ -109,7 +109,7 @@ pub enum Action {
 /// One proxy's part in a line.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Participant {
-    host: Host,
+    host: HostId,
     tree: Tree,
     phase: Phase,
     /// The newest line that it knows of.
@@ -128,7 +128,7 @@ pub struct Participant {
 
 impl Participant {
     /// The participant on `host`, of a job in this incarnation.
-    pub fn new(host: Host, tree: Tree, incarnation: u32) -> Self {
+    pub fn new(host: HostId, tree: Tree, incarnation: u32) -> Self {
         Self {
             host,
             tree,
@@ -194,7 +194,7 @@ impl Participant {
     }
 
     /// The root's orders come from the coordinator, which is on the same host.
-    fn parent(&self) -> Host {
+    fn parent(&self) -> HostId {
         self.tree.parent(self.host).unwrap_or(self.host)
     }
 
@@ -270,7 +270,7 @@ impl Participant {
                 actions.push(Action::Write(self.epoch));
             }
             Order::Leave(outcome) => {
-                if outcome != Outcome::Stopped {
+                if outcome != LineEnd::Stopped {
                     self.open(actions);
                 }
                 actions.push(Action::Leave(self.epoch, outcome));
@@ -285,7 +285,7 @@ impl Participant {
         }
     }
 
-    fn heard(&mut self, from: Host, report: Report, actions: &mut Vec<Action>) {
+    fn heard(&mut self, from: HostId, report: Report, actions: &mut Vec<Action>) {
         let children = self.tree.children(self.host);
         if !children.contains(&from) {
             return;
@@ -344,7 +344,7 @@ impl Participant {
         }
     }
 
-    fn order_to(&self, child: Host, order: Order) -> Action {
+    fn order_to(&self, child: HostId, order: Order) -> Action {
         Action::Send { to: child, message: Message::Order(self.epoch, order) }
     }
 

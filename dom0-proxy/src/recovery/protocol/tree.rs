@@ -2,38 +2,38 @@
 
 use std::ops::Range;
 
-use super::message::Host;
+use super::message::HostId;
 
 /// The hosts of a job as a complete tree: host 0 is the root, and each host but the last has
 /// `fanout` children.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tree {
-    hosts: Host,
-    fanout: Host,
+    hosts: HostId,
+    fanout: HostId,
 }
 
 impl Tree {
     /// Children of a host where nothing else is asked for: wide enough that 4,096 hosts are four
     /// levels deep, and narrow enough that a host's own messages cost less than a level does.
-    pub const FANOUT: Host = 8;
+    pub const FANOUT: HostId = 8;
 
     /// A tree of this many hosts, at least one, with up to `fanout` children for each.
-    pub fn new(hosts: Host, fanout: Host) -> Self {
+    pub fn new(hosts: HostId, fanout: HostId) -> Self {
         Self { hosts: hosts.max(1), fanout: fanout.max(1) }
     }
 
     /// How many hosts there are.
-    pub fn hosts(&self) -> Host {
+    pub fn hosts(&self) -> HostId {
         self.hosts
     }
 
     /// Who gives orders to `host`; nobody to the root.
-    pub fn parent(&self, host: Host) -> Option<Host> {
+    pub fn parent(&self, host: HostId) -> Option<HostId> {
         Some(host.checked_sub(1)? / self.fanout)
     }
 
     /// To whom `host` gives orders.
-    pub fn children(&self, host: Host) -> Range<Host> {
+    pub fn children(&self, host: HostId) -> Range<HostId> {
         let first = host.saturating_mul(self.fanout).saturating_add(1).min(self.hosts);
         first..first.saturating_add(self.fanout).min(self.hosts)
     }
