@@ -71,14 +71,18 @@ fn build() -> Result<PathBuf> {
 
 /// The Linux program of an application: of `tests/applications` or an example of `guest-kernel`.
 pub fn application(name: &str) -> Result<PathBuf> {
-    let programs = programs()?;
+    Ok(application_in(programs()?, name))
+}
+
+fn application_in(programs: &Path, name: &str) -> PathBuf {
     let for_tests = programs.join(name);
-    Ok(if for_tests.is_file() { for_tests } else { programs.join("examples").join(name) })
+    if for_tests.is_file() { for_tests } else { programs.join("examples").join(name) }
 }
 
 /// A daemon of its own, in a run directory of its own.
 pub struct Host {
     run_dir: TempDir,
+    programs: PathBuf,
 }
 
 /// How a job ended.
@@ -102,19 +106,25 @@ impl Ended {
 impl Host {
     /// A host without a daemon yet: the first job starts it.
     pub fn new() -> Result<Self> {
-        Ok(Self { run_dir: TempDir::with_prefix("xenolith-").context("make a run directory")? })
+        Self::of(programs()?)
+    }
+
+    /// The same with the programs of another build: its `target/release`.
+    pub fn of(programs: &Path) -> Result<Self> {
+        let run_dir = TempDir::with_prefix("xenolith-").context("make a run directory")?;
+        Ok(Self { run_dir, programs: programs.to_owned() })
     }
 
     /// `pgas` with these arguments.
     pub fn pgas<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<Command> {
-        let mut command = Command::new(programs()?.join("pgas"));
+        let mut command = Command::new(self.programs.join("pgas"));
         command.args(arguments).env("XENOLITH_RUN_DIR", self.run_dir.path()).stdin(Stdio::null());
         Ok(command)
     }
 
     /// The command that runs an application on `ranks` hosted ranks.
     pub fn job(&self, ranks: usize, name: &str, arguments: &[&str]) -> Result<Command> {
-        self.job_of(ranks, &application(name)?, arguments)
+        self.job_of(ranks, &application_in(&self.programs, name), arguments)
     }
 
     /// The same for any program.

@@ -1,6 +1,7 @@
 //! Hosted ranks beside ARMCI-MPI: all on this machine, in turns.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use xenolith_tests::Host;
@@ -11,11 +12,13 @@ use crate::results_directory;
 use crate::table::{Table, bytes, microseconds, ratio};
 
 /// Measures and prints the table.
-pub fn compare(rounds: u32, with_peers: bool) -> Result<()> {
+pub fn compare(rounds: u32, with_peers: bool, beside: Option<&Path>) -> Result<()> {
     let results = results_directory()?;
     let peers: &'static [Peer] = if with_peers { &PEERS } else { &[] };
     let programs = peers.iter().map(|peer| peer.build(&results)).collect::<Result<Vec<_>>>()?;
     let host = Host::new()?;
+    let other = beside.map(Host::of).transpose()?;
+    let mut others = Measurements::default();
     let (mut ours, mut proxy) = (Measurements::default(), Measurements::default());
     // How many ranks, and what to measure on them.
     let barrier: (&[&str], &[&str]) = (&["--rows", "barrier"], &["barrier"]);
@@ -33,6 +36,11 @@ pub fn compare(rounds: u32, with_peers: bool) -> Result<()> {
             let ended = host.run(ranks, "bench", own_arguments)?;
             ensure!(ended.status == 0, "bench failed: {}{}", ended.stdout, ended.stderr);
             ours.add_round(&ended.stdout)?;
+            if let Some(other) = &other {
+                let ended = other.run(ranks, "bench", own_arguments)?;
+                ensure!(ended.status == 0, "bench failed: {}{}", ended.stdout, ended.stderr);
+                others.add_round(&ended.stdout)?;
+            }
             for (program, rows) in programs.iter().zip(&mut theirs) {
                 let output = program.run(ranks, arguments)?;
                 rows.add_round(&output)
@@ -43,8 +51,11 @@ pub fn compare(rounds: u32, with_peers: bool) -> Result<()> {
         ensure!(ended.status == 0, "bench failed: {}{}", ended.stdout, ended.stderr);
         proxy.add_round(&ended.stdout)?;
     }
-    let named: Vec<(&str, Measurements)> =
+    let mut named: Vec<(&str, Measurements)> =
         programs.iter().map(|program| program.name()).zip(theirs).collect();
+    if other.is_some() {
+        named.push(("other build", others));
+    }
 
     print_machine()?;
     print_table(&ours, &proxy, &named);

@@ -35,6 +35,10 @@ struct Cli {
     /// Leave out ARMCI-MPI, and install nothing
     #[arg(long)]
     no_peers: bool,
+    /// Measure another build of this project too: its `target/release`, as after `cargo build
+    /// --release --workspace --bins --examples`. Not with --xen
+    #[arg(long, value_name = "DIR", conflicts_with = "xen")]
+    beside: Option<PathBuf>,
     /// What cargo says when it runs benchmarks rather than tests them
     #[arg(long, hide = true)]
     bench: bool,
@@ -48,7 +52,7 @@ fn main() -> Result<()> {
     }
     match cli.xen {
         true => guests::compare(cli.rounds.unwrap_or(2)),
-        false => hosted::compare(cli.rounds.unwrap_or(5), !cli.no_peers),
+        false => hosted::compare(cli.rounds.unwrap_or(5), !cli.no_peers, cli.beside.as_deref()),
     }
 }
 
