@@ -42,7 +42,8 @@ expect "hello"
 ticks=$(grep -c tick /tmp/other.log)
 sleep 3
 [ "$(grep -c tick /tmp/other.log)" -gt "$ticks" ] || fail "the other job does not go on"
-kill -INT $other
+# A shell starts it with SIGINT ignored, which it then leaves ignored.
+kill -TERM $other
 wait $other
 [ $? = 130 ] || fail "the interrupted job's status is not 130"
 finish
