@@ -17,7 +17,7 @@ for kind in $kinds; do
 done
 
 kill -0 $other || fail "the other job has ended: $(cat /tmp/other.log)"
-kill -INT $other
+kill -TERM $other
 wait $other
 [ $? = 130 ] || fail "the interrupted job's status is not 130"
 finish

@@ -83,7 +83,7 @@ wait_for 20 no_domains pgas-
 pgas run -n 3 --mem 8M neighbours.img -- suspended >/tmp/neighbours.log 2>&1 &
 job=$!
 wait_for 40 grep -q '^\[2\] mapped' /tmp/neighbours.log
-kill -INT $job
+kill -TERM $job
 wait $job
 [ $? = 130 ] || fail "the interrupted job's status is not 130"
 # The list's heading and domain 0.

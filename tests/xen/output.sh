@@ -51,7 +51,7 @@ reader=$!
 pgas run -n 1 --timeout 200 c_talker.img -- lines 100000 >/tmp/stuck 2>/tmp/err &
 running=$!
 sleep 15
-kill -INT $running
+kill -TERM $running
 wait $running
 status=$?
 expect_status 130
