@@ -29,6 +29,8 @@ const UP: &str = "up";
 const EXIT: &str = "exit";
 const FATAL: &str = "fatal";
 const CONSOLE: &str = "console";
+/// What a rank writes once, in nodes of these names.
+const STATES: [&str; 3] = [UP, ATTACH, EXIT];
 /// No honest kernel tells more about why it crashes.
 const LONGEST_CAUSE: usize = 1024;
 
@@ -37,6 +39,8 @@ const LONGEST_CAUSE: usize = 1024;
 struct KnownRank {
     id: u32,
     console: Option<String>,
+    /// Nodes that the rank has not been seen to write.
+    unread: Vec<&'static str>,
     ended: bool,
 }
 
@@ -148,12 +152,15 @@ impl Watcher {
             };
             match xl::parse_domain_name(&String::from_utf8_lossy(&name)) {
                 Some((job, rank)) if job == self.job => {
-                    self.known.insert(rank, KnownRank { id, console: None, ended: false });
+                    self.known.insert(
+                        rank,
+                        KnownRank { id, console: None, unread: STATES.into(), ended: false },
+                    );
                     self.store.watch(
                         &format!("/local/domain/{id}/console/tty"),
                         &format!("{CONSOLE} {rank}"),
                     )?;
-                    for state in [UP, ATTACH, EXIT] {
+                    for state in STATES {
                         self.store.watch(&node(id, state), &format!("{state} {rank}"))?;
                     }
                 }
@@ -166,8 +173,14 @@ impl Watcher {
     /// What a rank has written to one of its nodes, once. A guest that writes a node again and
     /// again is not to keep this thread busy.
     fn read_once(&mut self, rank: u32, state: &str) -> Result<Option<(u32, Vec<u8>)>> {
-        let Some(id) = self.known.get(&rank).map(|known| known.id) else { return Ok(None) };
+        let Some(known) = self.known.get_mut(&rank) else { return Ok(None) };
+        // Events that came before the watch was taken away may still be there.
+        let Some(at) = known.unread.iter().position(|unread| *unread == state) else {
+            return Ok(None);
+        };
+        let id = known.id;
         let Some(value) = self.store.read(&node(id, state))? else { return Ok(None) };
+        known.unread.swap_remove(at);
         self.store.unwatch(&node(id, state), &format!("{state} {rank}"))?;
         Ok(Some((id, value)))
     }
