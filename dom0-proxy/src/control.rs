@@ -235,8 +235,8 @@ pub struct OutputSummary {
     pub bytes: u64,
     /// Written by the rank, and lost before the daemon could read it.
     pub lost: u64,
-    /// Read, and not sent to the client, since it had stopped taking output when the job was to
-    /// end.
+    /// Read, and not taken by the client, which had stopped taking output when the job was to end,
+    /// or was gone.
     pub unsent: u64,
     /// Read, and not kept in the log, which was full or could not be written.
     pub unlogged: u64,

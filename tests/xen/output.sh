@@ -46,11 +46,12 @@ all_lines /tmp/logged 2 6000
 
 # A reader that is stuck keeps nobody from ending the job.
 mkfifo /tmp/stuck
-sleep 100 </tmp/stuck &
+sleep 600 </tmp/stuck &
 reader=$!
 pgas run -n 1 --timeout 200 c_talker.img -- lines 100000 >/tmp/stuck 2>/tmp/err &
 running=$!
 sleep 15
+# Not SIGINT, which a shell has such jobs ignore.
 kill -TERM $running
 wait $running
 status=$?

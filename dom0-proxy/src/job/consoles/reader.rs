@@ -71,6 +71,14 @@ struct RankOutput {
     held: bool,
 }
 
+/// A piece that the client was sent.
+struct Untaken {
+    rank: u32,
+    bytes: u64,
+    /// Weight of all that it was sent up to here.
+    sent: u64,
+}
+
 /// Consoles that are read to what their kernels have written.
 struct Settling {
     settled: Sender<()>,
@@ -99,6 +107,10 @@ pub struct ConsoleReader {
     /// What the client has no room for yet.
     waiting: VecDeque<OutputPiece>,
     waiting_bytes: u64,
+    /// What the client was sent and has not passed on yet.
+    untaken: VecDeque<Untaken>,
+    /// Weight of all that it was sent.
+    sent: u64,
     settling: Option<Settling>,
     phase: ConsolePhase,
     client: Arc<JobClient>,
@@ -127,6 +139,8 @@ impl ConsoleReader {
             ranks: logs.into_iter().map(rank).collect(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            untaken: VecDeque::new(),
+            sent: 0,
             settling: None,
             phase: ConsolePhase::Reading,
             client,
@@ -271,12 +285,19 @@ impl ConsoleReader {
     /// Gives the client what it has room for. What a client that is gone would have been given is
     /// counted.
     fn pass_on(&mut self) {
+        let taken = self.client.taken();
+        while self.untaken.pop_front_if(|piece| piece.sent <= taken).is_some() {}
         while let Some(piece) = self.waiting.pop_front() {
             let (rank, length) = (piece.rank as usize, piece.bytes.len() as u64);
+            let sent =
+                Untaken { rank: piece.rank, bytes: length, sent: self.sent + piece.weight() };
             if self.client.is_gone() || self.phase == ConsolePhase::Abandoned {
                 self.ranks[rank].summary.unsent += length;
             } else if let Err(piece) = self.client.output(piece) {
                 return self.waiting.push_front(piece);
+            } else {
+                self.sent = sent.sent;
+                self.untaken.push_back(sent);
             }
             self.ranks[rank].waiting -= length;
             self.waiting_bytes -= length;
@@ -328,6 +349,10 @@ impl ConsoleReader {
         // After an error there may be some that nobody will be given.
         self.phase = ConsolePhase::Abandoned;
         self.pass_on();
+        // A client that lives counts what it could not pass on itself.
+        for piece in self.untaken.iter().filter(|_| self.client.is_gone()) {
+            self.ranks[piece.rank as usize].summary.unsent += piece.bytes;
+        }
         let mut report = ConsoleReport::default();
         for mut known in self.ranks {
             known.log.finish();

@@ -1,13 +1,13 @@
 //! The ranks' output as lines.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dom0_proxy::control::{OutputPiece, OutputStream};
 
 /// How long the beginning of a line waits for its end before it is shown alone: a prompt, or a
-/// progress bar.
-pub const PATIENCE: Duration = Duration::from_millis(200);
+/// progress bar. Pieces of one line that xenconsoled passes on come up to 0.2 s apart.
+pub const PATIENCE: Duration = Duration::from_millis(500);
 /// A line is not kept back when it is longer.
 const LONGEST: usize = 64 << 10;
 
@@ -30,9 +30,10 @@ pub struct Fragment<'a> {
 #[derive(Debug)]
 struct Unfinished {
     bytes: Vec<u8>,
-    /// When the first of the bytes came: for people, and for our patience.
+    /// When the first of the bytes came, for people.
     at: u64,
-    since: Instant,
+    /// The same, for our patience.
+    since: Duration,
     /// Its beginning has been given out.
     begun: bool,
 }
@@ -42,6 +43,9 @@ struct Unfinished {
 #[derive(Debug, Default)]
 pub struct Lines {
     unfinished: BTreeMap<(u32, OutputStream), Unfinished>,
+    /// How long we have waited for more in all: while we do not, since whoever reads is slow, the
+    /// rest of a line may be there already.
+    waited: Duration,
 }
 
 impl Lines {
@@ -56,11 +60,11 @@ impl Lines {
             let line = self.unfinished.entry((rank, stream)).or_insert_with(|| Unfinished {
                 bytes: Vec::new(),
                 at,
-                since: Instant::now(),
+                since: self.waited,
                 begun: false,
             });
             if line.bytes.is_empty() {
-                (line.at, line.since) = (at, Instant::now());
+                (line.at, line.since) = (at, self.waited);
             }
             line.bytes.extend_from_slice(bytes);
             if bytes.ends_with(b"\n") {
@@ -69,20 +73,22 @@ impl Lines {
                 self.unfinished.remove(&(rank, stream));
                 result?;
             } else if line.bytes.len() > LONGEST {
-                line.give_out(rank, stream, &mut out)?;
+                line.give_out(rank, stream, self.waited, &mut out)?;
             }
         }
         Ok(())
     }
 
-    /// Gives out the beginnings of lines that have taken too long.
-    pub fn look_at_clock<E>(
+    /// We have waited so long for more. Gives out the beginnings of lines that have taken too long.
+    pub fn wait<E>(
         &mut self,
+        time: Duration,
         mut out: impl FnMut(Fragment<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
+        self.waited += time;
         for (&(rank, stream), line) in &mut self.unfinished {
-            if !line.bytes.is_empty() && line.since.elapsed() >= PATIENCE {
-                line.give_out(rank, stream, &mut out)?;
+            if !line.bytes.is_empty() && self.waited - line.since >= PATIENCE {
+                line.give_out(rank, stream, self.waited, &mut out)?;
             }
         }
         Ok(())
@@ -114,11 +120,12 @@ impl Unfinished {
         &mut self,
         rank: u32,
         stream: OutputStream,
+        now: Duration,
         out: &mut impl FnMut(Fragment<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let kept = cut_character(&self.bytes);
         let whole = self.bytes.len() - kept;
-        if whole == 0 && kept > 0 && self.since.elapsed() < 2 * PATIENCE {
+        if whole == 0 && kept > 0 && now - self.since < 2 * PATIENCE {
             return Ok(());
         }
         // What has waited that long alone is no character.
@@ -127,7 +134,7 @@ impl Unfinished {
         out(Fragment { rank, stream, at, bytes: &self.bytes[..whole], goes_on })?;
         self.bytes.drain(..whole);
         self.begun = true;
-        self.since = Instant::now();
+        self.since = now;
         Ok(())
     }
 }
@@ -153,7 +160,6 @@ fn cut_character(bytes: &[u8]) -> usize {
 mod tests {
     use super::*;
     use std::convert::Infallible;
-    use std::thread;
 
     fn piece(rank: u32, bytes: &[u8]) -> OutputPiece {
         OutputPiece { rank, stream: OutputStream::Output, at: 0, bytes: bytes.to_vec() }
@@ -174,7 +180,7 @@ mod tests {
             let Ok(()) = lines
                 .push(&piece(rank, bytes.as_bytes()), |fragment| collect(&mut found, fragment));
         }
-        let Ok(()) = lines.look_at_clock(|fragment| collect(&mut found, fragment));
+        let Ok(()) = lines.wait(Duration::ZERO, |fragment| collect(&mut found, fragment));
         assert!(lines.has_unfinished());
         let Ok(()) = lines.finish(|fragment| collect(&mut found, fragment));
         let expected = [(1, "x\n"), (0, "ab\r\n"), (0, "c\n"), (0, "\n"), (0, "d")];
@@ -188,10 +194,9 @@ mod tests {
             .push(&piece(0, "name €".as_bytes().split_last().unwrap().1), |fragment| {
                 collect(&mut found, fragment)
             });
-        let Ok(()) = lines.look_at_clock(|fragment| collect(&mut found, fragment));
+        let Ok(()) = lines.wait(Duration::ZERO, |fragment| collect(&mut found, fragment));
         assert_eq!(found, []);
-        thread::sleep(PATIENCE);
-        let Ok(()) = lines.look_at_clock(|fragment| collect(&mut found, fragment));
+        let Ok(()) = lines.wait(PATIENCE, |fragment| collect(&mut found, fragment));
         let Ok(()) = lines.push(&piece(0, b"\xac?\n"), |fragment| collect(&mut found, fragment));
         let expected = [("name ", false), ("€?\n", true)];
         assert_eq!(found, expected.map(|(text, goes_on)| (0, text.as_bytes().to_vec(), goes_on)));

@@ -113,11 +113,13 @@ fn write(
     shown: impl Fn(&OutputPiece),
 ) -> anyhow::Result<()> {
     loop {
+        let since = Instant::now();
         let next = if sink.has_unfinished() {
             pieces.recv_timeout(PATIENCE / 4)
         } else {
             pieces.recv().map_err(|_| RecvTimeoutError::Disconnected)
         };
+        sink.wait(since.elapsed())?;
         match next {
             Ok(piece) => {
                 // Output takes the bar's place. Nobody may hold the bar while output is stuck.
@@ -130,7 +132,6 @@ fn write(
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return sink.finish(),
         }
-        sink.look_at_clock()?;
     }
 }
 
@@ -190,11 +191,11 @@ impl Sink {
         }
     }
 
-    fn look_at_clock(&mut self) -> anyhow::Result<()> {
+    fn wait(&mut self, time: Duration) -> anyhow::Result<()> {
         match self {
-            Self::Lines { lines, files } => lines.look_at_clock(|fragment| files.show(&fragment)),
+            Self::Lines { lines, files } => lines.wait(time, |fragment| files.show(&fragment)),
             Self::Json { lines, times } => {
-                lines.look_at_clock(|fragment| show_json(&fragment, *times))
+                lines.wait(time, |fragment| show_json(&fragment, *times))
             }
             Self::Directory(_) => Ok(()),
         }
