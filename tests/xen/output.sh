@@ -4,9 +4,11 @@
 # nothing.
 . ./expect.bash
 
-# lines FILE RANK: how many whole lines of a talker's rank are there.
+# lines FILE RANK: how many lines of a talker's rank are there, in one piece or in several: the
+# beginning of a line that does not go on at once is shown by itself.
 lines() {
-    grep -ac "^\[$2\] result [0-9]* of [0-9]*: energy -1.234567890123 gradient 0.000123456789$" "$1"
+    local text="result [0-9]* of [0-9]*: energy -1.234567890123 gradient 0.000123456789"
+    sed -n "s/^\[$2\]+\{0,1\} //p" "$1" | tr -d '\n' | grep -ao "$text" | wc -l
 }
 
 # all_lines FILE RANKS COUNT: each rank's are.
