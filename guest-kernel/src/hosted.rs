@@ -3,6 +3,7 @@
 //! Everything that [the kernel](crate) offers to an application, over `std`.
 
 use std::cell::OnceCell;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -138,6 +139,9 @@ pub mod clock {
 #[doc(hidden)]
 pub fn print(text: std::fmt::Arguments<'_>) {
     std::print!("{text}");
+    // As in Xen: a line that has not ended is seen too, and outlives a rank that is killed. Whether
+    // it could be written the next line says as well.
+    let _ = std::io::stdout().flush();
 }
 
 /// Writes to standard error what [`eprintln!`](crate::eprintln) was given.

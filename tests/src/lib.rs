@@ -42,8 +42,11 @@ pub fn repository() -> &'static Path {
 /// Where cargo builds.
 pub fn target_directory() -> Result<PathBuf> {
     let own = std::env::current_exe().context("find the test program")?;
-    // TARGET/PROFILE/deps/NAME
-    Ok(own.ancestors().nth(3).context("the test program is not in a target directory")?.to_owned())
+    // TARGET/PROFILE/deps/NAME for tests and benchmarks, TARGET/PROFILE/NAME for programs.
+    let folder = own.parent().context("the test program is in no folder")?;
+    let profile = if folder.ends_with("deps") { folder.parent() } else { Some(folder) };
+    let target = profile.and_then(Path::parent);
+    Ok(target.context("the test program is not in a target directory")?.to_owned())
 }
 
 fn build() -> Result<PathBuf> {
@@ -113,6 +116,11 @@ impl Host {
     pub fn of(programs: &Path) -> Result<Self> {
         let run_dir = TempDir::with_prefix("xenolith-").context("make a run directory")?;
         Ok(Self { run_dir, programs: programs.to_owned() })
+    }
+
+    /// The run directory. Logs are in `log`.
+    pub fn run_dir(&self) -> &Path {
+        self.run_dir.path()
     }
 
     /// `pgas` with these arguments.

@@ -12,7 +12,8 @@ pub trait Ranks: Send {
     /// Passes a signal on to all of them, where ranks take signals.
     fn signal(&mut self, signal: RankSignal);
 
-    /// Starts no more of them, and attaches no more.
+    /// Starts no more of them, and attaches no more; processes are killed. The job's memory is
+    /// given back next.
     fn stop(&mut self);
 
     /// Ends all that are left, at once. When this returns nothing of them is left on the host.

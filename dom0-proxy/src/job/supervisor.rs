@@ -259,10 +259,11 @@ impl Supervisor {
             JobEnding { status: error.exit_status(), cause: Some(error.to_string()) }
         });
         let is_killed = matches!(ending.status, status::INTERRUPTED | status::KILLED);
+        // Before the engine ends, or ranks would say that the proxy is gone.
+        self.ranks.stop();
         // The memory of domains is given back before they are destroyed, or they would linger.
         // Attachments that came too late for the engine are among the events.
         let traffic = self.engine.end();
-        self.ranks.stop();
         let is_killed = is_killed || is_killed_by_now(&self.incoming);
         // What domains have written is read before they are destroyed, or it would be lost.
         let patience = if is_killed { CONSOLE_PATIENCE_KILLED } else { CONSOLE_PATIENCE };

@@ -212,14 +212,16 @@ impl Ranks for Processes {
     }
 
     /// All were started by [`start`](Ranks::start); what attaches from now on is turned away by the
-    /// engine's absence.
-    fn stop(&mut self) {}
-
-    fn end(&mut self) {
+    /// engine's absence. What they have written stays in their pipes.
+    fn stop(&mut self) {
         for running in &self.running {
             // Those that have ended already are no error.
             let _ = pidfd_send_signal(&running.process, Signal::KILL);
         }
+    }
+
+    fn end(&mut self) {
+        self.stop();
         for running in self.running.drain(..) {
             let _ = running.waiter.join();
         }
