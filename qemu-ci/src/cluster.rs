@@ -39,6 +39,15 @@ pub struct Cluster {
     switchboard: Switchboard,
 }
 
+/// How long a command in dom0 may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// This long.
+    Whole(Duration),
+    /// For as long as it writes something within this time. A slow machine is no failure.
+    Silence(Duration),
+}
+
 /// How a command in dom0 came out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
@@ -132,21 +141,29 @@ impl Cluster {
         self.switchboard.start(host, command)
     }
 
-    /// Runs a command to its end, or to the end of its time, and hands out what it writes.
+    /// Runs a command to its end, or to the end of our patience, and hands out what it writes.
     pub fn run(
         &mut self,
         host: usize,
         command: Dom0Command,
-        time: Duration,
+        patience: Patience,
         mut output: impl FnMut(Stream, &[u8]) -> Result<()>,
     ) -> Result<Ending> {
         let running = self.start(host, command);
+        let (Patience::Whole(time) | Patience::Silence(time)) = patience;
         let mut deadline = Instant::now() + time;
         let mut killed = false;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match running.events().recv_timeout(GLANCE.min(left)) {
-                Ok(FromProcess::Output(stream, data)) => output(stream, &data)?,
+                Ok(FromProcess::Output(stream, data)) => {
+                    output(stream, &data)?;
+                    if let Patience::Silence(time) = patience
+                        && !killed
+                    {
+                        deadline = Instant::now() + time;
+                    }
+                }
                 Ok(FromProcess::Exited(_)) if killed => return Ok(Ending::TimedOut),
                 Ok(FromProcess::Exited(exit)) => return Ok(Ending::Exited(exit)),
                 Ok(FromProcess::Failed(why)) => return Ok(Ending::NotStarted(why)),
@@ -181,7 +198,7 @@ impl Cluster {
     pub fn ask(&mut self, host: usize, command: Dom0Command, time: Duration) -> Result<Vec<u8>> {
         let name = command.argv.join(" ");
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let outcome = self.run(host, command, time, |stream, data| {
+        let outcome = self.run(host, command, Patience::Whole(time), |stream, data| {
             match stream {
                 Stream::Out => out.extend_from_slice(data),
                 Stream::Err => err.extend_from_slice(data),

@@ -1,5 +1,4 @@
 #!/bin/bash
-# xenolith: timeout=400
 # Images and memory that cannot work are refused, nearly always before anything is started, in one
 # line.
 . ./expect.bash

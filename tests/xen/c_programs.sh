@@ -1,5 +1,4 @@
 #!/bin/bash
-# xenolith: timeout=400
 # C programs without ARMCI: their library's functions, arguments, files, exit status, and what goes
 # wrong.
 . ./expect.bash
@@ -30,7 +29,7 @@ expect_last "rank 0 exited with status 7"
 
 # wrong TEXT ARGUMENT
 wrong() {
-    run pgas run -n 1 --timeout 60 c_library.img -- "$2"
+    run pgas run -n 1 --timeout 1800 c_library.img -- "$2"
     expect_status 134
     expect_last "failed: rank 0"
     expect_last "$1"
@@ -50,22 +49,25 @@ wrong "check in the C library failed" doublefree
 # A C program survives being saved and restored, system calls and thread-local data included.
 image=/tmp/c_programs.image
 config=/tmp/c_programs.cfg
-sed -e 's/^name *=.*/name = "cticks"/' -e 's/^cmdline *=.*/cmdline = "-- ticks 20"/' \
+sed -e 's/^name *=.*/name = "cticks"/' -e 's/^cmdline *=.*/cmdline = "-- ticks 100000"/' \
     "$XENOLITH_IMAGES/c_library.cfg" >$config
 run xl create $config
 expect_status 0
-wait_for 20 console_has cticks "tick 2"
+wait_for console_has cticks "tick 2"
 run xl save -c cticks $image
 expect_status 0
-ticks=$(console cticks | grep -c tick)
-wait_for 20 console_has cticks "tick $((ticks + 2))"
+ticks=$(console cticks | grep -ac '^tick')
+wait_for console_has cticks "tick $((ticks + 2))"
 run xl save cticks $image
 expect_status 0
+ticks=$(console cticks | grep -ac '^tick')
 run xl restore $image
 expect_status 0
-wait_for 40 console_has cticks "tick 20 good"
-wait_for 20 no_domains cticks
-[ "$(console cticks | grep -c 'tick .* good')" = 20 ] ||
+wait_for console_has cticks "tick $((ticks + 4)) "
+run xl destroy cticks
+wait_for no_domains cticks
+ticks=$(console cticks | grep -ac '^tick')
+[ "$(console cticks | grep -a '^tick')" = "$(seq "$ticks" | sed 's/.*/tick & good/')" ] ||
     fail "ticks are missing or bad: $(console cticks)"
 rm -f $image $config
 finish

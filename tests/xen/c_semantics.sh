@@ -1,5 +1,4 @@
 #!/bin/bash
-# xenolith: timeout=400
 # ARMCI for C: the sources of the hosted tests (tests/tests/c_armci.rs, which covers more), as
 # images.
 . ./expect.bash
@@ -32,7 +31,7 @@ expect "[0] mpi: all is as it should be"
 
 # dies CASE STATUS TEXT: rank 1 ends the job with one line, and what had been printed is there.
 dies() {
-    run pgas run -n 3 --timeout 60 c_dies.img -- "$1"
+    run pgas run -n 3 --timeout 1800 c_dies.img -- "$1"
     expect_status "$2"
     expect "[1] rank 1: $3"
     expect_last "rank 1 exited with status $2"
@@ -47,6 +46,6 @@ dies lock 1 "ARMCI_Lock: mutex 5 of rank 0 does not exist"
 # Without a job, a job of one.
 run xl create "$XENOLITH_IMAGES/c_hello.cfg"
 expect_status 0
-wait_for 20 console_has c_hello "hello from 0 of 1, written to by 0"
-wait_for 20 no_domains c_hello
+wait_for console_has c_hello "hello from 0 of 1, written to by 0"
+wait_for no_domains c_hello
 finish

@@ -1,5 +1,4 @@
 #!/bin/bash
-# xenolith: timeout=600
 # NPB CG finds the reference value on every number of ranks; class S in 8 MiB a rank.
 . ./expect.bash
 

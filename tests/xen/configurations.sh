@@ -1,5 +1,4 @@
 #!/bin/bash
-# xenolith: timeout=200
 # What people's xl.cfg have in them besides: maxmem above memory, a long command line.
 . ./expect.bash
 
@@ -18,8 +17,8 @@ for table in 20 22; do
         "cmdline = \"--log2-table $table --updates-per-word 1\""
     run xl create /tmp/roomy$table.cfg
     expect_status 0
-    wait_for 60 console_has roomy$table "xenolith: exit"
-    wait_for 20 no_domains roomy$table
+    wait_for console_has roomy$table "xenolith: exit"
+    wait_for no_domains roomy$table
     console roomy$table | grep -a '^xenolith: '
 done
 console_has roomy20 "xenolith: exit 0" || fail "it cannot use what it has"
@@ -29,6 +28,6 @@ console_has roomy22 "xenolith: exit 1" || fail "it does not say that there is no
 configured wordy hello 'memory = 16' "cmdline = \"$(head -c 6000 /dev/zero | tr '\0' y)\""
 run xl create /tmp/wordy.cfg
 expect_status 0
-wait_for 20 console_has wordy "fatal: rank 0: a command line has more than 4095 bytes"
-wait_for 20 no_domains wordy
+wait_for console_has wordy "fatal: rank 0: a command line has more than 4095 bytes"
+wait_for no_domains wordy
 finish

@@ -1,5 +1,4 @@
 #!/bin/bash
-# xenolith: timeout=400
 # What programs count on in Debian's dom0 is there in qemu-ci's.
 . ./expect.bash
 

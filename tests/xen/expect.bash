@@ -41,10 +41,10 @@ expect_last() {
     esac
 }
 
-# wait_for SECONDS COMMAND...: waits until the command succeeds.
+# wait_for COMMAND...: waits until the command succeeds, for 300 s at least: what takes seconds on an
+# idle machine.
 wait_for() {
-    local left=$(($1 * 5))
-    shift
+    local left=1500
     until "$@"; do
         left=$((left - 1))
         if [ $left -le 0 ]; then

@@ -1,5 +1,4 @@
 #!/bin/bash
-# xenolith: timeout=400
 # The smallest application: by pgas on 1 and 4 ranks, and by plain xl.
 . ./expect.bash
 
@@ -18,6 +17,6 @@ echo "hello.img has $size bytes"
 # A job of one rank, by its xl.cfg alone.
 run xl create "$XENOLITH_IMAGES/hello.cfg"
 expect_status 0
-wait_for 20 console_has hello "hello from 0 of 1"
-wait_for 20 no_domains hello
+wait_for console_has hello "hello from 0 of 1"
+wait_for no_domains hello
 finish

@@ -1,17 +1,16 @@
 #!/bin/bash
-# xenolith: timeout=400
 # A rank that writes garbage into its ring or its attach node fails its own job, with a reason, and
 # harms nobody.
 . ./expect.bash
 
 pgas run -n 2 hello.img -- --ticks 1000 >/tmp/other.log 2>&1 &
 other=$!
-wait_for 40 grep -q "tick 1" /tmp/other.log
+wait_for grep -q "tick 1" /tmp/other.log
 
 kinds=$(pgas run -n 1 hostile.img | sed -n 's/^\[0\] //p')
 [ "$(echo "$kinds" | wc -l)" -ge 10 ] || fail "too few kinds: $kinds"
 for kind in $kinds; do
-    run pgas run -n 3 --timeout 60 hostile.img -- "$kind"
+    run pgas run -n 3 --timeout 1800 hostile.img -- "$kind"
     expect_status 122
     expect_last "rank 2 broke the protocol"
 done

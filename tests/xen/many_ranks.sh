@@ -1,5 +1,4 @@
 #!/bin/bash
-# xenolith: timeout=400
 # Sixteen ranks of 8 MiB on one host.
 . ./expect.bash
 

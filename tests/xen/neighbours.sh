@@ -1,5 +1,4 @@
 #!/bin/bash
-# xenolith: timeout=400
 # Ranks map each other's memory and leave nothing mapped or granted behind: a little of it often,
 # much of it in small domains, and in one that is saved in the middle of it.
 . ./expect.bash
@@ -35,7 +34,7 @@ expect "[0] undone: ok"
 suspended() {
     pgas run -n "$1" --mem 8M neighbours.img -- suspended >/tmp/neighbours.log 2>&1 &
     job=$!
-    wait_for 40 grep -q '^\[0\] mapped' /tmp/neighbours.log
+    wait_for grep -q '^\[0\] mapped' /tmp/neighbours.log
     pkill -STOP -x dom0-proxy
     domain=$(xl list | awk '/^pgas-.*-0 / { print $1 }')
 }
@@ -73,20 +72,20 @@ run xl save "$domain" /tmp/neighbours.image
 expect_status 0
 run xl restore /tmp/neighbours.image
 expect_status 0
-wait_for 40 console_has "$domain" "in another domain: ok"
-wait_for 20 exited "$domain" 7
+wait_for console_has "$domain" "in another domain: ok"
+wait_for exited "$domain" 7
 awake
 [ $status != 0 ] || fail "the job was successful"
-wait_for 20 no_domains pgas-
+wait_for no_domains pgas-
 
 # A job that is ended while everybody has everybody's memory mapped leaves nothing behind.
 pgas run -n 3 --mem 8M neighbours.img -- suspended >/tmp/neighbours.log 2>&1 &
 job=$!
-wait_for 40 grep -q '^\[2\] mapped' /tmp/neighbours.log
+wait_for grep -q '^\[2\] mapped' /tmp/neighbours.log
 kill -TERM $job
 wait $job
 [ $? = 130 ] || fail "the interrupted job's status is not 130"
 # The list's heading and domain 0.
-wait_for 20 eval '[ "$(xl list | wc -l)" = 2 ]'
+wait_for eval '[ "$(xl list | wc -l)" = 2 ]'
 rm -f /tmp/neighbours.image /tmp/neighbours.log
 finish

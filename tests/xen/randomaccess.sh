@@ -1,5 +1,4 @@
 #!/bin/bash
-# xenolith: timeout=400
 # Updates from all ranks at once, none of them lost.
 . ./expect.bash
 

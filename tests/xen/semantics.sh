@@ -1,5 +1,4 @@
 #!/bin/bash
-# xenolith: timeout=400
 # ARMCI's promises, by the same source that runs hosted.
 . ./expect.bash
 

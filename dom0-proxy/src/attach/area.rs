@@ -142,15 +142,18 @@ impl SharedArea {
     /// The indices and flags as they are, for the log: what a job that hangs is waiting for.
     pub(crate) fn describe(&self) -> String {
         let load = |word: &AtomicU32| word.load(Ordering::Relaxed);
+        let standing = self.standing();
         format!(
             "submissions {} of {} taken, completions {} of {} taken, \
-             rank asleep {}, proxy asleep {}",
+             rank asleep {}, proxy asleep {}, {} steps of collectives, {}",
             load(word!(self, header.submission_head)),
             load(word!(self, header.submission_tail)),
             load(word!(self, header.completion_head)),
             load(word!(self, header.completion_tail)),
             load(word!(self, mailbox.asleep)),
             load(word!(self, header.proxy_asleep)),
+            standing.steps,
+            if standing.wait.is_some() { "waits for another rank" } else { "does not wait" },
         )
     }
 }

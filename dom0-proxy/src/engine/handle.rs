@@ -127,6 +127,14 @@ impl Engine {
         self.ask(EngineOrder::Standings)
     }
 
+    /// How the ranks and their rings are, in words, for the log: what a job that hangs waits for.
+    ///
+    /// # Errors
+    /// [`OrderError::NotRunning`], also while not all ranks are attached.
+    pub(crate) fn describe(&self) -> Result<Vec<String>, OrderError> {
+        self.ask(EngineOrder::Describe)
+    }
+
     fn change(&self, change: Change) -> Result<(), OrderError> {
         self.ask(|reply| EngineOrder::Change(change, reply))
     }

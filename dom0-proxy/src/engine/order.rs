@@ -13,6 +13,8 @@ pub(super) enum EngineOrder {
     Change(Change, Sender<Result<(), OrderError>>),
     /// Tell how the ranks get on.
     Standings(Sender<Result<Vec<RankStanding>, OrderError>>),
+    /// Tell in words how the ranks and their rings are.
+    Describe(Sender<Result<Vec<String>, OrderError>>),
     /// Copy memory of a rank.
     CopyWindow {
         /// The rank.

@@ -65,9 +65,6 @@ impl Worker {
         for (rank, traffic) in fleet.ranks().iter().zip(traffic) {
             traffic.add_direct(&rank.area().tally());
         }
-        for (rank, attached) in fleet.ranks().iter().enumerate() {
-            tracing::debug!(rank, rings = attached.area().describe(), "served no more");
-        }
         if let Some((rank, error)) = violation {
             // In this order, so that the job hears of the cause before any rank can end because of
             // it.
@@ -186,6 +183,13 @@ impl Worker {
                     let standing = |rank: &AttachedRank| rank.area().standing();
                     // Whoever asked may be gone.
                     let _ = reply.send(Ok(fleet.ranks().iter().map(standing).collect()));
+                }
+                EngineOrder::Describe(reply) => {
+                    let state = service.state();
+                    let describe =
+                        |rank: &AttachedRank| format!("{}; {state}", rank.area().describe());
+                    // Whoever asked may be gone.
+                    let _ = reply.send(Ok(fleet.ranks().iter().map(describe).collect()));
                 }
                 EngineOrder::CopyWindow { rank, offset, mut buffer, reply } => {
                     let copied = match (service.state(), fleet.windows().get(rank as usize)) {

@@ -247,6 +247,23 @@ impl Supervisor {
         }
     }
 
+    /// Logs how the ranks are, of a job that may hang.
+    fn log_states(&self) {
+        match self.engine.describe() {
+            Ok(ranks) => ranks.iter().enumerate().for_each(|(rank, state)| {
+                tracing::info!(job = self.job.name, rank, state, "ended from outside");
+            }),
+            Err(error) => {
+                tracing::info!(
+                    job = self.job.name,
+                    %error,
+                    up = self.job.count_up(),
+                    "ended from outside before all ranks were attached"
+                );
+            }
+        }
+    }
+
     fn count_up(&self) {
         let up = self.job.count_up();
         self.consoles.progress(up);
@@ -259,6 +276,9 @@ impl Supervisor {
             JobEnding { status: error.exit_status(), cause: Some(error.to_string()) }
         });
         let is_killed = matches!(ending.status, status::INTERRUPTED | status::KILLED);
+        if is_killed || ending.status == status::TIMEOUT {
+            self.log_states();
+        }
         // Before the engine ends, or ranks would say that the proxy is gone.
         self.ranks.stop();
         // The memory of domains is given back before they are destroyed, or they would linger.

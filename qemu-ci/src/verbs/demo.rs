@@ -6,7 +6,7 @@ use anyhow::{Result, bail, ensure};
 
 use super::{Ground, command, pass_on};
 use crate::cli::HostArgs;
-use crate::cluster::Ending;
+use crate::cluster::{Ending, Patience};
 use crate::overlay::{IMAGES, Packing};
 use crate::programs::Programs;
 use crate::progress::{Step, note};
@@ -34,7 +34,7 @@ pub fn run(args: &HostArgs) -> Result<i32> {
     let running = Step::start(format!("NAS Parallel Benchmark CG, class S, on {RANKS} unikernels"));
     // A spinner would get into the way of the job's own output.
     running.hide();
-    let outcome = cluster.run(1, job, TIME, pass_on)?;
+    let outcome = cluster.run(1, job, Patience::Whole(TIME), pass_on)?;
     match outcome {
         Ending::Exited(exit) => {
             running.done();

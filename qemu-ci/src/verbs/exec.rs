@@ -11,7 +11,7 @@ use image_builder::publish::{PLAIN, publish};
 use super::{Ground, command, pass_on};
 use crate::channel::Dom0Command;
 use crate::cli::{ExecArgs, Get};
-use crate::cluster::{Cluster, Ending};
+use crate::cluster::{Cluster, Ending, Patience};
 use crate::progress::note;
 
 const SCRIPT_DIR: &str = "/opt/xenolith/script";
@@ -35,7 +35,7 @@ pub fn run(args: &ExecArgs) -> Result<i32> {
     let overlay = packing.finish()?;
     let setup = ground.setup(args.content.hosts, &args.host)?;
     let (mut cluster, _logs) = ground.boot(&setup, &overlay)?;
-    let ending = cluster.run(1, invocation.command, args.timeout, pass_on)?;
+    let ending = cluster.run(1, invocation.command, Patience::Whole(args.timeout), pass_on)?;
     let script = args.script.display();
     match ending {
         Ending::Exited(end) => {

@@ -21,7 +21,7 @@ use super::exec::Invocation;
 use super::{Ground, command};
 use crate::channel::{Dom0Command, ProcessEnd};
 use crate::cli::{HostArgs, TestArgs};
-use crate::cluster::{Cluster, Ending, Setup};
+use crate::cluster::{Cluster, Ending, Patience, Setup};
 use crate::log_dir::LogDir;
 use crate::overlay::{Overlay, Packing};
 use crate::programs::Programs;
@@ -35,7 +35,7 @@ const LOCAL: &str = "local";
 const REMOTE_DIR: &str = "/opt/xenolith/tests";
 /// Checks dom0's state.
 const STATE_SCRIPT: &str = include_str!("state.sh");
-const STATE_TIME: Duration = Duration::from_secs(60);
+const STATE_TIME: Duration = Duration::from_secs(300);
 
 /// Gives 0 if all passed.
 pub fn run(args: &TestArgs) -> Result<i32> {
@@ -173,7 +173,8 @@ impl<'a> Suite<'a> {
         let log = self.logs.path().join(format!("{}.log", test.name));
         let mut file =
             File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
-        let outcome = cluster.run(1, invocation.command, test.directives.timeout, |_, data| {
+        let patience = Patience::Silence(test.directives.silence);
+        let outcome = cluster.run(1, invocation.command, patience, |_, data| {
             file.write_all(data).context("cannot write a log")
         })?;
         let why = match outcome {
@@ -186,7 +187,10 @@ impl<'a> Suite<'a> {
             }
             Ending::Exited(exit) => format!("status {}", exit.status()),
             Ending::TimedOut => {
-                format!("took longer than {} s", test.directives.timeout.as_secs())
+                let said = cluster.ask(1, state("hang"), STATE_TIME);
+                let said = said.unwrap_or_else(|error| format!("{error:#}\n").into_bytes());
+                file.write_all(&said).context("cannot write a log")?;
+                format!("wrote nothing for {} s", test.directives.silence.as_secs())
             }
             Ending::NotStarted(why) => why,
             Ending::HostLost(why) => {
@@ -226,7 +230,7 @@ fn save_logs(cluster: &mut Cluster, hosts: usize, dir: &Path, test: &str) {
     for host in 1..=hosts {
         let archive = cluster.ask(
             host,
-            Dom0Command::new(["tar", "-C", "/var", "-cf", "-", "log"]),
+            Dom0Command::new(["tar", "-C", "/", "-cf", "-", "var/log", "run/xenolith"]),
             STATE_TIME,
         );
         if let Ok(archive) = archive {
@@ -254,7 +258,7 @@ mod tests {
         script(dir.path(), "a.sh", "# xenolith: own-boot\n");
         script(dir.path(), "b.sh", "# xenolith: mem=4G\n");
         script(dir.path(), "d.sh", "");
-        script(dir.path(), "c.sh", "# xenolith: timeout=9\n");
+        script(dir.path(), "c.sh", "# xenolith: silence=9\n");
         script(dir.path(), "lib.bash", "no test");
         let tests = find(dir.path()).unwrap();
         assert_eq!(names(&tests), ["c", "d", "b", "a"]);

@@ -1,5 +1,6 @@
 # Checks that a test leaves dom0 as it was. `baseline` remembers the state; `check` prints one line
-# per thing left behind. After `check` no dom0-proxy runs: the next test begins with none.
+# per thing left behind. After `check` no dom0-proxy runs: the next test begins with none. `hang`
+# tells why a test may hang, and ends its jobs; how their ranks were is in daemon.log then.
 
 baseline=/run/qemu-ci-baseline
 mkdir -p $baseline
@@ -16,7 +17,7 @@ leftover_programs() { pgrep -l -x 'pgas|dom0-proxy'; }
 
 # Waits until $1 prints nothing; a domain takes a moment to die.
 settle() {
-    for _ in $(seq 50); do
+    for _ in $(seq 600); do
         [ -z "$($1)" ] && return
         sleep 0.1
     done
@@ -26,6 +27,16 @@ case $1 in
 baseline)
     free_memory >$baseline/free
     kernel_trouble >$baseline/trouble
+    ;;
+hang)
+    echo "--- domains, their processors, and jobs:"
+    xl list
+    xl vcpu-list
+    pgas ps
+    pkill -TERM -x pgas
+    settle 'pgrep -x pgas'
+    echo "--- end of daemon.log:"
+    tail -n 100 /run/xenolith/daemon.log
     ;;
 check)
     pids=$(pgrep -x pgas) && echo "program pgas still runs ($pids)" && pkill -KILL -x pgas
