@@ -135,6 +135,22 @@ pub mod clock {
     }
 }
 
+/// Standard input, of ranks that have one: `pgas run --stdin`.
+pub mod stdin {
+    use std::io::Read;
+
+    use crate::StdinError;
+
+    /// Reads some bytes of standard input, as many as `buffer` has room for at most, and waits
+    /// until there is one. 0 bytes: the input has ended, or the rank has none.
+    ///
+    /// # Errors
+    /// [`StdinError`] if the system refuses.
+    pub fn read(buffer: &mut [u8]) -> Result<usize, StdinError> {
+        std::io::stdin().read(buffer).map_err(StdinError::new)
+    }
+}
+
 /// Writes to standard output what [`print!`](crate::print) was given.
 #[doc(hidden)]
 pub fn print(text: std::fmt::Arguments<'_>) {

@@ -74,11 +74,12 @@ mod outcome;
 #[path = "arch/register_state.rs"]
 #[allow(unsafe_code, reason = "part of `arch`, here for its tests")]
 mod register_state;
+mod stdin_error;
 
 pub use exit_status::Exit;
 pub use file::File;
 #[cfg(not(xenolith_guest))]
-pub use hosted::{args, armci, clock, exit, files};
+pub use hosted::{args, armci, clock, exit, files, stdin};
 #[cfg(all(xenolith_guest, feature = "c"))]
 pub use life::run_c_program;
 #[cfg(xenolith_guest)]
@@ -88,6 +89,7 @@ pub use outcome::Outcome;
 #[cfg(xenolith_guest)]
 #[doc(hidden)]
 pub use rank::neighbours;
+pub use stdin_error::StdinError;
 #[cfg(xenolith_guest)]
 pub use xen::files::files;
 #[cfg(xenolith_guest)]
@@ -98,6 +100,12 @@ pub use xen::xenstore;
 pub mod clock {
     pub use crate::xen::clock::now;
     pub use crate::xen::idle::sleep;
+}
+
+/// Standard input, of ranks that have one: `pgas run --stdin`.
+#[cfg(xenolith_guest)]
+pub mod stdin {
+    pub use crate::xen::stdin::read;
 }
 
 /// The content of the file of this name, if the application was started with one.

@@ -14,7 +14,7 @@ use crate::file::content_of;
 use crate::logic::linux_abi::{self, ClockId, Errno, FileKind, call};
 use crate::logic::open_files::OpenFiles;
 use crate::rank::place;
-use crate::xen::{clock, console, files, idle};
+use crate::xen::{clock, console, files, idle, stdin};
 
 /// The program's process and thread.
 const PROCESS: u64 = 1;
@@ -148,8 +148,11 @@ fn list(request: &SystemCall, address: u64, count: u64) -> Result<&[u8], Errno> 
 fn read(
     request: &SystemCall,
     file: u64,
-    pieces: impl Iterator<Item = (u64, u64)>,
+    pieces: impl Iterator<Item = (u64, u64)> + Clone,
 ) -> Result<u64, Errno> {
+    if file == linux_abi::STANDARD_INPUT {
+        return read_stdin(request, pieces);
+    }
     let mut total = 0;
     for (address, len) in pieces {
         let bytes = FILES.with(|files| files.read(file, len))?;
@@ -160,6 +163,25 @@ fn read(
         }
     }
     Ok(total)
+}
+
+/// Reads what there is, and no more than fits into a buffer here.
+fn read_stdin(
+    request: &SystemCall,
+    pieces: impl Iterator<Item = (u64, u64)> + Clone,
+) -> Result<u64, Errno> {
+    let mut buffer = [0; 256];
+    let asked = pieces.clone().fold(0, |sum: u64, (_, len)| sum.saturating_add(len));
+    let asked = usize::try_from(asked).unwrap_or(usize::MAX).min(buffer.len());
+    let count = stdin::read(&mut buffer[..asked]).map_err(|_| Errno::INPUT_OUTPUT)?;
+    let mut rest = &buffer[..count];
+    for (address, len) in pieces {
+        let (piece, later) =
+            rest.split_at(usize::try_from(len).unwrap_or(usize::MAX).min(rest.len()));
+        request.put(address, piece)?;
+        rest = later;
+    }
+    Ok(count as u64)
 }
 
 fn write(

@@ -5,7 +5,7 @@
 #     cargo run --release -p qemu-ci -- exec --timeout 7200 \
 #         --put target/release/soak:/root/soak tests/campaigns/soak.sh [--jobs 40] [--seed N]
 set -eu
-image=$(for folder in ${XENOLITH_IMAGES//:/ }; do ls "$folder/chatter.img"; done 2>/dev/null | head -1)
-/root/soak --jobs 40 --xen "$(dirname "$(command -v pgas)")" --image "$image" "$@"
+programs=$(dirname "$(command -v pgas)")
+/root/soak --jobs 40 --xen "$programs" --image "${XENOLITH_IMAGES%%:*}/chatter.img" "$@"
 left=$(xl list | grep -c pgas- || true)
 [ "$left" = 0 ] || { echo "soak: $left domains are left"; exit 1; }

@@ -41,8 +41,8 @@ expect_last() {
     esac
 }
 
-# wait_for COMMAND...: waits until the command succeeds, for 300 s at least: what takes seconds on an
-# idle machine.
+# wait_for COMMAND...: waits until the command succeeds, for 300 s at least: what takes seconds on
+# an idle machine.
 wait_for() {
     local left=1500
     until "$@"; do

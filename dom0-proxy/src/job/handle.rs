@@ -34,7 +34,7 @@ pub struct Job {
     /// Goes to its supervisor.
     pub(super) events: Sender<JobEvent>,
     /// The user's standard input, until the ranks have it.
-    pub(super) input: Mutex<Option<OwnedFd>>,
+    input: Mutex<Option<OwnedFd>>,
     /// Who has asked for it.
     pub(super) client: Arc<JobClient>,
 }
@@ -63,6 +63,11 @@ impl Job {
             client,
         };
         Ok((Arc::new(job), incoming))
+    }
+
+    /// Takes the user's standard input, for its ranks.
+    pub(super) fn take_input(&self) -> Option<OwnedFd> {
+        self.input.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Gives it the user's standard input.

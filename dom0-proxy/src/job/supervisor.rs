@@ -169,7 +169,10 @@ impl Supervisor {
         let (consoles, events) = (consoles.clone(), job.events.clone());
         let ranks: Box<dyn Ranks> = match spec.kind {
             RankKind::Hosted => Box::new(Processes::new(job.clone(), ranks_socket, consoles)),
-            RankKind::Xen => Box::new(Domains::new(&job.name, spec, record, consoles, events)?),
+            RankKind::Xen => {
+                let input = job.take_input();
+                Box::new(Domains::new(&job.name, spec, record, consoles, events, input)?)
+            }
         };
         Ok((engine, ranks))
     }

@@ -9,8 +9,8 @@ use xen_hypercall::io::console::ConsolePage as Layout;
 use super::GrantMapping;
 
 /// A domain's console page, mapped: it has the kernel's own count of what it has written, whatever
-/// xenconsoled has made of that, and a word by which the kernel is asked to wait. The domain cannot
-/// go while this lives.
+/// xenconsoled has made of that, a word by which the kernel is asked to wait, and standard input.
+/// The domain cannot go while this lives.
 #[derive(Debug)]
 pub struct ConsolePage {
     mapping: GrantMapping,
@@ -30,6 +30,36 @@ impl ConsolePage {
     /// Asks the domain to write nothing more for now, or allows it again.
     pub fn hold(&self, held: bool) {
         self.layout().hold.store(held.into(), Ordering::Relaxed);
+    }
+
+    /// Whether the domain has asked for standard input.
+    pub fn wants_input(&self) -> bool {
+        self.layout().stdin.wanted.load(Ordering::Relaxed) != 0
+    }
+
+    /// For how many bytes of standard input there is room; `None` if the domain has made nonsense
+    /// of its ring.
+    pub fn room_for_input(&self) -> Option<usize> {
+        let stdin = &self.layout().stdin;
+        let produced = stdin.produced.load(Ordering::Relaxed);
+        let used = produced.wrapping_sub(stdin.consumed.load(Ordering::Acquire));
+        stdin.bytes.len().checked_sub(used as usize)
+    }
+
+    /// Gives the domain bytes of standard input: those for which there is room.
+    pub fn give_input(&self, bytes: &[u8]) {
+        let stdin = &self.layout().stdin;
+        let start = stdin.produced.load(Ordering::Relaxed);
+        let bytes = &bytes[..bytes.len().min(self.room_for_input().unwrap_or(0))];
+        for (index, byte) in (start..).zip(bytes) {
+            stdin.bytes[index as usize % stdin.bytes.len()].store(*byte, Ordering::Relaxed);
+        }
+        stdin.produced.store(start.wrapping_add(bytes.len() as u32), Ordering::Release);
+    }
+
+    /// Tells the domain that there is no more standard input.
+    pub fn end_input(&self) {
+        self.layout().stdin.ended.store(1, Ordering::Release);
     }
 
     fn layout(&self) -> &Layout {

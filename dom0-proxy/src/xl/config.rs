@@ -42,6 +42,8 @@ pub struct DomainConfig<'a> {
     pub kernel: &'a Path,
     /// The boot module with the application's files.
     pub ramdisk: Option<&'a Path>,
+    /// Whether the rank has standard input.
+    pub has_stdin: bool,
     /// The end of the command line, with a space before each word: [`common_words`] or
     /// [`WORDS_IN_MODULE`].
     pub words: &'a str,
@@ -83,7 +85,8 @@ impl DomainConfig<'_> {
     /// The kernel's command line.
     fn command_line(&self) -> String {
         let Self { job, rank, size, words, .. } = self;
-        format!("xenolith.job={job} xenolith.rank={rank} xenolith.size={size}{words}")
+        let stdin = if self.has_stdin { " xenolith.stdin" } else { "" };
+        format!("xenolith.job={job} xenolith.rank={rank} xenolith.size={size}{stdin}{words}")
     }
 }
 
@@ -132,6 +135,7 @@ mod tests {
             most_grant_frames: 64,
             kernel: Path::new("/images/cg.img"),
             ramdisk: None,
+            has_stdin: false,
             words,
         }
     }

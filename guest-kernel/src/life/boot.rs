@@ -7,7 +7,7 @@ use crate::arch::{self, cpu, heap, paging};
 use crate::logic::command_line::{CommandLine, REST};
 use crate::rank::place;
 use crate::xen::boot_info::BootInfo;
-use crate::xen::{events, files};
+use crate::xen::{events, files, stdin};
 
 use super::{application, end, fatal, parts, suspension};
 
@@ -61,6 +61,9 @@ fn run() -> ! {
             "the command line goes on in `{REST}`, and no boot module has that file"
         )),
     };
+    if line.has_stdin {
+        stdin::promise();
+    }
     application::set(line.arguments, line.environment);
     end::exit(xenolith_application())
 }

@@ -18,8 +18,12 @@ pub struct CommandLine {
     pub arguments: Vec<String>,
     /// Whether it goes on in the boot module's file [`REST`].
     pub goes_on: bool,
+    /// Whether the rank has standard input.
+    pub has_stdin: bool,
 }
 
+/// The word that promises standard input.
+const STDIN: &str = "xenolith.stdin";
 /// The file of a boot module that holds what was too long for the command line.
 pub const REST: &str = "xenolith.rest";
 
@@ -52,7 +56,7 @@ pub enum CommandLineError {
     /// No option of the kernel's.
     #[error(
         "`{0}` on the command line is no option of the kernel (known: xenolith.job, xenolith.rank, \
-         xenolith.size, xenolith.env, xenolith.rest)"
+         xenolith.size, xenolith.env, xenolith.rest, xenolith.stdin)"
     )]
     Unknown(String),
     /// xenolith.rank without xenolith.size, or the other way round.
@@ -73,7 +77,8 @@ impl CommandLine {
     pub fn parse(bytes: &[u8]) -> Result<Self, CommandLineError> {
         let text = core::str::from_utf8(bytes).map_err(|_| CommandLineError::NotText)?;
         let (mut job, mut rank, mut size) = (None, None, None);
-        let (mut environment, mut arguments, mut goes_on) = (Vec::new(), Vec::new(), false);
+        let (mut environment, mut arguments) = (Vec::new(), Vec::new());
+        let (mut goes_on, mut has_stdin) = (false, false);
         let mut words = split(text)?.into_iter();
         while let Some(word) = words.next() {
             if word == "--" {
@@ -85,6 +90,7 @@ impl CommandLine {
                     Some(("xenolith.size", number)) => size = Some(parse_number(&word, number)?),
                     Some(("xenolith.env", variable)) => environment.push(variable.to_string()),
                     None if word == REST => goes_on = true,
+                    None if word == STDIN => has_stdin = true,
                     _ => return Err(CommandLineError::Unknown(word)),
                 }
             } else {
@@ -99,7 +105,7 @@ impl CommandLine {
             (Some(rank), Some(size)) => return Err(CommandLineError::NoSuchRank { rank, size }),
             _ => return Err(CommandLineError::HalfAPlace),
         };
-        Ok(CommandLine { place, environment, arguments, goes_on })
+        Ok(CommandLine { place, environment, arguments, goes_on, has_stdin })
     }
 
     /// The same with the environment and the arguments of its rest, the content of [`REST`].

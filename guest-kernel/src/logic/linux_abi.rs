@@ -13,6 +13,7 @@ pub(crate) struct Errno(u16);
 
 impl Errno {
     pub(crate) const NO_ENTRY: Errno = Errno(2);
+    pub(crate) const INPUT_OUTPUT: Errno = Errno(5);
     pub(crate) const BAD_FILE: Errno = Errno(9);
     pub(crate) const NO_MEMORY: Errno = Errno(12);
     pub(crate) const NO_ACCESS: Errno = Errno(13);
@@ -166,6 +167,9 @@ fn split(pair: &[u8; 16]) -> (u64, u64) {
     let both = u128::from_le_bytes(*pair);
     (both as u64, (both >> 64) as u64)
 }
+
+/// The file descriptor of standard input.
+pub(crate) const STANDARD_INPUT: u64 = 0;
 
 /// What a file descriptor or a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

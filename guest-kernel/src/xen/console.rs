@@ -178,6 +178,11 @@ fn poll(ready: impl Fn(&ConsoleLink) -> bool) {
     });
 }
 
+/// The page, of which the console is the beginning.
+pub(super) fn page() -> Option<&'static ConsolePage> {
+    link().map(|link| link.page)
+}
+
 fn link() -> Option<ConsoleLink> {
     LINK.with(|link| *link)
 }

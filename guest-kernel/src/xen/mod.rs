@@ -12,4 +12,5 @@ pub(crate) mod hypercalls;
 pub(crate) mod idle;
 pub(crate) mod part;
 pub(crate) mod processor;
+pub mod stdin;
 pub mod xenstore;

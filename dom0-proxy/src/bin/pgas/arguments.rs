@@ -81,9 +81,9 @@ pub struct RunArguments {
     #[arg(long = "env", value_name = "NAME[=VALUE]")]
     pub environment: Vec<String>,
 
-    /// Which ranks get standard input: rank 0, none, or all a copy [default: 0, in Xen none]
-    #[arg(long, value_name = "RANKS")]
-    pub stdin: Option<Stdin>,
+    /// Which ranks get standard input: rank 0, none, or all a copy
+    #[arg(long, value_name = "RANKS", default_value = "0")]
+    pub stdin: Stdin,
 
     /// Show for each rank memory, boot time, operations and bytes at the end
     #[arg(long)]

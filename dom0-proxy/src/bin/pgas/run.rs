@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use armci_nostd::hosted::frame;
 use armci_nostd::wire::MAX_RANKS;
 use dom0_proxy::control::{
@@ -161,26 +161,23 @@ fn spec(arguments: &RunArguments) -> anyhow::Result<JobSpec> {
             RankKind::Xen => added,
         },
         inheritance: Inheritance::of_this_process(),
-        input: input(arguments.stdin, kind)?,
+        input: input(arguments.stdin),
         directory: std::env::current_dir().context("the working directory")?,
         timeout,
     })
 }
 
 /// Who gets the standard input of this process.
-fn input(asked: Option<Stdin>, kind: RankKind) -> anyhow::Result<InputFor> {
-    let input = match (asked, kind) {
-        (Some(Stdin::None), _) | (None, RankKind::Xen) => return Ok(InputFor::Nobody),
-        (Some(_), RankKind::Xen) => {
-            bail!("--stdin: ranks in Xen have no standard input: use --file, or --hosted")
-        }
-        (Some(Stdin::All), RankKind::Hosted) => InputFor::All,
-        (Some(Stdin::Rank0) | None, RankKind::Hosted) => InputFor::Rank0,
+fn input(asked: Stdin) -> InputFor {
+    let input = match asked {
+        Stdin::None => return InputFor::Nobody,
+        Stdin::All => InputFor::All,
+        Stdin::Rank0 => InputFor::Rank0,
     };
     // A terminal belongs to the shell while this process is in the background.
     let stdin = std::io::stdin();
     let is_in_foreground = || tcgetpgrp(&stdin).is_ok_and(|group| group == getpgrp());
-    Ok(if stdin.is_terminal() && !is_in_foreground() { InputFor::Nobody } else { input })
+    if stdin.is_terminal() && !is_in_foreground() { InputFor::Nobody } else { input }
 }
 
 fn file(path: &Path) -> dom0_proxy::Result<PathBuf> {

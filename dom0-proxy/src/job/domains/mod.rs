@@ -14,6 +14,7 @@ mod capacity;
 mod cpio;
 mod create;
 mod destroy;
+mod input;
 mod parallel;
 mod record;
 mod start;

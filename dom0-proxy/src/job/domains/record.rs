@@ -6,7 +6,7 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use super::cpio;
-use crate::control::JobSpec;
+use crate::control::{InputFor, JobSpec};
 use crate::error::{Context, Error, Result};
 use crate::xl::{self, DomainConfig};
 
@@ -39,6 +39,11 @@ pub fn write(job: &str, spec: &JobSpec, record: &Path) -> Result<Vec<PathBuf>> {
             most_grant_frames,
             kernel: &spec.image,
             ramdisk: has_module.then_some(&ramdisk),
+            has_stdin: match spec.input {
+                InputFor::Nobody => false,
+                InputFor::Rank0 => rank == 0,
+                InputFor::All => true,
+            },
             words,
         };
         let path = record.join(format!("rank-{rank}.cfg"));

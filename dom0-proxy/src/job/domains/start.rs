@@ -3,16 +3,17 @@
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::create::Creators;
 use super::destroy::destroy_all;
+use super::input::{self, InputFeed};
 use super::record;
 use super::watch::Watcher;
-use crate::control::{JobSpec, RankSignal};
+use crate::control::{InputFor, JobSpec, RankSignal};
 use crate::error::{Context, Result};
 use crate::job::consoles::Consoles;
 use crate::job::event::JobEvent;
@@ -29,16 +30,20 @@ pub struct Domains {
     /// Ends the watcher.
     stop: Arc<OwnedFd>,
     watcher: Option<JoinHandle<()>>,
+    /// The user's standard input, until ranks have it.
+    input: Option<OwnedFd>,
+    copier: Option<JoinHandle<()>>,
 }
 
 impl Domains {
-    /// The domains of `job`, whose record is the directory `record`.
+    /// The domains of `job`, whose record is the directory `record`. Some of them may have `input`.
     pub fn new(
         job: &str,
         spec: &JobSpec,
         record: PathBuf,
         consoles: Consoles,
         events: Sender<JobEvent>,
+        input: Option<OwnedFd>,
     ) -> Result<Self> {
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
         Ok(Self {
@@ -50,18 +55,37 @@ impl Domains {
             creators: Creators::default(),
             stop: Arc::new(eventfd(0, flags).context(|| "create an eventfd")?),
             watcher: None,
+            input,
+            copier: None,
         })
+    }
+
+    /// Starts to pass the user's input on, if some rank is to have it.
+    fn feed(&mut self) -> Result<Option<InputFeed>> {
+        let whom = self.spec.input;
+        let ranks = match whom {
+            InputFor::Nobody => 0,
+            InputFor::Rank0 => 1,
+            InputFor::All => self.spec.size as usize,
+        };
+        let Some(input) = self.input.take().filter(|_| ranks > 0) else { return Ok(None) };
+        let (news, heard) = channel();
+        let copier = input::start(input, ranks, heard, self.stop.clone());
+        self.copier = Some(copier.context(|| "start a thread")?);
+        Ok(Some(InputFeed { whom, news }))
     }
 }
 
 impl Ranks for Domains {
     fn start(&mut self) -> Result<()> {
         let configs = record::write(&self.job, &self.spec, &self.record)?;
+        let input = self.feed()?;
         let watcher = Watcher::new(
             &self.job,
             self.spec.memory,
             self.stop.clone(),
             self.consoles.clone(),
+            input,
             self.events.clone(),
         )?;
         self.watcher = Some(watcher.start()?);
@@ -77,6 +101,9 @@ impl Ranks for Domains {
         let _ = rustix::io::write(&self.stop, &1u64.to_ne_bytes());
         if let Some(watcher) = self.watcher.take() {
             let _ = watcher.join();
+        }
+        if let Some(copier) = self.copier.take() {
+            let _ = copier.join();
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::input::{InputFeed, InputNews};
 use super::terminal::{is_terminal_path, open_terminal};
 use crate::attach;
 use crate::engine::Notice;
@@ -53,6 +54,7 @@ pub struct Watcher {
     channels: Arc<EventDevice>,
     stop: Arc<OwnedFd>,
     consoles: Consoles,
+    input: Option<InputFeed>,
     events: Sender<JobEvent>,
     known: BTreeMap<u32, KnownRank>,
     /// Domains that are not of this job.
@@ -69,6 +71,7 @@ impl Watcher {
         memory: u64,
         stop: Arc<OwnedFd>,
         consoles: Consoles,
+        input: Option<InputFeed>,
         events: Sender<JobEvent>,
     ) -> Result<Self> {
         let mut store = Store::open()?;
@@ -81,6 +84,7 @@ impl Watcher {
             channels: Arc::new(EventDevice::open().context(|| "open /dev/xen/evtchn")?),
             stop,
             consoles,
+            input,
             events,
             known: BTreeMap::new(),
             strangers: Vec::new(),
@@ -212,6 +216,10 @@ impl Watcher {
         if let Some(known) = self.known.get_mut(&rank) {
             known.ended = true;
         }
+        if let Some(input) = &self.input {
+            // There may be no input any more.
+            let _ = input.news.send(InputNews::Ended(rank));
+        }
         let _ = self.events.send(JobEvent::Ended { rank, end });
         Ok(())
     }
@@ -240,6 +248,13 @@ impl Watcher {
                 let page = ConsolePage::new(known.id).inspect_err(|error| {
                     tracing::warn!(%error, rank, "a console's page could not be mapped");
                 });
+                if let Some(input) = self.input.as_ref().filter(|input| input.is_for(rank))
+                    && known.console.is_none()
+                    && let Ok(page) = ConsolePage::new(known.id)
+                {
+                    // There may be no input any more.
+                    let _ = input.news.send(InputNews::Rank(rank, page));
+                }
                 self.consoles.add_terminal(rank, terminal, page.ok());
                 known.console = Some(path);
             }

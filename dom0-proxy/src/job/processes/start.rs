@@ -66,7 +66,7 @@ impl ProcessGroup {
 impl Processes {
     /// The processes of `job`, which are to attach through `socket`.
     pub fn new(job: Arc<Job>, socket: PathBuf, consoles: Consoles) -> Self {
-        let input = job.input.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let input = job.take_input();
         Self { job, socket, consoles, running: Vec::new(), input, copier: None }
     }
 

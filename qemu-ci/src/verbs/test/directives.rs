@@ -5,8 +5,8 @@
 //! ```
 //!
 //! `mem` is each host's memory (MiB, or with M or G), `cpus` its processors, `hosts` their number,
-//! `silence` the seconds for which the script may write nothing; `own-boot` wants hosts that no other test has used or
-//! will use.
+//! `silence` the seconds for which the script may write nothing; `own-boot` wants hosts that no
+//! other test has used or will use.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ use crate::cli::{parse_hosts, parse_memory};
 const MARK: &str = "# xenolith:";
 /// Lines at the top of a script among which its directives are.
 const TOP: usize = 10;
-/// For how long a script may write nothing unless it says more. What takes a minute on an idle machine
-/// passes on one that is ten times slower.
+/// For how long a script may write nothing unless it says more. What takes a minute on an idle
+/// machine passes on one that is ten times slower.
 const DEFAULT_SILENCE: Duration = Duration::from_secs(600);
 
 /// All that can be asked for.

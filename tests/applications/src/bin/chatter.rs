@@ -1,8 +1,8 @@
 //! Writes text that follows from a seed, and ends in the way it is told to. For the soak in
 //! `tests/src/bin/soak`, which knows what should be there.
 //!
-//! `chatter SEED BYTES PAUSES END`: END is `well`, `RANK:exit:STATUS` or `RANK:panic`. All ranks have
-//! written everything when one ends badly.
+//! `chatter SEED BYTES PAUSES END`: END is `well`, `RANK:exit:STATUS` or `RANK:panic`. All ranks
+//! have written everything when one ends badly.
 
 #![cfg_attr(xenolith_guest, no_std, no_main)]
 

@@ -1,5 +1,5 @@
-//! Many jobs whose ranks write much, for readers of all kinds, with signals and bad ends: every byte
-//! arrives, or its loss is said.
+//! Many jobs whose ranks write much, for readers of all kinds, with signals and bad ends: every
+//! byte arrives, or its loss is said.
 //!
 //! `cargo run --release -p xenolith-tests --bin soak -- --jobs 200`; in Xen see
 //! `tests/campaigns/soak.sh`. What happens follows from the seed, but for the order in which

@@ -296,8 +296,8 @@ fn shown(
     })
 }
 
-/// Compares what is there with what was written: all of it if `whole`, and nothing else unless there
-/// may be `more`, which may have come between, since a rank has two pipes.
+/// Compares what is there with what was written: all of it if `whole`, and nothing else unless
+/// there may be `more`, which may have come between, since a rank has two pipes.
 fn compare(expected: &[u8], there: &[u8], whole: bool, more: bool) -> Result<()> {
     if more && is_woven_into(expected, there) {
         return Ok(());
