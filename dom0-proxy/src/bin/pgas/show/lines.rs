@@ -161,6 +161,8 @@ mod tests {
     use super::*;
     use std::convert::Infallible;
 
+    use proptest::prelude::*;
+
     fn piece(rank: u32, bytes: &[u8]) -> OutputPiece {
         OutputPiece { rank, stream: OutputStream::Output, at: 0, bytes: bytes.to_vec() }
     }
@@ -171,6 +173,88 @@ mod tests {
     ) -> Result<(), Infallible> {
         into.push((fragment.rank, fragment.bytes.to_vec(), fragment.goes_on));
         Ok(())
+    }
+
+    /// What may happen: bytes come, or time passes.
+    #[derive(Clone, Debug)]
+    enum Happens {
+        Comes { rank: u32, bytes: Vec<u8> },
+        Waits(Duration),
+    }
+
+    fn happens(bytes: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Happens> {
+        prop_oneof![
+            3 => (0..3u32, bytes).prop_map(|(rank, bytes)| Happens::Comes { rank, bytes }),
+            1 => (0..700u64).prop_map(|time| Happens::Waits(Duration::from_millis(time))),
+        ]
+    }
+
+    /// What is given out of all that.
+    fn given_out(story: &[Happens]) -> Vec<(u32, Vec<u8>, bool)> {
+        let (mut lines, mut found) = (Lines::default(), Vec::new());
+        for happens in story {
+            let Ok(()) = match happens {
+                Happens::Comes { rank, bytes } => {
+                    lines.push(&piece(*rank, bytes), |fragment| collect(&mut found, fragment))
+                }
+                Happens::Waits(time) => lines.wait(*time, |fragment| collect(&mut found, fragment)),
+            };
+        }
+        let Ok(()) = lines.finish(|fragment| collect(&mut found, fragment));
+        found
+    }
+
+    proptest! {
+        /// Each rank's fragments are its bytes; only the last of a line ends it, and only the first
+        /// does not go on.
+        #[test]
+        fn nothing_is_lost_or_out_of_order(
+            story in proptest::collection::vec(
+                happens(proptest::collection::vec(
+                    prop_oneof![Just(b'\n'), Just(0xe2), Just(0x82), Just(0xac), any::<u8>()],
+                    0..40,
+                )),
+                0..40,
+            ),
+        ) {
+            let found = given_out(&story);
+            for rank in 0..3 {
+                let came = story.iter().filter_map(|happens| match happens {
+                    Happens::Comes { rank: of, bytes } if *of == rank => Some(&bytes[..]),
+                    _ => None,
+                });
+                let fragments: Vec<_> = found.iter().filter(|(of, ..)| *of == rank).collect();
+                let shown: Vec<&[u8]> = fragments.iter().map(|(_, bytes, _)| &bytes[..]).collect();
+                prop_assert_eq!(shown.concat(), came.collect::<Vec<_>>().concat());
+                let mut within = false;
+                for (_, bytes, goes_on) in fragments {
+                    prop_assert_eq!(*goes_on, within);
+                    within = !bytes.ends_with(b"\n");
+                    let newlines = bytes.iter().filter(|byte| **byte == b'\n').count();
+                    prop_assert_eq!(newlines, usize::from(!within));
+                }
+            }
+        }
+
+        /// However text is cut into pieces, no fragment breaks a character, as long as its bytes do
+        /// not take a second to come.
+        #[test]
+        fn no_character_is_broken(
+            text in "[a€\u{1f600}é\n]{0,200}",
+            cuts in proptest::collection::vec((1..9usize, 0..400u64), 1..60),
+        ) {
+            let mut rest = text.as_bytes();
+            let mut story = Vec::new();
+            for (len, time) in cuts.iter().cycle().take(1 + text.len()) {
+                let (bytes, later) = rest.split_at(rest.len().min(*len));
+                story.push(Happens::Comes { rank: 0, bytes: bytes.into() });
+                story.push(Happens::Waits(Duration::from_millis(*time)));
+                rest = later;
+            }
+            for (_, bytes, _) in given_out(&story) {
+                prop_assert!(str::from_utf8(&bytes).is_ok(), "{:?}", bytes);
+            }
+        }
     }
 
     #[test]
