@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::io;
 use std::path::PathBuf;
 
+use rustix::io::Errno;
+
 /// Exit statuses of `pgas` that are not a rank's own.
 ///
 /// A job ends with the status of the first rank that did not end with 0. These stand for everything
@@ -237,11 +239,27 @@ impl Error {
             | Self::Tool { .. }
             | Self::Store { .. }
             | Self::SupervisorPanicked => status::HOST,
+            Self::Io { source, .. } if is_want(source) => status::HOST,
             Self::Protocol { .. } => status::PROTOCOL,
             Self::Refused { status, .. } => *status,
             _ => status::USAGE,
         }
     }
+}
+
+/// Whether the system has refused because there is too little of something.
+fn is_want(error: &io::Error) -> bool {
+    let wants = [
+        Errno::NOSPC,
+        Errno::DQUOT,
+        Errno::FBIG,
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOMEM,
+        Errno::NOBUFS,
+        Errno::AGAIN,
+    ];
+    error.raw_os_error().is_some_and(|code| wants.iter().any(|want| want.raw_os_error() == code))
 }
 
 /// Says what was being done when the system refused.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use dom0_proxy::daemon::{self, DaemonOptions};
+use dom0_proxy::error::Context;
 use dom0_proxy::inheritance;
 use dom0_proxy::job::processes::{RANK_ARGUMENT, become_rank};
 use dom0_proxy::run_dir::RunDir;
@@ -60,6 +61,7 @@ fn run(arguments: DaemonArguments) -> dom0_proxy::Result<()> {
         .log_internal_errors(false)
         .init();
     let run_dir = RunDir::from_env()?;
+    inheritance::raise_limits().context(|| "take signals")?;
     if arguments.detach {
         // A process that leads a group already cannot leave its session, and need not.
         let _ = rustix::process::setsid();

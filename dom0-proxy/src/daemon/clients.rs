@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use armci_nostd::hosted::frame;
 use armci_nostd::wire::MAX_RANKS;
+use rustix::io::Errno;
 
 use super::shared::Daemon;
 use crate::control::{ClientRequest, Hello, InputFor, JobSpec, RankKind, Reply, VERSION, Welcome};
@@ -86,8 +87,10 @@ fn start_job(daemon: &Arc<Daemon>, spec: JobSpec, stream: &UnixStream) -> Result
             let received = frame::receive::<()>(stream).map_err(std::io::Error::other);
             let received = received.context(|| "take the user's standard input")?;
             let input = received.descriptors.into_iter().next();
-            // The daemon may have as many files open as it can.
-            let input = input.ok_or_else(|| std::io::Error::other("it did not arrive"));
+            let input = input.ok_or_else(|| match received.lost {
+                true => Errno::MFILE.into(),
+                false => std::io::Error::other("it did not arrive"),
+            });
             Some(input.context(|| "take the user's standard input")?)
         }
     };
@@ -106,7 +109,7 @@ fn start_job(daemon: &Arc<Daemon>, spec: JobSpec, stream: &UnixStream) -> Result
     tracing::info!(job = job.name, kind = ?spec.kind, size = spec.size, %image, "starting");
     let (supervising, supervised) = (daemon.clone(), job.clone());
     let supervisor = thread::Builder::new().name(format!("job-{}", job.name)).spawn(move || {
-        supervise(&supervised, incoming, &supervising.run_dir, || {
+        supervise(&supervised, incoming, &supervising.run_dir, &supervising.open_files, || {
             supervising.registry.remove(&supervised.name)
         });
     });

@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicUsize;
 
 use super::leftovers::HostDomains;
 use super::registry::Registry;
+use crate::job::OpenFiles;
 use crate::run_dir::RunDir;
 
 /// The daemon.
@@ -15,6 +16,8 @@ pub struct Daemon {
     pub registry: Registry,
     /// The right to this host's domains.
     pub host_domains: HostDomains,
+    /// The files that jobs may open.
+    pub open_files: OpenFiles,
     /// Connections that are served.
     pub connections: AtomicUsize,
 }
@@ -26,6 +29,7 @@ impl Daemon {
             run_dir,
             registry: Registry::default(),
             host_domains,
+            open_files: OpenFiles::new(),
             connections: AtomicUsize::new(0),
         }
     }

@@ -13,7 +13,7 @@ use super::consoles::{ConsoleReport, Consoles};
 use super::domains::{self, Domains};
 use super::event::JobEvent;
 use super::handle::Job;
-use super::open_files;
+use super::open_files::OpenFiles;
 use super::processes::{self, Processes};
 use super::ranks::Ranks;
 use super::summary::Summaries;
@@ -39,11 +39,14 @@ pub fn supervise(
     job: &Arc<Job>,
     incoming: Receiver<JobEvent>,
     run_dir: &RunDir,
+    open_files: &OpenFiles,
     ended: impl FnOnce(),
 ) {
     let client = job.client.clone();
-    let begun = check(&job.spec).and_then(|()| run_dir.begin_job(&job.name));
-    let result = begun.and_then(|JobFolders { record, logs }| {
+    let promise = open_files.promise(&job.spec);
+    let checked = promise.and_then(|promise| check(&job.spec).map(|()| promise));
+    let begun = checked.and_then(|promise| Ok((promise, run_dir.begin_job(&job.name)?)));
+    let result = begun.and_then(|(_promise, JobFolders { record, logs })| {
         let (record_path, logs) = (record.path().to_owned(), &logs);
         let socket = run_dir.ranks_socket();
         let run = || {
@@ -83,7 +86,6 @@ pub fn supervise(
 
 /// Whether the host can run such a job.
 fn check(spec: &JobSpec) -> Result<()> {
-    open_files::check(spec)?;
     match spec.kind {
         RankKind::Xen => domains::check(spec),
         RankKind::Hosted => Ok(()),

@@ -1,6 +1,6 @@
 //! The processes of a job: started, watched, ended.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -123,8 +123,15 @@ impl Processes {
                 // Not the waiter's, who would close it.
                 let input = child.stdin.take();
                 let group = Arc::new(ProcessGroup(Mutex::new(pid(&child).ok())));
-                let waiter = self.wait_for(rank, child, group.clone()).context(context)?;
-                Ok(RankProcess { process, group, input, waiter })
+                match self.wait_for(rank, child, group.clone()) {
+                    Ok(waiter) => Ok(RankProcess { process, group, input, waiter }),
+                    Err(error) => {
+                        // Nobody else will.
+                        let _ = pidfd_send_signal(&process, Signal::KILL);
+                        let _ = waitid(WaitId::PidFd(process.as_fd()), WaitIdOptions::EXITED);
+                        Err(error).context(context)
+                    }
+                }
             }
             Err(error) => {
                 let _ = child.kill();

@@ -1,0 +1,75 @@
+//! What the daemon is limited to harms no job that has nothing to do with it.
+
+#[path = "support/host.rs"]
+mod host;
+
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use host::{Host, end, wait_until};
+
+#[test]
+fn a_limit_of_file_sizes_ends_neither_the_daemon_nor_a_job() {
+    let mut host = Host::new("ulimit -c 0; ulimit -f 64");
+    let innocent = host.shell(1, "sleep 1; echo done").spawn().unwrap();
+    let flood = end(host.shell(1, "yes | head -c 300000").spawn().unwrap());
+    assert_eq!((flood.status, flood.output.matches('y').count()), (0, 150_000));
+    assert!(flood.errors.contains("bytes of its output are not in its log"), "{}", flood.errors);
+    assert_eq!(end(innocent).output, "[0] done\n");
+    host.assert_daemon_runs();
+    // A rank has the limits of its pgas, and its signals.
+    let limited = "ulimit -f 4; head -c 99999 /dev/zero >\"$TMPDIR/large\"; kill -l $?";
+    let directory = host.path().to_owned();
+    let rank = end(host.shell(1, limited).env("TMPDIR", directory).spawn().unwrap());
+    assert_eq!(rank.output, "[0] XFSZ\n");
+}
+
+#[test]
+fn jobs_are_promised_no_more_files_than_there_are() {
+    let mut host = Host::new("ulimit -n 128");
+    let (files, threads) = (host.count("fd"), host.count("task"));
+    // Each has room for itself; of all at once some are refused, and none breaks.
+    let jobs: Vec<_> =
+        (0..8).map(|_| host.shell(5, "sleep 0.3; echo up").spawn().unwrap()).collect();
+    let mut done = 0;
+    for ended in jobs.into_iter().map(end) {
+        match ended.status {
+            0 => done += 1,
+            123 => assert!(ended.errors.contains("open files of the daemon"), "{ended:?}"),
+            _ => panic!("{ended:?}"),
+        }
+    }
+    assert!(done > 0);
+    wait_until("that all files and threads are given back", || {
+        (host.count("fd"), host.count("task")) == (files, threads)
+    });
+    assert_eq!(end(host.shell(5, "echo up").spawn().unwrap()).status, 0);
+    host.assert_daemon_runs();
+}
+
+#[test]
+fn a_start_that_runs_out_of_files_leaves_nothing() {
+    let mut host = Host::new("");
+    let (files, threads) = (host.count("fd"), host.count("task"));
+    let daemon = host.daemon.id().to_string();
+    let limit = |most: usize| {
+        let limit = format!("--nofile={most}:");
+        let set = Command::new("prlimit").args(["--pid", &daemon, &limit]).status();
+        assert!(set.unwrap().success());
+    };
+    // The daemon may open nothing more from some moment of a job's start on, for a while.
+    for moment in 0..25 {
+        let job = host.shell(8, "echo up; sleep 0.1").spawn().unwrap();
+        thread::sleep(Duration::from_millis(moment));
+        limit(host.count("fd"));
+        thread::sleep(Duration::from_millis(30));
+        limit(4096);
+        let ended = end(job);
+        assert!([0, 123].contains(&ended.status), "{moment}: {ended:?}");
+        wait_until("that all files and threads are given back", || {
+            (host.count("fd"), host.count("task")) == (files, threads)
+        });
+    }
+    host.assert_daemon_runs();
+}
