@@ -72,6 +72,24 @@ pub enum Error {
         /// What there is.
         free_mib: u64,
     },
+    /// Domain 0 could not have the ranks' memory mapped.
+    #[error(
+        "{ranks} ranks of {each_mib} MiB, besides {others_mib} MiB of other ranks, are more than \
+         domain 0 can have mapped: use fewer ranks or a smaller --mem, or boot Xen with \
+         gnttab_max_maptrack_frames={frames} or more (it has {most_frames})"
+    )]
+    NotEnoughMaptrack {
+        /// Ranks asked for.
+        ranks: u32,
+        /// Memory of one.
+        each_mib: u64,
+        /// Memory of ranks that there are.
+        others_mib: u64,
+        /// Frames of Xen's for keeping note of all of it.
+        frames: u64,
+        /// What there are.
+        most_frames: u64,
+    },
     /// The daemon may not have as many files open as the job takes.
     #[error(
         "the job takes {needed} open files of the daemon, and it has {free} of {most} left: \
@@ -235,6 +253,7 @@ impl Error {
             Self::ImageUnusable { .. } => status::NOT_RUNNABLE,
             Self::NoXen { .. }
             | Self::NotEnoughMemory { .. }
+            | Self::NotEnoughMaptrack { .. }
             | Self::NotEnoughOpenFiles { .. }
             | Self::Tool { .. }
             | Self::Store { .. }
@@ -248,7 +267,7 @@ impl Error {
 }
 
 /// Whether the system has refused because there is too little of something.
-fn is_want(error: &io::Error) -> bool {
+pub fn is_want(error: &io::Error) -> bool {
     let wants = [
         Errno::NOSPC,
         Errno::DQUOT,
