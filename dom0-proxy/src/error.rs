@@ -136,6 +136,18 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// Files for the ranks that no rank has room for.
+    #[error(
+        "--file {}: with it the files take more than the {memory_mib} MiB of memory that a rank \
+         has: use smaller files or a larger --mem",
+        path.display()
+    )]
+    FilesTooLarge {
+        /// The file that is too much.
+        path: PathBuf,
+        /// Memory of a rank.
+        memory_mib: u64,
+    },
     /// A tool of Xen failed.
     #[error("`{command}` failed: {why}")]
     Tool {

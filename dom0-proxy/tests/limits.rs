@@ -3,9 +3,11 @@
 #[path = "support/host.rs"]
 mod host;
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use host::{Host, end, wait_until};
 
@@ -72,4 +74,32 @@ fn a_start_that_runs_out_of_files_leaves_nothing() {
         });
     }
     host.assert_daemon_runs();
+}
+
+#[test]
+fn the_daemons_log_does_not_grow_forever() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("daemon.log");
+    let before = "an earlier daemon's line\n".repeat(170_000);
+    std::fs::write(&log, &before[..(4 << 20) - 100]).unwrap();
+    let pgas = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pgas"));
+        command.args(arguments).env("XENOLITH_RUN_DIR", dir.path()).stdin(Stdio::null());
+        assert!(command.status().unwrap().success());
+    };
+    pgas(&["run", "--hosted", "-n", "1", "/bin/true"]);
+    pgas(&["run", "--hosted", "-n", "1", "/bin/true"]);
+    let lock = std::fs::read_to_string(dir.path().join("lock")).unwrap();
+    let daemon = lock.strip_prefix("process ").unwrap().parse().unwrap();
+    kill_process(Pid::from_raw(daemon).unwrap(), Signal::TERM).unwrap();
+    wait_until("the daemon's end", || !dir.path().join("proxy.sock").exists());
+    let [kept, new] = [log.with_extension("log.1"), log].map(|path| {
+        let metadata = path.metadata().unwrap();
+        assert!(metadata.len() <= 4 << 20, "{path:?}");
+        std::fs::read_to_string(path).unwrap()
+    });
+    assert!(kept.starts_with("an earlier daemon's line") && !new.contains("earlier"));
+    // No line is lost in between.
+    let all = kept + &new;
+    assert_eq!((all.matches("listening").count(), all.matches("has ended").count()), (1, 2));
 }

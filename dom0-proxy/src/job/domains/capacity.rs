@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::{xen, xl};
 
 const PAGES_A_MIB: u64 = 256;
-/// Xen keeps note of so many mapped pages in one of its own (`struct grant_mapping` has 16 bytes).
+/// Pages of which Xen keeps note in one of its own: `struct grant_mapping` has 16 bytes.
 const ENTRIES_A_FRAME: u64 = 256;
 
 /// Whether the host can run such a job: it is Xen's domain 0, and there is enough memory, which

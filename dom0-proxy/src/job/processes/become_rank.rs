@@ -2,7 +2,9 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 use rustix::process::Signal;
@@ -15,9 +17,18 @@ pub const RANK_ARGUMENT: &str = "__rank";
 /// Linux kills such processes before all others when memory runs out.
 const MOST_KILLABLE: &str = "1000";
 
+/// By what a file can be told from another one that takes its place, or from what it was before it
+/// was written to. Empty if there is none.
+pub fn identity(program: &Path) -> String {
+    let Ok(found) = std::fs::metadata(program) else { return String::new() };
+    let (dev, ino, size) = (found.dev(), found.ino(), found.size());
+    format!("{dev} {ino} {size} {}.{:09}", found.mtime(), found.mtime_nsec())
+}
+
 /// What the daemon's program does when it is started as a rank: binds its life to the daemon's,
-/// takes on what it has from its `pgas`, and becomes the application. `arguments` are those after
-/// [`RANK_ARGUMENT`]. Returns only when that fails, with the reason.
+/// takes on what it has from its `pgas`, and becomes the application, if that still is what it was
+/// when the job began. `arguments` are those after [`RANK_ARGUMENT`]. Returns only when that fails,
+/// with the reason.
 pub fn become_rank(mut arguments: impl Iterator<Item = OsString>) -> String {
     let parent = arguments.next().and_then(|word| word.to_str()?.parse().ok());
     let inheritance = arguments.next().and_then(|word| serde_json::from_str(word.to_str()?).ok());
@@ -25,7 +36,9 @@ pub fn become_rank(mut arguments: impl Iterator<Item = OsString>) -> String {
         Some(inheritance) => inheritance,
         None => return "it is started by `pgas run`, not by hand".into(),
     };
-    let Some(program) = arguments.next() else { return "no program".into() };
+    let (Some(expected), Some(program)) = (arguments.next(), arguments.next()) else {
+        return "no program".into();
+    };
     if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
         return format!("bind the rank's life to the daemon's: {error}");
     }
@@ -44,6 +57,10 @@ pub fn become_rank(mut arguments: impl Iterator<Item = OsString>) -> String {
         for line in missing {
             let _ = std::io::stderr().write_all(format!("pgas: ranks' {line}\n").as_bytes());
         }
+    }
+    if expected != *identity(Path::new(&program)) {
+        let program = program.to_string_lossy();
+        return format!("{program} was changed while the job's ranks were started: run it again");
     }
     let error = Command::new(&program).args(arguments).exec();
     format!("{}: {error}", program.to_string_lossy())

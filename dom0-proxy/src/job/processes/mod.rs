@@ -12,6 +12,6 @@ mod input;
 mod start;
 mod sweep;
 
-pub use become_rank::{RANK_ARGUMENT, become_rank};
+pub use become_rank::{RANK_ARGUMENT, become_rank, identity};
 pub use start::Processes;
 pub use sweep::sweep;

@@ -14,7 +14,7 @@ use rustix::process::{
     pidfd_send_signal, waitid,
 };
 
-use super::become_rank::RANK_ARGUMENT;
+use super::become_rank::{RANK_ARGUMENT, identity};
 use super::input::InputCopier;
 use super::sweep::sweep;
 use crate::control::{InputFor, OutputStream, RankSignal};
@@ -79,7 +79,7 @@ impl Processes {
         }
     }
 
-    fn spawn(&self, rank: u32) -> Result<RankProcess> {
+    fn spawn(&self, rank: u32, program: &str) -> Result<RankProcess> {
         let spec = &self.job.spec;
         let context = || format!("start {}", spec.image.display());
         let files = std::env::join_paths(&spec.files).map_err(|_| Error::BadFile {
@@ -99,6 +99,7 @@ impl Processes {
             .arg(RANK_ARGUMENT)
             .arg(std::process::id().to_string())
             .arg(inheritance)
+            .arg(program)
             .arg(&spec.image)
             .args(&spec.args)
             .current_dir(&spec.directory)
@@ -189,10 +190,11 @@ fn pid(child: &Child) -> std::io::Result<Pid> {
 
 impl Ranks for Processes {
     fn start(&mut self) -> Result<()> {
+        let program = identity(&self.job.spec.image);
         for rank in 0..self.job.spec.size {
             let at = Instant::now();
             let _ = self.job.events.send(JobEvent::Begun { rank, at });
-            match self.spawn(rank) {
+            match self.spawn(rank, &program) {
                 Ok(running) => self.running.push(running),
                 Err(error) => {
                     let _ = self.job.events.send(JobEvent::NotCreated { rank, error });
