@@ -635,7 +635,8 @@ fn ranks_of_one_job_are_of_one_program() {
     let rank = |program_was: &str| {
         let inheritance = serde_json::to_string(&Inheritance::of_this_process()).unwrap();
         let mut rank = Command::new(env!("CARGO_BIN_EXE_dom0-proxy"));
-        rank.args([RANK_ARGUMENT, &std::process::id().to_string(), &inheritance, program_was]);
+        let daemon = std::process::id().to_string();
+        rank.args([RANK_ARGUMENT, &daemon, &inheritance, program_was, "no groups"]);
         Ended::from(rank.arg(&program).output().unwrap())
     };
     script("one");

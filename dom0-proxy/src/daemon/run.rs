@@ -18,7 +18,9 @@ use super::shared::Daemon;
 use super::sockets::{check_peer, listen};
 use crate::error::{Context, Result};
 use crate::job::event::KillReason;
+use crate::job::processes::adopt_orphans;
 use crate::run_dir::RunDir;
+use crate::xen;
 
 /// How long jobs may take to end when the daemon does.
 const LAST_PATIENCE: Duration = Duration::from_secs(60);
@@ -42,6 +44,10 @@ pub fn run(options: DaemonOptions) -> Result<()> {
     let _lock = run_dir.lock()?;
     let host_domains = HostDomains::new();
     leftovers::reap(&run_dir, &host_domains);
+    if xen::check_privileged().is_err() {
+        // Tools of Xen would be children that are no ranks; root has control groups.
+        adopt_orphans();
+    }
     let stop = stop_signals()?;
     let clients = listen(&run_dir.socket())?;
     let ranks = listen(&run_dir.ranks_socket())?;

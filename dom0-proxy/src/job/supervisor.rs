@@ -95,7 +95,7 @@ fn check(spec: &JobSpec) -> Result<()> {
 /// Ends ranks of which nothing but the job is known.
 fn end_by_name(job: &Job, record: &Path) {
     match job.spec.kind {
-        RankKind::Hosted => processes::sweep(&job.name),
+        RankKind::Hosted => processes::end_left_behind(&job.name, record),
         RankKind::Xen => {
             if let Err(error) = domains::destroy_all(&job.name, record) {
                 tracing::error!(%error, job = job.name, "domains may be left behind");
@@ -170,7 +170,9 @@ impl Supervisor {
             Engine::start(&job.name, spec.size, pause, tell).context(|| "start the engine")?;
         let (consoles, events) = (consoles.clone(), job.events.clone());
         let ranks: Box<dyn Ranks> = match spec.kind {
-            RankKind::Hosted => Box::new(Processes::new(job.clone(), ranks_socket, consoles)),
+            RankKind::Hosted => {
+                Box::new(Processes::new(job.clone(), ranks_socket, &record, consoles))
+            }
             RankKind::Xen => Box::new(Domains::new(&job.name, spec, record, consoles, events)?),
         };
         Ok((engine, ranks))

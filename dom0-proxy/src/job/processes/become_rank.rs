@@ -9,6 +9,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
+use super::control_group::enter;
 use crate::inheritance::Inheritance;
 
 /// The argument by which this program, started again, becomes a rank: see [`become_rank`].
@@ -36,9 +37,10 @@ pub fn become_rank(mut arguments: impl Iterator<Item = OsString>) -> String {
         Some(inheritance) => inheritance,
         None => return "it is started by `pgas run`, not by hand".into(),
     };
-    let (Some(expected), Some(program)) = (arguments.next(), arguments.next()) else {
-        return "no program".into();
+    let (Some(expected), Some(groups)) = (arguments.next(), arguments.next()) else {
+        return "no control groups".into();
     };
+    let Some(program) = arguments.next() else { return "no program".into() };
     if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
         return format!("bind the rank's life to the daemon's: {error}");
     }
@@ -51,6 +53,7 @@ pub fn become_rank(mut arguments: impl Iterator<Item = OsString>) -> String {
     // The daemon has the memory of all its jobs' ranks mapped, so it would be the first to go when
     // the host's memory runs out. What cannot be set stays.
     let _ = std::fs::write("/proc/self/oom_score_adj", MOST_KILLABLE);
+    enter(&groups.to_string_lossy());
     let missing = inheritance.take_on();
     // All ranks miss the same.
     if std::env::var_os("XENOLITH_RANK").is_some_and(|rank| rank == "0") {

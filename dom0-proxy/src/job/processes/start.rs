@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -15,7 +15,9 @@ use rustix::process::{
 };
 
 use super::become_rank::{RANK_ARGUMENT, identity};
+use super::control_group::ControlGroups;
 use super::input::InputCopier;
+use super::orphans::Family;
 use super::sweep::sweep;
 use crate::control::{InputFor, OutputStream, RankSignal};
 use crate::error::{Context, Error, Result};
@@ -33,6 +35,9 @@ pub struct Processes {
     /// The user's standard input, until ranks have it.
     input: Option<OwnedFd>,
     copier: Option<InputCopier>,
+    groups: ControlGroups,
+    /// From the first start to the last end.
+    family: Option<Family>,
 }
 
 /// A process that has been started, and the thread that waits for its end.
@@ -64,10 +69,12 @@ impl ProcessGroup {
 }
 
 impl Processes {
-    /// The processes of `job`, which are to attach through `socket`.
-    pub fn new(job: Arc<Job>, socket: PathBuf, consoles: Consoles) -> Self {
+    /// The processes of `job`, which has the directory `record` and is to attach through `socket`.
+    pub fn new(job: Arc<Job>, socket: PathBuf, record: &Path, consoles: Consoles) -> Self {
+        let groups = ControlGroups::create(&job.name, record);
         let input = job.input.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Self { job, socket, consoles, running: Vec::new(), input, copier: None }
+        let running = Vec::new();
+        Self { job, socket, consoles, running, input, copier: None, groups, family: None }
     }
 
     /// What a rank gets as standard input.
@@ -100,6 +107,7 @@ impl Processes {
             .arg(std::process::id().to_string())
             .arg(inheritance)
             .arg(program)
+            .arg(self.groups.to_text())
             .arg(&spec.image)
             .args(&spec.args)
             .current_dir(&spec.directory)
@@ -190,6 +198,7 @@ fn pid(child: &Child) -> std::io::Result<Pid> {
 
 impl Ranks for Processes {
     fn start(&mut self) -> Result<()> {
+        self.family = Some(Family::begin());
         let program = identity(&self.job.spec.image);
         for rank in 0..self.job.spec.size {
             let at = Instant::now();
@@ -229,10 +238,14 @@ impl Ranks for Processes {
             // Those that have ended already are no error.
             let _ = pidfd_send_signal(&running.process, Signal::KILL);
         }
+        self.groups.end();
         for running in self.running.drain(..) {
             let _ = running.waiter.join();
         }
         sweep(&self.job.name);
+        if let Some(family) = self.family.take() {
+            family.end();
+        }
         if let Some(copier) = self.copier.take() {
             copier.end();
         }
