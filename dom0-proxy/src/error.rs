@@ -230,6 +230,9 @@ pub enum Error {
         /// Its log.
         log: PathBuf,
     },
+    /// The daemon takes no jobs any more.
+    #[error("the daemon has been told to end: try again")]
+    DaemonEnds,
     /// The daemon has a fault.
     #[error("the job's supervisor panicked: its ranks were ended; see the daemon's log")]
     SupervisorPanicked,
@@ -261,6 +264,7 @@ impl Error {
     /// The exit status with which `pgas` ends for this error.
     pub fn exit_status(&self) -> u8 {
         match self {
+            Self::DaemonEnds => status::DAEMON_LOST,
             Self::ImageNotFound(_) => status::NOT_FOUND,
             Self::ImageUnusable { .. } => status::NOT_RUNNABLE,
             Self::NoXen { .. }

@@ -3,7 +3,9 @@
 #[path = "support/host.rs"]
 mod host;
 
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -102,4 +104,45 @@ fn the_daemons_log_does_not_grow_forever() {
     // No line is lost in between.
     let all = kept + &new;
     assert_eq!((all.matches("listening").count(), all.matches("has ended").count()), (1, 2));
+}
+
+#[test]
+fn clients_that_say_nothing_keep_nobody_out() {
+    let mut host = Host::new("ulimit -n 1024");
+    let connect = |socket: &str| UnixStream::connect(host.path().join(socket));
+    // As many as find room, and as many as wait to be let in.
+    let silent = std::sync::Mutex::new(Vec::new());
+    let (stop, silent) = (&AtomicBool::new(false), &silent);
+    thread::scope(|scope| {
+        for socket in ["proxy.sock", "ranks.sock"] {
+            scope.spawn(move || {
+                for _ in 0..400 {
+                    let connected = connect(socket);
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    silent.lock().unwrap().push(connected);
+                }
+            });
+        }
+        wait_until("many", || silent.lock().unwrap().len() > 100);
+        assert_eq!(host.jobs(), [""; 0]);
+        assert_eq!(end(host.shell(2, "echo up").spawn().unwrap()).status, 0);
+        stop.store(true, Ordering::Relaxed);
+    });
+    silent.lock().unwrap().clear();
+    wait_until("their end", || host.count("task") == 1);
+    host.assert_daemon_runs();
+}
+
+#[test]
+fn what_the_daemon_writes_is_its_users_alone() {
+    let host = Host::new("umask 0");
+    let job = end(host.shell(1, "ls -lR \"$XENOLITH_RUN_DIR\"; umask").spawn().unwrap());
+    assert_eq!(job.status, 0);
+    let open: Vec<_> = job.output.lines().filter(|line| line.contains("] -")).collect();
+    assert!(open.len() > 3, "{}", job.output);
+    for line in open.iter().filter(|line| !line.contains("daemon.log")) {
+        assert!(line.starts_with("[0] -rw-------"), "{line}");
+    }
 }

@@ -233,7 +233,7 @@ impl Ranks for Processes {
     /// engine's absence.
     fn stop(&mut self) {}
 
-    fn end(&mut self) {
+    fn end(&mut self) -> Result<()> {
         for running in &self.running {
             // Those that have ended already are no error.
             let _ = pidfd_send_signal(&running.process, Signal::KILL);
@@ -249,5 +249,6 @@ impl Ranks for Processes {
         if let Some(copier) = self.copier.take() {
             copier.end();
         }
+        Ok(())
     }
 }
