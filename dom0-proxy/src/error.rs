@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::io;
 use std::path::PathBuf;
 
+use rustix::io::Errno;
+
 /// Exit statuses of `pgas` that are not a rank's own.
 ///
 /// A job ends with the status of the first rank that did not end with 0. These stand for everything
@@ -70,6 +72,24 @@ pub enum Error {
         /// What there is.
         free_mib: u64,
     },
+    /// Domain 0 could not have the ranks' memory mapped.
+    #[error(
+        "{ranks} ranks of {each_mib} MiB, besides {others_mib} MiB of other ranks, are more than \
+         domain 0 can have mapped: use fewer ranks or a smaller --mem, or boot Xen with \
+         gnttab_max_maptrack_frames={frames} or more (it has {most_frames})"
+    )]
+    NotEnoughMaptrack {
+        /// Ranks asked for.
+        ranks: u32,
+        /// Memory of one.
+        each_mib: u64,
+        /// Memory of ranks that there are.
+        others_mib: u64,
+        /// Frames of Xen's for keeping note of all of it.
+        frames: u64,
+        /// What there are.
+        most_frames: u64,
+    },
     /// The daemon may not have as many files open as the job takes.
     #[error(
         "the job takes {needed} open files of the daemon, and it has {free} of {most} left: \
@@ -115,6 +135,18 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it.
         why: String,
+    },
+    /// Files for the ranks that no rank has room for.
+    #[error(
+        "--file {}: with it the files take more than the {memory_mib} MiB of memory that a rank \
+         has: use smaller files or a larger --mem",
+        path.display()
+    )]
+    FilesTooLarge {
+        /// The file that is too much.
+        path: PathBuf,
+        /// Memory of a rank.
+        memory_mib: u64,
     },
     /// A tool of Xen failed.
     #[error("`{command}` failed: {why}")]
@@ -198,6 +230,9 @@ pub enum Error {
         /// Its log.
         log: PathBuf,
     },
+    /// The daemon takes no jobs any more.
+    #[error("the daemon has been told to end: try again")]
+    DaemonEnds,
     /// The daemon has a fault.
     #[error("the job's supervisor panicked: its ranks were ended; see the daemon's log")]
     SupervisorPanicked,
@@ -229,19 +264,37 @@ impl Error {
     /// The exit status with which `pgas` ends for this error.
     pub fn exit_status(&self) -> u8 {
         match self {
+            Self::DaemonEnds => status::DAEMON_LOST,
             Self::ImageNotFound(_) => status::NOT_FOUND,
             Self::ImageUnusable { .. } => status::NOT_RUNNABLE,
             Self::NoXen { .. }
             | Self::NotEnoughMemory { .. }
+            | Self::NotEnoughMaptrack { .. }
             | Self::NotEnoughOpenFiles { .. }
             | Self::Tool { .. }
             | Self::Store { .. }
             | Self::SupervisorPanicked => status::HOST,
+            Self::Io { source, .. } if is_want(source) => status::HOST,
             Self::Protocol { .. } => status::PROTOCOL,
             Self::Refused { status, .. } => *status,
             _ => status::USAGE,
         }
     }
+}
+
+/// Whether the system has refused because there is too little of something.
+pub fn is_want(error: &io::Error) -> bool {
+    let wants = [
+        Errno::NOSPC,
+        Errno::DQUOT,
+        Errno::FBIG,
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOMEM,
+        Errno::NOBUFS,
+        Errno::AGAIN,
+    ];
+    error.raw_os_error().is_some_and(|code| wants.iter().any(|want| want.raw_os_error() == code))
 }
 
 /// Says what was being done when the system refused.

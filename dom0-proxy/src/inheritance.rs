@@ -1,12 +1,16 @@
 //! What a process hands down to those that it starts: a hosted rank gets all of it from the `pgas`
 //! that runs the job, not from the daemon, which somebody else may have started.
 
+use std::io;
+use std::sync::Arc;
+
 use rustix::fs::Mode;
 use rustix::process::{
     Resource, Rlimit, getpriority_process, getrlimit, setpriority_process, setrlimit, umask,
 };
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::{Deserialize, Serialize};
+use signal_hook::consts::{SIGXCPU, SIGXFSZ};
 
 /// Linux's resources, in the order of [`Inheritance::limits`], with people's words for them.
 const RESOURCES: [(Resource, &str); 16] = [
@@ -91,14 +95,29 @@ impl Inheritance {
     }
 }
 
-/// Frees a daemon from what whoever started it was limited to, as far as the system allows: it
-/// serves others too.
-pub fn let_go() {
+/// Raises this process's limits as far as they go without privilege, and makes its files its user's
+/// alone. What is beyond a limit is an error from then on, and no signal that ends the process.
+pub fn raise_limits() -> io::Result<()> {
     umask(Mode::RWXG | Mode::RWXO);
     for (resource, _) in RESOURCES {
         let (_, hard) = limit(resource);
         // Raising a soft limit as far as the hard one is always allowed. What is not raised stays.
         let _ = set_limit(resource, (hard, hard));
+    }
+    for signal in [SIGXFSZ, SIGXCPU] {
+        // A handler, since programs that are started have the default again, which they would not
+        // for a signal that is ignored.
+        signal_hook::flag::register(signal, Arc::default())?;
+    }
+    Ok(())
+}
+
+/// Frees a daemon from what whoever started it was limited to, as far as the system allows: it
+/// serves others too.
+pub fn let_go() {
+    for (resource, _) in RESOURCES {
+        // Root may have all that there is; others what the hard limit says.
+        let _ = set_limit(resource, (None, None));
     }
     if getpriority_process(None).is_ok_and(|niceness| niceness > 0) {
         let _ = setpriority_process(None, 0);

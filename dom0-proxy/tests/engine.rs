@@ -344,23 +344,70 @@ fn gates_that_a_rank_does_not_leave_are_opened_again() {
     bench.engine.end();
 }
 
+/// Processor time of this process's threads of that name, in clock ticks (1/100 s).
+fn ticks(name: &str) -> u64 {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let stats =
+        threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("stat")).ok());
+    let of = |stat: String| {
+        let (before, after) = stat.rsplit_once(") ")?;
+        let mut times = after.split(' ').skip(11).map(|time| time.parse::<u64>().unwrap());
+        before.ends_with(name).then(|| times.next().unwrap() + times.next().unwrap())
+    };
+    stats.filter_map(of).sum()
+}
+
 /// Takes as long as the engine's patience: 20 s.
 #[test]
-fn a_lock_that_is_never_let_go_fails_the_job() {
-    let bench = Bench::new(2);
-    let [a, b] = &bench.ranks[..] else { unreachable!() };
-    let _held = TargetLock(&a.mailbox().lock.0).try_lock(1).unwrap();
-    b.submit(&[Request {
+fn whoever_never_lets_a_lock_go_fails_the_job() {
+    // What the lock of rank 0's memory says; who has done something wrong, and what.
+    let cases = [
+        (3, 2, "it has held the lock of rank 0's memory"),
+        (1, 0, "it has held the lock of rank 0's memory"),
+        (77, 0, "the lock of its memory has been held for more than 20 s by no rank (it says 77)"),
+        (u32::MAX, 0, "by no rank"),
+    ];
+    std::thread::scope(|scope| {
+        for (holder, culprit, expected) in cases {
+            scope.spawn(move || a_lock_is_never_let_go(holder, culprit, expected));
+        }
+    });
+}
+
+/// Rank 1, which is to blame for nothing, waits for that lock.
+fn a_lock_is_never_let_go(holder: u32, culprit: u32, expected: &str) {
+    let (tell, notices) = channel();
+    let name = format!("lock-{holder}");
+    let tell = move |notice| drop(tell.send(notice));
+    let engine = Engine::start(&name, 3, Pause::Yield, tell).unwrap();
+    let ranks: Vec<_> = (0..3).map(|_| RawRank::new()).collect();
+    let attached: Vec<_> = (0..).zip(&ranks).map(|(at, rank)| attachment(rank, at)).collect();
+    let mut streams = Vec::new();
+    for (rank, (attachment, stream)) in (0..).zip(attached) {
+        engine.attach(rank, attachment);
+        streams.push(stream);
+    }
+    assert_eq!(notices.recv_timeout(PATIENCE), Ok(Notice::Open));
+    let held = TargetLock(&ranks[0].mailbox().lock.0).try_lock(holder).unwrap();
+    // It stays held.
+    std::mem::forget(held);
+    ranks[1].submit(&[Request {
         opcode: Opcode::ReadModifyWrite as u8,
         kind: RmwKind::FetchAdd64 as u8,
         ..put(0, PUBLIC, 0, 8)
     }]);
-    let notice = bench.notices.recv_timeout(3 * PATIENCE).expect("the engine says something");
-    let Notice::Violation { rank: 1, cause } = notice else { panic!("{notice:?}") };
-    assert!(cause.contains("the memory of rank 0 was locked"), "{cause}");
-    wait_until("failure", || a.state() == JobState::Failed && b.state() == JobState::Failed);
-    assert!(a.gate().enter(1).is_none(), "the gates of a failed job are closed");
-    bench.engine.end();
+    // Who needs no lock does not wait for it.
+    std::thread::sleep(Duration::from_millis(100));
+    ranks[2].run(put(0, PUBLIC, PUBLIC, 8));
+    let notice = notices.recv_timeout(4 * PATIENCE).expect("the engine says something");
+    let Notice::Violation { rank, cause } = notice else { panic!("{notice:?}") };
+    assert!(rank == culprit && cause.contains(expected), "rank {rank}: {cause}");
+    let name: String = format!("engine-{name}").chars().take(15).collect();
+    let used = ticks(&name);
+    assert!(used < 500, "it has taken {} s of processor time", used as f64 / 100.0);
+    wait_until("failure", || ranks.iter().all(|rank| rank.state() == JobState::Failed));
+    assert!(ranks[0].gate().enter(1).is_none(), "the gates of a failed job are closed");
+    engine.end();
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! Hosted jobs from end to end: `pgas`, the daemon, and real processes, in every ending.
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use dom0_proxy::inheritance::Inheritance;
+use dom0_proxy::job::processes::{RANK_ARGUMENT, identity};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -598,7 +601,7 @@ fn a_daemon_removes_nothing_of_others() {
 #[test]
 fn a_run_directory_that_others_can_change_is_refused() {
     let host = Host::new();
-    let everybodys = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    let everybodys = PermissionsExt::from_mode(0o777);
     std::fs::set_permissions(host.dir.path(), everybodys).unwrap();
     let ended = host.job(1, "behave");
     assert_eq!((ended.status, ended.errors.lines().count()), (125, 1), "{ended:?}");
@@ -617,6 +620,35 @@ fn only_one_daemon_has_a_run_directory() {
     let errors = String::from_utf8(second.stderr).unwrap();
     assert!(!second.status.success());
     assert!(errors.contains("is held by another dom0-proxy"), "{errors}");
+}
+
+#[test]
+fn ranks_of_one_job_are_of_one_program() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("program");
+    let script = |text: &str| {
+        std::fs::write(&program, format!("#!/bin/sh\necho {text}\n")).unwrap();
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o700)).unwrap();
+    };
+    let rank = |program_was: &str| {
+        let inheritance = serde_json::to_string(&Inheritance::of_this_process()).unwrap();
+        let mut rank = Command::new(env!("CARGO_BIN_EXE_dom0-proxy"));
+        let daemon = std::process::id().to_string();
+        rank.args([RANK_ARGUMENT, &daemon, &inheritance, program_was, "no groups"]);
+        Ended::from(rank.arg(&program).output().unwrap())
+    };
+    script("one");
+    let one = identity(&program);
+    assert_eq!(rank(&one).output, "one\n");
+    script("two, which is longer");
+    let ended = rank(&one);
+    assert_eq!((ended.status, ended.output.as_str()), (127, ""));
+    assert!(ended.errors.contains("was changed while the job's ranks were started"), "{ended:?}");
+    // Of the same length, in another file.
+    let (before, moved) = (identity(&program), dir.path().join("moved"));
+    std::fs::rename(&program, moved).unwrap();
+    script("two, which is longer");
+    assert_ne!(identity(&program), before);
 }
 
 #[test]

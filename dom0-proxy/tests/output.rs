@@ -275,3 +275,26 @@ fn files_that_cannot_be_written_end_the_job_in_one_line() -> Result<()> {
     ensure!(errors.lines().count() == 1, "{errors}");
     Ok(())
 }
+
+/// What a shell's command shows on a terminal.
+fn on_terminal(host: &Host, command: &str) -> Result<String> {
+    let mut script = Command::new("script");
+    script.args(["-q", "-e", "-c", command, "/dev/null"]).stdin(Stdio::null());
+    script.env("XENOLITH_RUN_DIR", host.directory()).env("PGAS", env!("CARGO_BIN_EXE_pgas"));
+    Ok(String::from_utf8(script.output().context("script, of util-linux")?.stdout)?)
+}
+
+#[test]
+fn on_a_terminal_ranks_bytes_are_theirs_and_what_pgas_says_is_harmless() -> Result<()> {
+    let host = Host::new()?;
+    let colours = "printf '\\033[31mred\\033[0m\\n'; printf '\\033[32mgreen\\n' >&2";
+    let shown =
+        on_terminal(&host, &format!("\"$PGAS\" run --hosted -n 1 /bin/sh -- -c \"{colours}\""))?;
+    ensure!(shown.contains("[0] \x1b[31mred\x1b[0m"), "{shown:?}");
+    ensure!(shown.contains("[0] \x1b[32mgreen"), "{shown:?}");
+    // A name that would speak for pgas.
+    let shown =
+        on_terminal(&host, "\"$PGAS\" run --hosted -n 1 $(printf 'x\\033]0;OWNED\\007\\r')")?;
+    ensure!(shown.contains("image x\\u{1b}]0;OWNED\\u{7}\\r not found"), "{shown:?}");
+    Ok(())
+}

@@ -5,11 +5,15 @@ use crate::moves::copy::copy;
 use crate::moves::rmw::read_modify_write;
 use crate::serve::check::{Effect, Work};
 use crate::serve::window::Window;
-use crate::shared::lock::PROXY;
+use crate::shared::lock::{Held, PROXY};
 
 /// Nothing was done, because a rank holds the target's lock: to be tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Busy;
+pub struct Busy {
+    /// What the lock says of its [holder](crate::shared::lock::TargetLock), which any rank of the
+    /// job can have written; zero if it has just been let go.
+    pub holder: u32,
+}
 
 /// Does `work` on the memory of the asking rank and the target. Returns the value for the
 /// completion: what a read-modify-write found there, else zero.
@@ -34,14 +38,14 @@ pub fn apply(work: &Work, own: &Window, target: &Window) -> Result<u64, Busy> {
             unsafe { copy(from.as_ptr(), to.as_ptr(), len as usize) };
         }
         Effect::Accumulate { kind, scale, from, to, len } if len != 0 => {
-            let _held = target.lock().try_lock(PROXY).ok_or(Busy)?;
+            let _held = lock(target)?;
             let (from, to) = (own.at(from, len), target.at(to, len));
             // SAFETY: both are mapped; the check has found whole elements.
             unsafe { accumulate(kind, &scale, from.as_ptr(), to.as_ptr(), len as usize) };
         }
         Effect::Accumulate { .. } => {}
         Effect::ReadModifyWrite { kind, operand, word } => {
-            let _held = target.lock().try_lock(PROXY).ok_or(Busy)?;
+            let _held = lock(target)?;
             let word = target.at(word, kind.size() as u64);
             // SAFETY: mapped, and aligned: the check has found it so at the rank, and windows are
             // mapped on page boundaries.
@@ -49,4 +53,9 @@ pub fn apply(work: &Work, own: &Window, target: &Window) -> Result<u64, Busy> {
         }
     }
     Ok(0)
+}
+
+fn lock(target: &Window) -> Result<Held<'_>, Busy> {
+    let lock = target.lock();
+    lock.try_lock(PROXY).ok_or_else(|| Busy { holder: lock.holder() })
 }

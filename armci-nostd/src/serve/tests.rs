@@ -209,8 +209,8 @@ fn what_needs_the_lock_waits_for_it() {
     let accumulate = Request { local, ..accumulate };
     let before = memories[1].contents();
     let held = windows[1].lock().try_lock(1).unwrap();
-    assert_eq!(done(&add, &windows), Ok(Err(Busy)));
-    assert_eq!(done(&accumulate, &windows), Ok(Err(Busy)));
+    assert_eq!(done(&add, &windows), Ok(Err(Busy { holder: 1 })));
+    assert_eq!(done(&accumulate, &windows), Ok(Err(Busy { holder: 1 })));
     drop(held);
     assert_eq!(memories[1].contents(), before);
     assert_eq!(done(&add, &windows), Ok(Ok((8, 0))));

@@ -11,7 +11,7 @@ use crate::shared::sync::{AtomicU32, Ordering};
 pub const PROXY: u32 = u32::MAX;
 
 /// A lock in shared memory: zero when free, else who holds it (a rank's number plus one, or
-/// [`PROXY`]), for those who debug.
+/// [`PROXY`]), for finding out who never lets it go.
 #[derive(Clone, Copy, Debug)]
 pub struct TargetLock<'a>(pub &'a AtomicU32);
 
@@ -27,6 +27,11 @@ impl<'a> TargetLock<'a> {
         (self.0.load(Ordering::Relaxed) == 0
             && self.0.compare_exchange(0, holder, Ordering::Acquire, Ordering::Relaxed).is_ok())
         .then(|| Held(self.0))
+    }
+
+    /// Who holds it now, by its own account: zero for nobody.
+    pub fn holder(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -71,7 +76,7 @@ mod tests {
     fn says_who_holds_it() {
         let word = AtomicU32::new(0);
         let held = TargetLock(&word).try_lock(3).unwrap();
-        assert_eq!(word.load(Ordering::Relaxed), 3);
+        assert_eq!(TargetLock(&word).holder(), 3);
         assert!(TargetLock(&word).try_lock(4).is_none());
         drop(held);
         assert!(TargetLock(&word).try_lock(4).is_some());

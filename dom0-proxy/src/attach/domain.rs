@@ -12,6 +12,7 @@ use xen_hypercall::grant_table_op::FIRST_FREE_REFERENCE;
 use super::attachment::RankAttachment;
 use super::bad_attach::BadAttach;
 use super::doorbell::Doorbell;
+use crate::error::is_want;
 use crate::xen::{EventChannel, EventDevice, GrantMapping};
 
 /// Bytes of a page.
@@ -65,8 +66,8 @@ pub fn attach(
     let (attach, layout) = parse(node, memory)?;
     let mapping = GrantMapping::new(domain, attach.first_ref, attach.pages).map_err(|error| {
         BadAttach::host(format_args!(
-            "its {} pages could not be mapped: {error} \
-             (domain 0's gnttab_max_maptrack_frames may be too small)",
+            "its {} pages could not be mapped: {error}: domain 0 may have too many mapped, so use \
+             fewer or smaller ranks, or boot Xen with a larger gnttab_max_maptrack_frames",
             attach.pages
         ))
     })?;
@@ -74,10 +75,8 @@ pub fn attach(
     // long as the window.
     let window = unsafe { Window::new(mapping.base(), &layout) }.map_err(BadAttach::rank)?;
     let channel = EventChannel::bind(device.clone(), domain, attach.port).map_err(|error| {
-        BadAttach::rank(format_args!(
-            "its event channel {} could not be bound: {error}",
-            attach.port
-        ))
+        let why = format!("its event channel {} could not be bound: {error}", attach.port);
+        if is_want(&error) { BadAttach::Host(why) } else { BadAttach::Rank(why) }
     })?;
     // SAFETY: the window points into `mapping`, which unmaps only when it is dropped.
     unsafe { RankAttachment::new(window, Box::new(channel), None, Box::new(mapping)) }

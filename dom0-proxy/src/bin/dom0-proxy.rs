@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use clap::Parser;
 use dom0_proxy::daemon::{self, DaemonOptions};
+use dom0_proxy::error::Context;
 use dom0_proxy::inheritance;
 use dom0_proxy::job::processes::{RANK_ARGUMENT, become_rank};
-use dom0_proxy::run_dir::RunDir;
+use dom0_proxy::run_dir::{DaemonLog, RunDir};
 use tracing_subscriber::EnvFilter;
 
 /// Serves the ranks of PGAS jobs. `pgas run` starts it where none runs.
@@ -51,15 +52,17 @@ fn tell(line: &str) {
 }
 
 fn run(arguments: DaemonArguments) -> dom0_proxy::Result<()> {
+    let run_dir = RunDir::from_env()?;
+    let log = DaemonLog::new(run_dir.daemon_log());
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(move || log.clone())
         .with_ansi(false)
         // Whoever read standard error may be gone; jobs go on without a log.
         .log_internal_errors(false)
         .init();
-    let run_dir = RunDir::from_env()?;
+    inheritance::raise_limits().context(|| "take signals")?;
     if arguments.detach {
         // A process that leads a group already cannot leave its session, and need not.
         let _ = rustix::process::setsid();

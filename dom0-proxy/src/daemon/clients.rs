@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use armci_nostd::hosted::frame;
 use armci_nostd::wire::MAX_RANKS;
+use rustix::io::Errno;
 
 use super::shared::Daemon;
+use super::waiting::Place;
 use crate::control::{ClientRequest, Hello, InputFor, JobSpec, RankKind, Reply, VERSION, Welcome};
 use crate::error::{Context, Error, Result};
 use crate::job::event::{JobEvent, KillReason};
@@ -19,26 +21,27 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long `pgas kill` waits for the job's end.
 const KILL_PATIENCE: Duration = Duration::from_secs(120);
 
-/// Serves one `pgas`.
-pub fn serve_client(daemon: &Arc<Daemon>, stream: UnixStream) -> Result<()> {
+/// Serves one `pgas`, which has its place until it has said what it wants.
+pub fn serve_client(daemon: &Arc<Daemon>, stream: &UnixStream, place: Place) -> Result<()> {
     let context = || "talk with a client";
     stream.set_read_timeout(Some(PATIENCE)).context(context)?;
-    let Some(hello) = message_frame::receive::<Hello>(&stream).context(context)? else {
+    let Some(hello) = message_frame::receive::<Hello>(stream).context(context)? else {
         return Ok(());
     };
-    message_frame::send(&stream, &Welcome { version: VERSION, pid: std::process::id() })
+    message_frame::send(stream, &Welcome { version: VERSION, pid: std::process::id() })
         .context(context)?;
     if hello.version != VERSION {
         return Ok(());
     }
-    let Some(request) = message_frame::receive::<ClientRequest>(&stream).context(context)? else {
+    let Some(request) = message_frame::receive::<ClientRequest>(stream).context(context)? else {
         return Ok(());
     };
     stream.set_read_timeout(None).context(context)?;
+    drop(place);
     let reply = match request {
-        ClientRequest::Run(spec) => match start_job(daemon, spec, &stream) {
+        ClientRequest::Run(spec) => match start_job(daemon, spec, stream) {
             Ok(job) => {
-                follow(&job, &stream);
+                follow(&job, stream);
                 return Ok(());
             }
             Err(error) => refusal(&error),
@@ -69,7 +72,7 @@ pub fn serve_client(daemon: &Arc<Daemon>, stream: UnixStream) -> Result<()> {
             })
         }
     };
-    message_frame::send(&stream, &reply).context(context)
+    message_frame::send(stream, &reply).context(context)
 }
 
 /// Starts a job whose supervisor answers on `stream`.
@@ -86,8 +89,10 @@ fn start_job(daemon: &Arc<Daemon>, spec: JobSpec, stream: &UnixStream) -> Result
             let received = frame::receive::<()>(stream).map_err(std::io::Error::other);
             let received = received.context(|| "take the user's standard input")?;
             let input = received.descriptors.into_iter().next();
-            // The daemon may have as many files open as it can.
-            let input = input.ok_or_else(|| std::io::Error::other("it did not arrive"));
+            let input = input.ok_or_else(|| match received.lost {
+                true => Errno::MFILE.into(),
+                false => std::io::Error::other("it did not arrive"),
+            });
             Some(input.context(|| "take the user's standard input")?)
         }
     };
@@ -95,7 +100,7 @@ fn start_job(daemon: &Arc<Daemon>, spec: JobSpec, stream: &UnixStream) -> Result
     let client = Arc::new(JobClient::new(stream)?);
     let (job, incoming) = loop {
         let (job, incoming) = Job::new(random_name()?, spec.clone(), client.clone())?;
-        if !daemon.run_dir.job_logs(&job.name).exists() && daemon.registry.add(&job) {
+        if !daemon.run_dir.job_logs(&job.name).exists() && daemon.registry.add(&job)? {
             break (job, incoming);
         }
     };
@@ -106,7 +111,7 @@ fn start_job(daemon: &Arc<Daemon>, spec: JobSpec, stream: &UnixStream) -> Result
     tracing::info!(job = job.name, kind = ?spec.kind, size = spec.size, %image, "starting");
     let (supervising, supervised) = (daemon.clone(), job.clone());
     let supervisor = thread::Builder::new().name(format!("job-{}", job.name)).spawn(move || {
-        supervise(&supervised, incoming, &supervising.run_dir, || {
+        supervise(&supervised, incoming, &supervising.run_dir, &supervising.open_files, || {
             supervising.registry.remove(&supervised.name)
         });
     });

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use crate::error::Result;
 use crate::job::domains::destroy_all;
-use crate::job::processes::sweep;
+use crate::job::processes::end_left_behind;
 use crate::run_dir::{Lock, RunDir};
 use crate::{xen, xl};
 
@@ -55,7 +55,7 @@ pub fn reap(run_dir: &RunDir, host_domains: &HostDomains) {
 
 /// Ends what is left of a job whose daemon has died: its domains, its processes, its record.
 pub fn clean_up_after_daemon(run_dir: &RunDir, job: &str) -> Result<()> {
-    sweep(job);
+    end_left_behind(job, &run_dir.job(job));
     if xen::check_privileged().is_ok() {
         destroy_all(job, &run_dir.job(job))?;
     }

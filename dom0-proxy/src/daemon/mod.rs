@@ -6,6 +6,7 @@
 //! clients    a thread for each pgas
 //! ranks      a thread for each hosted rank that attaches, as long as that takes
 //! sockets    who may connect
+//! waiting    who has connected and said nothing yet
 //! registry   the jobs that run
 //! leftovers  what daemons that died have left behind
 //! shared     what all these threads share
@@ -18,6 +19,7 @@ mod registry;
 mod run;
 mod shared;
 mod sockets;
+mod waiting;
 
 pub use leftovers::clean_up_after_daemon;
 pub use run::{DaemonOptions, run};

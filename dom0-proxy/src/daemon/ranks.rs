@@ -7,6 +7,7 @@ use std::time::Duration;
 use armci_nostd::wire::attach::AttachReply;
 
 use super::shared::Daemon;
+use super::waiting::Place;
 use crate::attach::{BadAttach, hosted};
 use crate::error::{Context, Error, Result};
 use crate::job::event::JobEvent;
@@ -14,21 +15,22 @@ use crate::job::event::JobEvent;
 /// How long a rank may take for its first message, and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Attaches one hosted rank.
-pub fn attach_rank(daemon: &Arc<Daemon>, stream: UnixStream) -> Result<()> {
+/// Attaches one hosted rank, which has its place until it has said who it is.
+pub fn attach_rank(daemon: &Arc<Daemon>, stream: &UnixStream, place: Place) -> Result<()> {
     stream.set_read_timeout(Some(PATIENCE)).context(|| "talk with a rank")?;
     stream.set_write_timeout(Some(PATIENCE)).context(|| "talk with a rank")?;
     let protocol = |why: String| Error::Protocol { peer: "a hosted rank".into(), why };
-    let asking = match hosted::receive(&stream) {
+    let asking = match hosted::receive(stream) {
         Ok(asking) => asking,
         Err(error) => {
-            hosted::answer(&stream, &AttachReply::Refused(error.to_string()));
+            hosted::answer(stream, &AttachReply::Refused(error.to_string()));
             return Err(protocol(error.to_string()));
         }
     };
+    drop(place);
     // A stranger is no matter of the job whose name it uses.
     let turn_away = |why: &str| {
-        hosted::answer(&stream, &AttachReply::Refused(why.into()));
+        hosted::answer(stream, &AttachReply::Refused(why.into()));
         Err(protocol(why.into()))
     };
     let Some(job) = daemon.registry.get(&asking.attach.job) else {
@@ -41,15 +43,15 @@ pub fn attach_rank(daemon: &Arc<Daemon>, stream: UnixStream) -> Result<()> {
         let reply = AttachReply::Refused(cause.to_string());
         // In this order, so that the job hears of the cause before the rank can end because of it.
         job.send(JobEvent::AttachRefused { rank, cause });
-        hosted::answer(&stream, &reply);
+        hosted::answer(stream, &reply);
         Ok(())
     };
     if let Err(cause) = job.claim(rank, &asking.attach) {
         return refuse(BadAttach::Rank(cause));
     }
-    match asking.accept(&stream) {
+    match asking.accept(stream) {
         Ok(attachment) => {
-            hosted::answer(&stream, &AttachReply::Accepted);
+            hosted::answer(stream, &AttachReply::Accepted);
             job.send(JobEvent::Attached { rank, attachment });
             Ok(())
         }

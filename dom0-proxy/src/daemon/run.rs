@@ -16,9 +16,12 @@ use super::leftovers::{self, HostDomains};
 use super::ranks::attach_rank;
 use super::shared::Daemon;
 use super::sockets::{check_peer, listen};
+use super::waiting::{Place, Waiting};
 use crate::error::{Context, Result};
 use crate::job::event::KillReason;
+use crate::job::processes::adopt_orphans;
 use crate::run_dir::RunDir;
+use crate::xen;
 
 /// How long jobs may take to end when the daemon does.
 const LAST_PATIENCE: Duration = Duration::from_secs(60);
@@ -42,6 +45,10 @@ pub fn run(options: DaemonOptions) -> Result<()> {
     let _lock = run_dir.lock()?;
     let host_domains = HostDomains::new();
     leftovers::reap(&run_dir, &host_domains);
+    if xen::check_privileged().is_err() {
+        // Tools of Xen would be children that are no ranks; root has control groups.
+        adopt_orphans();
+    }
     let stop = stop_signals()?;
     let clients = listen(&run_dir.socket())?;
     let ranks = listen(&run_dir.ranks_socket())?;
@@ -53,7 +60,7 @@ pub fn run(options: DaemonOptions) -> Result<()> {
         let _ = fs::remove_file(socket);
     }
     drop((clients, ranks));
-    daemon.registry.kill_all(KillReason::DaemonEnds);
+    daemon.registry.close(KillReason::DaemonEnds);
     if !daemon.registry.wait_until_empty(LAST_PATIENCE) {
         tracing::error!("jobs did not end in time; the next daemon cleans up after them");
     }
@@ -86,11 +93,21 @@ fn serve(
     idle_exit: Option<Duration>,
 ) -> Result<()> {
     let mut busy_at = Instant::now();
+    let (waiting_clients, waiting_ranks) = (&daemon.waiting_clients, &daemon.waiting_ranks);
     loop {
+        // Who finds no room waits in the socket's own queue.
+        let room = [true, waiting_clients.has_room(), waiting_ranks.has_room()];
         let sources: [BorrowedFd<'_>; 3] = [stop.as_fd(), clients.as_fd(), ranks.as_fd()];
-        let mut fds = sources.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
-        let second = Timespec { tv_sec: 1, tv_nsec: 0 };
-        match poll(&mut fds, idle_exit.map(|_| &second)) {
+        let flags = room.map(|room| if room { PollFlags::IN } else { PollFlags::empty() });
+        let mut fds: [_; 3] =
+            std::array::from_fn(|at| PollFd::from_borrowed_fd(sources[at], flags[at]));
+        let is_watched =
+            idle_exit.is_some() || !(waiting_clients.is_empty() && waiting_ranks.is_empty());
+        let look = match room.iter().all(|room| *room) {
+            true => Timespec { tv_sec: 1, tv_nsec: 0 },
+            false => Timespec { tv_sec: 0, tv_nsec: 20_000_000 },
+        };
+        match poll(&mut fds, is_watched.then_some(&look)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error).context(|| "wait for clients"),
         }
@@ -98,11 +115,11 @@ fn serve(
         if stopped {
             return Ok(());
         }
-        if from_client {
-            accept(daemon, clients, "client", serve_client);
+        if from_client && room[1] {
+            accept(daemon, clients, "client", waiting_clients, serve_client);
         }
-        if from_rank {
-            accept(daemon, ranks, "attach", attach_rank);
+        if from_rank && room[2] {
+            accept(daemon, ranks, "attach", waiting_ranks, attach_rank);
         }
         if daemon.connections.load(Ordering::Relaxed) > 0 || !daemon.registry.is_empty() {
             busy_at = Instant::now();
@@ -118,10 +135,11 @@ fn accept(
     daemon: &Arc<Daemon>,
     listener: &UnixListener,
     name: &str,
-    serve: fn(&Arc<Daemon>, UnixStream) -> Result<()>,
+    waiting: &Arc<Waiting>,
+    serve: fn(&Arc<Daemon>, &UnixStream, Place) -> Result<()>,
 ) {
     let stream = match listener.accept() {
-        Ok((stream, _)) => stream,
+        Ok((stream, _)) => Arc::new(stream),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
         Err(error) => {
             tracing::warn!(%error, "a connection could not be accepted");
@@ -131,8 +149,9 @@ fn accept(
     };
     daemon.connections.fetch_add(1, Ordering::Relaxed);
     let served_by = daemon.clone();
+    let place = waiting.enter(stream.clone());
     let spawned = thread::Builder::new().name(name.into()).spawn(move || {
-        let served = check_peer(&stream).and_then(|()| serve(&served_by, stream));
+        let served = check_peer(&stream).and_then(|()| serve(&served_by, &stream, place));
         if let Err(error) = served {
             tracing::warn!(%error, "a connection was dropped");
         }

@@ -1,9 +1,12 @@
 //! What all threads of the daemon share.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use super::leftovers::HostDomains;
 use super::registry::Registry;
+use super::waiting::Waiting;
+use crate::job::{OpenFiles, most_waiting};
 use crate::run_dir::RunDir;
 
 /// The daemon.
@@ -15,8 +18,14 @@ pub struct Daemon {
     pub registry: Registry,
     /// The right to this host's domains.
     pub host_domains: HostDomains,
+    /// The files that jobs may open.
+    pub open_files: OpenFiles,
     /// Connections that are served.
     pub connections: AtomicUsize,
+    /// Clients whose first words have not come.
+    pub waiting_clients: Arc<Waiting>,
+    /// Hosted ranks, or whoever wants to be one, whose first words have not come.
+    pub waiting_ranks: Arc<Waiting>,
 }
 
 impl Daemon {
@@ -26,7 +35,10 @@ impl Daemon {
             run_dir,
             registry: Registry::default(),
             host_domains,
+            open_files: OpenFiles::new(),
             connections: AtomicUsize::new(0),
+            waiting_clients: Waiting::new(most_waiting()),
+            waiting_ranks: Waiting::new(most_waiting()),
         }
     }
 }

@@ -3,8 +3,9 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Duration;
 
-use rustix::event::{Timespec, epoll};
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 
 use crate::attach::{AttachedRank, Fleet};
 
@@ -34,6 +35,22 @@ impl<'a> Doorbells<'a> {
             }
         }
         Ok(Self { fleet, all, unread: Vec::new() })
+    }
+
+    /// Blocks until one rings, but no longer than that.
+    pub(super) fn wait_for(&mut self, patience: Duration) -> io::Result<()> {
+        if self.unread.is_empty() {
+            let patience = Timespec {
+                tv_sec: patience.as_secs() as i64,
+                tv_nsec: patience.subsec_nanos().into(),
+            };
+            let mut rung = [PollFd::new(&self.all, PollFlags::IN)];
+            match poll(&mut rung, Some(&patience)) {
+                Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(()),
+                result => drop(result?),
+            }
+        }
+        self.wait()
     }
 
     /// Blocks until one rings, or returns at once if one may have rung. A rank that rings without a

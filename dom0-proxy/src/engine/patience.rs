@@ -13,6 +13,27 @@ const CALLS_A_BLOCK: u32 = 100;
 /// System calls that are timed to know the host.
 const TIMED_CALLS: u32 = 32;
 
+/// The bounds of the time between two looks at a lock that is held.
+const LOCK_PAUSE: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(1));
+
+/// How long to leave a lock alone that is held: longer each time, so that one that is held for long
+/// takes no processor from whoever holds it.
+#[derive(Debug, Default)]
+pub struct LockPause(Duration);
+
+impl LockPause {
+    /// How long this time.
+    pub fn next(&mut self) -> Duration {
+        self.0 = (self.0 * 2).clamp(LOCK_PAUSE.0, LOCK_PAUSE.1);
+        self.0
+    }
+
+    /// It is free.
+    pub fn reset(&mut self) {
+        self.0 = Duration::ZERO;
+    }
+}
+
 /// What to do between two looks at the rings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pause {
@@ -128,6 +149,16 @@ mod tests {
             patience.learn(Duration::from_micros(5));
         }
         assert_eq!(patience.budget, MOST.0);
+    }
+
+    #[test]
+    fn a_lock_is_looked_at_less_and_less_often_within_bounds() {
+        let mut pause = LockPause::default();
+        assert_eq!(pause.next(), LOCK_PAUSE.0);
+        let later: Vec<_> = (0..20).map(|_| pause.next()).collect();
+        assert!(later.is_sorted() && later.last() == Some(&LOCK_PAUSE.1));
+        pause.reset();
+        assert_eq!(pause.next(), LOCK_PAUSE.0);
     }
 
     #[test]

@@ -33,14 +33,58 @@ pub enum Violation {
         /// What is wrong.
         source: IndexJumped,
     },
-    /// An operation could not be done because a rank has locked that memory all the time.
-    #[error(
-        "the memory of rank {0} was locked for more than 20 s by a rank that accumulates there"
-    )]
-    Locked(u32),
+    /// It holds the lock of a rank's memory, without which operations of others cannot be done.
+    #[error("it has held the lock of rank {of}'s memory for more than 20 s")]
+    Holds {
+        /// Who holds it.
+        holder: u32,
+        /// Whose memory that is.
+        of: u32,
+    },
+    /// The lock of its memory is not free, and who holds it is no rank.
+    #[error("the lock of its memory has been held for more than 20 s by no rank (it says {says})")]
+    Nobody {
+        /// Whose memory that is.
+        of: u32,
+        /// What the lock says.
+        says: u32,
+    },
     /// More operations than it may have under way.
     #[error("it has more operations under way than its completion ring holds")]
     Overrun,
+}
+
+impl Violation {
+    /// Who has done it, found out while `served` was served.
+    fn culprit(&self, served: u32) -> u32 {
+        match *self {
+            Self::Holds { holder, .. } => holder,
+            Self::Nobody { of, .. } => of,
+            Self::Entry(_) | Self::Index { .. } | Self::Overrun => served,
+        }
+    }
+}
+
+/// The lock that a rank's next operation waits for.
+#[derive(Clone, Copy)]
+struct LockedOut {
+    /// Whose memory it locks.
+    of: u32,
+    /// What it says of its holder.
+    says: u32,
+    /// Since when it has said that.
+    since: Instant,
+}
+
+impl LockedOut {
+    /// What is wrong when that has taken too long, in a job of `size` ranks.
+    fn violation(&self, size: u32) -> Violation {
+        let Self { of, says, .. } = *self;
+        match says.checked_sub(1).filter(|holder| *holder < size) {
+            Some(holder) => Violation::Holds { holder, of },
+            None => Violation::Nobody { of, says },
+        }
+    }
 }
 
 /// One rank, as it is served.
@@ -49,8 +93,8 @@ struct Served<'a> {
     submissions: Consumer<'a, SharedSlots<Request>>,
     completions: Producer<'a, SharedSlots<Completion>>,
     traffic: &'a mut Traffic,
-    /// Since when its next operation waits for a lock.
-    locked_out: Option<Instant>,
+    /// What its next operation waits for.
+    locked_out: Option<LockedOut>,
 }
 
 /// Serves the ranks of one job.
@@ -86,7 +130,8 @@ impl<'a> Rounds<'a> {
     pub fn round(&mut self) -> Result<bool, (u32, Violation)> {
         let mut worked = false;
         for rank in 0..self.ranks.len() {
-            worked |= self.turn(rank).map_err(|violation| (rank as u32, violation))?;
+            let turn = self.turn(rank);
+            worked |= turn.map_err(|violation| (violation.culprit(rank as u32), violation))?;
         }
         Ok(worked)
     }
@@ -110,12 +155,16 @@ impl<'a> Rounds<'a> {
             };
             let value = match done {
                 Ok(value) => value,
-                Err(Busy) => {
+                Err(Busy { holder }) => {
                     // A rank is at work on that memory: others have their turn first.
                     served.submissions.put_back();
-                    let since = served.locked_out.get_or_insert_with(Instant::now);
-                    if since.elapsed() > LOCK_PATIENCE {
-                        return Err(Violation::Locked(request.rank));
+                    let now = LockedOut { of: request.rank, says: holder, since: Instant::now() };
+                    let same = |then: &LockedOut| (then.of, then.says) == (now.of, now.says);
+                    // One that is held by one rank after the other is let go in between.
+                    let locked_out = served.locked_out.filter(same).unwrap_or(now);
+                    served.locked_out = Some(locked_out);
+                    if locked_out.since.elapsed() > LOCK_PATIENCE {
+                        return Err(locked_out.violation(self.fleet.ranks().len() as u32));
                     }
                     break;
                 }
@@ -146,10 +195,18 @@ impl<'a> Rounds<'a> {
         Ok(true)
     }
 
-    /// Asks all ranks to ring when they have something; false when one has already.
+    /// Asks all ranks to ring when they have something; false when one has already, other than what
+    /// waits for a lock.
     pub fn fall_asleep(&self) -> bool {
         self.ranks.iter().for_each(|served| served.rank.area().proxy_asleep().arm());
-        !self.ranks.iter().any(|served| served.submissions.has_entries())
+        let has_work =
+            |served: &Served<'_>| served.locked_out.is_none() && served.submissions.has_entries();
+        !self.ranks.iter().any(has_work)
+    }
+
+    /// Whether an operation waits for a lock, which nobody rings to let go.
+    pub fn waits_for_lock(&self) -> bool {
+        self.ranks.iter().any(|served| served.locked_out.is_some())
     }
 
     /// Forgets how long ranks have been locked out: nobody was served meanwhile.

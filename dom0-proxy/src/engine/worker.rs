@@ -14,7 +14,7 @@ use super::doorbells::Doorbells;
 use super::gates::{Gates, Inside};
 use super::notice::Notice;
 use super::order::EngineOrder;
-use super::patience::{Patience, Pause};
+use super::patience::{LockPause, Patience, Pause};
 use super::rounds::{Rounds, Violation};
 use super::service::{Input, OrderError, Service, ServiceAction, ServiceState};
 use super::traffic::Traffic;
@@ -130,6 +130,7 @@ impl Worker {
     ) -> io::Result<Option<(u32, Violation)>> {
         let mut rounds = Rounds::new(fleet, traffic);
         let mut patience = Patience::new(self.pause);
+        let mut lock_pause = LockPause::default();
         let mut service = Service::new();
         while !self.ending.load(Ordering::Acquire) {
             if self.ordered.swap(false, Ordering::AcqRel) {
@@ -149,6 +150,7 @@ impl Worker {
                 Err(violation) => return Ok(Some(violation)),
                 Ok(true) => {
                     patience.worked();
+                    lock_pause.reset();
                     continue;
                 }
                 Ok(false) if service.state() == ServiceState::Closing => continue,
@@ -156,9 +158,14 @@ impl Worker {
                 Ok(false) => {}
             }
             if rounds.fall_asleep() {
-                patience.blocks();
-                doorbells.wait()?;
-                patience.woken();
+                if rounds.waits_for_lock() {
+                    doorbells.wait_for(lock_pause.next())?;
+                } else {
+                    lock_pause.reset();
+                    patience.blocks();
+                    doorbells.wait()?;
+                    patience.woken();
+                }
             }
             rounds.wake_up();
         }

@@ -25,4 +25,5 @@ mod verdict;
 
 pub use client::JobClient;
 pub use handle::Job;
+pub use open_files::{OpenFiles, most_waiting};
 pub use supervisor::supervise;

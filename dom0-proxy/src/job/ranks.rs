@@ -18,5 +18,8 @@ pub trait Ranks: Send {
 
     /// Ends all that are left, at once. When this returns nothing of them is left on the host.
     /// Called after [`stop`](Self::stop), when none of their memory is mapped any more.
-    fn end(&mut self);
+    ///
+    /// # Errors
+    /// What may be left after all.
+    fn end(&mut self) -> Result<()>;
 }

@@ -13,7 +13,7 @@ use super::consoles::{ConsoleReport, Consoles};
 use super::domains::{self, Domains};
 use super::event::JobEvent;
 use super::handle::Job;
-use super::open_files;
+use super::open_files::OpenFiles;
 use super::processes::{self, Processes};
 use super::ranks::Ranks;
 use super::summary::Summaries;
@@ -39,11 +39,14 @@ pub fn supervise(
     job: &Arc<Job>,
     incoming: Receiver<JobEvent>,
     run_dir: &RunDir,
+    open_files: &OpenFiles,
     ended: impl FnOnce(),
 ) {
     let client = job.client.clone();
-    let begun = check(&job.spec).and_then(|()| run_dir.begin_job(&job.name));
-    let result = begun.and_then(|JobFolders { record, logs }| {
+    let promise = open_files.promise(&job.spec);
+    let checked = promise.and_then(|promise| check(&job.spec).map(|()| promise));
+    let begun = checked.and_then(|promise| Ok((promise, run_dir.begin_job(&job.name)?)));
+    let result = begun.and_then(|(_promise, JobFolders { record, logs })| {
         let (record_path, logs) = (record.path().to_owned(), &logs);
         let socket = run_dir.ranks_socket();
         let run = || {
@@ -83,7 +86,6 @@ pub fn supervise(
 
 /// Whether the host can run such a job.
 fn check(spec: &JobSpec) -> Result<()> {
-    open_files::check(spec)?;
     match spec.kind {
         RankKind::Xen => domains::check(spec),
         RankKind::Hosted => Ok(()),
@@ -93,7 +95,7 @@ fn check(spec: &JobSpec) -> Result<()> {
 /// Ends ranks of which nothing but the job is known.
 fn end_by_name(job: &Job, record: &Path) {
     match job.spec.kind {
-        RankKind::Hosted => processes::sweep(&job.name),
+        RankKind::Hosted => processes::end_left_behind(&job.name, record),
         RankKind::Xen => {
             if let Err(error) = domains::destroy_all(&job.name, record) {
                 tracing::error!(%error, job = job.name, "domains may be left behind");
@@ -168,7 +170,9 @@ impl Supervisor {
             Engine::start(&job.name, spec.size, pause, tell).context(|| "start the engine")?;
         let (consoles, events) = (consoles.clone(), job.events.clone());
         let ranks: Box<dyn Ranks> = match spec.kind {
-            RankKind::Hosted => Box::new(Processes::new(job.clone(), ranks_socket, consoles)),
+            RankKind::Hosted => {
+                Box::new(Processes::new(job.clone(), ranks_socket, &record, consoles))
+            }
             RankKind::Xen => {
                 let input = job.take_input();
                 Box::new(Domains::new(&job.name, spec, record, consoles, events, input)?)
@@ -291,7 +295,7 @@ impl Supervisor {
         // What domains have written is read before they are destroyed, or it would be lost.
         let patience = if is_killed { CONSOLE_PATIENCE_KILLED } else { CONSOLE_PATIENCE };
         self.consoles.settle(patience);
-        self.ranks.end();
+        let left = self.ranks.end().err();
         self.consoles.finish();
         let (incoming, client) = (&self.incoming, &self.client);
         let report =
@@ -309,6 +313,10 @@ impl Supervisor {
             && let Some(ending_with_loss) = loss(&report)
         {
             ending = ending_with_loss;
+        }
+        if let Some(error) = left {
+            tracing::error!(%error, job = self.job.name, "ranks may be left behind");
+            ending = with_ranks_left(ending, &error);
         }
         Summary {
             job: self.job.name.clone(),
@@ -350,6 +358,13 @@ fn wait_for_client(
         thread::sleep(Duration::from_millis(2));
     }
     console_thread.join().unwrap_or_default()
+}
+
+/// The end of a job of which there may still be ranks on the host.
+fn with_ranks_left(JobEnding { status, cause }: JobEnding, why: &Error) -> JobEnding {
+    let status = if status == 0 { status::HOST } else { status };
+    let before = cause.map_or(String::new(), |cause| format!("{cause}; "));
+    JobEnding { status, cause: Some(format!("{before}its ranks may be left behind: {why}")) }
 }
 
 /// The end of a job whose ranks have all ended well, and of whose output something was lost.
@@ -401,6 +416,7 @@ mod tests {
     /// Ranks that do as they are told when they are started, and note that they are ended.
     struct Scripted<S> {
         start: S,
+        end: Option<Error>,
         ended: Arc<AtomicBool>,
     }
 
@@ -413,13 +429,23 @@ mod tests {
 
         fn stop(&mut self) {}
 
-        fn end(&mut self) {
+        fn end(&mut self) -> Result<()> {
             self.ended.store(true, Ordering::Relaxed);
+            self.end.take().map_or(Ok(()), Err)
         }
     }
 
     /// Runs a job whose ranks do so when they are started.
     fn run(spec: JobSpec, start: impl Fn(&Job) -> Result<()> + Send + Sync + 'static) -> Summary {
+        run_to(spec, start, None)
+    }
+
+    /// The same, of ranks that cannot be ended for that reason.
+    fn run_to(
+        spec: JobSpec,
+        start: impl Fn(&Job) -> Result<()> + Send + Sync + 'static,
+        end: Option<Error>,
+    ) -> Summary {
         let logs = tempfile::tempdir().unwrap();
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let client = Arc::new(JobClient::new(ours).unwrap());
@@ -437,7 +463,7 @@ mod tests {
             consoles,
             console_thread,
             engine: Engine::start("test", spec.size, Pause::Yield, |_| {}).unwrap(),
-            ranks: Box::new(Scripted { start: move || start(&started), ended: ended.clone() }),
+            ranks: Box::new(Scripted { start: move || start(&started), end, ended: ended.clone() }),
             verdict: Verdict::new(spec.size),
             summaries: Summaries::new(&spec),
         };
@@ -461,6 +487,23 @@ mod tests {
                 Ok(())
             });
             assert_eq!(summary.status, 3, "{summary:?}");
+        }
+    }
+
+    #[test]
+    fn ranks_that_are_left_are_told_of() {
+        for (exit, status, cause) in [
+            (0, status::HOST, "its ranks may be left behind: `xl destroy` failed: busy"),
+            (3, 3, "rank 0 exited with status 3; its ranks may be left behind: `xl"),
+        ] {
+            let busy = Error::Tool { command: "xl destroy".into(), why: "busy".into() };
+            let start = move |job: &Job| {
+                job.send(JobEvent::Ended { rank: 0, end: End::Exited(exit) });
+                Ok(())
+            };
+            let summary = run_to(spec(None), start, Some(busy));
+            assert_eq!(summary.status, status);
+            assert!(summary.cause.as_ref().unwrap().starts_with(cause), "{summary:?}");
         }
     }
 

@@ -11,6 +11,8 @@ use crate::error::{Context, Error, Result};
 
 /// Jobs whose logs are kept.
 pub const LOGS_KEPT: usize = 100;
+/// Bytes that the logs of all jobs that have ended may take.
+const LOG_BYTES_KEPT: u64 = 4 << 30;
 
 /// The run directory and the log directory that belongs to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,8 +122,13 @@ impl RunDir {
     }
 
     /// Makes the directories of a job that begins, and removes the oldest logs, so that no more
-    /// than [`LOGS_KEPT`] are left besides those of jobs that run.
+    /// than [`LOGS_KEPT`], and no more than a few GiB of them, are left besides those of jobs that
+    /// run.
     pub fn begin_job(&self, job: &str) -> Result<JobFolders> {
+        self.begin_job_keeping(job, LOG_BYTES_KEPT)
+    }
+
+    fn begin_job_keeping(&self, job: &str, bytes_kept: u64) -> Result<JobFolders> {
         let record = JobFolder::create(&self.jobs(), job, 0)?;
         let others = JobFolder::all_in(&self.logs);
         let number = others.iter().map(FoundFolder::number).max().unwrap_or(0).saturating_add(1);
@@ -134,7 +141,12 @@ impl RunDir {
         };
         let mut ended: Vec<_> = others.into_iter().filter_map(FoundFolder::ended).collect();
         ended.sort_by_key(JobFolder::number);
-        let excess = (ended.len() + 1).saturating_sub(LOGS_KEPT);
+        let mut excess = (ended.len() + 1).saturating_sub(LOGS_KEPT);
+        let mut bytes: u64 = ended[excess..].iter().map(JobFolder::bytes).sum();
+        while bytes > bytes_kept && excess < ended.len() {
+            bytes = bytes.saturating_sub(ended[excess].bytes());
+            excess += 1;
+        }
         ended.drain(..excess).for_each(JobFolder::remove);
         Ok(JobFolders { record, logs })
     }
@@ -269,6 +281,30 @@ mod tests {
         assert_eq!(fs::read_dir(&run.logs).unwrap().count(), LOGS_KEPT);
         assert!(!run.job_logs(&name(0xffffff - 4)).exists());
         assert!(run.job_logs(&name(0xffffff - 5)).exists());
+    }
+
+    #[test]
+    fn old_logs_are_removed_when_they_are_too_large_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = run_dir(dir.path());
+        let log_of = |job: u64| {
+            let folders = run.begin_job(&name(job)).unwrap();
+            fs::write(folders.logs.path().join("rank-0.log"), vec![0; 1 << 20]).unwrap();
+            folders
+        };
+        let running = log_of(0);
+        (1..5).for_each(|job| drop(log_of(job)));
+        let left = |most| {
+            let next = run.begin_job_keeping(&name(99), most).unwrap();
+            next.logs.remove();
+            next.record.remove();
+            (1..5).filter(|job| run.job_logs(&name(*job)).exists()).collect::<Vec<_>>()
+        };
+        // Each takes a little more than its bytes, for its mark.
+        assert_eq!(left(5 << 20), [1, 2, 3, 4]);
+        assert_eq!(left(5 << 19), [3, 4]);
+        assert_eq!(left(0), [0; 0]);
+        assert!(running.logs.path().join("rank-0.log").exists());
     }
 
     #[test]

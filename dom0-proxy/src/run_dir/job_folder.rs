@@ -74,6 +74,12 @@ impl JobFolder {
         self.number
     }
 
+    /// What the files in it take of the disk.
+    pub fn bytes(&self) -> u64 {
+        let files = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        files.filter_map(|file| file.metadata().ok()).map(|file| file.blocks() * 512).sum()
+    }
+
     /// Removes it, with all that is in it.
     pub fn remove(self) {
         if let Err(error) = fs::remove_dir_all(&self.path) {

@@ -20,6 +20,13 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
+/// Whether the kernel of this domain is paravirtualised. Such a kernel maps each page of another
+/// domain twice: once for itself, once for its process.
+pub fn is_paravirtual() -> bool {
+    // Linux' Documentation/ABI/stable/sysfs-hypervisor-xen.
+    std::fs::read_to_string("/sys/hypervisor/guest_type").is_ok_and(|kind| kind.trim() == "PV")
+}
+
 /// Whether this process may create domains: domain 0 of a Xen host, as root.
 pub fn check_privileged() -> Result<()> {
     check_host()?;

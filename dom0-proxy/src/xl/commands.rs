@@ -40,6 +40,20 @@ pub fn most_grant_frames() -> Result<u64> {
     Ok(listing::most_grant_frames(&run(&["info"])?).unwrap_or(DEFAULT_GRANT_FRAMES))
 }
 
+/// Frames for what domain 0 has mapped of other domains: Xen's option `gnttab_max_maptrack_frames`,
+/// or what there is without.
+pub fn most_maptrack_frames() -> Result<u64> {
+    const DEFAULT: u64 = 1024;
+    Ok(listing::most_maptrack_frames(&run(&["info"])?).unwrap_or(DEFAULT))
+}
+
+/// MiB of memory that the ranks on this host have.
+pub fn memory_of_ranks_mib() -> Result<u64> {
+    let domains = list()?.into_iter();
+    let ranks = domains.filter(|domain| parse_domain_name(&domain.name).is_some());
+    Ok(ranks.map(|domain| domain.memory_mib).sum())
+}
+
 /// Memory that a domain of `memory` MiB takes from the host: Xen's paging pool and structures come
 /// on top.
 pub fn host_memory_mib(memory: u64) -> u64 {

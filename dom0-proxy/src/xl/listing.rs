@@ -9,6 +9,8 @@ pub struct Domain {
     pub id: u32,
     /// Its name.
     pub name: String,
+    /// MiB of its memory.
+    pub memory_mib: u64,
     /// Why it has stopped, if it has.
     pub shutdown: Option<StopReason>,
     /// It is being destroyed.
@@ -37,7 +39,8 @@ fn parse_line(line: &str) -> Option<Domain> {
     let mut words = line.split_ascii_whitespace();
     let name = words.next()?.to_owned();
     let id = words.next()?.parse().ok()?;
-    let state = words.nth(2)?.as_bytes();
+    let memory_mib = words.next()?.parse().ok()?;
+    let state = words.nth(1)?.as_bytes();
     let reason = words.nth(2);
     let [_, _, _, shut, crashed, dying] = *state else { return None };
     let shutdown = if crashed == b'c' {
@@ -53,7 +56,7 @@ fn parse_line(line: &str) -> Option<Domain> {
     } else {
         None
     };
-    Some(Domain { id, name, shutdown, dying: dying == b'd' })
+    Some(Domain { id, name, memory_mib, shutdown, dying: dying == b'd' })
 }
 
 /// `free_memory` of `xl info`.
@@ -64,10 +67,20 @@ pub fn free_memory(info: &str) -> Option<u64> {
 /// Grant frames that Xen lets a domain have, from the command line that Xen was started with (`xl
 /// info`). None if that does not say.
 pub fn most_grant_frames(info: &str) -> Option<u64> {
+    option(info, "gnttab_max_frames=")
+}
+
+/// Frames for what a domain has mapped of others that Xen lets a domain have, from the same. None
+/// if that does not say.
+pub fn most_maptrack_frames(info: &str) -> Option<u64> {
+    option(info, "gnttab_max_maptrack_frames=")
+}
+
+/// The number that an option of Xen has.
+fn option(info: &str, name: &str) -> Option<u64> {
     let options = value(info, "xen_commandline")?.split_ascii_whitespace();
     // Of an option that is there twice Xen takes the last.
-    let number =
-        options.filter_map(|option| option.strip_prefix("gnttab_max_frames=")).next_back()?;
+    let number = options.filter_map(|option| option.strip_prefix(name)).next_back()?;
     match number.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16).ok(),
         None => number.parse().ok(),
@@ -91,6 +104,7 @@ mod tests {
         let of = |id| domains.iter().find(|domain| domain.id == id).unwrap();
         assert_eq!(domains.len(), 6);
         assert_eq!(of(0).name, "Domain-0");
+        assert_eq!((of(0).memory_mib, of(12).memory_mib), (1536, 16));
         assert_eq!(of(11).shutdown, None);
         assert_eq!(of(12).shutdown, Some(StopReason::Poweroff));
         assert_eq!(of(13).shutdown, Some(StopReason::Crash));
@@ -130,5 +144,8 @@ mod tests {
             assert_eq!(most_grant_frames(&info(none)), None, "{none}");
         }
         assert_eq!(most_grant_frames(""), None);
+        let both = info("gnttab_max_frames=64 gnttab_max_maptrack_frames=2048");
+        assert_eq!(most_maptrack_frames(&both), Some(2048));
+        assert_eq!(most_maptrack_frames(&info("gnttab_max_frames=64")), None);
     }
 }

@@ -8,7 +8,7 @@ mod tool;
 
 pub use commands::{
     check_installed, create, destroy, domains_of, free_memory_mib, host_memory_mib, list,
-    most_grant_frames,
+    memory_of_ranks_mib, most_grant_frames, most_maptrack_frames,
 };
 pub use config::{
     DomainConfig, REST, WORDS_IN_MODULE, can_be_on_command_line, common_words, more_grant_frames,

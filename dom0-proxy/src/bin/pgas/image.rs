@@ -4,10 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use dom0_proxy::control::RankKind;
+use dom0_proxy::job::domains::check_image;
 use dom0_proxy::{Error, Result};
 use image_builder::mebibytes::Mebibytes;
-
-const MIB: u64 = 1 << 20;
 
 /// The image that `name` means: a path, or a name in one of the directories.
 pub fn find(name: &str, kind: RankKind, directories: &[PathBuf]) -> Result<PathBuf> {
@@ -31,20 +30,12 @@ pub fn find(name: &str, kind: RankKind, directories: &[PathBuf]) -> Result<PathB
 pub fn check(path: &Path, kind: RankKind, memory: u64) -> Result<()> {
     let unusable = |why: String| Error::ImageUnusable { path: path.into(), why };
     let bytes = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
-    let verified = image_builder::image::verify(&bytes);
-    match (kind, verified) {
-        (RankKind::Xen, Err(error)) => Err(unusable(error.to_string())),
-        (RankKind::Xen, Ok(info)) if info.minimum_memory > memory => Err(unusable(format!(
-            "it needs {} MiB of memory and a rank has {}: give --mem {}M or more",
-            info.minimum_memory / MIB,
-            memory / MIB,
-            info.minimum_memory / MIB
-        ))),
-        (RankKind::Xen, Ok(_)) => Ok(()),
-        (RankKind::Hosted, Ok(_)) => {
+    match kind {
+        RankKind::Xen => check_image(path, &bytes, memory),
+        RankKind::Hosted if image_builder::image::verify(&bytes).is_ok() => {
             Err(unusable("it is a Xen image: run it without --hosted".into()))
         }
-        (RankKind::Hosted, Err(_)) => {
+        RankKind::Hosted => {
             let mode = std::fs::metadata(path)
                 .map_err(|error| unusable(error.to_string()))?
                 .permissions()
@@ -70,6 +61,8 @@ pub fn parse_memory(text: &str) -> Result<u64> {
 mod tests {
     use super::*;
     use std::fs;
+
+    const MIB: u64 = 1 << 20;
 
     #[test]
     fn sizes_are_whole_mebibytes() {

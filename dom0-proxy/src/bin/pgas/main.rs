@@ -5,6 +5,7 @@
 mod arguments;
 mod connect;
 mod environment;
+mod escape;
 mod image;
 mod output;
 mod run;

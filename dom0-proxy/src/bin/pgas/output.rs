@@ -12,16 +12,22 @@ use serde::Serialize;
 use signal_hook::consts::SIGPIPE;
 use signal_hook::low_level::emulate_default_handler;
 
-use crate::show::escape;
+use crate::escape::{escape, escape_json};
 
-/// Writes a line to standard output.
+/// Writes a line to standard output, harmless if that is a terminal.
 pub fn print(line: &str) -> anyhow::Result<()> {
+    let line = if io::stdout().is_terminal() { escape(line) } else { line.into() };
+    print_as_it_is(&line)
+}
+
+fn print_as_it_is(line: &str) -> anyhow::Result<()> {
     listened(io::stdout().lock().write_all(format!("{line}\n").as_bytes()))
         .context("write to standard output")
 }
 
-/// Writes a line to standard error.
+/// Writes a line to standard error, harmless if that is a terminal.
 pub fn print_error(line: &str) {
+    let line = if io::stderr().is_terminal() { escape(line) } else { line.into() };
     // There is nowhere to tell of another error.
     let _ = listened(io::stderr().lock().write_all(format!("{line}\n").as_bytes()));
 }
@@ -38,7 +44,7 @@ pub fn listened(result: io::Result<()>) -> io::Result<()> {
 
 /// Writes a value as one line of JSON.
 pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    print(&serde_json::to_string(value)?)
+    print_as_it_is(&escape_json(&serde_json::to_string(value)?))
 }
 
 /// Writes bytes of a rank's.
@@ -51,15 +57,6 @@ pub fn write(stream: OutputStream, bytes: &[u8]) -> anyhow::Result<()> {
         OutputStream::Error => (io::stderr().lock().write_all(bytes), "standard error"),
     };
     listened(written).with_context(|| format!("write to {name}"))
-}
-
-/// A text of a rank's, made harmless for a terminal if it goes to one.
-pub fn clean(text: &str) -> String {
-    if io::stderr().is_terminal() {
-        String::from_utf8_lossy(&escape(text.as_bytes())).into_owned()
-    } else {
-        text.to_owned()
-    }
 }
 
 /// Whether standard output and standard error are terminals.

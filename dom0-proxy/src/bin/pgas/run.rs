@@ -22,7 +22,7 @@ use rustix::termios::tcgetpgrp;
 
 use crate::arguments::{RunArguments, Stdin};
 use crate::connect::{DaemonConnection, Requests, unexpected};
-use crate::output::{clean, error_takes_more, print, print_error, print_json};
+use crate::output::{error_takes_more, print, print_error, print_json};
 use crate::show::{Presentation, Style, Writer};
 use crate::signals::take_signals;
 use crate::{environment, image, table};
@@ -260,7 +260,7 @@ impl Show {
             }
         }
         if let Some(cause) = &summary.cause {
-            say(&format!("pgas: job {} failed: {}", summary.job, clean(cause)));
+            say(&format!("pgas: job {} failed: {}", summary.job, cause));
         }
         Ok(if summary.status == 0 && missing > 0 { status::KILLED } else { summary.status })
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::last_words::LastWords;
-use super::log::Log;
+use super::log::{JOB_LOG_LIMIT, Log};
 use super::source::{Found, Source};
 use crate::control::{OutputPiece, OutputStream, OutputSummary, Reply};
 use crate::job::client::JobClient;
@@ -111,6 +111,8 @@ pub struct ConsoleReader {
     untaken: VecDeque<Untaken>,
     /// Weight of all that it was sent.
     sent: u64,
+    /// Bytes that the logs of all ranks together may still take.
+    log_room: u64,
     settling: Option<Settling>,
     phase: ConsolePhase,
     client: Arc<JobClient>,
@@ -141,6 +143,7 @@ impl ConsoleReader {
             waiting_bytes: 0,
             untaken: VecDeque::new(),
             sent: 0,
+            log_room: JOB_LOG_LIMIT,
             settling: None,
             phase: ConsolePhase::Reading,
             client,
@@ -270,7 +273,7 @@ impl ConsoleReader {
             settling.read_at = Instant::now();
         }
         let Some(known) = self.ranks.get_mut(rank as usize) else { return };
-        if let Err(error) = known.log.keep(bytes) {
+        if let Err(error) = known.log.keep(bytes, &mut self.log_room) {
             tracing::warn!(%error, rank, "output could not be kept in the log");
         }
         known.last_words.push(bytes);

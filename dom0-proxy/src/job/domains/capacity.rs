@@ -7,7 +7,12 @@ use crate::control::JobSpec;
 use crate::error::{Error, Result};
 use crate::{xen, xl};
 
-/// Whether the host can run such a job: it is Xen's domain 0, and there is enough memory.
+const PAGES_A_MIB: u64 = 256;
+/// Pages of which Xen keeps note in one of its own: `struct grant_mapping` has 16 bytes.
+const ENTRIES_A_FRAME: u64 = 256;
+
+/// Whether the host can run such a job: it is Xen's domain 0, and there is enough memory, which
+/// domain 0 can have mapped.
 pub fn check(spec: &JobSpec) -> Result<()> {
     xen::check_privileged()?;
     xl::check_installed()?;
@@ -22,5 +27,63 @@ pub fn check(spec: &JobSpec) -> Result<()> {
     if free_mib < needed_mib {
         return Err(Error::NotEnoughMemory { ranks: spec.size, each_mib, needed_mib, free_mib });
     }
+    let most_frames = xl::most_maptrack_frames()?;
+    let others_mib = xl::memory_of_ranks_mib()?;
+    check_maptrack(spec, others_mib, xen::is_paravirtual(), most_frames)
+}
+
+/// Whether domain 0 can have all memory of the job's ranks mapped, besides that of other ranks.
+fn check_maptrack(
+    spec: &JobSpec,
+    others_mib: u64,
+    is_paravirtual: bool,
+    most_frames: u64,
+) -> Result<()> {
+    let each_mib = spec.memory_mib();
+    let all_mib = (each_mib * u64::from(spec.size)).saturating_add(others_mib);
+    let times = if is_paravirtual { 2 } else { 1 };
+    let frames = all_mib.saturating_mul(PAGES_A_MIB * times).div_ceil(ENTRIES_A_FRAME);
+    if frames > most_frames {
+        let ranks = spec.size;
+        return Err(Error::NotEnoughMaptrack { ranks, each_mib, others_mib, frames, most_frames });
+    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::control::{InputFor, RankKind};
+    use crate::inheritance::Inheritance;
+
+    #[test]
+    fn memory_that_domain_0_cannot_map_is_refused_before_the_start() {
+        let check = |size, mib: u64, others_mib, is_paravirtual, most_frames| {
+            let spec = JobSpec {
+                kind: RankKind::Xen,
+                size,
+                memory: mib << 20,
+                image: "/images/cg.img".into(),
+                args: Vec::new(),
+                files: Vec::new(),
+                environment: Vec::new(),
+                inheritance: Inheritance::default(),
+                input: InputFor::Nobody,
+                directory: "/".into(),
+                timeout: Some(Duration::from_secs(1)),
+            };
+            check_maptrack(&spec, others_mib, is_paravirtual, most_frames)
+        };
+        check(1, 480, 0, true, 1024).unwrap();
+        check(32, 16, 0, true, 1024).unwrap();
+        check(2, 500, 0, false, 1024).unwrap();
+        check(2, 500, 0, true, 2000).unwrap();
+        for refused in [check(2, 500, 0, true, 1024), check(1, 500, 500, true, 1024)] {
+            let error = refused.unwrap_err();
+            assert_eq!(error.exit_status(), crate::error::status::HOST);
+            assert!(error.to_string().contains("gnttab_max_maptrack_frames=2000"), "{error}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use super::cpio;
+use super::image::copy_image;
 use crate::control::{InputFor, JobSpec};
 use crate::error::{Context, Error, Result};
 use crate::xl::{self, DomainConfig};
@@ -13,11 +14,12 @@ use crate::xl::{self, DomainConfig};
 /// A file in a job's record on which every running `xl create` holds a lock.
 pub const CREATING: &str = "creating";
 
-/// Writes it for `job` into the directory `record`: the boot module, and a configuration for each
-/// rank. Where those are.
+/// Writes it for `job` into the directory `record`: the image, the boot module, and a configuration
+/// for each rank. Where those are.
 pub fn write(job: &str, spec: &JobSpec, record: &Path) -> Result<Vec<PathBuf>> {
     let create = |path: &Path| File::create(path).context(|| format!("create {}", path.display()));
     create(&record.join(CREATING))?;
+    let image = copy_image(&spec.image, spec.memory, record)?;
     let words = xl::common_words(&environment(spec)?, &spec.args);
     let (words, rest) = match xl::can_be_on_command_line(&words) {
         true => (words.as_str(), None),
@@ -27,7 +29,7 @@ pub fn write(job: &str, spec: &JobSpec, record: &Path) -> Result<Vec<PathBuf>> {
     let has_module = !spec.files.is_empty() || rest.is_some();
     if has_module {
         let rest = rest.map(|rest| (xl::REST, rest.as_bytes()));
-        cpio::write(BufWriter::new(create(&ramdisk)?), rest, &spec.files)?;
+        cpio::write(BufWriter::new(create(&ramdisk)?), rest, &spec.files, spec.memory)?;
     }
     let most_grant_frames = xl::most_grant_frames()?;
     let render = |rank| {
@@ -37,7 +39,7 @@ pub fn write(job: &str, spec: &JobSpec, record: &Path) -> Result<Vec<PathBuf>> {
             size: spec.size,
             memory_mib: spec.memory_mib(),
             most_grant_frames,
-            kernel: &spec.image,
+            kernel: &image,
             ramdisk: has_module.then_some(&ramdisk),
             has_stdin: match spec.input {
                 InputFor::Nobody => false,

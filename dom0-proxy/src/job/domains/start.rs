@@ -107,9 +107,7 @@ impl Ranks for Domains {
         }
     }
 
-    fn end(&mut self) {
-        if let Err(error) = destroy_all(&self.job, &self.record) {
-            tracing::error!(%error, job = self.job, "domains may be left behind");
-        }
+    fn end(&mut self) -> Result<()> {
+        destroy_all(&self.job, &self.record)
     }
 }

@@ -1,8 +1,8 @@
 //! The processes of a job: started, watched, ended.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -14,8 +14,10 @@ use rustix::process::{
     pidfd_send_signal, waitid,
 };
 
-use super::become_rank::RANK_ARGUMENT;
+use super::become_rank::{RANK_ARGUMENT, identity};
+use super::control_group::ControlGroups;
 use super::input::InputCopier;
+use super::orphans::Family;
 use super::sweep::sweep;
 use crate::control::{InputFor, OutputStream, RankSignal};
 use crate::error::{Context, Error, Result};
@@ -33,6 +35,9 @@ pub struct Processes {
     /// The user's standard input, until ranks have it.
     input: Option<OwnedFd>,
     copier: Option<InputCopier>,
+    groups: ControlGroups,
+    /// From the first start to the last end.
+    family: Option<Family>,
 }
 
 /// A process that has been started, and the thread that waits for its end.
@@ -64,10 +69,12 @@ impl ProcessGroup {
 }
 
 impl Processes {
-    /// The processes of `job`, which are to attach through `socket`.
-    pub fn new(job: Arc<Job>, socket: PathBuf, consoles: Consoles) -> Self {
+    /// The processes of `job`, which has the directory `record` and is to attach through `socket`.
+    pub fn new(job: Arc<Job>, socket: PathBuf, record: &Path, consoles: Consoles) -> Self {
+        let groups = ControlGroups::create(&job.name, record);
         let input = job.take_input();
-        Self { job, socket, consoles, running: Vec::new(), input, copier: None }
+        let running = Vec::new();
+        Self { job, socket, consoles, running, input, copier: None, groups, family: None }
     }
 
     /// What a rank gets as standard input.
@@ -79,7 +86,7 @@ impl Processes {
         }
     }
 
-    fn spawn(&self, rank: u32) -> Result<RankProcess> {
+    fn spawn(&self, rank: u32, program: &str) -> Result<RankProcess> {
         let spec = &self.job.spec;
         let context = || format!("start {}", spec.image.display());
         let files = std::env::join_paths(&spec.files).map_err(|_| Error::BadFile {
@@ -99,6 +106,8 @@ impl Processes {
             .arg(RANK_ARGUMENT)
             .arg(std::process::id().to_string())
             .arg(inheritance)
+            .arg(program)
+            .arg(self.groups.to_text())
             .arg(&spec.image)
             .args(&spec.args)
             .current_dir(&spec.directory)
@@ -123,8 +132,15 @@ impl Processes {
                 // Not the waiter's, who would close it.
                 let input = child.stdin.take();
                 let group = Arc::new(ProcessGroup(Mutex::new(pid(&child).ok())));
-                let waiter = self.wait_for(rank, child, group.clone()).context(context)?;
-                Ok(RankProcess { process, group, input, waiter })
+                match self.wait_for(rank, child, group.clone()) {
+                    Ok(waiter) => Ok(RankProcess { process, group, input, waiter }),
+                    Err(error) => {
+                        // Nobody else will.
+                        let _ = pidfd_send_signal(&process, Signal::KILL);
+                        let _ = waitid(WaitId::PidFd(process.as_fd()), WaitIdOptions::EXITED);
+                        Err(error).context(context)
+                    }
+                }
             }
             Err(error) => {
                 let _ = child.kill();
@@ -182,10 +198,12 @@ fn pid(child: &Child) -> std::io::Result<Pid> {
 
 impl Ranks for Processes {
     fn start(&mut self) -> Result<()> {
+        self.family = Some(Family::begin());
+        let program = identity(&self.job.spec.image);
         for rank in 0..self.job.spec.size {
             let at = Instant::now();
             let _ = self.job.events.send(JobEvent::Begun { rank, at });
-            match self.spawn(rank) {
+            match self.spawn(rank, &program) {
                 Ok(running) => self.running.push(running),
                 Err(error) => {
                     let _ = self.job.events.send(JobEvent::NotCreated { rank, error });
@@ -220,14 +238,19 @@ impl Ranks for Processes {
         }
     }
 
-    fn end(&mut self) {
+    fn end(&mut self) -> Result<()> {
         self.stop();
+        self.groups.end();
         for running in self.running.drain(..) {
             let _ = running.waiter.join();
         }
         sweep(&self.job.name);
+        if let Some(family) = self.family.take() {
+            family.end();
+        }
         if let Some(copier) = self.copier.take() {
             copier.end();
         }
+        Ok(())
     }
 }

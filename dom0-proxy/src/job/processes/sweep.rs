@@ -1,6 +1,17 @@
 //! Ending whatever a job has started.
 
+use std::path::Path;
+
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use super::control_group::ControlGroups;
+
+/// Ends what is left of a job of a daemon that has died, or of a job about which nothing but its
+/// name and its `record` is known.
+pub fn end_left_behind(job: &str, record: &Path) {
+    ControlGroups::of_record(job, record).end();
+    sweep(job);
+}
 
 /// Kills every process that carries a job's name in its environment: ranks, and what they have
 /// started.

@@ -5,16 +5,13 @@
 //! lines     whole lines, or beginnings of lines that take their time
 //! tagged    lines for people: whose each is, and when it came
 //! json      lines for programs
-//! escape    bytes made harmless for a terminal
 //! ```
 
-mod escape;
 mod json;
 mod lines;
 mod tagged;
 mod writer;
 
-pub use escape::escape;
 pub use json::JsonLine;
 pub use lines::Fragment;
 pub use tagged::{Style, Tagged};

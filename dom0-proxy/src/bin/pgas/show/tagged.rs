@@ -4,7 +4,6 @@ use std::time::{Duration, SystemTime};
 
 use dom0_proxy::control::OutputStream;
 
-use super::escape::escape;
 use super::lines::Fragment;
 
 /// How lines are shown.
@@ -47,8 +46,7 @@ impl Tagged {
             shown.extend(self.close());
             self.tag(&mut shown, fragment, fragment.goes_on);
         }
-        let bytes =
-            if self.style.terminal { escape(fragment.bytes) } else { fragment.bytes.into() };
+        let bytes = fragment.bytes;
         if self.style.terminal && self.has_prefix() {
             let mut returned = is_open && self.returned;
             for part in bytes.split_inclusive(|&byte| byte == b'\r') {
@@ -61,7 +59,7 @@ impl Tagged {
             }
             self.returned = returned;
         } else {
-            shown.extend_from_slice(&bytes);
+            shown.extend_from_slice(bytes);
         }
         self.open = (!fragment.bytes.ends_with(b"\n")).then_some(source);
         shown
