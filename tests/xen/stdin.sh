@@ -46,11 +46,11 @@ expect_status 0
 expect "[0] 512 bytes, 2 lines"
 
 # Input that does not end keeps no job from ending, nor a job that is killed.
-run bash -c 'sleep 1000 | pgas run -n 2 hello.img & wait $!; pkill -x sleep'
-expect_status 0
 mkfifo /tmp/forever
-sleep 1000 >/tmp/forever &
+sleep 10000 <>/tmp/forever >/tmp/forever &
 writer=$!
+run pgas run -n 2 hello.img </tmp/forever
+expect_status 0
 run pgas run -n 1 --timeout 10 reader.img </tmp/forever
 expect_status 124
 kill $writer

@@ -264,7 +264,6 @@ impl Supervisor {
                 tracing::info!(
                     job = self.job.name,
                     %error,
-                    up = self.job.count_up(),
                     "ended from outside before all ranks were attached"
                 );
             }
