@@ -68,7 +68,10 @@ impl Worker {
         if let Some((rank, error)) = violation {
             // In this order, so that the job hears of the cause before any rank can end because of
             // it.
-            tell(Notice::Violation { rank, cause: error.to_string() });
+            tell(match error {
+                Violation::NoMemory { .. } => Notice::Broken(error.to_string()),
+                error => Notice::Violation { rank, cause: error.to_string() },
+            });
             tell_ranks(JobState::Failed);
             self.wait_for_end();
         }
