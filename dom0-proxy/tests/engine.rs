@@ -555,6 +555,7 @@ fn it_ends_while_a_rank_does_not_read() {
     let (engine, notices, _ranks, _streams) = with_a_deaf_rank();
     assert!(notices.recv_timeout(Duration::from_millis(200)).is_err());
     let start = Instant::now();
+    assert_eq!(engine.close_gates(), Err(OrderError::NotRunning));
     engine.end();
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
 }

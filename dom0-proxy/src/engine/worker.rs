@@ -102,6 +102,8 @@ impl Worker {
         let mut introductions = Introductions::new(fleet);
         let mut since = Instant::now();
         while !self.ending.load(Ordering::Acquire) {
+            // As in `gather`: who asks for something now hears that the job does not run.
+            self.incoming.try_iter().for_each(drop);
             match introductions.tell() {
                 Told::All => return Ok(true),
                 Told::Some => since = Instant::now(),
