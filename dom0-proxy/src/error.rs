@@ -76,7 +76,8 @@ pub enum Error {
     #[error(
         "{ranks} ranks of {each_mib} MiB, besides {others_mib} MiB of other ranks, are more than \
          domain 0 can have mapped: use fewer ranks or a smaller --mem, or boot Xen with \
-         gnttab_max_maptrack_frames={frames} or more (it has {most_frames})"
+         gnttab_max_maptrack_frames={frames} or more (it has {most_frames}){}",
+        grant_frames.map_or(String::new(), |frames| format!(" and gnttab_max_frames={frames}"))
     )]
     NotEnoughMaptrack {
         /// Ranks asked for.
@@ -89,6 +90,8 @@ pub enum Error {
         frames: u64,
         /// What there are.
         most_frames: u64,
+        /// Grant frames that a rank takes, if those are more than Xen gives.
+        grant_frames: Option<u64>,
     },
     /// The daemon may not have as many files open as the job takes.
     #[error(

@@ -4,7 +4,9 @@
 mod raw_rank;
 
 use std::io::Read;
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -13,7 +15,7 @@ use armci_nostd::shared::lock::TargetLock;
 use armci_nostd::wire::{
     AccKind, COMPLETIONS, Flags, JobState, Opcode, Request, RmwKind, SUBMISSIONS, Status,
 };
-use dom0_proxy::attach::{RankAttachment, hosted};
+use dom0_proxy::attach::{MemoryProvider, RankAttachment, hosted, provide_memory};
 use dom0_proxy::engine::{Engine, Notice, OrderError, Pause, ServiceState, Traffic};
 use raw_rank::{BASE, END, PUBLIC, RawRank, put, send_attach, wait_until};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -110,6 +112,38 @@ fn every_operation_is_done_answered_and_counted() {
         kinds.iter().map(|kind| kind.operations).sum::<u64>()
     };
     assert_eq!((all(of_a), all(of_b), of_b.other.operations), (4, 1, 1));
+}
+
+#[test]
+fn memory_that_the_host_does_not_have_is_no_ranks_fault() {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let process = std::thread::spawn(move || provide_memory(&theirs));
+    let watched = ours.try_clone().unwrap();
+    let provider = Arc::new(MemoryProvider::new(ours).unwrap());
+    let (engine, notices) = engine(2);
+    let ranks = [RawRank::new(), RawRank::new()];
+    let mut streams = Vec::new();
+    for (number, rank) in (0..).zip(&ranks) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        send_attach(&theirs, rank, "test", number);
+        let asking = hosted::receive(&ours).unwrap().provided_by(provider.clone());
+        engine.attach(number, asking.accept(&ours).unwrap());
+        streams.push(theirs);
+    }
+    assert_eq!(notices.recv_timeout(PATIENCE), Ok(Notice::Open));
+    let [a, b] = &ranks;
+    a.set_word(PUBLIC, 11);
+    a.run(put(1, PUBLIC + (64 << 10), PUBLIC, 8));
+    assert_eq!(b.word(PUBLIC + (64 << 10)), 11);
+    // Memory runs out: the process that takes it is killed.
+    watched.shutdown(Shutdown::Both).unwrap();
+    process.join().unwrap();
+    a.run(put(1, PUBLIC + (64 << 10), PUBLIC, 8));
+    a.submit(&[put(1, END - 8, PUBLIC, 8)]);
+    let Ok(Notice::Broken(cause)) = notices.recv_timeout(PATIENCE) else { panic!("it is done") };
+    assert!(cause.contains("no memory for the window of rank 1"), "{cause}");
+    assert_eq!(b.word(END - 8), 0);
+    engine.end();
 }
 
 #[test]
@@ -521,6 +555,7 @@ fn it_ends_while_a_rank_does_not_read() {
     let (engine, notices, _ranks, _streams) = with_a_deaf_rank();
     assert!(notices.recv_timeout(Duration::from_millis(200)).is_err());
     let start = Instant::now();
+    assert_eq!(engine.close_gates(), Err(OrderError::NotRunning));
     engine.end();
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
 }

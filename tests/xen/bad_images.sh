@@ -33,9 +33,16 @@ refused "0" -n 0 hello.img
 rm -f $bad
 
 # More than Xen grants: its tools only say "Invalid argument".
+run pgas run -n 1 --mem 512M hello.img
+expect_status 123
+expect_last "gnttab_max_frames=258"
+no_domains pgas- || fail "a domain is left"
+
+# And more than domain 0 can have mapped, which is known before.
 run pgas run -n 2 --mem 600M hello.img
 expect_status 123
 expect_last "gnttab_max_frames=302"
+expect_last "gnttab_max_maptrack_frames=2400"
 no_domains pgas- || fail "a domain is left"
 
 # Large ranks work.

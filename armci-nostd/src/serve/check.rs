@@ -1,5 +1,7 @@
 //! From a request to what it asks for, if that can be done.
 
+use core::ops::Range;
+
 use crate::error::Fault;
 use crate::serve::bounds::Bounds;
 use crate::wire::request::{ALL_RANKS, AccKind, Flags, INLINE_BYTES, Opcode, Request, RmwKind};
@@ -94,6 +96,21 @@ impl Work {
     /// The rank on whose memory it is done.
     pub fn target(&self) -> u32 {
         self.target
+    }
+
+    /// What it reads or writes: of the asking rank's memory, and of the target's.
+    pub fn touches(&self) -> (Range<u64>, Range<u64>) {
+        let (own, at_target, len) = match self.effect {
+            Effect::PutInline { to, len, .. } => (None, to, len),
+            Effect::Put { from, to, len } | Effect::Accumulate { from, to, len, .. } => {
+                (Some(from), to, len)
+            }
+            Effect::Get { from, to, len } => (Some(to), from, len),
+            Effect::ReadModifyWrite { kind, word, .. } => (None, word, kind.size() as u64),
+        };
+        // The check has found that none wraps; the address of no bytes may be any.
+        let range = |start: u64| start..start.saturating_add(len);
+        (own.map_or(0..0, range), range(at_target))
     }
 
     /// What is done.

@@ -10,6 +10,7 @@ use super::area::SharedArea;
 use super::bad_attach::BadAttach;
 use super::card::Card;
 use super::doorbell::Doorbell;
+use super::memory::RankMemory;
 
 /// One attached rank.
 pub struct RankAttachment {
@@ -22,7 +23,7 @@ pub struct RankAttachment {
     /// What other ranks are told of it, if it is a process.
     pub(super) card: Option<Card>,
     /// What `window` and `area` point into; dropped after them.
-    pub(super) memory: Box<dyn Send>,
+    pub(super) memory: Box<dyn RankMemory>,
 }
 
 impl fmt::Debug for RankAttachment {
@@ -40,7 +41,7 @@ impl RankAttachment {
         window: Window,
         doorbell: Box<dyn Doorbell>,
         card: Option<Card>,
-        memory: Box<dyn Send>,
+        memory: Box<dyn RankMemory>,
     ) -> Result<Self, BadAttach> {
         // SAFETY: the window has checked that the whole area lies in it, on a page boundary; it
         // stays mapped by the caller, and `memory` goes wherever the area goes.

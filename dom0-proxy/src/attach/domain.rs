@@ -12,6 +12,7 @@ use xen_hypercall::grant_table_op::FIRST_FREE_REFERENCE;
 use super::attachment::RankAttachment;
 use super::bad_attach::BadAttach;
 use super::doorbell::Doorbell;
+use super::memory::RankMemory;
 use crate::error::is_want;
 use crate::xen::{EventChannel, EventDevice, GrantMapping};
 
@@ -81,6 +82,9 @@ pub fn attach(
     // SAFETY: the window points into `mapping`, which unmaps only when it is dropped.
     unsafe { RankAttachment::new(window, Box::new(channel), None, Box::new(mapping)) }
 }
+
+/// All pages of a domain are there from its start.
+impl RankMemory for GrantMapping {}
 
 impl Doorbell for EventChannel {
     fn ring(&self) {

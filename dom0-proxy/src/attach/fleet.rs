@@ -7,6 +7,7 @@ use super::area::SharedArea;
 use super::attachment::RankAttachment;
 use super::card::Card;
 use super::doorbell::Doorbell;
+use super::memory::RankMemory;
 
 /// All ranks of a job, in order, with their windows side by side.
 pub(crate) struct Fleet {
@@ -20,7 +21,7 @@ pub(crate) struct AttachedRank {
     area: SharedArea,
     doorbell: Box<dyn Doorbell>,
     card: Option<Card>,
-    _memory: Box<dyn Send>,
+    memory: Box<dyn RankMemory>,
 }
 
 impl Fleet {
@@ -29,7 +30,7 @@ impl Fleet {
         let (windows, ranks) = ranks
             .into_iter()
             .map(|RankAttachment { window, area, doorbell, card, memory }| {
-                (window, AttachedRank { area, doorbell, card, _memory: memory })
+                (window, AttachedRank { area, doorbell, card, memory })
             })
             .unzip();
         Self { windows, ranks }
@@ -55,6 +56,11 @@ impl AttachedRank {
     /// What other ranks are told of it, if it is a process.
     pub(super) fn card(&self) -> Option<&Card> {
         self.card.as_ref()
+    }
+
+    /// What keeps its memory mapped.
+    pub(crate) fn memory(&self) -> &dyn RankMemory {
+        &*self.memory
     }
 
     /// What wakes it.

@@ -14,6 +14,7 @@ use super::attachment::RankAttachment;
 use super::bad_attach::BadAttach;
 use super::card::Card;
 use super::doorbell::Doorbell;
+use super::provided::{MemoryProvider, Provided};
 use super::shared_memory::SharedMemory;
 
 /// An attach as it came in; nothing of it is believed yet.
@@ -24,6 +25,8 @@ pub struct Asking {
     descriptors: Vec<OwnedFd>,
     /// The daemon had no room for some of them.
     lost: bool,
+    /// Who is to touch its memory first.
+    provider: Option<Arc<MemoryProvider>>,
 }
 
 /// Waits for a rank's first message and the descriptors that come with it.
@@ -38,7 +41,7 @@ pub fn receive(stream: &UnixStream) -> Result<Asking, BadAttach> {
         return Err(BadAttach::rank(MessageError::Version(version)));
     }
     let attach: Attach = attach::decode(&body).map_err(BadAttach::rank)?;
-    Ok(Asking { attach, descriptors, lost })
+    Ok(Asking { attach, descriptors, lost, provider: None })
 }
 
 /// Answers a rank. It may be gone already, which shows elsewhere.
@@ -49,6 +52,11 @@ pub fn answer(stream: &UnixStream, reply: &AttachReply) {
 }
 
 impl Asking {
+    /// Has `provider` touch the rank's memory before the daemon does.
+    pub fn provided_by(self, provider: Arc<MemoryProvider>) -> Self {
+        Self { provider: Some(provider), ..self }
+    }
+
     /// Maps the rank's memory and takes its doorbells. The connection stays open as long as the
     /// attachment lives: by that the rank sees that its proxy does.
     pub fn accept(self, stream: &UnixStream) -> Result<RankAttachment, BadAttach> {
@@ -67,6 +75,7 @@ impl Asking {
         // SAFETY: `memory` maps `layout.len` bytes on a page boundary, and lives in the attachment
         // as long as the window.
         let window = unsafe { Window::new(memory.base(), &layout) }.map_err(BadAttach::rank)?;
+        let memory = Provided::new(memory, &memfd, self.provider)?;
         let to_rank = Arc::new(to_rank);
         let doorbell = HostedDoorbell { to_proxy, to_rank: to_rank.clone() };
         let card = Card::new(layout, memfd, to_rank, stream).map_err(BadAttach::host)?;

@@ -14,6 +14,8 @@ mod doorbell;
 mod fleet;
 pub mod hosted;
 mod introductions;
+mod memory;
+mod provided;
 mod shared_memory;
 
 pub(crate) use area::{DirectTally, RankStanding};
@@ -21,4 +23,6 @@ pub use attachment::RankAttachment;
 pub use bad_attach::BadAttach;
 pub(crate) use fleet::{AttachedRank, Fleet};
 pub(crate) use introductions::{Introductions, Told};
+pub use memory::RankMemory;
+pub use provided::{MemoryProvider, provide_memory};
 pub use shared_memory::SharedMemory;

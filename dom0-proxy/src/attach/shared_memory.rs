@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
 
 use rustix::fs::SealFlags;
-use rustix::mm::{MapFlags, ProtFlags};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise};
 
 use super::bad_attach::BadAttach;
 
@@ -70,6 +70,22 @@ impl SharedMemory {
         };
         let base = NonNull::new(base.cast()).ok_or(rustix::io::Errno::NOMEM)?;
         Ok(Self { base, len })
+    }
+
+    /// Has the kernel put pages behind these bytes, for which this process pays.
+    pub(super) fn touch(&self, from: u64, len: u64) -> rustix::io::Result<()> {
+        let end = from.checked_add(len).filter(|end| *end <= self.len as u64);
+        end.ok_or(rustix::io::Errno::INVAL)?;
+        // SAFETY: in bounds of the mapping; the advice changes no bytes.
+        let touched = unsafe {
+            let first = self.base.as_ptr().add(from as usize).cast();
+            madvise(first, len as usize, Advice::LinuxPopulateWrite)
+        };
+        match touched {
+            // Linux before 5.14 does not know of it: whoever comes first pays.
+            Err(rustix::io::Errno::INVAL) => Ok(()),
+            result => result,
+        }
     }
 
     /// The first byte, on a page boundary.

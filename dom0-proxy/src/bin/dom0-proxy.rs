@@ -10,7 +10,7 @@ use clap::Parser;
 use dom0_proxy::daemon::{self, DaemonOptions};
 use dom0_proxy::error::Context;
 use dom0_proxy::inheritance;
-use dom0_proxy::job::processes::{RANK_ARGUMENT, become_rank};
+use dom0_proxy::job::processes::{MEMORY_ARGUMENT, RANK_ARGUMENT, become_memory, become_rank};
 use dom0_proxy::run_dir::{DaemonLog, RunDir};
 use tracing_subscriber::EnvFilter;
 
@@ -33,7 +33,14 @@ struct DaemonArguments {
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|word| word == RANK_ARGUMENT) {
+    let first = arguments.next().unwrap_or_default();
+    if first == MEMORY_ARGUMENT {
+        return match become_memory(arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
+    if first == RANK_ARGUMENT {
         tell(&format!("the rank could not start: {}", become_rank(arguments)));
         return ExitCode::from(127);
     }

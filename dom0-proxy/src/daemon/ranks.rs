@@ -49,6 +49,10 @@ pub fn attach_rank(daemon: &Arc<Daemon>, stream: &UnixStream, place: Place) -> R
     if let Err(cause) = job.claim(rank, &asking.attach) {
         return refuse(BadAttach::Rank(cause));
     }
+    let asking = match job.memory_provider() {
+        Some(provider) => asking.provided_by(provider),
+        None => asking,
+    };
     match asking.accept(stream) {
         Ok(attachment) => {
             hosted::answer(stream, &AttachReply::Accepted);

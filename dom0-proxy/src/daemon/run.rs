@@ -101,13 +101,18 @@ fn serve(
         let flags = room.map(|room| if room { PollFlags::IN } else { PollFlags::empty() });
         let mut fds: [_; 3] =
             std::array::from_fn(|at| PollFd::from_borrowed_fd(sources[at], flags[at]));
-        let is_watched =
-            idle_exit.is_some() || !(waiting_clients.is_empty() && waiting_ranks.is_empty());
-        let look = match room.iter().all(|room| *room) {
-            true => Timespec { tv_sec: 1, tv_nsec: 0 },
-            false => Timespec { tv_sec: 0, tv_nsec: 20_000_000 },
+        let (second, moment) = (Duration::from_secs(1), Duration::from_millis(20));
+        let look = match room {
+            // Found before they are looked at: who has left meanwhile wakes nobody.
+            [_, false, _] | [_, _, false] => Some(moment),
+            _ if idle_exit.is_some() => Some(second),
+            _ => (!waiting_clients.is_empty() || !waiting_ranks.is_empty()).then_some(second),
         };
-        match poll(&mut fds, is_watched.then_some(&look)) {
+        let look = look.map(|look| Timespec {
+            tv_sec: look.as_secs() as i64,
+            tv_nsec: look.subsec_nanos().into(),
+        });
+        match poll(&mut fds, look.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error).context(|| "wait for clients"),
         }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use armci_nostd::Fault;
-use armci_nostd::serve::{Bounds, Busy, Checked, Effect, apply, check};
+use armci_nostd::serve::{Bounds, Busy, Checked, Effect, Work, apply, check};
 use armci_nostd::shared::ring::{Consumer, IndexJumped, Producer, SharedSlots};
 use armci_nostd::wire::{Completion, Request, Status};
 
@@ -49,6 +49,16 @@ pub enum Violation {
         /// What the lock says.
         says: u32,
     },
+    /// The host has no memory for what it asks for. That is nobody's fault.
+    #[error(
+        "there is no memory for the window of rank {of}: {source}: use fewer ranks, or less memory"
+    )]
+    NoMemory {
+        /// Whose.
+        of: u32,
+        /// What is said of that.
+        source: std::io::Error,
+    },
     /// More operations than it may have under way.
     #[error("it has more operations under way than its completion ring holds")]
     Overrun,
@@ -60,7 +70,7 @@ impl Violation {
         match *self {
             Self::Holds { holder, .. } => holder,
             Self::Nobody { of, .. } => of,
-            Self::Entry(_) | Self::Index { .. } | Self::Overrun => served,
+            Self::Entry(_) | Self::Index { .. } | Self::NoMemory { .. } | Self::Overrun => served,
         }
     }
 }
@@ -150,6 +160,7 @@ impl<'a> Rounds<'a> {
                 Checked::Fence { .. } => Ok(0),
                 Checked::Work(work) => {
                     let windows = self.fleet.windows();
+                    provide(self.fleet, rank, work)?;
                     apply(work, &windows[rank], &windows[work.target() as usize])
                 }
             };
@@ -218,6 +229,20 @@ impl<'a> Rounds<'a> {
     pub fn wake_up(&self) {
         self.ranks.iter().for_each(|served| served.rank.area().proxy_asleep().disarm());
     }
+}
+
+/// Has whoever pays for it provide what `work` touches.
+fn provide(fleet: &Fleet, asking: usize, work: &Work) -> Result<(), Violation> {
+    let (own, at_target) = work.touches();
+    for (rank, range) in [(asking, own), (work.target() as usize, at_target)] {
+        if !range.is_empty() {
+            let start = fleet.windows()[rank].bounds().window().start;
+            let provided =
+                fleet.ranks()[rank].memory().provide(range.start - start..range.end - start);
+            provided.map_err(|source| Violation::NoMemory { of: rank as u32, source })?;
+        }
+    }
+    Ok(())
 }
 
 /// Counts what was done. Returns the bytes that it moved.

@@ -68,7 +68,10 @@ impl Worker {
         if let Some((rank, error)) = violation {
             // In this order, so that the job hears of the cause before any rank can end because of
             // it.
-            tell(Notice::Violation { rank, cause: error.to_string() });
+            tell(match error {
+                Violation::NoMemory { .. } => Notice::Broken(error.to_string()),
+                error => Notice::Violation { rank, cause: error.to_string() },
+            });
             tell_ranks(JobState::Failed);
             self.wait_for_end();
         }
@@ -99,6 +102,8 @@ impl Worker {
         let mut introductions = Introductions::new(fleet);
         let mut since = Instant::now();
         while !self.ending.load(Ordering::Acquire) {
+            // As in `gather`: who asks for something now hears that the job does not run.
+            self.incoming.try_iter().for_each(drop);
             match introductions.tell() {
                 Told::All => return Ok(true),
                 Told::Some => since = Instant::now(),

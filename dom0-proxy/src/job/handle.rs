@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use armci_nostd::wire::attach::Attach;
@@ -12,6 +12,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::client::JobClient;
 use super::event::{JobEvent, KillReason};
+use crate::attach::MemoryProvider;
 use crate::control::{JobInfo, JobSpec, RankKind};
 use crate::error::{Context, Result};
 
@@ -31,6 +32,8 @@ pub struct Job {
     tokens: Vec<String>,
     /// Ranks that have attached, so that none does twice.
     attached: Mutex<BTreeSet<u32>>,
+    /// Who touches the memory of ranks that are processes before the daemon does.
+    pub(super) memory: OnceLock<Arc<MemoryProvider>>,
     /// Goes to its supervisor.
     pub(super) events: Sender<JobEvent>,
     /// The user's standard input, until the ranks have it.
@@ -58,6 +61,7 @@ impl Job {
             up: AtomicU32::new(0),
             tokens,
             attached: Mutex::new(BTreeSet::new()),
+            memory: OnceLock::new(),
             events,
             input: Mutex::new(None),
             client,
@@ -112,6 +116,11 @@ impl Job {
     /// Ends the job.
     pub fn kill(&self, reason: KillReason) {
         self.send(JobEvent::Kill(reason));
+    }
+
+    /// Who touches its ranks' memory first.
+    pub fn memory_provider(&self) -> Option<Arc<MemoryProvider>> {
+        self.memory.get().cloned()
     }
 
     /// What this rank is to attach with, if it is a process.

@@ -264,6 +264,7 @@ impl Supervisor {
                 tracing::info!(
                     job = self.job.name,
                     %error,
+                    up = self.job.info().up,
                     "ended from outside before all ranks were attached"
                 );
             }

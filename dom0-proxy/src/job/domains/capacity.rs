@@ -29,7 +29,7 @@ pub fn check(spec: &JobSpec) -> Result<()> {
     }
     let most_frames = xl::most_maptrack_frames()?;
     let others_mib = xl::memory_of_ranks_mib()?;
-    check_maptrack(spec, others_mib, xen::is_paravirtual(), most_frames)
+    check_maptrack(spec, others_mib, xen::is_paravirtual(), most_frames, xl::most_grant_frames()?)
 }
 
 /// Whether domain 0 can have all memory of the job's ranks mapped, besides that of other ranks.
@@ -38,6 +38,7 @@ fn check_maptrack(
     others_mib: u64,
     is_paravirtual: bool,
     most_frames: u64,
+    most_grant_frames: u64,
 ) -> Result<()> {
     let each_mib = spec.memory_mib();
     let all_mib = (each_mib * u64::from(spec.size)).saturating_add(others_mib);
@@ -45,7 +46,16 @@ fn check_maptrack(
     let frames = all_mib.saturating_mul(PAGES_A_MIB * times).div_ceil(ENTRIES_A_FRAME);
     if frames > most_frames {
         let ranks = spec.size;
-        return Err(Error::NotEnoughMaptrack { ranks, each_mib, others_mib, frames, most_frames });
+        // Who boots Xen again is to do so once.
+        let grant_frames = xl::more_grant_frames(each_mib).filter(|it| *it > most_grant_frames);
+        return Err(Error::NotEnoughMaptrack {
+            ranks,
+            each_mib,
+            others_mib,
+            frames,
+            most_frames,
+            grant_frames,
+        });
     }
     Ok(())
 }
@@ -74,7 +84,7 @@ mod tests {
                 directory: "/".into(),
                 timeout: Some(Duration::from_secs(1)),
             };
-            check_maptrack(&spec, others_mib, is_paravirtual, most_frames)
+            check_maptrack(&spec, others_mib, is_paravirtual, most_frames, 300)
         };
         check(1, 480, 0, true, 1024).unwrap();
         check(32, 16, 0, true, 1024).unwrap();
@@ -83,7 +93,11 @@ mod tests {
         for refused in [check(2, 500, 0, true, 1024), check(1, 500, 500, true, 1024)] {
             let error = refused.unwrap_err();
             assert_eq!(error.exit_status(), crate::error::status::HOST);
-            assert!(error.to_string().contains("gnttab_max_maptrack_frames=2000"), "{error}");
+            let error = error.to_string();
+            assert!(error.contains("gnttab_max_maptrack_frames=2000"), "{error}");
+            assert!(!error.contains("gnttab_max_frames"), "{error}");
         }
+        let error = check(2, 600, 0, true, 1024).unwrap_err().to_string();
+        assert!(error.contains("2400") && error.contains(" and gnttab_max_frames=302"), "{error}");
     }
 }

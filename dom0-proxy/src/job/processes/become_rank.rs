@@ -18,6 +18,21 @@ pub const RANK_ARGUMENT: &str = "__rank";
 /// Linux kills such processes before all others when memory runs out.
 const MOST_KILLABLE: &str = "1000";
 
+/// Has this process killed when the daemon ends, whose number `parent` is.
+pub(super) fn live_no_longer_than(parent: Option<u32>) -> Result<(), String> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|error| format!("bind this process's life to the daemon's: {error}"))?;
+    // If the daemon died before that call, nobody will send the signal.
+    let now = rustix::process::getppid().and_then(|pid| pid.as_raw_nonzero().get().try_into().ok());
+    if now == parent { Ok(()) } else { Err("the daemon is gone".into()) }
+}
+
+/// Has this process killed before the daemon when the host's memory runs out. What cannot be set
+/// stays.
+pub(super) fn be_killed_first() {
+    let _ = std::fs::write("/proc/self/oom_score_adj", MOST_KILLABLE);
+}
+
 /// By what a file can be told from another one that takes its place, or from what it was before it
 /// was written to. Empty if there is none.
 pub fn identity(program: &Path) -> String {
@@ -41,18 +56,10 @@ pub fn become_rank(mut arguments: impl Iterator<Item = OsString>) -> String {
         return "no control groups".into();
     };
     let Some(program) = arguments.next() else { return "no program".into() };
-    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
-        return format!("bind the rank's life to the daemon's: {error}");
+    if let Err(why) = live_no_longer_than(parent) {
+        return why;
     }
-    // If the daemon died before that call, nobody will send the signal.
-    if rustix::process::getppid().and_then(|pid| u32::try_from(pid.as_raw_nonzero().get()).ok())
-        != parent
-    {
-        return "the daemon is gone".into();
-    }
-    // The daemon has the memory of all its jobs' ranks mapped, so it would be the first to go when
-    // the host's memory runs out. What cannot be set stays.
-    let _ = std::fs::write("/proc/self/oom_score_adj", MOST_KILLABLE);
+    be_killed_first();
     enter(&groups.to_string_lossy());
     let missing = inheritance.take_on();
     // All ranks miss the same.

@@ -17,6 +17,7 @@ use rustix::process::{
 use super::become_rank::{RANK_ARGUMENT, identity};
 use super::control_group::ControlGroups;
 use super::input::InputCopier;
+use super::memory::MemoryProcess;
 use super::orphans::Family;
 use super::sweep::sweep;
 use crate::control::{InputFor, OutputStream, RankSignal};
@@ -36,6 +37,7 @@ pub struct Processes {
     input: Option<OwnedFd>,
     copier: Option<InputCopier>,
     groups: ControlGroups,
+    memory: Option<MemoryProcess>,
     /// From the first start to the last end.
     family: Option<Family>,
 }
@@ -74,7 +76,8 @@ impl Processes {
         let groups = ControlGroups::create(&job.name, record);
         let input = job.take_input();
         let running = Vec::new();
-        Self { job, socket, consoles, running, input, copier: None, groups, family: None }
+        let (copier, memory, family) = (None, None, None);
+        Self { job, socket, consoles, running, input, copier, groups, memory, family }
     }
 
     /// What a rank gets as standard input.
@@ -199,6 +202,9 @@ fn pid(child: &Child) -> std::io::Result<Pid> {
 impl Ranks for Processes {
     fn start(&mut self) -> Result<()> {
         self.family = Some(Family::begin());
+        let memory = MemoryProcess::start(&self.groups).context(|| "start the job's memory")?;
+        let _ = self.job.memory.set(memory.1);
+        self.memory = Some(memory.0);
         let program = identity(&self.job.spec.image);
         for rank in 0..self.job.spec.size {
             let at = Instant::now();
@@ -240,6 +246,7 @@ impl Ranks for Processes {
 
     fn end(&mut self) -> Result<()> {
         self.stop();
+        self.memory = None;
         self.groups.end();
         for running in self.running.drain(..) {
             let _ = running.waiter.join();
