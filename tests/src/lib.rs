@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod chaos;
+pub mod dependencies;
 pub mod layers;
 pub mod processes;
 pub mod small_disk;
