@@ -13,7 +13,6 @@ fn no_innocent_job_is_harmed_and_nothing_is_left_behind() -> Result<()> {
         jobs: 20,
         at_a_time: 4,
         daemon_kills: 1,
-        escapes: false,
         hostile_process: env!("CARGO_BIN_EXE_hostile_process").into(),
     };
     let outcome = chaos.run(|_| ())?;

@@ -28,10 +28,6 @@ struct Arguments {
     /// How often the daemon is killed
     #[arg(long, default_value_t = 6)]
     daemon_kills: usize,
-    /// Hostile ranks also leave processes behind that have neither their environment nor their
-    /// group, which are not ended yet
-    #[arg(long)]
-    escapes: bool,
 }
 
 fn main() -> ExitCode {
@@ -52,7 +48,6 @@ fn run(arguments: &Arguments) -> Result<bool> {
         jobs: arguments.jobs,
         at_a_time: arguments.at_a_time,
         daemon_kills: arguments.daemon_kills,
-        escapes: arguments.escapes,
         hostile_process: own.with_file_name("hostile_process"),
     };
     println!("chaos: seed {}", chaos.seed);

@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal};
 use super::MARK;
 use super::disturbance::{Clock, Disturbance};
 use super::plan::Plan;
-use super::remains::Remains;
+use super::remains::remains;
 use crate::Host;
 use crate::processes::Process;
 
@@ -61,15 +61,13 @@ const HOSTILE: &[Hostile] = &[
     raw("large-window", 2, &[BROKE_THE_PROTOCOL]),
     raw("lock-holder", 2, &[BROKE_THE_PROTOCOL, TIMED_OUT]),
     raw("intruder", 1, &[TIMED_OUT]),
+    raw("escape", 2, &[0]),
     raw("flood", 2, &[TIMED_OUT]),
     application("bad-opcode"),
     application("wrapping-address"),
     application("submission-tail-jumps"),
     application("completion-head-jumps"),
 ];
-
-/// One of [`Chaos::escapes`].
-const ESCAPE: Hostile = raw("escape", 2, &[0]);
 
 /// A hostile job's own limit, in seconds.
 const HOSTILE_SECONDS: &str = "6";
@@ -87,8 +85,6 @@ pub struct Chaos {
     pub at_a_time: usize,
     /// How often the daemon is killed.
     pub daemon_kills: usize,
-    /// Whether hostile ranks leave processes behind that nothing names.
-    pub escapes: bool,
     /// The program `hostile_process`.
     pub hostile_process: PathBuf,
 }
@@ -101,6 +97,8 @@ pub struct Outcome {
     ended: usize,
     /// Jobs to which nothing was done.
     innocent: usize,
+    /// The job that took longest.
+    longest: (Duration, String),
     hostile: BTreeMap<&'static str, usize>,
     daemon_kills: usize,
     disturbances: usize,
@@ -122,6 +120,7 @@ impl fmt::Display for Outcome {
         )?;
         let kinds = self.hostile.iter().map(|(kind, count)| format!("{kind} {count}"));
         writeln!(f, "hostile: {}", kinds.collect::<Vec<_>>().join(", "))?;
+        writeln!(f, "the longest took {:.1} s: {}", self.longest.0.as_secs_f64(), self.longest.1)?;
         let (kills, others) = (self.daemon_kills, self.disturbances);
         write!(f, "daemons killed: {kills}, other disturbances: {others}, ")?;
         write!(f, "faults: {}", self.faults.len())
@@ -256,7 +255,6 @@ impl Chaos {
             over: AtomicBool::new(false),
             outcome: Mutex::default(),
         };
-        let remains = Remains::before(&ground)?;
         let mut disturbance = Disturbance::new(&ground, random.fork(), self.daemon_kills)?;
         let next = AtomicUsize::new(0);
         let failed = thread::scope(|scope| {
@@ -268,10 +266,8 @@ impl Chaos {
                 .map(|mut random| {
                     let ground = &ground;
                     scope.spawn(move || {
-                        let kinds = HOSTILE.len() + usize::from(self.escapes);
                         while !ground.is_over() {
-                            let kind = HOSTILE.get(random.usize(..kinds));
-                            ground.run_hostile(kind.unwrap_or(&ESCAPE))?;
+                            ground.run_hostile(&HOSTILE[random.usize(..HOSTILE.len())])?;
                         }
                         Ok(())
                     })
@@ -287,7 +283,12 @@ impl Chaos {
             return Err(error);
         }
         let disturbances = disturbance.end()?;
-        for left in remains.after(&ground)? {
+        // What a daemon leaves that is killed, the next one removes.
+        let last = Plan::last().run(&ground)?;
+        if let Some(fault) = last.fault() {
+            ground.fault(&fault, &last);
+        }
+        for left in remains(&ground)? {
             ground.fault("left behind", &left);
         }
         let kills = ground.daemon_kills();
@@ -309,6 +310,9 @@ impl Chaos {
             }
             let mut outcome = ground.outcome();
             outcome.ended += 1;
+            if record.took > outcome.longest.0 {
+                outcome.longest = (record.took, format!("{:?}", record.plan));
+            }
             outcome.innocent += usize::from(!record.harmed && !record.lost_its_daemon);
             if outcome.ended.is_multiple_of(10) || outcome.ended == plans.len() {
                 let (ended, faults) = (outcome.ended, outcome.faults.len());

@@ -98,6 +98,12 @@ impl Plan {
         Self { number, ranks, task, harm, harm_after, limit }
     }
 
+    /// A job for after all others, when nothing disturbs any more.
+    pub(super) fn last() -> Self {
+        let (harm, harm_after, limit) = (Harm::None, Duration::ZERO, Limit::None);
+        Self { number: usize::MAX, ranks: 2, task: Task::Hello, harm, harm_after, limit }
+    }
+
     /// The name of the application, and its arguments.
     pub(super) fn program(&self) -> (&'static str, Vec<String>) {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
