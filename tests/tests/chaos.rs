@@ -1,5 +1,5 @@
-//! A short run of what `cargo run --release -p xenolith-tests --bin chaos` does for longer, and what
-//! it has found.
+//! A short run of what `cargo run --release -p xenolith-tests --bin chaos` does for longer, and
+//! what it has found.
 
 use anyhow::{Result, ensure};
 use xenolith_tests::Host;

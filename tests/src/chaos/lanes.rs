@@ -242,10 +242,10 @@ impl Chaos {
         if !self.hostile_process.is_file() {
             bail!("{} is not there", self.hostile_process.display());
         }
-        let started = Instant::now();
         let mut random = Rng::with_seed(self.seed);
         let plans: Vec<_> = (0..self.jobs).map(|number| Plan::draw(number, &mut random)).collect();
         let host = Host::new()?;
+        let started = Instant::now();
         let clock = Clock::new(host.run_dir())?;
         let ground = Ground {
             clock,

@@ -25,7 +25,8 @@ pub struct Consoles {
 }
 
 impl Consoles {
-    /// Starts the thread. Logs go to files in `logs`, if there is room for them, output to `client`.
+    /// Starts the thread. Logs go to files in `logs`, if there is room for them, and output to
+    /// `client`.
     pub fn start(
         job: &str,
         spec: &JobSpec,
