@@ -26,6 +26,8 @@ pub mod status {
     pub const NOT_RUNNABLE: u8 = 126;
     /// There is no such image.
     pub const NOT_FOUND: u8 = 127;
+    /// Of the daemon itself: another one has its run directory.
+    pub const ALREADY_RUNNING: u8 = 75;
     /// The user interrupted the job.
     pub const INTERRUPTED: u8 = 130;
     /// A rank crashed (as a process that aborts).

@@ -16,6 +16,8 @@ pub(crate) const KERNEL: &str = "guest-kernel";
 pub(crate) const C_KERNEL: &str = "xenolith-c";
 /// ARMCI.
 pub(crate) const ARMCI: &str = "armci-nostd";
+/// Has cargo use the dependencies in `Cargo.lock` or none: what is installed is what was tested.
+pub(crate) const LOCKED: &str = "--locked";
 /// The folder with ARMCI's headers for C, beside its manifest.
 pub(crate) const ARMCI_HEADERS: &str = "include";
 

@@ -7,7 +7,7 @@ use std::process::Command;
 use cargo_metadata::camino::Utf8PathBuf;
 use cargo_metadata::{Artifact, Metadata, MetadataCommand, Package};
 
-use crate::cargo::{self, ARMCI, ARMCI_HEADERS, C_KERNEL, KERNEL};
+use crate::cargo::{self, ARMCI, ARMCI_HEADERS, C_KERNEL, KERNEL, LOCKED};
 use crate::turn::Turn;
 
 /// The target is the host's own, so that nothing but a stable toolchain is needed.
@@ -67,6 +67,8 @@ pub struct Application {
     pub features: Vec<String>,
     /// `-C target-cpu`; none: any x86-64.
     pub target_cpu: Option<String>,
+    /// Whether dependencies must be those in `Cargo.lock`, to the version.
+    pub locked: bool,
 }
 
 impl Application {
@@ -76,6 +78,7 @@ impl Application {
     pub fn for_c(manifest_path: Option<PathBuf>, target_cpu: Option<String>) -> Self {
         let own = || Path::new(OWN_FOLDER).with_file_name(KERNEL).join("Cargo.toml");
         Self {
+            locked: manifest_path.is_none(),
             manifest_path: Some(manifest_path.unwrap_or_else(own)),
             package: Some(C_KERNEL.into()),
             target_cpu,
@@ -139,7 +142,9 @@ impl Project {
     /// When cargo cannot read them.
     pub fn locate(application: Application) -> Result<Self, CompileError> {
         let mut command = MetadataCommand::new();
-        command.other_options(["--filter-platform".to_owned(), TARGET.to_owned()]);
+        let mut options = vec!["--filter-platform".to_owned(), TARGET.to_owned()];
+        options.extend(application.locked.then(|| LOCKED.to_owned()));
+        command.other_options(options);
         if let Some(path) = &application.manifest_path {
             command.manifest_path(path);
         }
@@ -237,7 +242,7 @@ impl Project {
             .arg("--manifest-path")
             .arg(&package.manifest_path)
             .args(["--package", &package.name]);
-        command.args(targets);
+        command.args(targets).args(self.application.locked.then_some(LOCKED));
         if !self.application.features.is_empty() {
             command.args(["--features", &self.application.features.join(",")]);
         }

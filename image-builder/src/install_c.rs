@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use cargo_metadata::MetadataCommand;
 
-use crate::cargo::{self, ARMCI, ARMCI_HEADERS};
+use crate::cargo::{self, ARMCI, ARMCI_HEADERS, LOCKED};
 use crate::publish::{PLAIN, PROGRAM, publish};
 
 /// What a program needs besides the library.
@@ -83,7 +83,7 @@ impl InstallC {
     fn build(&self, manifest: &Path) -> Result<PathBuf, InstallError> {
         let mut command = cargo::cargo();
         command
-            .args(["rustc", "--release", "--lib", "--features", "hosted,capi"])
+            .args(["rustc", LOCKED, "--release", "--lib", "--features", "hosted,capi"])
             .args(["--crate-type", "staticlib", "--package", ARMCI, "--manifest-path"])
             .arg(manifest);
         if let Some(directory) = &self.target_dir {

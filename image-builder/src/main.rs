@@ -66,6 +66,9 @@ struct BuildArgs {
     /// The processor to compile for, as in rustc's -C target-cpu [default: any x86-64]
     #[arg(long, value_name = "CPU")]
     target_cpu: Option<String>,
+    /// Fail if Cargo.lock is not up to date, as cargo's own option
+    #[arg(long)]
+    locked: bool,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -170,6 +173,7 @@ fn build_images(args: BuildArgs) -> Result<()> {
         targets: Targets { examples: args.examples, bins: args.bins },
         features: args.features,
         target_cpu: args.target_cpu,
+        locked: args.locked,
     };
     build(&args.output.of(application))?.iter().for_each(tell);
     Ok(())

@@ -92,6 +92,7 @@ fn compile(workspace: &Workspace, metadata: &Metadata) -> Result<Vec<Built>> {
     let mut command = Command::new(Workspace::cargo());
     command.args([
         "build",
+        "--locked",
         "--release",
         "--message-format=json-render-diagnostics",
         "--examples",
@@ -128,8 +129,8 @@ fn build_images(
 ) -> Result<Vec<PathBuf>> {
     let mut command = Command::new(Workspace::cargo());
     command
-        .args(["run", "--release", "--package", IMAGE_BUILDER, "--", "build"])
-        .args(["--package", package, "--install-dir", IMAGES])
+        .args(["run", "--locked", "--release", "--package", IMAGE_BUILDER])
+        .args(["--", "build", "--locked", "--package", package, "--install-dir", IMAGES])
         .arg("--out")
         .arg(out);
     for name in names {
@@ -156,6 +157,7 @@ fn build_c_images(workspace: &Workspace, out: &Path) -> Result<Vec<PathBuf>> {
         command
             .args([
                 "run",
+                "--locked",
                 "--release",
                 "--package",
                 IMAGE_BUILDER,

@@ -10,7 +10,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod chaos;
+pub mod dependencies;
 pub mod layers;
+pub mod processes;
+pub mod small_disk;
 pub mod tidy;
 
 use std::ffi::OsStr;
@@ -128,6 +132,11 @@ impl Host {
         let mut command = Command::new(self.programs.join("pgas"));
         command.args(arguments).env("XENOLITH_RUN_DIR", self.run_dir.path()).stdin(Stdio::null());
         Ok(command)
+    }
+
+    /// The Linux program of an application; a path stays what it is.
+    pub fn application(&self, name: &str) -> PathBuf {
+        application_in(&self.programs, name)
     }
 
     /// The command that runs an application on `ranks` hosted ranks.

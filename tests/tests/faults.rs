@@ -1,8 +1,11 @@
 //! What goes wrong on hosted ranks is said in one line that names rank and cause, and harms nobody
 //! else.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
@@ -114,6 +117,21 @@ fn a_killed_daemon_ends_the_job_and_leaves_no_rank() -> Result<()> {
     let result = host.run(2, "hello", &[])?;
     ensure!(result.status == 0, "{result:#?}");
     ensure!(host.job_records()?.is_empty(), "records are left: {:?}", host.job_records()?);
+    Ok(())
+}
+
+#[test]
+fn a_daemon_that_is_still_ending_is_waited_for() -> Result<()> {
+    let host = Host::new()?;
+    // As one that has jobs to end: nobody listens, and the run directory is taken.
+    let lock = File::create(host.run_dir().join("lock"))?;
+    lock.lock()?;
+    let job = host.job(2, "hello", &[])?.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    // Longer than a daemon waits.
+    thread::sleep(Duration::from_secs(5));
+    drop(lock);
+    let result = ended(job.wait_with_output()?)?;
+    ensure!(result.status == 0, "{result:#?}");
     Ok(())
 }
 

@@ -3,9 +3,11 @@
 use core::alloc::Layout;
 use core::mem::offset_of;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::prelude::v1::*;
 
 use proptest::prelude::*;
+use real_std::thread;
 
 use crate::error::Fault;
 use crate::serve::apply::{Busy, apply};
@@ -240,4 +242,79 @@ fn operands_are_passed_on() {
     let inline = Request { flags: 1, ..inline };
     assert_eq!(done(&inline, &windows), Ok(Ok((8, 0))));
     assert_eq!(change(RmwKind::FetchAdd64, [0, 0]), 11);
+}
+
+/// What is put into the word, of this many bytes, when the data are those of round `round`.
+fn word(round: u64, len: usize) -> u64 {
+    let half = (1 << 16) + round;
+    if len == 4 { half } else { half << 32 | half }
+}
+
+/// A put of a word, from the request or from memory, is one store, and is seen after all that was
+/// put before. Miri also sees if it is not a release: then reading the data is a race.
+#[test]
+fn who_sees_a_word_sees_it_whole_and_the_data_before_it() {
+    const DATA: usize = 64;
+    const ROUNDS: u64 = if cfg!(miri) { 20 } else { 500 };
+    for (inline, len) in [(true, 4), (true, 8), (false, 4), (false, 8)] {
+        let (memories, windows) = ranks();
+        // SAFETY: in bounds and aligned; of both, only atomics are used while these references
+        // live, or bytes are written through raw pointers.
+        let (target, seen) = unsafe {
+            let target = memories[1].bytes.as_ptr().add(PUBLIC);
+            let seen = memories[0].bytes.as_ptr().add(PUBLIC + PAGE);
+            (target, AtomicU64::from_ptr(seen.cast()))
+        };
+        // SAFETY: as above.
+        let (halves, whole, data) = unsafe {
+            let data = core::slice::from_raw_parts(target.add(DATA).cast::<AtomicU64>(), DATA / 8);
+            (AtomicU32::from_ptr(target.cast()), AtomicU64::from_ptr(target.cast()), data)
+        };
+        let read = || match len {
+            4 => halves.load(Ordering::Acquire).into(),
+            _ => whole.load(Ordering::Acquire),
+        };
+        let put = |from: usize, to: usize, len: usize| Request {
+            opcode: Opcode::Put as u8,
+            rank: 1,
+            remote: memories[1].address + (PUBLIC + to) as u64,
+            local: memories[0].address + (PUBLIC + from) as u64,
+            len: len as u64,
+            ..Request::default()
+        };
+        let (data_put, word_put) = (put(DATA, DATA, DATA), put(0, 0, len));
+        let own = |at: usize, value: u64| {
+            // SAFETY: in bounds and aligned, in the memory of rank 0, which nobody else reads.
+            unsafe { memories[0].bytes.add(PUBLIC + at).cast::<u64>().write(value) };
+        };
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                for round in 1..=ROUNDS {
+                    let mut found = read();
+                    while found != word(round, len) {
+                        let earlier = if round == 1 { 0 } else { word(round - 1, len) };
+                        assert_eq!(found, earlier, "inline {inline}, {len} bytes: half a word");
+                        thread::yield_now();
+                        found = read();
+                    }
+                    let data = data.iter().map(|word| word.load(Ordering::Relaxed));
+                    for value in data {
+                        assert_eq!(value, round, "inline {inline}, {len} bytes: data of before");
+                    }
+                    seen.store(round, Ordering::Release);
+                }
+            });
+            for round in 1..=ROUNDS {
+                (DATA..2 * DATA).step_by(8).for_each(|at| own(at, round));
+                own(0, word(round, len));
+                let operand = [word(round, len), 0];
+                let flags = if inline { 1 } else { 0 };
+                done(&data_put, &windows).unwrap().unwrap();
+                done(&Request { flags, operand, ..word_put }, &windows).unwrap().unwrap();
+                while seen.load(Ordering::Acquire) != round {
+                    thread::yield_now();
+                }
+            }
+        });
+    }
 }

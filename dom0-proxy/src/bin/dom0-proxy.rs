@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use dom0_proxy::Error;
 use dom0_proxy::daemon::{self, DaemonOptions};
-use dom0_proxy::error::Context;
+use dom0_proxy::error::{Context, status};
 use dom0_proxy::inheritance;
 use dom0_proxy::job::processes::{MEMORY_ARGUMENT, RANK_ARGUMENT, become_memory, become_rank};
 use dom0_proxy::run_dir::{DaemonLog, RunDir};
@@ -48,7 +49,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tell(&format!("dom0-proxy: {error}"));
-            ExitCode::FAILURE
+            match error {
+                Error::AlreadyRunning { .. } => ExitCode::from(status::ALREADY_RUNNING),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -56,11 +56,12 @@ pub fn run(options: DaemonOptions) -> Result<()> {
     let (root, version) = (daemon.run_dir.root().display(), env!("CARGO_PKG_VERSION"));
     tracing::info!(run_dir = %root, version, "listening");
     let result = serve(&daemon, &clients, &ranks, &stop, idle_exit);
+    // Jobs are told before ranks find nobody to attach to, which would be taken for their failure.
+    daemon.registry.close(KillReason::DaemonEnds);
     for socket in [daemon.run_dir.socket(), daemon.run_dir.ranks_socket()] {
         let _ = fs::remove_file(socket);
     }
     drop((clients, ranks));
-    daemon.registry.close(KillReason::DaemonEnds);
     if !daemon.registry.wait_until_empty(LAST_PATIENCE) {
         tracing::error!("jobs did not end in time; the next daemon cleans up after them");
     }

@@ -47,7 +47,8 @@ pub fn supervise(
     let checked = promise.and_then(|promise| check(&job.spec).map(|()| promise));
     let begun = checked.and_then(|promise| Ok((promise, run_dir.begin_job(&job.name)?)));
     let result = begun.and_then(|(_promise, JobFolders { record, logs })| {
-        let (record_path, logs) = (record.path().to_owned(), &logs);
+        let record_path = record.path().to_owned();
+        let logs = logs.as_ref().map(JobFolder::path);
         let socket = run_dir.ranks_socket();
         let run = || {
             let client = client.clone();
@@ -124,12 +125,11 @@ impl Supervisor {
         incoming: Receiver<JobEvent>,
         ranks_socket: PathBuf,
         record: PathBuf,
-        logs: &JobFolder,
+        logs: Option<&Path>,
         client: Arc<JobClient>,
     ) -> Result<Self> {
         let spec = &job.spec;
-        let (consoles, console_thread) =
-            Consoles::start(&job.name, spec, logs.path(), client.clone())?;
+        let (consoles, console_thread) = Consoles::start(&job.name, spec, logs, client.clone())?;
         let parts = Self::engine_and_ranks(job, ranks_socket, record, &consoles);
         let (engine, ranks) = match parts {
             Ok(parts) => parts,
@@ -451,7 +451,7 @@ mod tests {
         let client = Arc::new(JobClient::new(ours).unwrap());
         let (job, incoming) = Job::new("abcdef".into(), spec.clone(), client.clone()).unwrap();
         let (consoles, console_thread) =
-            Consoles::start(&job.name, &spec, logs.path(), client.clone()).unwrap();
+            Consoles::start(&job.name, &spec, Some(logs.path()), client.clone()).unwrap();
         let ended = Arc::new(AtomicBool::new(false));
         let started = job.clone();
         let clock = JobClock::new(job.started);

@@ -123,7 +123,8 @@ impl RunDir {
 
     /// Makes the directories of a job that begins, and removes the oldest logs, so that no more
     /// than [`LOGS_KEPT`], and no more than a few GiB of them, are left besides those of jobs that
-    /// run.
+    /// run. Where the disk is full, older logs make room; a job for whose logs there is none even
+    /// so has no logs.
     pub fn begin_job(&self, job: &str) -> Result<JobFolders> {
         self.begin_job_keeping(job, LOG_BYTES_KEPT)
     }
@@ -132,13 +133,6 @@ impl RunDir {
         let record = JobFolder::create(&self.jobs(), job, 0)?;
         let others = JobFolder::all_in(&self.logs);
         let number = others.iter().map(FoundFolder::number).max().unwrap_or(0).saturating_add(1);
-        let logs = match JobFolder::create(&self.logs, job, number) {
-            Ok(logs) => logs,
-            Err(error) => {
-                record.remove();
-                return Err(error);
-            }
-        };
         let mut ended: Vec<_> = others.into_iter().filter_map(FoundFolder::ended).collect();
         ended.sort_by_key(JobFolder::number);
         let mut excess = (ended.len() + 1).saturating_sub(LOGS_KEPT);
@@ -148,6 +142,23 @@ impl RunDir {
             excess += 1;
         }
         ended.drain(..excess).for_each(JobFolder::remove);
+        let mut ended = ended.into_iter();
+        let logs = loop {
+            match JobFolder::create(&self.logs, job, number) {
+                Ok(logs) => break Some(logs),
+                Err(error) if is_full(&error) => match ended.next() {
+                    Some(oldest) => oldest.remove(),
+                    None => {
+                        tracing::warn!(%error, job, "there is no room for the job's logs");
+                        break None;
+                    }
+                },
+                Err(error) => {
+                    record.remove();
+                    return Err(error);
+                }
+            }
+        };
         Ok(JobFolders { record, logs })
     }
 
@@ -169,8 +180,17 @@ impl RunDir {
 pub struct JobFolders {
     /// Its record.
     pub record: JobFolder,
-    /// Its logs, which stay.
-    pub logs: JobFolder,
+    /// Its logs, which stay; none if there is no room for them.
+    pub logs: Option<JobFolder>,
+}
+
+/// Whether the disk is to blame.
+fn is_full(error: &Error) -> bool {
+    let Error::Io { source, .. } = error else { return false };
+    matches!(
+        source.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
+    )
 }
 
 /// Makes a directory for this user alone where everybody may make one, or takes the one that this
@@ -260,6 +280,11 @@ mod tests {
         run
     }
 
+    /// Where a job's logs are, for which there is room.
+    fn path(folders: &JobFolders) -> &Path {
+        folders.logs.as_ref().unwrap().path()
+    }
+
     /// A name that a job may have.
     fn name(number: u64) -> String {
         format!("{number:06x}")
@@ -274,8 +299,9 @@ mod tests {
             // Names sort the other way, and so do times.
             let job = name(0xffffff - number);
             let folders = run.begin_job(&job).unwrap();
-            assert!(folders.logs.path().exists(), "a job that begins loses its own logs");
-            fs::File::open(folders.logs.path()).unwrap().set_modified(future).unwrap();
+            let logs = folders.logs.unwrap();
+            assert!(logs.path().exists(), "a job that begins loses its own logs");
+            fs::File::open(logs.path()).unwrap().set_modified(future).unwrap();
             folders.record.remove();
         }
         assert_eq!(fs::read_dir(&run.logs).unwrap().count(), LOGS_KEPT);
@@ -289,14 +315,14 @@ mod tests {
         let run = run_dir(dir.path());
         let log_of = |job: u64| {
             let folders = run.begin_job(&name(job)).unwrap();
-            fs::write(folders.logs.path().join("rank-0.log"), vec![0; 1 << 20]).unwrap();
+            fs::write(path(&folders).join("rank-0.log"), vec![0; 1 << 20]).unwrap();
             folders
         };
         let running = log_of(0);
         (1..5).for_each(|job| drop(log_of(job)));
         let left = |most| {
             let next = run.begin_job_keeping(&name(99), most).unwrap();
-            next.logs.remove();
+            next.logs.unwrap().remove();
             next.record.remove();
             (1..5).filter(|job| run.job_logs(&name(*job)).exists()).collect::<Vec<_>>()
         };
@@ -304,7 +330,7 @@ mod tests {
         assert_eq!(left(5 << 20), [1, 2, 3, 4]);
         assert_eq!(left(5 << 19), [3, 4]);
         assert_eq!(left(0), [0; 0]);
-        assert!(running.logs.path().join("rank-0.log").exists());
+        assert!(path(&running).join("rank-0.log").exists());
     }
 
     #[test]
@@ -315,7 +341,7 @@ mod tests {
         for number in 0..LOGS_KEPT as u64 + 5 {
             run.begin_job(&name(number)).unwrap();
         }
-        assert!(running.logs.path().exists());
+        assert!(path(&running).exists());
         drop(running);
         run.begin_job("123456").unwrap();
         assert!(!run.job_logs("abcdef").exists());

@@ -16,8 +16,11 @@ use dom0_proxy::error::{Context, status};
 use dom0_proxy::run_dir::RunDir;
 use dom0_proxy::{Error, Result};
 
-/// How long a daemon may take to come up: it may have to clean up after an earlier one.
+/// How long a daemon may take to come up: it may have to wait for an earlier one's end, or to clean
+/// up after it.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// With what a daemon ends that finds another one.
+const ALREADY_RUNNING: i32 = status::ALREADY_RUNNING as i32;
 /// After how many idle seconds a daemon that was started by `pgas` ends.
 const IDLE_EXIT: &str = "60";
 
@@ -123,13 +126,16 @@ fn start(run_dir: &RunDir) -> Result<DaemonConnection> {
     let failed = |why: String| Error::DaemonNotStarted { why, log: path.clone() };
     let program = program().ok_or_else(|| failed("no dom0-proxy beside pgas or on PATH".into()))?;
     let output = |log: &File| log.try_clone().map(Stdio::from).context(|| "start the daemon");
-    let mut daemon = Command::new(&program)
-        .args(["--detach", "--idle-exit", IDLE_EXIT])
-        .stdin(Stdio::null())
-        .stdout(output(&log)?)
-        .stderr(output(&log)?)
-        .spawn()
-        .context(|| format!("start {}", program.display()))?;
+    let spawn = || {
+        Command::new(&program)
+            .args(["--detach", "--idle-exit", IDLE_EXIT])
+            .stdin(Stdio::null())
+            .stdout(output(&log)?)
+            .stderr(output(&log)?)
+            .spawn()
+            .context(|| format!("start {}", program.display()))
+    };
+    let mut daemon = spawn()?;
     let deadline = Instant::now() + PATIENCE;
     loop {
         match DaemonConnection::open(run_dir) {
@@ -140,6 +146,11 @@ fn start(run_dir: &RunDir) -> Result<DaemonConnection> {
             // Another pgas may have started one at the same moment.
             if let Ok(connection) = DaemonConnection::open(run_dir) {
                 return Ok(connection);
+            }
+            // An earlier one is ending, with all of its jobs.
+            if status.code() == Some(ALREADY_RUNNING) && Instant::now() < deadline {
+                daemon = spawn()?;
+                continue;
             }
             let why = last_line_since(&mut log, log_start);
             return Err(failed(why.unwrap_or_else(|| status.to_string())));

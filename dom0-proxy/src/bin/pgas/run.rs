@@ -40,11 +40,20 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<u8> {
     let (kind, input) = (spec.kind, spec.input);
     let requests = Requests::new(&daemon)?;
     let show = Show::new(arguments, spec.size, &requests)?;
-    message_frame::send(&daemon.stream, &ClientRequest::Run(spec))
-        .context("talk with the daemon")?;
-    if input != InputFor::Nobody {
-        frame::send(&daemon.stream, &(), &[std::io::stdin().as_fd()])
-            .context("hand on standard input")?;
+    let asked = message_frame::send(&daemon.stream, &ClientRequest::Run(spec));
+    let asked = asked.and_then(|()| match input {
+        InputFor::Nobody => Ok(()),
+        InputFor::Rank0 | InputFor::All => {
+            frame::send(&daemon.stream, &(), &[std::io::stdin().as_fd()])
+        }
+    });
+    match asked {
+        Err(error)
+            if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) =>
+        {
+            return Err(daemon_lost(&run_dir, &mut daemon, None).into());
+        }
+        asked => asked.context("talk with the daemon")?,
     }
     take_signals(requests, kind)?;
     let mut job = None;

@@ -25,18 +25,22 @@ pub struct Consoles {
 }
 
 impl Consoles {
-    /// Starts the thread. Logs go to files in `logs`, output to `client`.
+    /// Starts the thread. Logs go to files in `logs`, if there is room for them, and output to
+    /// `client`.
     pub fn start(
         job: &str,
         spec: &JobSpec,
-        logs: &Path,
+        logs: Option<&Path>,
         client: Arc<JobClient>,
     ) -> Result<(Self, JoinHandle<ConsoleReport>)> {
         let context = || "start the job's consoles";
         let wake =
             Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).context(context)?);
         let (orders, incoming) = channel();
-        let log = |rank| Log::create(&logs.join(format!("rank-{rank}.log")));
+        let log = |rank| match logs {
+            Some(logs) => Log::create(&logs.join(format!("rank-{rank}.log"))),
+            None => Ok(Log::nowhere()),
+        };
         let logs = (0..spec.size).map(log).collect::<Result<Vec<_>>>()?;
         let reader = ConsoleReader::new(incoming, wake.clone(), logs, client);
         let thread = thread::Builder::new()

@@ -36,17 +36,19 @@ impl ControlGroups {
     /// Makes them for `job`, and notes them in its `record`, by which they are found when the
     /// daemon dies.
     pub fn create(job: &str, record: &Path) -> Self {
-        let mut groups = Self::default();
-        for parent in parents() {
-            let folder = parent.join(format!("{PREFIX}{job}"));
-            match fs::create_dir(&folder) {
-                Ok(()) => groups.folders.push(folder),
-                Err(error) => tracing::debug!(%error, folder = %folder.display(), "no group"),
-            }
-        }
+        let folders = parents().iter().map(|parent| parent.join(format!("{PREFIX}{job}")));
+        let mut groups = Self { folders: folders.collect() };
+        // First: the daemon may be killed while it makes them, which takes Linux a while.
         if let Err(error) = fs::write(record.join(RECORD), groups.to_text()) {
             tracing::warn!(%error, job, "its control groups could not be noted");
         }
+        groups.folders.retain(|folder| match fs::create_dir(folder) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::debug!(%error, folder = %folder.display(), "no group");
+                false
+            }
+        });
         groups
     }
 

@@ -1,6 +1,8 @@
 //! The tests that need no Xen: formatting, lints, and the workspace's own tests with hosted jobs
 //! among them.
 
+use std::env;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -12,8 +14,9 @@ use anyhow::{Context, Result};
 use rustix::process::Signal;
 
 use super::verdict::{Failure, Verdicts};
+use crate::install;
 use crate::programs::Programs;
-use crate::progress::Step;
+use crate::progress::{Step, note};
 use crate::signals;
 use crate::tied::tie;
 use crate::workspace::Workspace;
@@ -23,6 +26,14 @@ const CHECKS: &[(&str, &[&str])] = &[
     ("fmt", &["fmt", "--all", "--check"]),
     ("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
 ];
+/// cargo-deny, of which Debian has no package.
+const INSTALL_DENY: &[&str] =
+    &["install", "--locked", "--root", "target/tools", "cargo-deny@0.20.2"];
+/// Its programs, from the workspace.
+const TOOLS: &str = "target/tools/bin";
+/// What it is asked for first, which needs a network, and then.
+const FETCH_ADVISORIES: &[&str] = &["deny", "--locked", "fetch", "db"];
+const DENY: (&str, &[&str]) = ("deny", &["deny", "--locked", "check", "--disable-fetch"]);
 const TESTS: (&str, &[&str]) = ("tests", &["test", "--workspace"]);
 
 /// No step may take longer.
@@ -35,12 +46,34 @@ pub fn run(workspace: &Workspace, logs: &Path, verdicts: &mut Verdicts) {
     for (name, arguments) in CHECKS {
         step(workspace, logs, verdicts, name, arguments);
     }
+    deny(workspace, logs, verdicts);
     // Hosted tests start the programs, so these come first.
     let started = Instant::now();
     let built = Programs::build(workspace);
     let built = built.map(drop).map_err(|error| Failure::from_error(&error));
     verdicts.add("local: programs", started.elapsed(), built);
     step(workspace, logs, verdicts, TESTS.0, TESTS.1);
+}
+
+/// Has cargo-deny look for advisories, where there is a network. All else that it checks, a test of
+/// the workspace checks too, without it.
+fn deny(workspace: &Workspace, logs: &Path, verdicts: &mut Verdicts) {
+    let succeeds = |arguments: &[&str]| {
+        let step = Step::start(format!("cargo {}", arguments.join(" ")));
+        let log = logs.join("local-advisories.log");
+        let result = cargo(workspace, &log, arguments);
+        drop(step);
+        matches!(result, Ok(Ok(())))
+    };
+    let tool = workspace.root().join(TOOLS).join("cargo-deny");
+    let is_there = tool.exists() || install::find("cargo-deny").is_some();
+    if !is_there && !succeeds(INSTALL_DENY) {
+        return note("no cargo-deny, and it cannot be installed: nobody looks for advisories");
+    }
+    if !succeeds(FETCH_ADVISORIES) {
+        return note("advisories cannot be fetched: nobody looks for any");
+    }
+    step(workspace, logs, verdicts, DENY.0, DENY.1);
 }
 
 fn step(
@@ -66,6 +99,7 @@ fn cargo(workspace: &Workspace, log: &Path, arguments: &[&str]) -> Result<Result
     command
         .args(arguments)
         .current_dir(workspace.root())
+        .env("PATH", path_with_tools(workspace)?)
         .stdin(Stdio::null())
         .stdout(output)
         .stderr(errors)
@@ -87,6 +121,13 @@ fn cargo(workspace: &Workspace, log: &Path, arguments: &[&str]) -> Result<Result
         }
         thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Where cargo finds its own programs and ours.
+fn path_with_tools(workspace: &Workspace) -> Result<OsString> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let tools = workspace.root().join(TOOLS);
+    env::join_paths(env::split_paths(&path).chain([tools])).context("cannot add to PATH")
 }
 
 fn failure(why: String, log: &Path) -> Failure {

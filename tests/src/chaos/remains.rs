@@ -1,0 +1,98 @@
+//! What is left when all jobs have ended.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use rustix::process::Signal;
+
+use super::MARK;
+use super::lanes::Ground;
+use crate::processes::{self, Process};
+
+/// How long the last jobs may take to vanish.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Files that a daemon has open, and threads that it has, without a job. Seen: 13 and 4.
+const OPEN_FILES: usize = 30;
+const THREADS: usize = 10;
+/// Where Linux shows control groups.
+const CONTROL_GROUPS: &str = "/sys/fs/cgroup";
+
+/// A line for each thing that is there and should not be. Waits a while until there is none.
+pub(super) fn remains(ground: &Ground) -> Result<Vec<String>> {
+    let start = Instant::now();
+    loop {
+        let left = remains_now(ground)?;
+        if left.is_empty() || start.elapsed() > PATIENCE {
+            for process in escaped(ground)? {
+                process.signal(Signal::KILL);
+            }
+            return Ok(left);
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn remains_now(ground: &Ground) -> Result<Vec<String>> {
+    let mut left = Vec::new();
+    let daemon = ground.host.daemon().map(Process::new);
+    let own = ground.mark("");
+    for (process, mark) in processes::with_variable(MARK)? {
+        if mark.starts_with(&own) && Some(process) != daemon {
+            left.push(describe(process));
+        }
+    }
+    left.extend(escaped(ground)?.into_iter().map(describe));
+    let records = ground.host.job_records()?;
+    left.extend(records.iter().map(|record| format!("record {}", record.display())));
+    if let Some(daemon) = daemon {
+        let (files, threads) = (daemon.open_files(), daemon.threads());
+        if files > OPEN_FILES || threads > THREADS {
+            left.push(format!("the daemon: {files} open files, {threads} threads"));
+        }
+    }
+    let log = fs::read(ground.host.run_dir().join("daemon.log")).unwrap_or_default();
+    let log = String::from_utf8_lossy(&log);
+    // Their names end with their job's; other daemons have some too.
+    let is_ours = |group: &&PathBuf| {
+        let name = group.file_name().unwrap_or_default().to_string_lossy();
+        name.rsplit_once('-').is_some_and(|(_, job)| log.contains(job))
+    };
+    let groups = control_groups();
+    let groups = groups.iter().filter(is_ours);
+    left.extend(groups.map(|group| format!("control group {}", group.display())));
+    left.extend(log.lines().filter(|line| line.contains("panicked")).map(str::to_owned));
+    Ok(left)
+}
+
+/// Processes that hostile ranks have left, without a trace of where they come from.
+fn escaped(ground: &Ground) -> Result<Vec<Process>> {
+    let words = ["sleep".to_owned(), ground.sleep_of_escaped()];
+    Ok(processes::all()?.into_iter().filter(|process| process.command_line() == words).collect())
+}
+
+fn describe(process: Process) -> String {
+    let number = process.pid().as_raw_nonzero();
+    format!("process {number}: {}", process.command_line().join(" "))
+}
+
+/// All that could be ours: by their names.
+fn control_groups() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![Path::new(CONTROL_GROUPS).to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            let name = entry.file_name();
+            if ["xenolith", "pgas"].iter().any(|part| name.to_string_lossy().contains(part)) {
+                found.push(entry.path());
+            }
+            folders.push(entry.path());
+        }
+    }
+    found
+}
