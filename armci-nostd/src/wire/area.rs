@@ -75,9 +75,9 @@ pub struct Header {
     pub completion_head: Word32,
     /// Not zero: the proxy is about to block and wants its doorbell rung.
     pub proxy_asleep: Word32,
-    /// Written by the proxy: the epoch in which the rank may reach its neighbours' memory by
-    /// itself, or zero. See [`Gate`](crate::shared::gate::Gate). A rank that has lost its mappings
-    /// writes zero.
+    /// Written by the proxy, who closes it or offers an epoch, and by the rank, who opens it: the
+    /// epoch in which the rank reaches its neighbours' memory by itself. See
+    /// [`Gate`](crate::shared::gate::Gate).
     pub gate: Word32,
     /// Written by the rank: not zero while it does.
     pub inside: Word32,

@@ -78,7 +78,8 @@ impl Engine {
         self.change(Change::Close)
     }
 
-    /// Lets the ranks reach each other's memory again, by the mappings that they have.
+    /// Lets the ranks reach each other's memory again: each by the mappings that it has, or that it
+    /// makes anew if it has lost them.
     ///
     /// # Errors
     /// [`OrderError`] while the rings are not served.

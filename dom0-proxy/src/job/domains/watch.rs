@@ -287,7 +287,7 @@ impl Watcher {
         for (rank, id) in running {
             let domain = domains.iter().find(|domain| domain.id == id && !domain.dying);
             let end = match domain.map(|domain| domain.shutdown) {
-                Some(None) => continue,
+                Some(None | Some(StopReason::Suspend)) => continue,
                 Some(Some(StopReason::Crash)) => {
                     if let Some(cause) = self.store.read(&node(id, FATAL))? {
                         let cause = parse_cause(&cause);
