@@ -256,6 +256,33 @@ fn behind_stopped_rings_nothing_is_written_and_all_can_be_copied() {
     bench.engine.end();
 }
 
+/// Words are all that ranks in Xen have besides; these are processes, so it is for the ended ones
+/// to stand still.
+#[test]
+fn whoever_cannot_stand_still_goes_on() {
+    let bench = Bench::new(2);
+    let [a, _] = &bench.ranks[..] else { unreachable!() };
+    assert_eq!(bench.engine.park(), Err(OrderError::NotNow(ServiceState::Open)));
+    bench.engine.close_gates().unwrap();
+    bench.engine.stop_serving().unwrap();
+    assert_eq!(bench.engine.park(), Err(OrderError::CannotPark(0)));
+    assert_eq!(a.header().park.0.load(Ordering::Relaxed), 0, "it is not told to any more");
+    bench.engine.ended(0);
+    assert_eq!(bench.engine.park(), Err(OrderError::CannotPark(1)));
+    bench.engine.ended(1);
+    bench.engine.park().unwrap();
+    assert_ne!(a.header().park.0.load(Ordering::Relaxed), 0);
+    assert_eq!(bench.engine.copy_window(0, 0, vec![0; 8]).map(|bytes| bytes.len()), Ok(8));
+    assert_eq!(bench.engine.start_serving(), Err(OrderError::NotNow(ServiceState::Parked)));
+    bench.engine.go_on().unwrap();
+    assert_eq!(a.header().park.0.load(Ordering::Relaxed), 0);
+    bench.engine.start_serving().unwrap();
+    bench.engine.open_gates().unwrap();
+    a.run(put(1, PUBLIC, PUBLIC, 8));
+    bench.engine.park().unwrap_err();
+    bench.engine.end();
+}
+
 #[test]
 fn it_ends_while_it_is_stopped() {
     let bench = Bench::new(2);

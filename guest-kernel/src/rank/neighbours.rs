@@ -189,8 +189,8 @@ pub fn heap_used() -> usize {
     heap::usage().used
 }
 
-/// Gives back the gate to the neighbours' memory, which is about to be taken away. False if the
-/// rank is there now: it will leave soon, and have the suspension
+/// Gives back the gate to the neighbours' memory, which is about to be taken away, or where nobody
+/// is to be. False if the rank is there now: it will leave soon, and have what it holds up
 /// [go on](crate::xen::hold::go_on).
 pub(crate) fn leave() -> bool {
     let header = &runtime_area::get().header;
