@@ -5,7 +5,8 @@ use core::cell::RefCell;
 use core::mem::offset_of;
 use core::ops::Range;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use real_std::sync::Mutex;
 use real_std::thread;
 use std::alloc::{alloc_zeroed, dealloc};
 use std::prelude::v1::*;
@@ -36,6 +37,8 @@ const LEN: usize = size_of::<RuntimeArea>() + PUBLIC + PAGE;
 /// The job.
 pub struct PlainJob {
     ranks: Vec<PlainRank>,
+    /// Whether ranks see nothing of each other but what they share piece by piece.
+    by_pieces: bool,
     stop: AtomicBool,
 }
 
@@ -44,6 +47,14 @@ pub struct PlainRank {
     window: NonNull<u8>,
     /// How often it has left its neighbours' memory for a gate that is being closed.
     pub left: AtomicUsize,
+    /// How often all that it has mapped was taken away.
+    generation: AtomicU64,
+    /// What it has mapped piece by piece, by tokens, in this generation.
+    pub mapped: Mutex<Vec<u64>>,
+    /// After how many more pieces all is taken away, as by an upcall in that moment.
+    pub robbed_after: AtomicUsize,
+    /// Whether nothing can be mapped.
+    pub refuses: AtomicBool,
 }
 
 // SAFETY: the memory is shared by design, as that of ranks in domains or processes is.
@@ -64,7 +75,22 @@ impl PlainRank {
         let window = NonNull::new(unsafe { alloc_zeroed(allocation()) }).unwrap();
         // SAFETY: aligned and long enough.
         unsafe { window.cast::<RuntimeArea>().write(RuntimeArea::new()) };
-        Self { window, left: AtomicUsize::new(0) }
+        Self {
+            window,
+            left: AtomicUsize::new(0),
+            generation: AtomicU64::new(0),
+            mapped: Mutex::default(),
+            robbed_after: AtomicUsize::new(0),
+            refuses: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes all away that it has mapped, as a suspension does.
+    pub fn rob(&self) {
+        self.gate().give_back();
+        assert!(self.gate().is_empty(), "robbed in its neighbours' memory");
+        self.mapped.lock().unwrap().clear();
+        self.generation.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Its runtime area.
@@ -133,14 +159,23 @@ impl Drop for PlainRank {
 }
 
 impl PlainJob {
-    /// A job of `size` ranks, attached, its gates open in epoch 1.
+    /// A job of `size` ranks, attached, its gates offered in epoch 1.
     pub fn new(size: usize) -> Arc<Self> {
+        Self::make(size, false)
+    }
+
+    /// The same of ranks that share their memory piece by piece.
+    pub fn by_pieces(size: usize) -> Arc<Self> {
+        Self::make(size, true)
+    }
+
+    fn make(size: usize, by_pieces: bool) -> Arc<Self> {
         let ranks: Vec<_> = (0..size).map(|_| PlainRank::new()).collect();
         for rank in &ranks {
-            rank.gate().open(1);
+            rank.gate().offer(1);
             rank.area().header.state.0.store(JobState::Attached as u32, Ordering::Release);
         }
-        Arc::new(Self { ranks, stop: AtomicBool::new(false) })
+        Arc::new(Self { ranks, by_pieces, stop: AtomicBool::new(false) })
     }
 
     /// What all know of a rank.
@@ -267,7 +302,41 @@ unsafe impl Platform for PlainPlatform {
         unsafe { self.heap.borrow_mut().deallocate(memory, layout) };
     }
 
+    fn page(&self) -> Option<usize> {
+        self.job.by_pieces.then_some(PAGE)
+    }
+
+    fn share(&self, memory: NonNull<u8>, _len: usize) -> Option<u64> {
+        Some(memory.as_ptr().expose_provenance() as u64)
+    }
+
+    fn map(&self, _rank: usize, _len: usize, token: u64) -> Option<NonNull<u8>> {
+        let own = self.own();
+        if own.refuses.load(Ordering::SeqCst) {
+            return None;
+        }
+        own.mapped.lock().unwrap().push(token);
+        if own.robbed_after.load(Ordering::SeqCst) > 0
+            && own.robbed_after.fetch_sub(1, Ordering::SeqCst) == 1
+        {
+            own.rob();
+        }
+        NonNull::new(core::ptr::with_exposed_provenance_mut(token as usize))
+    }
+
+    unsafe fn unmap(&self, _rank: usize, mapped: NonNull<u8>, _len: usize) {
+        let token = mapped.addr().get() as u64;
+        self.own().mapped.lock().unwrap().retain(|it| *it != token);
+    }
+
+    fn generation(&self) -> u64 {
+        self.own().generation.load(Ordering::SeqCst)
+    }
+
     fn view(&self, rank: usize) -> Option<View> {
+        if self.job.by_pieces {
+            return None;
+        }
         let other = self.job.rank(rank);
         let there = other.public();
         let at = |offset| {

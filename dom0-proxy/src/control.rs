@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::inheritance::Inheritance;
 
 /// Version of these messages. Both sides must agree exactly.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The most output that is sent and not yet taken, by [weight](OutputPiece::weight).
 pub const OUTPUT_WINDOW: u64 = 128 << 10;
@@ -123,6 +123,10 @@ pub enum ClientRequest {
     List,
     /// End this job and answer when it is gone.
     Kill(String),
+    /// Stop this job at a recovery line, and keep it there.
+    Hold(String),
+    /// Let this job go on.
+    Release(String),
 }
 
 /// What the daemon answers.
@@ -141,6 +145,11 @@ pub enum Reply {
     Jobs(Vec<JobInfo>),
     /// It was done.
     Done,
+    /// The job is held.
+    Held {
+        /// How its ranks run: domains stand still, processes compute until they need each other.
+        kind: RankKind,
+    },
     /// It was not done; nothing follows.
     Refused {
         /// The status for `pgas` to end with.
@@ -196,6 +205,8 @@ pub struct JobInfo {
     pub image: PathBuf,
     /// Since its start.
     pub seconds: f64,
+    /// Whether it is held.
+    pub held: bool,
 }
 
 /// How a job has ended.

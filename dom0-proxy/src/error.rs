@@ -244,6 +244,16 @@ pub enum Error {
     /// No job of that name.
     #[error("no job {0}: `pgas ps` lists the jobs that run")]
     NoJob(String),
+    /// A job that cannot be held, or released.
+    #[error("job {job} cannot be {what}: {why}")]
+    NoLine {
+        /// The job.
+        job: String,
+        /// What cannot be done.
+        what: &'static str,
+        /// Why.
+        why: String,
+    },
     /// No log of that job, or not of that rank.
     #[error("no log {}: logs are kept for the last {kept} jobs", path.display())]
     NoLog {

@@ -188,22 +188,22 @@ fn ranks_and_engine_wake_each_other() {
 fn gates_close_behind_the_last_rank() {
     let bench = Bench::new(2);
     let [a, b] = &bench.ranks[..] else { unreachable!() };
-    wait_until("open gates", || a.gate().epoch.load(Ordering::Acquire) == 1);
-    let inside = a.gate().enter(1).expect("the gates are open from the start");
+    wait_until("open gates", || a.enter().is_some());
+    let inside = a.enter().expect("the gates are open from the start");
     std::thread::scope(|scope| {
         let closing = scope.spawn(|| bench.engine.close_gates());
-        wait_until("a closing gate", || a.gate().is_closing(1) && b.gate().is_closing(1));
-        assert!(b.gate().enter(1).is_none());
+        wait_until("a closing gate", || a.is_shut_out() && b.is_shut_out());
+        assert!(b.enter().is_none());
         // Rings are served all the time.
         b.run(put(0, PUBLIC, PUBLIC, 8));
         assert!(!closing.is_finished(), "a rank is still inside");
         drop(inside);
         assert_eq!(closing.join().unwrap(), Ok(()));
     });
-    assert!(a.gate().enter(1).is_none() && b.gate().enter(1).is_none());
+    assert!(a.enter().is_none() && b.enter().is_none());
     a.run(put(1, PUBLIC, PUBLIC, 8));
     bench.engine.open_gates().unwrap();
-    wait_until("open gates", || a.gate().enter(1).is_some() && b.gate().enter(1).is_some());
+    wait_until("open gates", || a.enter().is_some() && b.enter().is_some());
     bench.engine.end();
 }
 
@@ -211,18 +211,18 @@ fn gates_close_behind_the_last_rank() {
 fn all_who_close_the_gates_are_answered() {
     let bench = Bench::new(2);
     let [a, b] = &bench.ranks[..] else { unreachable!() };
-    let inside = a.gate().enter(1).expect("the gates are open from the start");
+    let inside = a.enter().expect("the gates are open from the start");
     std::thread::scope(|scope| {
         let closing = [0, 1].map(|_| scope.spawn(|| bench.engine.close_gates()));
-        wait_until("closing gates", || a.gate().is_closing(1) && b.gate().is_closing(1));
+        wait_until("closing gates", || a.is_shut_out() && b.is_shut_out());
         std::thread::sleep(Duration::from_millis(20));
         bench.engine.open_gates().unwrap();
-        assert!(b.gate().enter(1).is_some(), "the gates are open when that returns");
+        assert!(b.enter().is_some(), "the gates are open when that returns");
         for closing in closing {
             assert_eq!(closing.join().unwrap(), Err(OrderError::Reopened));
         }
         let closing = [0, 1].map(|_| scope.spawn(|| bench.engine.close_gates()));
-        wait_until("closing gates", || a.gate().is_closing(1) && b.gate().is_closing(1));
+        wait_until("closing gates", || a.is_shut_out() && b.is_shut_out());
         drop(inside);
         for closing in closing {
             assert_eq!(closing.join().unwrap(), Ok(()));
@@ -284,9 +284,36 @@ fn behind_stopped_rings_nothing_is_written_and_all_can_be_copied() {
     bench.engine.start_serving().unwrap();
     a.completions(2);
     assert_eq!((b.word(PUBLIC + 64), b.word(PUBLIC + 72)), (11, 11));
-    assert!(a.gate().enter(1).is_none(), "the gates are still closed");
+    assert!(a.enter().is_none(), "the gates are still closed");
     bench.engine.open_gates().unwrap();
-    assert!(a.gate().enter(1).is_some());
+    assert!(a.enter().is_some());
+    bench.engine.end();
+}
+
+/// Words are all that ranks in Xen have besides; these are processes, so it is for the ended ones
+/// to stand still.
+#[test]
+fn whoever_cannot_stand_still_goes_on() {
+    let bench = Bench::new(2);
+    let [a, _] = &bench.ranks[..] else { unreachable!() };
+    assert_eq!(bench.engine.park(), Err(OrderError::NotNow(ServiceState::Open)));
+    bench.engine.close_gates().unwrap();
+    bench.engine.stop_serving().unwrap();
+    assert_eq!(bench.engine.park(), Err(OrderError::CannotPark(0)));
+    assert_eq!(a.header().park.0.load(Ordering::Relaxed), 0, "it is not told to any more");
+    bench.engine.ended(0);
+    assert_eq!(bench.engine.park(), Err(OrderError::CannotPark(1)));
+    bench.engine.ended(1);
+    bench.engine.park().unwrap();
+    assert_ne!(a.header().park.0.load(Ordering::Relaxed), 0);
+    assert_eq!(bench.engine.copy_window(0, 0, vec![0; 8]).map(|bytes| bytes.len()), Ok(8));
+    assert_eq!(bench.engine.start_serving(), Err(OrderError::NotNow(ServiceState::Parked)));
+    bench.engine.go_on().unwrap();
+    assert_eq!(a.header().park.0.load(Ordering::Relaxed), 0);
+    bench.engine.start_serving().unwrap();
+    bench.engine.open_gates().unwrap();
+    a.run(put(1, PUBLIC, PUBLIC, 8));
+    bench.engine.park().unwrap_err();
     bench.engine.end();
 }
 
@@ -338,9 +365,9 @@ fn gates_of_a_job_that_does_not_run_stay_as_they_are() {
     assert_eq!(closing, Err(OrderError::NotRunning));
     let (second, _stream_b) = attachment(&b, 1);
     engine.attach(1, second);
-    wait_until("open gates", || a.gate().enter(1).is_some());
+    wait_until("open gates", || a.enter().is_some());
     engine.end();
-    assert!(a.gate().enter(1).is_none(), "who is not served is not let in");
+    assert!(a.enter().is_none(), "who is not served is not let in");
 }
 
 #[test]
@@ -371,9 +398,9 @@ fn a_locked_target_makes_only_those_wait_who_need_its_lock() {
 fn gates_that_a_rank_does_not_leave_are_opened_again() {
     let bench = Bench::new(2);
     let [a, b] = &bench.ranks[..] else { unreachable!() };
-    let _inside = b.gate().enter(1).expect("the gates are open from the start");
+    let _inside = b.enter().expect("the gates are open from the start");
     assert_eq!(bench.engine.close_gates(), Err(OrderError::Inside(1)));
-    assert!(a.gate().enter(1).is_some(), "nobody is kept out for a rank that does not leave");
+    assert!(a.enter().is_some(), "nobody is kept out for a rank that does not leave");
     a.run(put(1, PUBLIC, PUBLIC, 8));
     bench.engine.end();
 }
@@ -440,7 +467,7 @@ fn a_lock_is_never_let_go(holder: u32, culprit: u32, expected: &str) {
     let used = ticks(&name);
     assert!(used < 500, "it has taken {} s of processor time", used as f64 / 100.0);
     wait_until("failure", || ranks.iter().all(|rank| rank.state() == JobState::Failed));
-    assert!(ranks[0].gate().enter(1).is_none(), "the gates of a failed job are closed");
+    assert!(ranks[0].enter().is_none(), "the gates of a failed job are closed");
     engine.end();
 }
 

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use armci_nostd::wire::{COMPLETIONS, Header, RuntimeArea};
 use armci_nostd::{Armci, ReduceOp};
-use dom0_proxy::engine::Engine;
+use dom0_proxy::engine::{Engine, OrderError, ServiceState};
+use dom0_proxy::recovery::{LineError, Lines};
 use thread_ranks::Job;
 
 const RANKS: usize = 3;
@@ -152,5 +153,30 @@ fn behind_stopped_rings_nobody_gets_on_and_nothing_is_lost() {
             get_on(1);
             engine.open_gates().unwrap();
         }
+    });
+}
+
+#[test]
+fn a_job_is_held_and_released_at_any_moment() {
+    under_ranks_at_work(|engine, get_on, _| {
+        let lines = Lines::new(engine.orders());
+        for round in 0..60 {
+            get_on(round % 3);
+            lines.hold(false).unwrap();
+            lines.hold(false).unwrap();
+            assert!(lines.is_held());
+            let refused = OrderError::NotNow(ServiceState::Stopped);
+            assert_eq!(engine.open_gates(), Err(refused));
+            lines.release().unwrap();
+            assert_eq!(lines.release(), Err(LineError::NotHeld));
+            get_on(1);
+        }
+        // Processes do not stand still; they go on as if nobody had asked.
+        let cannot = LineError::Engine(OrderError::CannotPark(0));
+        assert_eq!(lines.hold(true), Err(cannot));
+        assert!(!lines.is_held());
+        get_on(2);
+        lines.hold(false).unwrap();
+        lines.release().unwrap();
     });
 }

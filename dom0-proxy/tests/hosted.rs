@@ -44,7 +44,14 @@ impl Host {
 
     /// Starts a job whose rank 1 hangs, and waits until all ranks are up.
     fn hanging_job(&self) -> Running {
-        let arguments = ["run", "--hosted", "-n", "2", &test_rank(), "--", "hang"];
+        let running = self.start("hang");
+        wait_until("the rank's child", || self.processes_of(&running.job).len() == 3);
+        running
+    }
+
+    /// Starts a job of two test ranks, and waits until they are up.
+    fn start(&self, mode: &str) -> Running {
+        let arguments = ["run", "--hosted", "-n", "2", &test_rank(), "--", mode];
         let mut pgas =
             self.pgas(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(pgas.stdout.take().unwrap()).lines();
@@ -53,7 +60,6 @@ impl Host {
             assert!(line.ends_with("is up"), "{line}");
         }
         let job = self.only_job();
-        wait_until("the rank's child", || self.processes_of(&job).len() == 3);
         Running { pgas, job }
     }
 
@@ -518,6 +524,52 @@ fn ranks_stop_and_go_on_with_their_pgas() {
 }
 
 #[test]
+fn a_job_is_held_until_it_is_released() {
+    let host = Host::new();
+    let running = host.start("pace");
+    let job = running.job.clone();
+    // Ranks that have not attached yet cannot be held.
+    wait_until("a hold", || {
+        let hold = host.run(&["hold", &job]);
+        if hold.status != 0 {
+            let line = format!("pgas: job {job} cannot be held: not all of its ranks have started");
+            assert!(hold.errors.starts_with(&line), "{hold:?}");
+            return false;
+        }
+        assert!(hold.errors.contains("computes on until it needs another"), "{hold:?}");
+        true
+    });
+    assert_eq!(host.run(&["hold", &job]).status, 0, "what is held can be held");
+    let is_held = || {
+        let jobs: serde_json::Value =
+            serde_json::from_str(&host.run(&["ps", "--json"]).output).unwrap();
+        jobs[0]["held"] == true
+    };
+    // Longer than all of it would take.
+    thread::sleep(Duration::from_secs(3));
+    assert!(is_held());
+    assert!(host.run(&["ps"]).output.contains("held"));
+    assert_eq!(host.run(&["release", &job]).status, 0);
+    assert!(!is_held());
+    let again = host.run(&["release", &job]);
+    assert_eq!(again.status, 125, "{again:?}");
+    assert_eq!(again.errors, format!("pgas: job {job} cannot be released: it is not held\n"));
+    assert_eq!(running.wait().0, 0);
+    assert_eq!(host.run(&["hold", &job]).status, 125);
+    host.assert_clean(&job);
+}
+
+#[test]
+fn a_job_that_is_held_can_be_killed() {
+    let host = Host::new();
+    let running = host.start("pace");
+    wait_until("a hold", || host.run(&["hold", &running.job]).status == 0);
+    assert_eq!(host.run(&["kill", &running.job]).status, 0);
+    host.assert_clean(&running.job);
+    assert_eq!(running.wait().0, 137);
+}
+
+#[test]
 fn a_pgas_that_dies_ends_its_job() {
     let host = Host::new();
     let running = host.hanging_job();
@@ -688,5 +740,5 @@ fn wrong_calls_are_refused_in_one_line() {
         host.run(&["kill", "abcdef"]).errors,
         "pgas: no job abcdef: `pgas ps` lists the jobs that run\n"
     );
-    assert_eq!(host.run(&["ps"]).output, "job  kind  ranks up  time  image\n");
+    assert_eq!(host.run(&["ps"]).output, "job  kind  ranks up  time  state  image\n");
 }

@@ -305,7 +305,8 @@ unsafe fn directly(
             }
         }
     };
-    if space == TargetSpace::Public {
+    // What is still to be mapped comes here once more.
+    if space == TargetSpace::Public && (bytes > 0 || left.is_none()) {
         visit.count(
             |tally| match operation {
                 Operation::Put => &tally.put,
@@ -476,7 +477,7 @@ mod tests {
             let pending = unsafe { armci.transfer(operation, 0, rows).unwrap() };
             armci.wait(pending).unwrap();
         });
-        job.rank(0).gate().open(1);
+        job.rank(0).gate().offer(2);
         let mut there = vec![0; local.len()];
         armci.get(&mut there, target.at(0, 0)).unwrap();
         if operation == Operation::Get {

@@ -27,8 +27,8 @@ pub struct Paths {
     pub(crate) link: Option<ProxyLink>,
     /// Replaced whole, never while a visit is under way, which borrows it.
     pub(crate) acquaintance: RefCell<Acquaintance>,
-    /// The epoch in which the rank visits its neighbours: that of the acquaintance, or [`CLOSED`]
-    /// while it does not want to.
+    /// The epoch in which the rank has opened its gate, so that it visits its neighbours, or
+    /// [`CLOSED`].
     pub(crate) epoch: Cell<u32>,
     /// Whether it wants to.
     directly: Cell<bool>,
@@ -63,14 +63,15 @@ impl Paths {
     pub(crate) fn alone() -> Self {
         // On the heap from the start, where it stays.
         let paths = Self::new(0, 1, None, Some(Box::new(Mailbox::new())));
-        let mut own = Neighbour::new(paths.own_mailbox());
+        let mut own = Neighbour::in_view(paths.own_mailbox());
         // Only places that the rank has allocated itself may be asked for; nothing is checked but
         // that they are not null.
         let everything = 1..u64::MAX;
         own.add(everything.clone(), NonNull::without_provenance(core::num::NonZero::<usize>::MIN));
         paths.become_acquainted(Acquaintance {
-            epoch: CLOSED,
-            neighbours: vec![Some(own)],
+            generation: 0,
+            neighbours: vec![own],
+            tokens: vec![None],
             public: vec![everything],
             hosts: vec![0],
         });
@@ -100,7 +101,7 @@ impl Paths {
     /// Replaces all that is known of the others.
     pub(crate) fn become_acquainted(&self, acquaintance: Acquaintance) {
         self.acquaintance.replace(acquaintance);
-        self.reach_directly(self.directly.get());
+        self.epoch.set(CLOSED);
     }
 
     /// Says whether all ranks are on one host with fewer processors, for good: later answers do not
@@ -163,8 +164,15 @@ impl Paths {
     /// to try and to measure that way.
     pub fn reach_directly(&self, directly: bool) {
         self.directly.set(directly);
-        let epoch = if directly { self.acquaintance.borrow().epoch } else { CLOSED };
-        self.epoch.set(epoch);
+        self.epoch.set(CLOSED);
+        if let Some(link) = &self.link {
+            self.open_gate(link);
+        }
+    }
+
+    /// Whether it wants to.
+    pub(crate) fn wants_directly(&self) -> bool {
+        self.directly.get()
     }
 
     /// The way to the proxy.

@@ -42,8 +42,10 @@ pub struct PublicView {
 /// [`area`](Self::area) must return the same area each time, and [`alloc`](Self::alloc) memory of
 /// its own that stays valid until it is given to [`dealloc`](Self::dealloc), as
 /// [`GlobalAlloc`](core::alloc::GlobalAlloc) does. What [`view`](Self::view) and [`map`](Self::map)
-/// return must be mapped whole, and stay valid for as long as the gate stays open in the epoch in
-/// which they were called, or until it is given to [`unmap`](Self::unmap).
+/// return must be mapped whole, and stay valid in the [generation](Self::generation) in which they
+/// were called, or until it is given to [`unmap`](Self::unmap). A generation must end outside of
+/// the gate, in this order: the gate is [given back](crate::shared::gate::Gate::give_back), nobody
+/// is inside, the mappings go, and the generation changes.
 pub unsafe trait Platform {
     /// The memory shared with the proxy.
     fn area(&self) -> &'static RuntimeArea;
@@ -139,6 +141,12 @@ pub unsafe trait Platform {
     /// # Safety
     /// `mapped` must come from `map` with the same rank and length, and not be used afterwards.
     unsafe fn unmap(&self, _rank: usize, _mapped: NonNull<u8>, _len: usize) {}
+
+    /// Changes whenever all that was mapped has been taken away, as by a suspension: what was
+    /// mapped in an earlier generation is not there any more.
+    fn generation(&self) -> u64 {
+        0
+    }
 
     /// The rank is out of its neighbours' memory, and has found the gate closed. An interrupt on
     /// this processor that closed it, found the rank inside and put off what it was about to do may

@@ -71,13 +71,38 @@ impl Paths {
             None => None,
             Some(link) if epoch != CLOSED && link.is_quiet() => match link.gate().enter(epoch) {
                 Some(pass) => Some(Entered { link, epoch, pass: Some(pass) }),
-                None => return turned_away(link),
+                None => {
+                    self.turned_away(link);
+                    return None;
+                }
             },
-            Some(_) => return None,
+            Some(link) => {
+                self.not_now(link);
+                return None;
+            }
         };
         let acquaintance = self.acquaintance.try_borrow().ok()?;
         let neighbour = Ref::filter_map(acquaintance, |known| known.neighbour(rank)).ok()?;
         Some(Visit { own_rank: self.rank, neighbour, inside })
+    }
+}
+
+impl Paths {
+    /// A rank that the gate does not let in was inside for a moment. Whoever closed the gate just
+    /// then has seen it there, and waits until it says that it has left. This operation goes to the
+    /// proxy; the next may be let in.
+    #[cold]
+    fn turned_away(&self, link: &ProxyLink) {
+        link.platform().left();
+        self.open_gate(link);
+    }
+
+    /// A rank that does not try, because the proxy has to be first, or because it has no epoch.
+    #[cold]
+    fn not_now(&self, link: &ProxyLink) {
+        if self.epoch.get() == CLOSED {
+            self.open_gate(link);
+        }
     }
 }
 
@@ -91,8 +116,9 @@ impl Visit<'_> {
             TargetSpace::Mailbox => {
                 let remote = usize::try_from(remote).ok()?;
                 let fits = remote.checked_add(len)? <= size_of::<Mailbox>();
+                let mailbox = self.neighbour.mailbox()?.cast::<u8>();
                 // SAFETY: within the mailbox.
-                fits.then(|| unsafe { self.neighbour.mailbox().cast::<u8>().add(remote) })
+                fits.then(|| unsafe { mailbox.add(remote) })
             }
         }
     }
@@ -115,8 +141,9 @@ impl Visit<'_> {
     /// wants to close the gate.
     #[inline]
     pub fn lock(&self) -> Option<Held<'_>> {
+        let mailbox = self.neighbour.mailbox()?.as_ptr();
         // SAFETY: mapped as long as the visit lasts; an atomic may be shared.
-        let lock = TargetLock(unsafe { &(*self.neighbour.mailbox().as_ptr()).lock.0 });
+        let lock = TargetLock(unsafe { &(*mailbox).lock.0 });
         let holder = self.own_rank + 1;
         lock.try_lock(holder).or_else(|| {
             let inside = self.inside.as_ref()?;
@@ -135,8 +162,9 @@ impl Visit<'_> {
     #[inline]
     pub fn wake(&self, rank: u32) -> bool {
         let Some(Entered { link, .. }) = &self.inside else { return false };
+        let Some(mailbox) = self.neighbour.mailbox() else { return true };
         // SAFETY: mapped as long as the visit lasts; an atomic may be shared.
-        let bell = Bell(unsafe { &(*self.neighbour.mailbox().as_ptr()).asleep.0 });
+        let bell = Bell(unsafe { &(*mailbox.as_ptr()).asleep.0 });
         if !bell.is_armed() {
             return false;
         }
@@ -157,14 +185,6 @@ impl Visit<'_> {
             all.store(all.load(Ordering::Relaxed).wrapping_add(bytes as u64), Ordering::Relaxed);
         }
     }
-}
-
-/// A rank that the gate does not let in was inside for a moment. Whoever closed the gate just then
-/// has seen it there, and waits until it says that it has left.
-#[cold]
-fn turned_away<T>(link: &ProxyLink) -> Option<T> {
-    link.platform().left();
-    None
 }
 
 /// By values, so that a visit need not be in memory for the sake of this.
@@ -207,7 +227,8 @@ mod tests {
         assert!(armci.visit(0).is_none());
         assert_eq!(job.rank(0).left.load(Ordering::SeqCst), 1);
 
-        job.rank(0).gate().open(1);
+        job.rank(0).gate().offer(2);
+        assert!(armci.visit(0).is_none(), "the next is let in");
         let visit = armci.visit(0).unwrap();
         job.rank(0).gate().close();
         drop(visit);
@@ -222,8 +243,9 @@ mod tests {
         let armci = job.attach(0);
         let rank = job.rank(0);
         let mut waited = 0;
-        for _ in 0..100 {
-            rank.gate().open(1);
+        for round in 0..100 {
+            rank.gate().offer(2 + round);
+            while armci.visit(0).is_none() {}
             let before = rank.left.load(Ordering::SeqCst);
             let heard = AtomicBool::new(false);
             thread::scope(|scope| {

@@ -75,9 +75,9 @@ pub struct Header {
     pub completion_head: Word32,
     /// Not zero: the proxy is about to block and wants its doorbell rung.
     pub proxy_asleep: Word32,
-    /// Written by the proxy: the epoch in which the rank may reach its neighbours' memory by
-    /// itself, or zero. See [`Gate`](crate::shared::gate::Gate). A rank that has lost its mappings
-    /// writes zero.
+    /// Written by the proxy, who closes it or offers an epoch, and by the rank, who opens it: the
+    /// epoch in which the rank reaches its neighbours' memory by itself. See
+    /// [`Gate`](crate::shared::gate::Gate).
     pub gate: Word32,
     /// Written by the rank: not zero while it does.
     pub inside: Word32,
@@ -85,6 +85,12 @@ pub struct Header {
     pub tally: Tally,
     /// Written by the rank: how it gets on.
     pub standing: Standing,
+    /// Written by the proxy: not zero while the rank is to stand still, a number that is new each
+    /// time.
+    pub park: Word32,
+    /// Written by the rank: that number while it stands still, else zero. All that it is, is in its
+    /// memory then, and it changes none of that.
+    pub parked: Word32,
 }
 
 /// What the proxy tells a rank about its job, in [`Header::state`].
@@ -261,7 +267,9 @@ const _: () = {
     assert!(offset_of!(Header, inside) == 512);
     assert!(offset_of!(Header, tally) == 576);
     assert!(offset_of!(Header, standing) == 640);
-    assert!(size_of::<Header>() == 704);
+    assert!(offset_of!(Header, park) == 704);
+    assert!(offset_of!(Header, parked) == 768);
+    assert!(size_of::<Header>() == 832);
     assert!(offset_of!(RuntimeArea, submissions) == 4096);
     assert!(offset_of!(RuntimeArea, completions) == 12288);
     assert!(offset_of!(RuntimeArea, mailbox) == 16384);
@@ -313,6 +321,8 @@ impl RuntimeArea {
                     rmw: [const { AtomicU64::new(0) }; 2],
                 },
                 standing: Standing { steps: AtomicU32::new(0), waits: AtomicU32::new(0) },
+                park: Word32(AtomicU32::new(0)),
+                parked: Word32(AtomicU32::new(0)),
             },
             reserved: [0; 512 - size_of::<Header>() / 8],
             submissions: UnsafeCell::new(

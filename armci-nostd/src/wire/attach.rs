@@ -71,16 +71,19 @@ pub struct Introduction {
 /// What a Xen guest writes to `data/xenolith/attach` under its own xenstore path.
 ///
 /// Text: decimal numbers with one space between: version, first grant reference, pages,
-/// event-channel port, runtime area, start and end of the public range. The guest's memory starts
-/// at address 0, and page `p` is granted by reference `first_ref + p`.
+/// event-channel port, port for parking, runtime area, start and end of the public range. The
+/// guest's memory starts at address 0, and page `p` is granted by reference `first_ref + p`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct XenAttach {
     /// Grant reference of page 0.
     pub first_ref: u32,
     /// Pages granted.
     pub pages: u32,
-    /// Unbound event-channel port for domain 0.
+    /// Unbound event-channel port for domain 0: the doorbells of both sides.
     pub port: u32,
+    /// Another one, by which domain 0 interrupts the rank to have it stand still or go on, as
+    /// [`Header::park`](super::Header::park) says.
+    pub park_port: u32,
     /// Address of the runtime area.
     pub runtime: u64,
     /// First address that other ranks may touch.
@@ -98,8 +101,8 @@ pub enum MessageError {
     /// Not the bytes of this message.
     #[error("a message could not be decoded")]
     Malformed,
-    /// A Xen attach node that is not seven numbers.
-    #[error("the attach node {0:?} is not seven decimal numbers")]
+    /// A Xen attach node that is not eight numbers.
+    #[error("the attach node {0:?} is not eight decimal numbers")]
     MalformedNode(String),
     /// The other side speaks another version.
     #[error(
@@ -144,10 +147,11 @@ pub fn decode<M: DeserializeOwned>(body: &[u8]) -> Result<M, MessageError> {
 
 impl fmt::Display for XenAttach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { first_ref, pages, port, runtime, public_start, public_end } = self;
+        let Self { first_ref, pages, port, park_port, runtime, public_start, public_end } = self;
         write!(
             f,
-            "{PROTOCOL_VERSION} {first_ref} {pages} {port} {runtime} {public_start} {public_end}"
+            "{PROTOCOL_VERSION} {first_ref} {pages} {port} {park_port} {runtime} \
+             {public_start} {public_end}"
         )
     }
 }
@@ -169,6 +173,7 @@ impl FromStr for XenAttach {
             first_ref: narrow(next()?)?,
             pages: narrow(next()?)?,
             port: narrow(next()?)?,
+            park_port: narrow(next()?)?,
             runtime: next()?,
             public_start: next()?,
             public_end: next()?,
@@ -230,6 +235,7 @@ mod tests {
             first_ref: 8,
             pages: 4096,
             port: 5,
+            park_port: 6,
             runtime: 2 << 20,
             public_start: 3 << 20,
             public_end: 16 << 20,
@@ -239,15 +245,16 @@ mod tests {
         for bad in [
             "",
             "1",
-            "1 2 3 4 5 6",
-            "1 2 3 4 5 6 7 8",
-            "1 2 3 4 5 6 x",
-            "1 4294967296 3 4 5 6 7",
-            "1  2 3 4 5 6 7",
-            "-1 2 3 4 5 6 7",
+            "4 2 3 4 5 6 7",
+            "4 2 3 4 5 6 7 8 9",
+            "4 2 3 4 5 6 7 x",
+            "4 4294967296 3 4 5 6 7 8",
+            "4 2 3 4 4294967296 6 7 8",
+            "4  2 3 4 5 6 7 8",
+            "-4 2 3 4 5 6 7 8",
         ] {
             assert!(bad.parse::<XenAttach>().is_err(), "{bad:?}");
         }
-        assert_eq!("9 2 3 4 5 6 7".parse::<XenAttach>(), Err(MessageError::Version(9)));
+        assert_eq!("9 2 3 4 5 6 7 8".parse::<XenAttach>(), Err(MessageError::Version(9)));
     }
 }

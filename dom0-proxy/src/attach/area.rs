@@ -104,6 +104,16 @@ impl SharedArea {
         Gate { epoch: word!(self, header.gate), inside: word!(self, header.inside) }
     }
 
+    /// The number by which the rank is to stand still, or 0.
+    pub(super) fn park(&self) -> &AtomicU32 {
+        word!(self, header.park)
+    }
+
+    /// The number by which the rank says that it does.
+    pub(super) fn parked(&self) -> &AtomicU32 {
+        word!(self, header.parked)
+    }
+
     /// What the rank says that it did directly, which may be anything.
     pub(crate) fn tally(&self) -> DirectTally {
         // SAFETY: as for the words.

@@ -20,6 +20,8 @@ pub struct RankAttachment {
     pub(super) area: SharedArea,
     /// Wakes it.
     pub(super) doorbell: Box<dyn Doorbell>,
+    /// Interrupts it to have it stand still or go on, if it is a domain.
+    pub(super) park_bell: Option<Box<dyn Doorbell>>,
     /// What other ranks are told of it, if it is a process.
     pub(super) card: Option<Card>,
     /// What `window` and `area` point into; dropped after them.
@@ -59,6 +61,11 @@ impl RankAttachment {
                  rebuild the older of the two"
             )));
         }
-        Ok(Self { window, area, doorbell, card, memory })
+        Ok(Self { window, area, doorbell, park_bell: None, card, memory })
+    }
+
+    /// The same rank, which can be told to stand still.
+    pub(super) fn that_parks_by(self, bell: Box<dyn Doorbell>) -> Self {
+        Self { park_bell: Some(bell), ..self }
     }
 }

@@ -18,8 +18,8 @@ use crate::xen::{EventChannel, EventDevice, GrantMapping};
 
 /// Bytes of a page.
 const PAGE: u64 = PAGE_SIZE as u64;
-/// No honest node is longer: seven numbers of at most 20 digits.
-const MAX_NODE: usize = 160;
+/// No honest node is longer: eight numbers of at most 20 digits.
+const MAX_NODE: usize = 180;
 
 /// What a domain's node says, checked against what the domain was given.
 ///
@@ -75,12 +75,16 @@ pub fn attach(
     // SAFETY: `mapping` maps `layout.len` bytes on a page boundary, and lives in the attachment as
     // long as the window.
     let window = unsafe { Window::new(mapping.base(), &layout) }.map_err(BadAttach::rank)?;
-    let channel = EventChannel::bind(device.clone(), domain, attach.port).map_err(|error| {
-        let why = format!("its event channel {} could not be bound: {error}", attach.port);
-        if is_want(&error) { BadAttach::Host(why) } else { BadAttach::Rank(why) }
-    })?;
+    let bind = |port| {
+        EventChannel::bind(device.clone(), domain, port).map_err(|error| {
+            let why = format!("its event channel {port} could not be bound: {error}");
+            if is_want(&error) { BadAttach::Host(why) } else { BadAttach::Rank(why) }
+        })
+    };
+    let (doorbell, park_bell) = (Box::new(bind(attach.port)?), Box::new(bind(attach.park_port)?));
     // SAFETY: the window points into `mapping`, which unmaps only when it is dropped.
-    unsafe { RankAttachment::new(window, Box::new(channel), None, Box::new(mapping)) }
+    let attachment = unsafe { RankAttachment::new(window, doorbell, None, Box::new(mapping)) }?;
+    Ok(attachment.that_parks_by(park_bell))
 }
 
 /// All pages of a domain are there from its start.
@@ -113,8 +117,9 @@ mod tests {
 
     #[test]
     fn an_honest_node_is_understood() {
-        let (attach, layout) = parse(b"3 8 4096 5 2097152 3145728 16777216", 16 * MIB).unwrap();
-        assert_eq!((attach.first_ref, attach.pages, attach.port), (8, 4096, 5));
+        let (attach, layout) = parse(b"4 8 4096 5 6 2097152 3145728 16777216", 16 * MIB).unwrap();
+        assert_eq!((attach.first_ref, attach.pages), (8, 4096));
+        assert_eq!((attach.port, attach.park_port), (5, 6));
         assert_eq!(layout.len, 16 * MIB);
         assert_eq!((layout.window, layout.runtime), (0, 2 * MIB));
     }
@@ -124,15 +129,15 @@ mod tests {
         let long = "1".repeat(4096);
         for node in [
             "",
-            "3 8 4096",
-            "3 8 4097 5 2097152 3145728 16777216",
-            "3 8 0 5 2097152 3145728 16777216",
-            "3 8 4294967295 5 2097152 3145728 16777216",
-            "3 4294967295 4096 5 2097152 3145728 16777216",
-            "3 0 4096 5 2097152 3145728 16777216",
-            "2 8 4096 5 2097152 3145728 16777216",
-            "3 8 4096 5 2097152 3145728 99999999999999999999",
-            "3 8 4096 5 2097152 3145728 16777216\0",
+            "4 8 4096",
+            "4 8 4097 5 6 2097152 3145728 16777216",
+            "4 8 0 5 6 2097152 3145728 16777216",
+            "4 8 4294967295 5 6 2097152 3145728 16777216",
+            "4 4294967295 4096 5 6 2097152 3145728 16777216",
+            "4 0 4096 5 6 2097152 3145728 16777216",
+            "3 8 4096 5 6 2097152 3145728 16777216",
+            "4 8 4096 5 6 2097152 3145728 99999999999999999999",
+            "4 8 4096 5 6 2097152 3145728 16777216\0",
             &long,
         ] {
             assert!(parse(node.as_bytes(), 16 * MIB).is_err(), "{node}");

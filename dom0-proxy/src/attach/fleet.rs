@@ -1,5 +1,7 @@
 //! The attached ranks of a job.
 
+use std::sync::atomic::Ordering;
+
 use armci_nostd::serve::Window;
 use armci_nostd::wire::JobState;
 
@@ -20,6 +22,7 @@ pub(crate) struct Fleet {
 pub(crate) struct AttachedRank {
     area: SharedArea,
     doorbell: Box<dyn Doorbell>,
+    park_bell: Option<Box<dyn Doorbell>>,
     card: Option<Card>,
     memory: Box<dyn RankMemory>,
 }
@@ -29,8 +32,8 @@ impl Fleet {
     pub(crate) fn new(ranks: Vec<RankAttachment>) -> Self {
         let (windows, ranks) = ranks
             .into_iter()
-            .map(|RankAttachment { window, area, doorbell, card, memory }| {
-                (window, AttachedRank { area, doorbell, card, memory })
+            .map(|RankAttachment { window, area, doorbell, park_bell, card, memory }| {
+                (window, AttachedRank { area, doorbell, park_bell, card, memory })
             })
             .unzip();
         Self { windows, ranks }
@@ -79,5 +82,24 @@ impl AttachedRank {
     pub(crate) fn tell(&self, state: JobState) {
         self.area.set_state(state);
         self.doorbell.ring();
+    }
+
+    /// Whether it can be told to stand still.
+    pub(crate) fn can_park(&self) -> bool {
+        self.park_bell.is_some()
+    }
+
+    /// Has it stand still, whatever it is doing, as order number `order`, which is not 0; or with 0
+    /// go on.
+    pub(crate) fn park(&self, order: u32) {
+        self.area.park().store(order, Ordering::Release);
+        if let Some(bell) = &self.park_bell {
+            bell.ring();
+        }
+    }
+
+    /// Whether it says that it stands still by this order.
+    pub(crate) fn is_parked(&self, order: u32) -> bool {
+        self.area.parked().load(Ordering::Acquire) == order
     }
 }

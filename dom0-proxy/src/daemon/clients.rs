@@ -65,6 +65,17 @@ pub fn serve_client(daemon: &Arc<Daemon>, stream: &UnixStream, place: Place) -> 
             }
             None => refusal(&Error::NoJob(name)),
         },
+        ClientRequest::Hold(name) => match daemon.registry.get(&name) {
+            Some(job) => match job.hold() {
+                Ok(()) => Reply::Held { kind: job.kind() },
+                Err(error) => refusal(&error),
+            },
+            None => refusal(&Error::NoJob(name)),
+        },
+        ClientRequest::Release(name) => match daemon.registry.get(&name) {
+            Some(job) => job.release().map_or_else(|error| refusal(&error), |()| Reply::Done),
+            None => refusal(&Error::NoJob(name)),
+        },
         ClientRequest::Interrupt | ClientRequest::Signal(_) | ClientRequest::Taken(_) => {
             refusal(&Error::Protocol {
                 peer: "pgas".into(),

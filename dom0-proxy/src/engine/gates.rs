@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use armci_nostd::shared::gate::OFFERED;
+
 use crate::attach::Fleet;
 
-/// The epoch in which ranks make their mappings of each other's memory.
-const FIRST_EPOCH: u32 = 1;
 /// How long a rank may stay in its neighbours' memory after the gates were closed. It needs
 /// microseconds; but its processor may have other things to do.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
@@ -13,10 +13,9 @@ const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
 /// The gates of all ranks.
 pub(super) struct Gates<'a> {
     fleet: &'a Fleet,
-    /// The ranks whose gates were closed here. A rank that had closed its own has lost its
-    /// mappings.
-    closed: Vec<usize>,
-    /// When that was.
+    /// The epoch of the newest opening.
+    epoch: u32,
+    /// When they were closed.
     closed_at: Instant,
 }
 
@@ -34,8 +33,7 @@ pub(super) enum Inside {
 impl<'a> Gates<'a> {
     /// Opens all gates of a job that begins.
     pub(super) fn open_first(fleet: &'a Fleet) -> Self {
-        let mut gates =
-            Self { fleet, closed: (0..fleet.ranks().len()).collect(), closed_at: Instant::now() };
+        let mut gates = Self { fleet, epoch: 0, closed_at: Instant::now() };
         gates.open();
         gates
     }
@@ -43,16 +41,14 @@ impl<'a> Gates<'a> {
     /// Closes them. Ranks may still be inside.
     pub(super) fn close(&mut self) {
         self.closed_at = Instant::now();
-        let ranks = self.fleet.ranks().iter().enumerate();
-        self.closed.extend(ranks.filter(|(_, it)| it.area().gate().close()).map(|(rank, _)| rank));
+        self.fleet.ranks().iter().for_each(|rank| rank.area().gate().close());
     }
 
-    /// Opens those that were closed here.
+    /// Offers all ranks a new epoch: each opens its gate when it next wants to pass, and its
+    /// mappings of the others' memory are good.
     pub(super) fn open(&mut self) {
-        let closed = self.closed.drain(..);
-        closed
-            .filter_map(|rank| self.fleet.ranks().get(rank))
-            .for_each(|rank| rank.area().gate().open(FIRST_EPOCH));
+        self.epoch = self.epoch % (OFFERED - 1) + 1;
+        self.fleet.ranks().iter().for_each(|rank| rank.area().gate().offer(self.epoch));
     }
 
     /// Looks whether all ranks are out.

@@ -1,6 +1,7 @@
 //! The engine, as its job holds it.
 
 use std::io;
+use std::ops::Deref;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -21,11 +22,18 @@ use crate::attach::{RankAttachment, RankStanding};
 /// The engine of one job.
 #[derive(Debug)]
 pub struct Engine {
+    orders: EngineOrders,
+    ending: Arc<AtomicBool>,
+    thread: JoinHandle<Vec<Traffic>>,
+}
+
+/// What can be asked of a job's engine. Clones are the same; with an engine that has ended all is
+/// [`OrderError::NotRunning`].
+#[derive(Clone, Debug)]
+pub struct EngineOrders {
     orders: Sender<EngineOrder>,
     ordered: Arc<AtomicBool>,
-    ending: Arc<AtomicBool>,
     wake: Arc<OwnedFd>,
-    thread: JoinHandle<Vec<Traffic>>,
 }
 
 impl Engine {
@@ -59,15 +67,42 @@ impl Engine {
             }
             traffic
         })?;
-        Ok(Self { orders, ordered, ending, wake, thread })
+        Ok(Self { orders: EngineOrders { orders, ordered, wake }, ending, thread })
+    }
+
+    /// What can be asked of it, for others to ask.
+    pub fn orders(&self) -> EngineOrders {
+        self.orders.clone()
     }
 
     /// Adds a rank. Each rank is added at most once.
     pub fn attach(&self, rank: u32, attachment: RankAttachment) {
-        // An engine that has ended drops it, which detaches the rank.
-        let _ = self.orders.send(EngineOrder::Attach(rank, attachment));
+        // If it has ended, the rank is detached.
+        self.orders.tell(EngineOrder::Attach(rank, attachment));
     }
 
+    /// A rank has ended: it cannot be told to stand still.
+    pub fn ended(&self, rank: u32) {
+        self.orders.tell(EngineOrder::Ended(rank));
+    }
+
+    /// Ends it. When this returns no memory of a rank is mapped any more.
+    pub fn end(self) -> Vec<Traffic> {
+        self.ending.store(true, Ordering::Release);
+        self.orders.tell(EngineOrder::End);
+        self.thread.join().unwrap_or_default()
+    }
+}
+
+impl Deref for Engine {
+    type Target = EngineOrders;
+
+    fn deref(&self) -> &EngineOrders {
+        &self.orders
+    }
+}
+
+impl EngineOrders {
     /// Closes the ranks' gates to each other's memory. When this returns no rank is there, and what
     /// they did there is to be seen; from then on everything goes through the rings, until
     /// [`open_gates`](Self::open_gates).
@@ -78,7 +113,8 @@ impl Engine {
         self.change(Change::Close)
     }
 
-    /// Lets the ranks reach each other's memory again, by the mappings that they have.
+    /// Lets the ranks reach each other's memory again: each by the mappings that it has, or that it
+    /// makes anew if it has lost them.
     ///
     /// # Errors
     /// [`OrderError`] while the rings are not served.
@@ -102,6 +138,23 @@ impl Engine {
     /// [`OrderError::NotRunning`].
     pub fn start_serving(&self) -> Result<(), OrderError> {
         self.change(Change::Start)
+    }
+
+    /// Has all ranks stand still, while the rings are not served. When this returns all that they
+    /// are is in their memory, which nobody changes, until [`go_on`](Self::go_on).
+    ///
+    /// # Errors
+    /// [`OrderError`], with all ranks going on.
+    pub fn park(&self) -> Result<(), OrderError> {
+        self.change(Change::Park)
+    }
+
+    /// Lets the ranks go on that stand still. The rings are still not served.
+    ///
+    /// # Errors
+    /// [`OrderError::NotRunning`].
+    pub fn go_on(&self) -> Result<(), OrderError> {
+        self.change(Change::GoOn)
     }
 
     /// Copies memory of a rank from `offset` of its window on, as much as `buffer` has room for, or
@@ -145,21 +198,14 @@ impl Engine {
     ) -> Result<T, OrderError> {
         let (reply, answer) = channel();
         // An engine that has ended drops it, and the answer's channel with it.
-        let _ = self.orders.send(order(reply));
-        self.ordered.store(true, Ordering::Release);
-        self.wake();
+        self.tell(order(reply));
         answer.recv().map_err(|_| OrderError::NotRunning)?
     }
 
-    fn wake(&self) {
+    fn tell(&self, order: EngineOrder) {
+        // An engine that has ended drops it.
+        let _ = self.orders.send(order);
+        self.ordered.store(true, Ordering::Release);
         let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
-    }
-
-    /// Ends it. When this returns no memory of a rank is mapped any more.
-    pub fn end(self) -> Vec<Traffic> {
-        self.ending.store(true, Ordering::Release);
-        self.wake();
-        drop(self.orders);
-        self.thread.join().unwrap_or_default()
     }
 }

@@ -10,7 +10,8 @@
 //! still.
 //!
 //! With the gates closed the rings can be stopped too, between two rounds. Then all that is under
-//! way is in the ranks' memory, and that can be copied.
+//! way is in the ranks' memory. Ranks that are domains can be told to stand still besides; then all
+//! that they are can be copied.
 //!
 //! The first thing that a rank does wrong fails the job: all ranks are told, nothing more is done
 //! for them, and the job hears who did what.
@@ -21,6 +22,7 @@
 //! rounds     entries taken from the rings, done, answered
 //! service    what is done for the ranks, and how that may change: no I/O
 //! gates      closed and opened for all ranks
+//! parking    ranks that stand still
 //! patience   how long to poll before blocking
 //! doorbells  where to block: all doorbells of the job
 //! ```
@@ -30,13 +32,14 @@ mod gates;
 mod handle;
 mod notice;
 mod order;
+mod parking;
 mod patience;
 mod rounds;
 mod service;
 mod traffic;
 mod worker;
 
-pub use handle::Engine;
+pub use handle::{Engine, EngineOrders};
 pub use notice::Notice;
 pub use patience::Pause;
 pub use service::{OrderError, ServiceState};

@@ -11,6 +11,10 @@ pub(super) enum EngineOrder {
     Attach(u32, RankAttachment),
     /// Change what is done for the ranks.
     Change(Change, Sender<Result<(), OrderError>>),
+    /// This rank has ended, and cannot be told anything any more.
+    Ended(u32),
+    /// The engine ends.
+    End,
     /// Tell how the ranks get on.
     Standings(Sender<Result<Vec<RankStanding>, OrderError>>),
     /// Tell in words how the ranks and their rings are.

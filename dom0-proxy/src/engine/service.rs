@@ -1,13 +1,13 @@
 //! What the engine does for its ranks, and how that may change. No I/O and no clock here.
 //!
 //! ```text
-//!            close            all are out           stop
-//!     Open ---------> Closing ---------> Closed ---------> Stopped
-//!      ^   <---------    |                 |    <---------
-//!      |  a rank stays,  |                 |       start
-//!      |  or open        |                 |
-//!      +-----------------+-----------------+
-//!                      open
+//!            close            all are out           stop             park         all stand still
+//!     Open ---------> Closing ---------> Closed ---------> Stopped ---------> Parking ---> Parked
+//!      ^   <---------    |                 |    <---------    ^   <---------     |           |
+//!      |  a rank stays,  |                 |       start      |   one does not,  |           |
+//!      |  or open        |                 |                  |   or go on       |           |
+//!      +-----------------+-----------------+                  +------------------+-----------+
+//!                      open                                                   go on
 //! ```
 
 use std::fmt;
@@ -23,6 +23,10 @@ pub enum ServiceState {
     Closed,
     /// Nothing: entries stay in the rings, and no memory of a rank is written.
     Stopped,
+    /// Nothing, and ranks have been told to stand still.
+    Parking,
+    /// Nothing, and all ranks stand still.
+    Parked,
 }
 
 /// What may change that.
@@ -40,6 +44,14 @@ pub enum Change {
     Stop,
     /// Rings are to be served again.
     Start,
+    /// Ranks are to stand still.
+    Park,
+    /// All ranks do.
+    AllParked,
+    /// A rank does not.
+    OneMoves,
+    /// Ranks are to go on.
+    GoOn,
 }
 
 impl ServiceState {
@@ -47,14 +59,25 @@ impl ServiceState {
     pub fn after(self, change: Change) -> Option<Self> {
         match (self, change) {
             (Self::Open | Self::Closing, Change::Close) => Some(Self::Closing),
-            (Self::Closed | Self::Stopped, Change::Close) => Some(self),
+            (Self::Closed | Self::Stopped | Self::Parking | Self::Parked, Change::Close) => {
+                Some(self)
+            }
             (Self::Closing, Change::AllOut) => Some(Self::Closed),
             (Self::Closing, Change::OneStays) => Some(Self::Open),
             (Self::Open | Self::Closing | Self::Closed, Change::Open) => Some(Self::Open),
-            (Self::Closed | Self::Stopped, Change::Stop) => Some(Self::Stopped),
+            (Self::Closed, Change::Stop) => Some(Self::Stopped),
+            (Self::Stopped | Self::Parking | Self::Parked, Change::Stop) => Some(self),
+            (Self::Stopped | Self::Parking, Change::Park) => Some(Self::Parking),
+            (Self::Parked, Change::Park) => Some(self),
+            (Self::Parking, Change::AllParked) => Some(Self::Parked),
+            (Self::Parking, Change::OneMoves) => Some(Self::Stopped),
+            (Self::Parking | Self::Parked, Change::GoOn) => Some(Self::Stopped),
+            (Self::Open | Self::Closing | Self::Closed | Self::Stopped, Change::GoOn) => Some(self),
             (Self::Stopped, Change::Start) => Some(Self::Closed),
             (Self::Open | Self::Closing | Self::Closed, Change::Start) => Some(self),
+            (Self::Parking | Self::Parked, Change::Start) => None,
             (_, Change::AllOut | Change::OneStays | Change::Open | Change::Stop) => None,
+            (_, Change::Park | Change::AllParked | Change::OneMoves) => None,
         }
     }
 }
@@ -66,6 +89,8 @@ impl fmt::Display for ServiceState {
             Self::Closing => "the gates are being closed",
             Self::Closed => "the gates are closed and the rings served",
             Self::Stopped => "the rings are not served",
+            Self::Parking => "ranks are being stopped",
+            Self::Parked => "ranks stand still",
         })
     }
 }
@@ -79,6 +104,15 @@ pub enum OrderError {
     /// Somebody else has opened the gates before they were closed.
     #[error("the gates were opened again before all ranks had left their neighbours' memory")]
     Reopened,
+    /// A rank does not stand still. All go on.
+    #[error("rank {0} cannot be stopped; is its domain paused?")]
+    Moves(u32),
+    /// A rank cannot be told to stand still.
+    #[error("rank {0} is a process, which computes on until it needs another rank")]
+    CannotPark(u32),
+    /// Somebody else has let the ranks go on before all stood still.
+    #[error("the ranks were let go on before all of them stood still")]
+    GoneOn,
     /// The order does not go with what the engine does now.
     #[error("that cannot be done while {0}")]
     NotNow(ServiceState),
@@ -86,7 +120,7 @@ pub enum OrderError {
     #[error("no rank {0}")]
     NoRank(u32),
     /// The job is not one that runs.
-    #[error("the job does not run")]
+    #[error("not all of its ranks have started, or it has ended")]
     NotRunning,
 }
 
@@ -99,6 +133,10 @@ pub enum Input<W> {
     AllOut,
     /// This rank has had enough time to leave, and has not.
     OneStays(u32),
+    /// All ranks stand still.
+    AllParked,
+    /// This rank does not, for this reason.
+    OneMoves(OrderError),
 }
 
 /// Something that is to be done now.
@@ -108,6 +146,10 @@ pub enum ServiceAction<W> {
     CloseGates,
     /// Open the gates that were closed.
     OpenGates,
+    /// Have all ranks stand still, and look from now on whether they do.
+    ParkRanks,
+    /// Let them go on.
+    LetRanksGo,
     /// Forget how long ranks have waited for others: they could not get on.
     RestartPatience,
     /// Answer.
@@ -118,14 +160,14 @@ pub enum ServiceAction<W> {
 #[derive(Debug)]
 pub struct Service<W> {
     state: ServiceState,
-    /// Those who wait for the gates to be closed.
-    closers: Vec<W>,
+    /// Those who wait for the gates to be closed, or for all ranks to stand still.
+    waiting: Vec<W>,
 }
 
 impl<W> Service<W> {
     /// Of a job whose gates have just been opened.
     pub fn new() -> Self {
-        Self { state: ServiceState::Open, closers: Vec::new() }
+        Self { state: ServiceState::Open, waiting: Vec::new() }
     }
 
     /// What is done for the ranks now.
@@ -135,13 +177,16 @@ impl<W> Service<W> {
 
     /// Takes an input in; what is to be done, in this order.
     pub fn take(&mut self, input: Input<W>) -> Vec<ServiceAction<W>> {
-        let (change, who, closed) = match input {
+        let (change, who, outcome) = match input {
             Input::Wanted(Change::Open, who) => {
                 (Change::Open, Some(who), Err(OrderError::Reopened))
             }
+            Input::Wanted(Change::GoOn, who) => (Change::GoOn, Some(who), Err(OrderError::GoneOn)),
             Input::Wanted(change, who) => (change, Some(who), Ok(())),
             Input::AllOut => (Change::AllOut, None, Ok(())),
             Input::OneStays(rank) => (Change::OneStays, None, Err(OrderError::Inside(rank))),
+            Input::AllParked => (Change::AllParked, None, Ok(())),
+            Input::OneMoves(why) => (Change::OneMoves, None, Err(why)),
         };
         let before = self.state;
         let Some(after) = before.after(change) else {
@@ -158,15 +203,25 @@ impl<W> Service<W> {
             (ServiceState::Stopped, ServiceState::Closed) => {
                 actions.push(ServiceAction::RestartPatience)
             }
+            (ServiceState::Stopped, ServiceState::Parking) => {
+                actions.push(ServiceAction::ParkRanks)
+            }
+            (ServiceState::Parking | ServiceState::Parked, ServiceState::Stopped) => {
+                actions.push(ServiceAction::LetRanksGo)
+            }
             _ => {}
         }
-        if (after, change) == (ServiceState::Closing, Change::Close) {
-            self.closers.extend(who);
+        let is_awaited = |state| matches!(state, ServiceState::Closing | ServiceState::Parking);
+        if matches!(
+            (after, change),
+            (ServiceState::Closing, Change::Close) | (ServiceState::Parking, Change::Park)
+        ) {
+            self.waiting.extend(who);
             return actions;
         }
-        if (before, after) != (ServiceState::Closing, ServiceState::Closing) {
-            let closers = self.closers.drain(..);
-            actions.extend(closers.map(|closer| ServiceAction::Answer(closer, closed.clone())));
+        if is_awaited(before) && after != before {
+            let waiting = self.waiting.drain(..);
+            actions.extend(waiting.map(|it| ServiceAction::Answer(it, outcome.clone())));
         }
         actions.extend(who.map(|who| ServiceAction::Answer(who, Ok(()))));
         actions
@@ -177,19 +232,29 @@ impl<W> Service<W> {
 mod tests {
     use super::*;
 
-    const STATES: [ServiceState; 4] =
-        [ServiceState::Open, ServiceState::Closing, ServiceState::Closed, ServiceState::Stopped];
-    const CHANGES: [Change; 6] = [
+    const STATES: [ServiceState; 6] = [
+        ServiceState::Open,
+        ServiceState::Closing,
+        ServiceState::Closed,
+        ServiceState::Stopped,
+        ServiceState::Parking,
+        ServiceState::Parked,
+    ];
+    const CHANGES: [Change; 10] = [
         Change::Close,
         Change::AllOut,
         Change::OneStays,
         Change::Open,
         Change::Stop,
         Change::Start,
+        Change::Park,
+        Change::AllParked,
+        Change::OneMoves,
+        Change::GoOn,
     ];
 
     fn service(state: ServiceState) -> Service<u32> {
-        Service { state, closers: Vec::new() }
+        Service { state, waiting: Vec::new() }
     }
 
     fn want(service: &mut Service<u32>, change: Change, who: u32) -> Vec<ServiceAction<u32>> {
@@ -198,30 +263,89 @@ mod tests {
 
     #[test]
     fn the_whole_table() {
-        use ServiceState::{Closed, Closing, Open, Stopped};
-        // By rows: close, all out, one stays, open, stop, start.
+        use ServiceState::{Closed, Closing, Open, Parked, Parking, Stopped};
+        // What is allowed, and where it leads.
         let table = [
-            (Open, [Some(Closing), None, None, Some(Open), None, Some(Open)]),
-            (Closing, [Some(Closing), Some(Closed), Some(Open), Some(Open), None, Some(Closing)]),
-            (Closed, [Some(Closed), None, None, Some(Open), Some(Stopped), Some(Closed)]),
-            (Stopped, [Some(Stopped), None, None, None, Some(Stopped), Some(Closed)]),
+            (Open, Change::Close, Closing),
+            (Open, Change::Open, Open),
+            (Open, Change::Start, Open),
+            (Open, Change::GoOn, Open),
+            (Closing, Change::Close, Closing),
+            (Closing, Change::AllOut, Closed),
+            (Closing, Change::OneStays, Open),
+            (Closing, Change::Open, Open),
+            (Closing, Change::Start, Closing),
+            (Closing, Change::GoOn, Closing),
+            (Closed, Change::Close, Closed),
+            (Closed, Change::Open, Open),
+            (Closed, Change::Stop, Stopped),
+            (Closed, Change::Start, Closed),
+            (Closed, Change::GoOn, Closed),
+            (Stopped, Change::Close, Stopped),
+            (Stopped, Change::Stop, Stopped),
+            (Stopped, Change::Start, Closed),
+            (Stopped, Change::Park, Parking),
+            (Stopped, Change::GoOn, Stopped),
+            (Parking, Change::Close, Parking),
+            (Parking, Change::Stop, Parking),
+            (Parking, Change::Park, Parking),
+            (Parking, Change::AllParked, Parked),
+            (Parking, Change::OneMoves, Stopped),
+            (Parking, Change::GoOn, Stopped),
+            (Parked, Change::Close, Parked),
+            (Parked, Change::Stop, Parked),
+            (Parked, Change::Park, Parked),
+            (Parked, Change::GoOn, Stopped),
         ];
-        for (state, row) in table {
-            assert_eq!(CHANGES.map(|change| state.after(change)), row, "{state:?}");
+        for (state, change) in STATES.iter().flat_map(|state| CHANGES.map(|it| (*state, it))) {
+            let row = table.iter().find(|(from, by, _)| (*from, *by) == (state, change));
+            assert_eq!(state.after(change), row.map(|row| row.2), "{state:?}, {change:?}");
         }
     }
 
     #[test]
     fn gates_are_closed_while_rings_are_not_served() {
+        use ServiceState::{Closed, Open, Parked, Parking, Stopped};
         for (before, change) in STATES.iter().flat_map(|state| CHANGES.map(|it| (*state, it))) {
             match before.after(change) {
-                Some(ServiceState::Stopped) => {
-                    assert!(matches!(before, ServiceState::Closed | ServiceState::Stopped))
+                Some(Stopped | Parking | Parked) => {
+                    assert!(matches!(before, Closed | Stopped | Parking | Parked))
                 }
-                Some(ServiceState::Open) => assert_ne!(before, ServiceState::Stopped),
+                Some(Open) => assert!(!matches!(before, Stopped | Parking | Parked)),
                 _ => {}
             }
         }
+    }
+
+    #[test]
+    fn ranks_stand_still_and_go_on() {
+        let mut service = service(ServiceState::Stopped);
+        assert_eq!(want(&mut service, Change::Park, 1), [ServiceAction::ParkRanks]);
+        assert_eq!(want(&mut service, Change::Park, 2), []);
+        assert_eq!(want(&mut service, Change::Close, 3), [ServiceAction::Answer(3, Ok(()))]);
+        let answers = [ServiceAction::Answer(1, Ok(())), ServiceAction::Answer(2, Ok(()))];
+        assert_eq!(service.take(Input::AllParked), answers);
+        assert_eq!(want(&mut service, Change::Park, 4), [ServiceAction::Answer(4, Ok(()))]);
+        let gone_on = [ServiceAction::LetRanksGo, ServiceAction::Answer(5, Ok(()))];
+        assert_eq!(want(&mut service, Change::GoOn, 5), gone_on);
+        assert_eq!(service.state(), ServiceState::Stopped);
+    }
+
+    #[test]
+    fn who_parks_hears_that_a_rank_does_not_stand_still() {
+        let mut service = service(ServiceState::Stopped);
+        want(&mut service, Change::Park, 1);
+        let moves = || Err(OrderError::Moves(7));
+        let answers = [ServiceAction::LetRanksGo, ServiceAction::Answer(1, moves())];
+        assert_eq!(service.take(Input::OneMoves(OrderError::Moves(7))), answers);
+        want(&mut service, Change::Park, 2);
+        let answers = [
+            ServiceAction::LetRanksGo,
+            ServiceAction::Answer(2, Err(OrderError::GoneOn)),
+            ServiceAction::Answer(3, Ok(())),
+        ];
+        assert_eq!(want(&mut service, Change::GoOn, 3), answers);
+        assert_eq!(service.state(), ServiceState::Stopped);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::doorbells::Doorbells;
 use super::gates::{Gates, Inside};
 use super::notice::Notice;
 use super::order::EngineOrder;
+use super::parking::Parking;
 use super::patience::{LockPause, Patience, Pause};
 use super::rounds::{Rounds, Violation};
 use super::service::{Input, OrderError, Service, ServiceAction, ServiceState};
@@ -24,6 +25,9 @@ use crate::attach::{AttachedRank, Fleet, Introductions, RankAttachment, Told};
 const INTRODUCTION_PATIENCE: Duration = Duration::from_secs(10);
 /// Before that is tried again.
 const INTRODUCTION_PAUSE: Duration = Duration::from_micros(200);
+
+/// How often to look whether ranks stand still, should one not ring.
+const PARK_LOOK: Duration = Duration::from_millis(20);
 
 /// The thread, before it runs.
 pub(super) struct Worker {
@@ -44,7 +48,7 @@ pub(super) struct Worker {
 impl Worker {
     /// Serves the ranks until told to stop. `tell` hears what the job must know.
     pub fn run(self, traffic: &mut [Traffic], tell: &impl Fn(Notice)) -> io::Result<()> {
-        let Some(fleet) = self.gather() else { return Ok(()) };
+        let Some((fleet, ended)) = self.gather() else { return Ok(()) };
         let tell_ranks = |state| fleet.ranks().iter().for_each(|rank| rank.tell(state));
         let mut doorbells = Doorbells::new(&fleet, self.wake.as_fd())?;
         match self.introduce(&fleet) {
@@ -60,7 +64,9 @@ impl Worker {
         let mut gates = Gates::open_first(&fleet);
         tell_ranks(JobState::Attached);
         tell(Notice::Open);
-        let violation = self.serve(&fleet, &mut gates, &mut doorbells, traffic)?;
+        let mut parking = Parking::new(&fleet);
+        ended.into_iter().for_each(|rank| parking.ended(rank));
+        let violation = self.serve(&fleet, &mut gates, &mut parking, &mut doorbells, traffic)?;
         gates.close();
         for (rank, traffic) in fleet.ranks().iter().zip(traffic) {
             traffic.add_direct(&rank.area().tally());
@@ -78,23 +84,31 @@ impl Worker {
         Ok(())
     }
 
-    /// Waits until all ranks are there; `None` when the job ends before.
-    fn gather(&self) -> Option<Fleet> {
+    /// Waits until all ranks are there; `None` when the job ends before. Says also which have ended
+    /// by then.
+    fn gather(&self) -> Option<(Fleet, Vec<u32>)> {
         let mut slots: Vec<Option<RankAttachment>> = Vec::new();
         slots.resize_with(self.size as usize, || None);
         let mut missing = slots.len();
+        let mut ended = Vec::new();
         while missing > 0 {
             // Before there are ranks there are no gates, which whoever waits for them learns by the
             // end of its channel.
-            let EngineOrder::Attach(rank, attachment) = self.incoming.recv().ok()? else {
-                continue;
+            let (rank, attachment) = match self.incoming.recv().ok()? {
+                EngineOrder::Attach(rank, attachment) => (rank, attachment),
+                EngineOrder::Ended(rank) => {
+                    ended.push(rank);
+                    continue;
+                }
+                EngineOrder::End => return None,
+                _ => continue,
             };
             if let Some(slot @ None) = slots.get_mut(rank as usize) {
                 *slot = Some(attachment);
                 missing -= 1;
             }
         }
-        Some(Fleet::new(slots.into_iter().flatten().collect()))
+        Some((Fleet::new(slots.into_iter().flatten().collect()), ended))
     }
 
     /// Tells all ranks that are processes of each other. False when the job ends meanwhile.
@@ -130,6 +144,7 @@ impl Worker {
         &self,
         fleet: &Fleet,
         gates: &mut Gates<'_>,
+        parking: &mut Parking<'_>,
         doorbells: &mut Doorbells<'_>,
         traffic: &mut [Traffic],
     ) -> io::Result<Option<(u32, Violation)>> {
@@ -139,16 +154,29 @@ impl Worker {
         let mut service = Service::new();
         while !self.ending.load(Ordering::Acquire) {
             if self.ordered.swap(false, Ordering::AcqRel) {
-                self.take_orders(fleet, &mut service, gates, &mut rounds);
+                self.take_orders(fleet, &mut service, gates, &mut rounds, parking);
             }
             match service.state() {
-                ServiceState::Stopped => {
+                ServiceState::Stopped | ServiceState::Parked => {
                     // Ranks are asleep or not, as they are; who rings now is seen when serving
                     // begins again, with all that is in the rings.
                     doorbells.wait()?;
                     continue;
                 }
-                ServiceState::Closing => look_inside(&mut service, gates, &mut rounds),
+                ServiceState::Parking => {
+                    let input = match parking.look() {
+                        Ok(true) => Input::AllParked,
+                        Err(why) => Input::OneMoves(why),
+                        Ok(false) => {
+                            // Who stands still rings.
+                            doorbells.wait_for(PARK_LOOK)?;
+                            continue;
+                        }
+                    };
+                    act(service.take(input), gates, &mut rounds, parking);
+                    continue;
+                }
+                ServiceState::Closing => look_inside(&mut service, gates, &mut rounds, parking),
                 ServiceState::Open | ServiceState::Closed => {}
             }
             match rounds.round() {
@@ -183,13 +211,17 @@ impl Worker {
         service: &mut Service<Asker>,
         gates: &mut Gates<'_>,
         rounds: &mut Rounds<'_>,
+        parking: &mut Parking<'_>,
     ) {
         while let Ok(order) = self.incoming.try_recv() {
             match order {
                 // All ranks are attached; dropping it detaches whoever that is.
                 EngineOrder::Attach(..) => {}
+                // Seen by its flag, too.
+                EngineOrder::End => {}
+                EngineOrder::Ended(rank) => parking.ended(rank),
                 EngineOrder::Change(change, reply) => {
-                    act(service.take(Input::Wanted(change, reply)), gates, rounds);
+                    act(service.take(Input::Wanted(change, reply)), gates, rounds, parking);
                 }
                 EngineOrder::Standings(reply) => {
                     let standing = |rank: &AttachedRank| rank.area().standing();
@@ -205,12 +237,14 @@ impl Worker {
                 }
                 EngineOrder::CopyWindow { rank, offset, mut buffer, reply } => {
                     let copied = match (service.state(), fleet.windows().get(rank as usize)) {
-                        (ServiceState::Stopped, Some(window)) => {
+                        (ServiceState::Stopped | ServiceState::Parked, Some(window)) => {
                             let count = window.copy_out(offset, &mut buffer);
                             buffer.truncate(count);
                             Ok(buffer)
                         }
-                        (ServiceState::Stopped, None) => Err(OrderError::NoRank(rank)),
+                        (ServiceState::Stopped | ServiceState::Parked, None) => {
+                            Err(OrderError::NoRank(rank))
+                        }
                         (state, _) => Err(OrderError::NotNow(state)),
                     };
                     // Whoever asked may be gone.
@@ -235,20 +269,32 @@ impl Worker {
 type Asker = Sender<Result<(), OrderError>>;
 
 /// Looks whether the ranks have left each other's memory, after the gates were closed.
-fn look_inside(service: &mut Service<Asker>, gates: &mut Gates<'_>, rounds: &mut Rounds<'_>) {
+fn look_inside(
+    service: &mut Service<Asker>,
+    gates: &mut Gates<'_>,
+    rounds: &mut Rounds<'_>,
+    parking: &mut Parking<'_>,
+) {
     let input = match gates.inside() {
         Inside::Nobody => Input::AllOut,
         Inside::Stays(rank) => Input::OneStays(rank),
         Inside::Somebody => return,
     };
-    act(service.take(input), gates, rounds);
+    act(service.take(input), gates, rounds, parking);
 }
 
-fn act(actions: Vec<ServiceAction<Asker>>, gates: &mut Gates<'_>, rounds: &mut Rounds<'_>) {
+fn act(
+    actions: Vec<ServiceAction<Asker>>,
+    gates: &mut Gates<'_>,
+    rounds: &mut Rounds<'_>,
+    parking: &mut Parking<'_>,
+) {
     for action in actions {
         match action {
             ServiceAction::CloseGates => gates.close(),
             ServiceAction::OpenGates => gates.open(),
+            ServiceAction::ParkRanks => parking.begin(),
+            ServiceAction::LetRanksGo => parking.end(),
             ServiceAction::RestartPatience => rounds.restart_patience(),
             // Whoever asked may be gone.
             ServiceAction::Answer(reply, result) => drop(reply.send(result)),

@@ -63,6 +63,10 @@ pub enum JobEvent {
     Engine(Notice),
     /// The ranks are to get a signal.
     Signal(RankSignal),
+    /// The job is held at a recovery line.
+    Held,
+    /// It goes on.
+    Released,
     /// Somebody wants the job to end.
     Kill(KillReason),
 }

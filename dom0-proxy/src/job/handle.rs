@@ -14,7 +14,9 @@ use super::client::JobClient;
 use super::event::{JobEvent, KillReason};
 use crate::attach::MemoryProvider;
 use crate::control::{JobInfo, JobSpec, RankKind};
-use crate::error::{Context, Result};
+use crate::engine::OrderError;
+use crate::error::{Context, Error, Result};
+use crate::recovery::{LineError, Lines};
 
 /// A job as others see it.
 #[derive(Debug)]
@@ -40,6 +42,8 @@ pub struct Job {
     input: Mutex<Option<OwnedFd>>,
     /// Who has asked for it.
     pub(super) client: Arc<JobClient>,
+    /// Its recovery lines, once it has an engine.
+    pub(super) lines: OnceLock<Lines>,
 }
 
 impl Job {
@@ -65,6 +69,7 @@ impl Job {
             events,
             input: Mutex::new(None),
             client,
+            lines: OnceLock::new(),
         };
         Ok((Arc::new(job), incoming))
     }
@@ -88,7 +93,38 @@ impl Job {
             up: self.up.load(Ordering::Relaxed),
             image: self.spec.image.clone(),
             seconds: self.started.elapsed().as_secs_f64(),
+            held: self.lines.get().is_some_and(Lines::is_held),
         }
+    }
+
+    /// How its ranks run.
+    pub fn kind(&self) -> RankKind {
+        self.spec.kind
+    }
+
+    /// Stops it at a recovery line, and keeps it there; ranks that are domains stand still.
+    pub fn hold(&self) -> Result<()> {
+        let parks = self.spec.kind == RankKind::Xen;
+        self.with_lines("held", |lines| lines.hold(parks))?;
+        self.send(JobEvent::Held);
+        Ok(())
+    }
+
+    /// Lets it go on.
+    pub fn release(&self) -> Result<()> {
+        self.with_lines("released", Lines::release)?;
+        self.send(JobEvent::Released);
+        Ok(())
+    }
+
+    fn with_lines(
+        &self,
+        what: &'static str,
+        run: impl FnOnce(&Lines) -> std::result::Result<(), LineError>,
+    ) -> Result<()> {
+        // A job that is being set up has no engine yet.
+        let result = self.lines.get().map_or(Err(OrderError::NotRunning.into()), run);
+        result.map_err(|why| Error::NoLine { job: self.name.clone(), what, why: why.to_string() })
     }
 
     /// One more of its ranks has started: how many those are now.

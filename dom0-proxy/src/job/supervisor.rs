@@ -18,9 +18,10 @@ use super::processes::{self, Processes};
 use super::ranks::Ranks;
 use super::summary::Summaries;
 use super::verdict::{JobEnding, Verdict, crash};
-use crate::control::{JobSpec, OutputSummary, RankKind, Reply, Summary};
+use crate::control::{JobSpec, OutputSummary, RankKind, RankSignal, Reply, Summary};
 use crate::engine::{Engine, Pause};
 use crate::error::{Context, Error, Result, status};
+use crate::recovery::Lines;
 use crate::run_dir::{JobFolder, JobFolders, RunDir};
 
 /// How long a client that takes nothing may hold up a job that is to be killed.
@@ -168,6 +169,7 @@ impl Supervisor {
         };
         let engine =
             Engine::start(&job.name, spec.size, pause, tell).context(|| "start the engine")?;
+        job.lines.get_or_init(|| Lines::new(engine.orders()));
         let (consoles, events) = (consoles.clone(), job.events.clone());
         let ranks: Box<dyn Ranks> = match spec.kind {
             RankKind::Hosted => {
@@ -244,12 +246,18 @@ impl Supervisor {
             }
             JobEvent::AttachRefused { rank, cause } => self.verdict.attach_refused(rank, &cause),
             JobEvent::Fatal { rank, cause } => self.verdict.fatal(rank, cause),
-            JobEvent::Ended { rank, end } => self.verdict.ended(rank, end),
+            JobEvent::Ended { rank, end } => {
+                self.engine.ended(rank);
+                self.verdict.ended(rank, end);
+            }
             JobEvent::Engine(notice) => self.verdict.engine(notice),
             JobEvent::Signal(signal) => {
                 self.ranks.signal(signal);
                 self.clock.take(signal, Instant::now());
             }
+            // No time passes for a job that is held, as for one that is stopped.
+            JobEvent::Held => self.clock.take(RankSignal::Stop, Instant::now()),
+            JobEvent::Released => self.clock.take(RankSignal::GoOn, Instant::now()),
             JobEvent::Kill(reason) => self.verdict.kill(reason),
         }
     }
@@ -393,7 +401,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
-    use crate::control::{InputFor, RankSignal};
+    use crate::control::InputFor;
     use crate::inheritance::Inheritance;
     use crate::job::event::End;
 

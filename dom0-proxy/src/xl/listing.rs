@@ -24,7 +24,9 @@ pub enum StopReason {
     Poweroff,
     /// It crashed.
     Crash,
-    /// Anything else: it asked to be rebooted or suspended, or its watchdog ran out.
+    /// It has let itself be saved. It goes on, in this domain or another, or is destroyed.
+    Suspend,
+    /// Anything else: it asked to be rebooted, or its watchdog ran out.
     Other,
 }
 
@@ -48,9 +50,11 @@ fn parse_line(line: &str) -> Option<Domain> {
     } else if shut == b's' {
         const POWEROFF: u32 = ShutdownReason::Poweroff as u32;
         const CRASH: u32 = ShutdownReason::Crash as u32;
+        const SUSPEND: u32 = ShutdownReason::Suspend as u32;
         Some(match reason.and_then(|reason| reason.parse().ok()) {
             Some(POWEROFF) => StopReason::Poweroff,
             Some(CRASH) => StopReason::Crash,
+            Some(SUSPEND) => StopReason::Suspend,
             _ => StopReason::Other,
         })
     } else {
@@ -108,7 +112,7 @@ mod tests {
         assert_eq!(of(11).shutdown, None);
         assert_eq!(of(12).shutdown, Some(StopReason::Poweroff));
         assert_eq!(of(13).shutdown, Some(StopReason::Crash));
-        assert_eq!(of(14).shutdown, Some(StopReason::Other));
+        assert_eq!(of(14).shutdown, Some(StopReason::Suspend));
         assert!(of(15).dying && !of(11).dying);
     }
 

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use armci_nostd::shared::gate::Gate;
+use armci_nostd::shared::gate::{CLOSED, Gate, Pass};
 use armci_nostd::shared::ring::{Bell, Consumer, Producer, SharedSlots};
 use armci_nostd::wire::attach::{self, Attach, WindowLayout};
 use armci_nostd::wire::{
@@ -96,6 +96,16 @@ impl RawRank {
 
     pub fn gate(&self) -> Gate<'_> {
         Gate { epoch: &self.header().gate.0, inside: &self.header().inside.0 }
+    }
+
+    /// Goes into the memory of neighbours, if the gate is open or offered.
+    pub fn enter(&self) -> Option<Pass<'_>> {
+        self.gate().enter(self.gate().take()?)
+    }
+
+    /// Whether the proxy has closed the gate.
+    pub fn is_shut_out(&self) -> bool {
+        self.gate().epoch.load(Ordering::Acquire) == CLOSED
     }
 
     pub fn state(&self) -> JobState {

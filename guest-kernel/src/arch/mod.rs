@@ -34,6 +34,7 @@ mod register_state;
 pub(crate) mod runtime_area;
 pub(crate) mod shared_page;
 pub(crate) mod stack;
+pub(crate) mod standstill;
 #[cfg(feature = "c")]
 pub(crate) mod system_call;
 pub(crate) mod trap;

@@ -51,10 +51,45 @@ pub(super) unsafe extern "C" fn restore() {
     )
 }
 
+/// Puts on the stack what a function call leaves to its callee, the registers that belong to the
+/// caller and the modes of its arithmetic, writes the stack pointer to `place`, and calls `wait`.
+/// From `place` up it is MXCSR, the x87 control word, R15, R14, R13, R12, RBX, RBP, in 8 bytes each
+/// but for the first two, which share 8; then the return address. All of them are as before in the
+/// end.
+///
+/// # Safety
+/// `place` must be valid for a write.
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn keep(wait: extern "C" fn(), place: *mut u64) {
+    naked_asm!(
+        "push rbp",
+        "push rbx",
+        "push r12",
+        "push r13",
+        "push r14",
+        "push r15",
+        "sub rsp, 8", // seven words and the return address: aligned for the call
+        "stmxcsr [rsp]",
+        "fnstcw [rsp + 4]",
+        "mov [rsi], rsp",
+        "call rdi",
+        "fldcw [rsp + 4]",
+        "ldmxcsr [rsp]",
+        "add rsp, 8",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbx",
+        "pop rbp",
+        "ret",
+    )
+}
+
 #[cfg(all(test, not(xenolith_guest)))]
 mod tests {
-    use core::arch::asm;
     use core::arch::x86_64::__cpuid_count;
+    use core::arch::{asm, naked_asm};
 
     #[repr(align(64))]
     struct Area([u8; 16 << 10]);
@@ -107,5 +142,57 @@ mod tests {
         unsafe { super::USE_XSAVE = 0 };
         // SAFETY: as above.
         assert_eq!(unsafe { there_and_back(&mut area, value) }[..2], value[..2]);
+    }
+
+    /// Spoils what belongs to the caller, and the modes of its arithmetic.
+    #[unsafe(naked)]
+    extern "C" fn spoil() {
+        naked_asm!(
+            ".irp register, rbx, rbp, r12, r13, r14, r15",
+            "xor \\register, \\register",
+            ".endr",
+            "fninit",
+            "mov dword ptr [rsp - 8], 0x1f80",
+            "ldmxcsr [rsp - 8]",
+            "ret",
+        )
+    }
+
+    #[test]
+    fn what_is_kept_comes_back() {
+        // Rounding up, and rounding down with 53 bits: neither is how a program begins.
+        let modes = [0x5f80u32, 0x067f];
+        let (mut place, mut after) = (0u64, [0u64; 3]);
+        // SAFETY: `keep` keeps what belongs to its caller, and `spoil` may change it; what else a
+        // call may change is declared. The modes are as before in the end.
+        unsafe {
+            asm!(
+                "sub rsp, 16",
+                "stmxcsr [rsp]",
+                "fnstcw [rsp + 4]",
+                "ldmxcsr [r13]",
+                "fldcw [r13 + 4]",
+                "mov r14, 14",
+                "mov r15, 15",
+                "call {keep}",
+                "stmxcsr [r12]",
+                "fnstcw [r12 + 4]",
+                "mov [r12 + 8], r14",
+                "mov [r12 + 16], r15",
+                "ldmxcsr [rsp]",
+                "fldcw [rsp + 4]",
+                "add rsp, 16",
+                keep = sym super::keep,
+                in("rdi") spoil as extern "C" fn(),
+                in("rsi") &raw mut place,
+                in("r12") &raw mut after,
+                in("r13") &raw const modes,
+                out("r14") _,
+                out("r15") _,
+                clobber_abi("C"),
+            );
+        }
+        assert_eq!(after, [0x067f_0000_5f80, 14, 15]);
+        assert_ne!(place, 0);
     }
 }

@@ -5,7 +5,7 @@ use crate::arch::lock::Once;
 use crate::arch::trap::Handlers;
 use crate::arch::{self, cpu, heap, paging};
 use crate::logic::command_line::{CommandLine, REST};
-use crate::rank::place;
+use crate::rank::{attachment, place};
 use crate::xen::boot_info::BootInfo;
 use crate::xen::{events, files, stdin};
 
@@ -42,6 +42,7 @@ fn run() -> ! {
 
     let line = CommandLine::parse(info.command_line());
     place::set(line.as_ref().ok().and_then(|line| line.place.clone()));
+    attachment::become_reachable();
     end::report_up(format_args!(
         "rank={} size={} memory={} version={}",
         place::rank(),

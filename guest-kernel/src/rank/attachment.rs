@@ -9,7 +9,7 @@ use xen_hypercall::DomainId;
 use xen_hypercall::io::xenstore::MessageType;
 
 use super::platform::Guest;
-use super::{doorbell, place};
+use super::{doorbell, park, place};
 use crate::Exit;
 use crate::arch::lock::{IrqLock, MainOnce};
 use crate::arch::{cpu, heap, runtime_area};
@@ -50,30 +50,49 @@ pub(crate) fn armci() -> Result<&'static Armci, JoinError> {
     Ok(ARMCI.get_or_make(|| armci))
 }
 
+/// Lets domain 0 reach all of this rank's memory, if it is one of a job: at boot, whether or not
+/// the application will ever join the job, so that the rank can be stopped and copied at any
+/// moment.
+pub(crate) fn become_reachable() {
+    if place::get().is_some() {
+        // Who joins the job tries again, and hears why it does not work.
+        let _ = share_and_announce();
+    }
+}
+
 #[cold]
 #[inline(never)]
 fn attach(place: &Place) -> Result<Armci, JoinError> {
-    let shared = grants::share_ram(DomainId::DOM0).map_err(PartError::from)?;
-    let announced = announce(shared).and_then(|()| answer().map_err(PartError::from));
-    if let Err(error) = announced {
-        // Nobody knows of the grants yet.
-        grants::withdraw_ram().map_err(PartError::from)?;
-        return Err(error.into());
+    if ANNOUNCEMENT.with(|announcement| announcement.is_none()) {
+        share_and_announce()?;
     }
+    answer().map_err(PartError::from)?;
     Ok(Armci::attach(place.rank as usize, place.size as usize, Box::new(Guest))?)
 }
 
-/// Makes the doorbell, and tells the proxy all that it has to know.
+fn share_and_announce() -> Result<(), PartError> {
+    let shared = grants::share_ram(DomainId::DOM0)?;
+    announce(shared).or_else(|error| {
+        // Nobody knows of the grants yet.
+        grants::withdraw_ram()?;
+        Err(error)
+    })
+}
+
+/// Makes the doorbell and the port for parking, and tells the proxy all that it has to know.
 fn announce(shared: SharedRam) -> Result<(), PartError> {
-    // In one go: in another domain it is another port.
+    // In one go: in another domain they are other ports.
     cpu::without_interrupts(|| {
         let port =
             doorbell::make().map_err(|error| PartError::Xen("cannot make the doorbell", error))?;
+        let park_port = park::make_port()
+            .map_err(|error| PartError::Xen("cannot make the port for parking", error))?;
         let heap = heap::span();
         let node = XenAttach {
             first_ref: shared.first_reference,
             pages: shared.pages,
             port: port.0,
+            park_port: park_port.0,
             runtime: runtime_area::address(),
             public_start: heap.start,
             public_end: heap.end,

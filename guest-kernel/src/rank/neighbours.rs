@@ -189,18 +189,19 @@ pub fn heap_used() -> usize {
     heap::usage().used
 }
 
-/// Closes the gate to the neighbours' memory, which is about to be taken away. False if the rank is
-/// there now: it will leave soon, and have the suspension [go on](crate::xen::hold::go_on).
+/// Gives back the gate to the neighbours' memory, which is about to be taken away, or where nobody
+/// is to be. False if the rank is there now: it will leave soon, and have what it holds up
+/// [go on](crate::xen::hold::go_on).
 pub(crate) fn leave() -> bool {
     let header = &runtime_area::get().header;
     let gate = Gate { epoch: &header.gate.0, inside: &header.inside.0 };
-    gate.close();
+    gate.give_back();
     gate.is_empty()
 }
 
 fn take_all_away() {
-    // ARMCI's too, which finds the gate closed from then on. Nobody is inside: suspensions wait for
-    // that.
+    // ARMCI's too, which opens its gate again when it has mapped anew what it uses. Nobody is
+    // inside: suspensions wait for that.
     leave();
     GENERATION.store(GENERATION.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     for mapping in MAPPED.with(core::mem::take) {

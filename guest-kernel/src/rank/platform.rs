@@ -106,6 +106,10 @@ unsafe impl Platform for Guest {
         }
     }
 
+    fn generation(&self) -> u64 {
+        neighbours::generation()
+    }
+
     fn yield_now(&self) {
         sched_op::yield_now(&hypercall_page::xen());
     }

@@ -58,6 +58,12 @@ pub(crate) fn system_time_at(time: Duration) -> u64 {
     (time.wrapping_sub(OFFSET.load(Ordering::Relaxed)) as i64).max(1) as u64
 }
 
+/// Notes the time at which the domain stops: if it goes on in another one, time does from there. In
+/// the same domain time has gone on.
+pub(crate) fn note_stop() {
+    SUSPENDED_AT.store(nanoseconds(), Ordering::Relaxed);
+}
+
 /// The clock.
 pub(crate) struct Clock;
 
@@ -67,7 +73,7 @@ impl Part for Clock {
     }
 
     fn suspend(&self) {
-        SUSPENDED_AT.store(nanoseconds(), Ordering::Relaxed);
+        note_stop();
     }
 
     fn arrive(&self) -> Result<(), PartError> {

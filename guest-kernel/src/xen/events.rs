@@ -87,6 +87,24 @@ pub(crate) fn wait(deadline: u64) {
     let _ = sched_op::poll(&hypercall_page::xen(), &ports[..count], deadline);
 }
 
+/// Waits, with interrupts off, until a port that calls has an event, and calls the handlers of
+/// those that have one. What quiet ports have is left to whoever waits for it. May return early.
+pub(crate) fn wait_for_call() {
+    let mut ports = [Port(0); MOST_BOUND];
+    let mut count = 0;
+    for binding in bound().filter(|binding| binding.calls) {
+        mask(&binding, true);
+        ports[count] = binding.port;
+        count += 1;
+    }
+    // An error would be an early return.
+    let _ = sched_op::poll(&hypercall_page::xen(), &ports[..count], 0);
+    unmask();
+    if let Some(info) = shared_info() {
+        call_handlers(info, false);
+    }
+}
+
 /// Lets the ports call again that may, before the application goes on. What came before is pending,
 /// and left to [`deliver_calling`].
 pub(crate) fn unmask() {

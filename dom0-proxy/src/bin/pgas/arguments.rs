@@ -50,6 +50,16 @@ pub enum PgasCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Stop a job at a recovery line and keep it there, so that its domains can be paused and saved
+    Hold {
+        /// The job
+        job: String,
+    },
+    /// Let a job go on that is held
+    Release {
+        /// The job
+        job: String,
+    },
     /// End a job
     Kill {
         /// The job

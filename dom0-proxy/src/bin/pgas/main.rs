@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use dom0_proxy::Error;
-use dom0_proxy::control::{ClientRequest, OutputStream, Reply};
+use dom0_proxy::control::{ClientRequest, OutputStream, RankKind, Reply};
 use dom0_proxy::error::status;
 use dom0_proxy::run_dir::{LOGS_KEPT, RunDir};
 
@@ -37,7 +37,9 @@ fn main() -> ExitCode {
         PgasCommand::Run(arguments) => run::run(&arguments),
         PgasCommand::Ps { json } => ps(json),
         PgasCommand::Logs { job, rank, json } => logs(&job, rank, json),
-        PgasCommand::Kill { job } => kill(job),
+        PgasCommand::Hold { job } => hold(job),
+        PgasCommand::Release { job } => done(ClientRequest::Release(job)),
+        PgasCommand::Kill { job } => done(ClientRequest::Kill(job)),
     };
     match result {
         Ok(status) => ExitCode::from(status),
@@ -66,9 +68,25 @@ fn ps(json: bool) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-fn kill(job: String) -> anyhow::Result<u8> {
+fn hold(job: String) -> anyhow::Result<u8> {
     let run_dir = RunDir::from_env()?;
-    match DaemonConnection::open(&run_dir)?.ask(&ClientRequest::Kill(job))? {
+    match DaemonConnection::open(&run_dir)?.ask(&ClientRequest::Hold(job.clone()))? {
+        Reply::Held { kind: RankKind::Xen } => Ok(0),
+        Reply::Held { kind: RankKind::Hosted } => {
+            output::print_error(&format!(
+                "pgas: job {job} is held, but its ranks are processes: \
+                 each computes on until it needs another"
+            ));
+            Ok(0)
+        }
+        reply => Err(connect::unexpected(&reply).into()),
+    }
+}
+
+/// Asks for something of which there is nothing to be told.
+fn done(request: ClientRequest) -> anyhow::Result<u8> {
+    let run_dir = RunDir::from_env()?;
+    match DaemonConnection::open(&run_dir)?.ask(&request)? {
         Reply::Done => Ok(0),
         reply => Err(connect::unexpected(&reply).into()),
     }

@@ -17,10 +17,11 @@ pub fn jobs(jobs: &[JobInfo]) -> String {
             kind.into(),
             format!("{}/{}", job.up, job.size),
             format!("{:.1} s", job.seconds),
+            if job.held { "held" } else { "runs" }.into(),
             image,
         ]
     });
-    render(["job", "kind", "ranks up", "time", "image"], rows)
+    render(["job", "kind", "ranks up", "time", "state", "image"], rows)
 }
 
 /// What each rank of a job did.

@@ -229,10 +229,22 @@ impl Watcher {
         let Some((id, node)) = self.read_once(rank, ATTACH)? else { return Ok(()) };
         let event = match attach::domain::attach(id, &node, self.memory, &self.channels) {
             Ok(attachment) => JobEvent::Attached { rank, attachment },
+            // A rank that does not wait for the others may have ended by now, as its end will tell.
+            Err(_) if self.has_ended(id)? => return Ok(()),
             Err(cause) => JobEvent::AttachRefused { rank, cause },
         };
         let _ = self.events.send(event);
         Ok(())
+    }
+
+    /// Whether a domain has told its end, or is gone.
+    fn has_ended(&mut self, id: u32) -> Result<bool> {
+        for told in [EXIT, FATAL] {
+            if self.store.read(&node(id, told))?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(self.store.read(&format!("/local/domain/{id}/name"))?.is_none())
     }
 
     /// Opens a rank's console, when there is one or another one.
@@ -287,7 +299,7 @@ impl Watcher {
         for (rank, id) in running {
             let domain = domains.iter().find(|domain| domain.id == id && !domain.dying);
             let end = match domain.map(|domain| domain.shutdown) {
-                Some(None) => continue,
+                Some(None | Some(StopReason::Suspend)) => continue,
                 Some(Some(StopReason::Crash)) => {
                     if let Some(cause) = self.store.read(&node(id, FATAL))? {
                         let cause = parse_cause(&cause);

@@ -11,6 +11,9 @@
 //! suspended, as by `xl save -c`; then it must find the mapping gone, and map the pages again. If
 //! it was restored in another domain, it says what it still knows, and ends with status 7.
 //!
+//! `neighbours again`: every rank works on the memory of the next by ARMCI, and says in which
+//! generation of its mappings it does that directly, until rank 0 has done so in the third.
+//!
 //! `neighbours exhausted PAGES`: rank 0 maps the pages of rank 1 again and again until something
 //! runs out, and undoes it.
 //!
@@ -161,6 +164,7 @@ mod on_xen {
 
         match mode {
             "suspended" => return suspension(&mut job, &memory, &domains),
+            "again" => return directly_again(&job),
             "exhausted" => return exhaustion(&mut job, &memory),
             _ => (),
         }
@@ -430,6 +434,65 @@ mod on_xen {
         neighbours::unshare(start(memory), len, token).map_err(text)?;
         job.armci.free(stop).map_err(text)?;
         println!("mapped again: ok");
+        Ok(())
+    }
+
+    /// Operations that a rank has done directly, as it counts them.
+    fn done_directly(armci: &Armci) -> u64 {
+        let Some(platform) = armci.platform() else { return 0 };
+        let tally = &platform.area().header.tally;
+        [&tally.put, &tally.get, &tally.accumulate, &tally.rmw]
+            .iter()
+            .map(|kind| kind[0].load(Ordering::Relaxed))
+            .sum()
+    }
+
+    /// Works on the next rank's memory while suspensions take mappings away, of which ARMCI knows
+    /// by itself.
+    fn directly_again(job: &Job<'_>) -> Result<(), String> {
+        const LEN: usize = 300;
+        const IN_A_ROW: u32 = 50;
+        let (armci, own) = (job.armci, job.own());
+        let next = (own + 1) % armci.size();
+        let words = armci.malloc::<i64>(LEN).map_err(text)?;
+        let counts = armci.malloc::<u64>(armci.size()).map_err(text)?;
+        let stop = armci.malloc::<u64>(1).map_err(text)?;
+        let (mut round, mut in_a_row, mut said) = (0, 0, None);
+        loop {
+            round += 1;
+            let (before, generation) = (done_directly(armci), neighbours::generation());
+            armci.put(&[round; LEN], words.at(next, 0)).map_err(text)?;
+            armci.accumulate(2, &[round; LEN], words.at(next, 0)).map_err(text)?;
+            let mut got = [0; LEN];
+            armci.get(&mut got, words.at(next, 0)).map_err(text)?;
+            check!(got == [3 * round; LEN], "round {round}: {} after {}", got[0], 3 * round);
+            armci.fetch_add(counts.at(next, own), 1).map_err(text)?;
+            in_a_row = if done_directly(armci) - before == 4 { in_a_row + 1 } else { 0 };
+            if in_a_row == IN_A_ROW && said != Some(generation) {
+                println!("directly in generation {generation}");
+                said = Some(generation);
+                in_a_row = 0;
+                if own == 0 && generation == 2 {
+                    for rank in 0..armci.size() {
+                        armci.put(&[1], stop.at(rank, 0)).map_err(text)?;
+                    }
+                }
+            }
+            in_a_row %= IN_A_ROW;
+            let mut stopped = [0];
+            stop.read(0, &mut stopped).map_err(text)?;
+            if stopped[0] != 0 {
+                break;
+            }
+        }
+        let mut counted = [0];
+        armci.get(&mut counted, counts.at(next, own)).map_err(text)?;
+        check!(counted[0] == round as u64, "{} of {round} fetch-and-adds", counted[0]);
+        job.barrier()?;
+        armci.free(words).map_err(text)?;
+        armci.free(counts).map_err(text)?;
+        armci.free(stop).map_err(text)?;
+        println!("all done once: ok");
         Ok(())
     }
 
