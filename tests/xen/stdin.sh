@@ -29,8 +29,8 @@ expect "[0] $none"
 from /dev/null c_reader.img
 expect "[0] $none"
 
-# A pipe, of which a rank reads the beginning; the rest stays for the next. (A rank is asked for what
-# it has room for, so a little more may be gone.)
+# A pipe, of which a rank reads the beginning; the rest stays for the next. (The daemon takes what
+# the rank has room for, so a little more may be gone.)
 run bash -c 'seq 5000 | { pgas run -n 1 reader.img -- 10; wc -c; }'
 expect_status 0
 expect "[0] 10 bytes, 5 lines"

@@ -56,7 +56,8 @@ pub enum CommandLineError {
     /// No option of the kernel's.
     #[error(
         "`{0}` on the command line is no option of the kernel (known: xenolith.job, xenolith.rank, \
-         xenolith.size, xenolith.env, xenolith.rest, xenolith.stdin)"
+         xenolith.size, xenolith.env, xenolith.rest, xenolith.stdin); is this image older than \
+         pgas?"
     )]
     Unknown(String),
     /// xenolith.rank without xenolith.size, or the other way round.

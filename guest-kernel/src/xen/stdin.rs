@@ -10,8 +10,8 @@ use crate::stdin_error::StdinError;
 /// Whether the command line promises input. Nobody has any for a domain that was started alone.
 static PROMISED: AtomicBool = AtomicBool::new(false);
 
-/// How long to wait between two looks at an empty ring: no event tells of bytes in it. Twice as long
-/// each time.
+/// How long to wait between two looks at an empty ring: no event tells of bytes in it. Twice as
+/// long each time.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(20));
 
 /// From now on input is waited for.

@@ -1,8 +1,8 @@
 //! Standard input of domains: the user's, put into their console pages.
 //!
-//! Nothing is taken from the user before a rank asks, and no more than the ranks have room for: what
-//! they do not read is there for whoever comes after `pgas`. No event tells of room, so a thread
-//! looks, more often while there is some.
+//! Nothing is taken from the user before a rank asks, and no more than the ranks have room for:
+//! what they do not read is there for whoever comes after `pgas`. No event tells of room, so a
+//! thread looks, more often while there is some.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
