@@ -193,7 +193,7 @@ pub enum Error {
         why: String,
     },
     /// Another daemon has the run directory or the host's domains.
-    #[error("{what} is held by another dom0-proxy ({holder}): stop that one first")]
+    #[error("another dom0-proxy ({holder}) has {what}: stop that one first")]
     AlreadyRunning {
         /// What it holds.
         what: String,

@@ -60,14 +60,18 @@ fn main() -> Result<()> {
         None => {
             let chatter = application("chatter")?;
             (
-                Platform { options: &["--hosted"], chatter, panicked: 101 },
+                Platform { options: &["--hosted"], chatter, panicked: 101, on_stop: None },
                 Scale { ranks: 6, bytes: 4 << 20 },
                 cli.at_once,
             )
         }
         Some(image) => {
-            let platform =
-                Platform { options: &["--mem", "16M"], chatter: image.clone(), panicked: 134 };
+            let platform = Platform {
+                options: &["--mem", "16M"],
+                chatter: image.clone(),
+                panicked: 134,
+                on_stop: Some("SIGTSTP"),
+            };
             (platform, Scale { ranks: 4, bytes: 256 << 10 }, 1)
         }
     };
