@@ -352,6 +352,35 @@ fn a_lock_is_not_held_too_long_by_the_time_that_nobody_was_served() {
     bench.engine.end();
 }
 
+/// Takes longer than the engine's patience with a lock: 20 s.
+#[test]
+fn ranks_that_are_stopped_hold_locks_and_gates_as_long_as_they_are() {
+    let bench = Bench::new(2);
+    let [a, b] = &bench.ranks[..] else { unreachable!() };
+    let held = TargetLock(&a.mailbox().lock.0).try_lock(1).unwrap();
+    wait_until("open gates", || a.enter().is_some());
+    let inside = a.enter().expect("the gates are open from the start");
+    b.submit(&[Request {
+        opcode: Opcode::ReadModifyWrite as u8,
+        kind: RmwKind::FetchAdd64 as u8,
+        operand: [5, 0],
+        ..put(0, PUBLIC, 0, 8)
+    }]);
+    bench.engine.ranks_are_stopped(true);
+    std::thread::scope(|scope| {
+        let closing = scope.spawn(|| bench.engine.close_gates());
+        std::thread::sleep(Duration::from_secs(22));
+        assert!(bench.notices.try_recv().is_err(), "the job has failed");
+        assert!(!closing.is_finished(), "the gates are open again");
+        bench.engine.ranks_are_stopped(false);
+        drop((held, inside));
+        assert_eq!(closing.join().unwrap(), Ok(()));
+    });
+    b.completions(1);
+    assert_eq!(a.word(PUBLIC), 5);
+    bench.engine.end();
+}
+
 #[test]
 fn gates_of_a_job_that_does_not_run_stay_as_they_are() {
     let (engine, _notices) = engine(2);

@@ -51,6 +51,11 @@ impl<'a> Gates<'a> {
         self.fleet.ranks().iter().for_each(|rank| rank.area().gate().offer(self.epoch));
     }
 
+    /// Forgets how long ranks have taken to leave: they were stopped.
+    pub(super) fn restart_patience(&mut self) {
+        self.closed_at = Instant::now();
+    }
+
     /// Looks whether all ranks are out.
     pub(super) fn inside(&self) -> Inside {
         match self.fleet.ranks().iter().position(|rank| !rank.area().gate().is_empty()) {

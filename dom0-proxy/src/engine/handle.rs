@@ -24,6 +24,7 @@ use crate::attach::{RankAttachment, RankStanding};
 pub struct Engine {
     orders: EngineOrders,
     ending: Arc<AtomicBool>,
+    stopped: Arc<AtomicBool>,
     thread: JoinHandle<Vec<Traffic>>,
 }
 
@@ -48,6 +49,7 @@ impl Engine {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let ending = Arc::new(AtomicBool::new(false));
         let ordered = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::new(AtomicBool::new(false));
         let (orders, incoming) = channel();
         let worker = Worker {
             size,
@@ -55,6 +57,7 @@ impl Engine {
             incoming,
             ordered: ordered.clone(),
             ending: ending.clone(),
+            stopped: stopped.clone(),
             wake: wake.clone(),
         };
         let thread = thread::Builder::new().name(format!("engine-{job}")).spawn(move || {
@@ -67,7 +70,7 @@ impl Engine {
             }
             traffic
         })?;
-        Ok(Self { orders: EngineOrders { orders, ordered, wake }, ending, thread })
+        Ok(Self { orders: EngineOrders { orders, ordered, wake }, ending, stopped, thread })
     }
 
     /// What can be asked of it, for others to ask.
@@ -84,6 +87,11 @@ impl Engine {
     /// A rank has ended: it cannot be told to stand still.
     pub fn ended(&self, rank: u32) {
         self.orders.tell(EngineOrder::Ended(rank));
+    }
+
+    /// Whether the user has stopped the ranks: then nobody takes too long for anything.
+    pub fn ranks_are_stopped(&self, stopped: bool) {
+        self.stopped.store(stopped, Ordering::Release);
     }
 
     /// Ends it. When this returns no memory of a rank is mapped any more.

@@ -220,9 +220,10 @@ impl<'a> Rounds<'a> {
         self.ranks.iter().any(|served| served.locked_out.is_some())
     }
 
-    /// Forgets how long ranks have been locked out: nobody was served meanwhile.
+    /// Forgets how long ranks have been locked out: nobody was served meanwhile, or could let go.
     pub fn restart_patience(&mut self) {
-        self.ranks.iter_mut().for_each(|served| served.locked_out = None);
+        let locked_out = self.ranks.iter_mut().filter_map(|served| served.locked_out.as_mut());
+        locked_out.for_each(|locked_out| locked_out.since = Instant::now());
     }
 
     /// No ringing is wanted any more.

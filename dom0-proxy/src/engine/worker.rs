@@ -41,6 +41,8 @@ pub(super) struct Worker {
     pub ordered: Arc<AtomicBool>,
     /// Whether to end.
     pub ending: Arc<AtomicBool>,
+    /// Whether the ranks are stopped by their user, and take as long as they are.
+    pub stopped: Arc<AtomicBool>,
     /// Ends a block of the thread.
     pub wake: Arc<OwnedFd>,
 }
@@ -121,6 +123,9 @@ impl Worker {
             match introductions.tell() {
                 Told::All => return Ok(true),
                 Told::Some => since = Instant::now(),
+                Told::Stuck { .. } if self.stopped.load(Ordering::Acquire) => {
+                    since = Instant::now();
+                }
                 Told::Stuck { .. } if since.elapsed() < INTRODUCTION_PATIENCE => {}
                 Told::Stuck { rank, in_flight: false } => {
                     let cause = "it does not read what it is told of other ranks".into();
@@ -155,6 +160,10 @@ impl Worker {
         while !self.ending.load(Ordering::Acquire) {
             if self.ordered.swap(false, Ordering::AcqRel) {
                 self.take_orders(fleet, &mut service, gates, &mut rounds, parking);
+            }
+            if self.stopped.load(Ordering::Acquire) {
+                gates.restart_patience();
+                rounds.restart_patience();
             }
             match service.state() {
                 ServiceState::Stopped | ServiceState::Parked => {

@@ -254,6 +254,13 @@ impl Supervisor {
             JobEvent::Signal(signal) => {
                 self.ranks.signal(signal);
                 self.clock.take(signal, Instant::now());
+                match signal {
+                    // Domains go on.
+                    _ if self.job.spec.kind == RankKind::Xen => {}
+                    RankSignal::Stop => self.engine.ranks_are_stopped(true),
+                    RankSignal::GoOn => self.engine.ranks_are_stopped(false),
+                    RankSignal::User1 | RankSignal::User2 => {}
+                }
             }
             // No time passes for a job that is held, as for one that is stopped.
             JobEvent::Held => self.clock.take(RankSignal::Stop, Instant::now()),
