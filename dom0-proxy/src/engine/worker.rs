@@ -50,10 +50,10 @@ pub(super) struct Worker {
 impl Worker {
     /// Serves the ranks until told to stop. `tell` hears what the job must know.
     pub fn run(self, traffic: &mut [Traffic], tell: &impl Fn(Notice)) -> io::Result<()> {
-        let Some((fleet, ended)) = self.gather() else { return Ok(()) };
+        let Some((fleet, mut ended)) = self.gather() else { return Ok(()) };
         let tell_ranks = |state| fleet.ranks().iter().for_each(|rank| rank.tell(state));
         let mut doorbells = Doorbells::new(&fleet, self.wake.as_fd())?;
-        match self.introduce(&fleet) {
+        match self.introduce(&fleet, &mut ended) {
             Ok(true) => {}
             Ok(false) => return Ok(()),
             Err(notice) => {
@@ -114,12 +114,15 @@ impl Worker {
     }
 
     /// Tells all ranks that are processes of each other. False when the job ends meanwhile.
-    fn introduce(&self, fleet: &Fleet) -> Result<bool, Notice> {
+    fn introduce(&self, fleet: &Fleet, ended: &mut Vec<u32>) -> Result<bool, Notice> {
         let mut introductions = Introductions::new(fleet);
         let mut since = Instant::now();
         while !self.ending.load(Ordering::Acquire) {
             // As in `gather`: who asks for something now hears that the job does not run.
-            self.incoming.try_iter().for_each(drop);
+            ended.extend(self.incoming.try_iter().filter_map(|order| match order {
+                EngineOrder::Ended(rank) => Some(rank),
+                _ => None,
+            }));
             match introductions.tell() {
                 Told::All => return Ok(true),
                 Told::Some => since = Instant::now(),
