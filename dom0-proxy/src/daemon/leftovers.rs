@@ -45,6 +45,7 @@ pub fn reap(run_dir: &RunDir, host_domains: &HostDomains) {
     {
         tracing::warn!(%error, "jobs of domains are not possible for now");
     }
+    run_dir.remove_unfinished();
     for name in run_dir.abandoned_jobs() {
         tracing::info!(job = name, "cleaning up after a daemon that died");
         if let Err(error) = clean_up_after_daemon(run_dir, &name) {

@@ -162,6 +162,11 @@ impl RunDir {
         Ok(JobFolders { record, logs })
     }
 
+    /// Removes what a daemon has left that died while it made the directories of a job.
+    pub fn remove_unfinished(&self) {
+        [&self.jobs(), &self.logs].into_iter().for_each(|dir| JobFolder::remove_unfinished_in(dir));
+    }
+
     /// The jobs that have a record although nobody runs them.
     pub fn abandoned_jobs(&self) -> Vec<String> {
         let found = JobFolder::all_in(&self.jobs()).into_iter();
@@ -387,6 +392,28 @@ mod tests {
         assert_eq!(run.abandoned_jobs(), [""; 0]);
         assert!(running.record.path().exists() && !run.job("fedcba").exists());
         assert!(run.begin_job("abcdef").is_err(), "a job has its directories for itself");
+    }
+
+    #[test]
+    fn what_a_daemon_did_not_finish_is_removed_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = run_dir(dir.path());
+        let running = run.begin_job("abcdef").unwrap();
+        for parent in [run.jobs(), run.logs.clone()] {
+            for unfinished in ["000001", "000002"] {
+                fs::create_dir(parent.join(format!("{unfinished}.unfinished"))).unwrap();
+            }
+            fs::write(parent.join("000002.unfinished/xenolith-job"), "a direc").unwrap();
+            // Others'.
+            fs::create_dir(parent.join("thesis.unfinished")).unwrap();
+            fs::create_dir(parent.join("000003.unfinished")).unwrap();
+            fs::write(parent.join("000003.unfinished/data"), "").unwrap();
+        }
+        run.remove_unfinished();
+        for parent in [run.jobs(), run.logs.clone()] {
+            assert_eq!(fs::read_dir(&parent).unwrap().count(), 3);
+        }
+        assert!(running.record.path().exists() && path(&running).exists());
     }
 
     #[test]

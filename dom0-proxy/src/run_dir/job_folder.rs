@@ -11,6 +11,8 @@ use crate::error::{Context, Result};
 
 /// The mark: a file that names the job, and is locked while the job runs.
 const MARK: &str = "xenolith-job";
+/// What the name of a directory ends with that has no mark yet.
+const UNFINISHED: &str = ".unfinished";
 /// No mark is longer.
 const MAX_MARK: u64 = 100;
 /// Characters of a job's name.
@@ -35,20 +37,38 @@ impl JobFolder {
         if !is_name(job) {
             return Err(ErrorKind::InvalidFilename).context(context);
         }
-        DirBuilder::new().mode(0o700).create(&path).context(context)?;
+        if fs::symlink_metadata(&path).is_ok() {
+            return Err(ErrorKind::AlreadyExists).context(context);
+        }
+        // It has the job's name only when it has its mark: this process may be killed at any time.
+        let unfinished = parent.join(format!("{job}{UNFINISHED}"));
+        DirBuilder::new().mode(0o700).create(&unfinished).context(context)?;
         let mark = || {
             let mut options = File::options();
             let mut mark =
-                options.write(true).create_new(true).mode(0o600).open(path.join(MARK))?;
+                options.write(true).create_new(true).mode(0o600).open(unfinished.join(MARK))?;
             mark.lock()?;
             mark.write_all(text(job, number).as_bytes())?;
+            fs::rename(&unfinished, &path)?;
             Ok::<_, std::io::Error>(mark)
         };
         match mark() {
             Ok(mark) => Ok(Self { job: job.into(), number, _mark: mark, path }),
             Err(error) => {
-                let _ = fs::remove_dir_all(&path);
+                remove_unfinished(&unfinished);
                 Err(error).context(context)
+            }
+        }
+    }
+
+    /// Removes directories below `parent` of which only the beginning was made, by a process that
+    /// has died. No other process may be making one.
+    pub fn remove_unfinished_in(parent: &Path) {
+        for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let job = name.to_str().and_then(|name| name.strip_suffix(UNFINISHED));
+            if job.is_some_and(is_name) && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                remove_unfinished(&entry.path());
             }
         }
     }
@@ -132,6 +152,15 @@ impl FoundFolder {
         let Self { path, job, number, mark } = self;
         mark.try_lock().ok()?;
         Some(JobFolder { path, job, number, _mark: mark })
+    }
+}
+
+/// Removes a directory in which there is nothing but perhaps a mark; any other stays.
+fn remove_unfinished(path: &Path) {
+    let is_all = |entries: fs::ReadDir| entries.flatten().all(|entry| entry.file_name() == MARK);
+    if fs::read_dir(path).is_ok_and(is_all) {
+        let _ = fs::remove_file(path.join(MARK));
+        let _ = fs::remove_dir(path);
     }
 }
 

@@ -134,7 +134,8 @@ impl Record {
             return Some(format!("status 0, and its output lacks: {missing}"));
         }
         let said = self.stderr.lines().last().unwrap_or_default();
-        if self.status > 0 && !said.starts_with("pgas: ") {
+        // Whoever interrupts a job knows why it has ended.
+        if self.status > 0 && self.status != INTERRUPTED && !said.starts_with("pgas: ") {
             return Some(format!("status {} without a cause in the last line", self.status));
         }
         (self.stderr.contains("panicked at") && !self.stderr.contains("asked to panic"))

@@ -103,6 +103,17 @@ pub struct Outcome {
     daemon_kills: usize,
     disturbances: usize,
     took: Duration,
+    /// The same until all jobs had ended.
+    jobs_took: Duration,
+}
+
+impl Outcome {
+    /// A job has ended.
+    fn took(&mut self, time: Duration, job: &str) {
+        if time > self.longest.0 {
+            self.longest = (time, job.into());
+        }
+    }
 }
 
 impl fmt::Display for Outcome {
@@ -113,9 +124,10 @@ impl fmt::Display for Outcome {
         let hostile: usize = self.hostile.values().sum();
         writeln!(
             f,
-            "{} jobs, {} of them innocent, beside {hostile} hostile ones, in {:.0} s",
+            "{} jobs, {} of them innocent, beside {hostile} hostile ones, in {:.0} of {:.0} s",
             self.ended,
             self.innocent,
+            self.jobs_took.as_secs_f64(),
             self.took.as_secs_f64()
         )?;
         let kinds = self.hostile.iter().map(|(kind, count)| format!("{kind} {count}"));
@@ -186,6 +198,7 @@ impl Ground {
 
     fn run_hostile(&self, hostile: &Hostile) -> Result<()> {
         let kills = self.daemon_kills();
+        let started = Instant::now();
         let ranks = hostile.ranks.to_string();
         let words = ["run", "--hosted", "--timeout", HOSTILE_SECONDS, "-n", &ranks];
         let mut pgas = self.pgas(words, hostile.kind)?;
@@ -208,6 +221,7 @@ impl Ground {
             let lines: Vec<_> = said.lines().collect();
             self.fault(&what, &lines[lines.len().saturating_sub(5)..].join("\n"));
         }
+        self.outcome().took(started.elapsed(), &format!("hostile {}: {status}", hostile.kind));
         *self.outcome().hostile.entry(hostile.kind).or_default() += 1;
         Ok(())
     }
@@ -282,6 +296,7 @@ impl Chaos {
         if let Some(error) = failed {
             return Err(error);
         }
+        let jobs_took = started.elapsed();
         let disturbances = disturbance.end()?;
         // What a daemon leaves that is killed, the next one removes.
         let last = Plan::last().run(&ground)?;
@@ -293,7 +308,13 @@ impl Chaos {
         }
         let kills = ground.daemon_kills();
         let outcome = std::mem::take(&mut *ground.outcome());
-        Ok(Outcome { daemon_kills: kills, disturbances, took: started.elapsed(), ..outcome })
+        Ok(Outcome {
+            daemon_kills: kills,
+            disturbances,
+            took: started.elapsed(),
+            jobs_took,
+            ..outcome
+        })
     }
 
     fn run_jobs(
@@ -310,9 +331,7 @@ impl Chaos {
             }
             let mut outcome = ground.outcome();
             outcome.ended += 1;
-            if record.took > outcome.longest.0 {
-                outcome.longest = (record.took, format!("{:?}", record.plan));
-            }
+            outcome.took(record.took, &format!("{:?}", record.plan));
             outcome.innocent += usize::from(!record.harmed && !record.lost_its_daemon);
             if outcome.ended.is_multiple_of(10) || outcome.ended == plans.len() {
                 let (ended, faults) = (outcome.ended, outcome.faults.len());

@@ -45,8 +45,6 @@ fn remains_now(ground: &Ground) -> Result<Vec<String>> {
         }
     }
     left.extend(escaped(ground)?.into_iter().map(describe));
-    let records = ground.host.job_records()?;
-    left.extend(records.iter().map(|record| format!("record {}", record.display())));
     if let Some(daemon) = daemon {
         let (files, threads) = (daemon.open_files(), daemon.threads());
         if files > OPEN_FILES || threads > THREADS {
@@ -55,6 +53,11 @@ fn remains_now(ground: &Ground) -> Result<Vec<String>> {
     }
     let log = fs::read(ground.host.run_dir().join("daemon.log")).unwrap_or_default();
     let log = String::from_utf8_lossy(&log);
+    for record in ground.host.job_records()? {
+        left.push(format!("record {}", record.display()));
+        let job = record.file_name().unwrap_or_default().to_string_lossy();
+        left.extend(log.lines().filter(|line| line.contains(&*job)).map(str::to_owned));
+    }
     // Their names end with their job's; other daemons have some too.
     let is_ours = |group: &&PathBuf| {
         let name = group.file_name().unwrap_or_default().to_string_lossy();
