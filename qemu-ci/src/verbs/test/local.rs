@@ -4,6 +4,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -29,6 +30,10 @@ const CHECKS: &[(&str, &[&str])] = &[
 /// cargo-deny, of which Debian has no package.
 const INSTALL_DENY: &[&str] =
     &["install", "--locked", "--root", "target/tools", "cargo-deny@0.20.2"];
+/// Where advisories are. Without a way there cargo-deny is not worth the minutes that it compiles.
+const ADVISORIES: (&str, u16) = ("github.com", 443);
+/// How long to try to get there.
+const REACH: Duration = Duration::from_secs(10);
 /// Its programs, from the workspace.
 const TOOLS: &str = "target/tools/bin";
 /// What it is asked for first, which needs a network, and then.
@@ -65,6 +70,9 @@ fn deny(workspace: &Workspace, logs: &Path, verdicts: &mut Verdicts) {
         drop(step);
         matches!(result, Ok(Ok(())))
     };
+    if !may_reach(ADVISORIES) {
+        return note(format!("{} cannot be reached: nobody looks for advisories", ADVISORIES.0));
+    }
     let tool = workspace.root().join(TOOLS).join("cargo-deny");
     let is_there = tool.exists() || install::find("cargo-deny").is_some();
     if !is_there && !succeeds(INSTALL_DENY) {
@@ -74,6 +82,16 @@ fn deny(workspace: &Workspace, logs: &Path, verdicts: &mut Verdicts) {
         return note("advisories cannot be fetched: nobody looks for any");
     }
     step(workspace, logs, verdicts, DENY.0, DENY.1);
+}
+
+/// Whether there is a way to this place: by itself, or perhaps by a proxy.
+fn may_reach(place: (&str, u16)) -> bool {
+    let by_proxy = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
+    if by_proxy.iter().any(|name| env::var_os(name).is_some()) {
+        return true;
+    }
+    let addresses = place.to_socket_addrs().into_iter().flatten();
+    addresses.take(2).any(|address| TcpStream::connect_timeout(&address, REACH).is_ok())
 }
 
 fn step(
