@@ -211,8 +211,9 @@ impl Watcher {
     /// A rank has ended.
     fn note_end(&mut self, rank: u32, end: End) -> Result<()> {
         // A rank that was quick may have ended before its console was seen: what it wrote is still
-        // to be read.
+        // to be read. And before it was attached, without which the others would never begin.
         self.open_console(rank)?;
+        self.attach(rank)?;
         if let Some(known) = self.known.get_mut(&rank) {
             known.ended = true;
         }
