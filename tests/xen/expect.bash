@@ -3,6 +3,8 @@
 
 set -u
 failures=0
+# Nobody types anything, and no job is to wait for it.
+exec </dev/null
 
 # fail TEXT...: notes a failure and goes on.
 fail() {
