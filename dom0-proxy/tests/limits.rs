@@ -32,7 +32,7 @@ fn a_limit_of_file_sizes_ends_neither_the_daemon_nor_a_job() {
 #[test]
 fn jobs_are_promised_no_more_files_than_there_are() {
     let mut host = Host::new("ulimit -n 128");
-    let (files, threads) = (host.count("fd"), host.count("task"));
+    let (files, threads) = host.idle();
     // Each has room for itself; of all at once some are refused, and none breaks.
     let jobs: Vec<_> =
         (0..8).map(|_| host.shell(5, "sleep 0.3; echo up").spawn().unwrap()).collect();
@@ -55,7 +55,7 @@ fn jobs_are_promised_no_more_files_than_there_are() {
 #[test]
 fn a_start_that_runs_out_of_files_leaves_nothing() {
     let mut host = Host::new("");
-    let (files, threads) = (host.count("fd"), host.count("task"));
+    let (files, threads) = host.idle();
     let daemon = host.daemon.id().to_string();
     let limit = |most: usize| {
         let limit = format!("--nofile={most}:");

@@ -77,6 +77,21 @@ impl Host {
         std::fs::read_dir(format!("/proc/{}/{folder}", self.daemon.id())).unwrap().count()
     }
 
+    /// Open files and threads of the daemon while it has nothing to do: it has served somebody, and
+    /// then nothing of it has changed for a while.
+    pub fn idle(&self) -> (usize, usize) {
+        self.jobs();
+        let now = || (self.count("fd"), self.count("task"));
+        let (mut last, mut since) = (now(), Instant::now());
+        while since.elapsed() < Duration::from_millis(300) {
+            thread::sleep(Duration::from_millis(5));
+            if now() != last {
+                (last, since) = (now(), Instant::now());
+            }
+        }
+        last
+    }
+
     pub fn assert_daemon_runs(&mut self) {
         assert_eq!(self.daemon.try_wait().unwrap(), None, "{}", self.log());
     }
