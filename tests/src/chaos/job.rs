@@ -24,6 +24,8 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// Statuses of `pgas`: see docs/operations.md.
 const DAEMON_LOST: i32 = 121;
+/// What is said to a job that comes while the daemon ends: nothing of it has begun.
+pub(super) const DAEMON_ENDS: &str = "the daemon has been told to end: try again";
 const INTERRUPTED: i32 = 130;
 const KILLED: i32 = 137;
 const TERMINATED: i32 = 143;
@@ -157,6 +159,10 @@ impl Record {
         }
         if self.lost_its_daemon {
             allowed.extend([DAEMON_LOST, KILLED]);
+        }
+        // It came to a daemon that had been told to end before.
+        if self.stderr.contains(DAEMON_ENDS) {
+            allowed.push(DAEMON_LOST);
         }
         allowed
     }

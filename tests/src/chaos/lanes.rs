@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal};
 
 use super::MARK;
 use super::disturbance::{Clock, Disturbance};
+use super::job::DAEMON_ENDS;
 use super::plan::Plan;
 use super::remains::remains;
 use crate::Host;
@@ -211,7 +212,8 @@ impl Ground {
         let (output, interrupted) = self.wait_for_hostile(child)?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let status = output.status.code().unwrap_or(-1);
-        let daemon_lost = self.daemon_kills() != kills && [121, 137].contains(&status);
+        let daemon_lost = (self.daemon_kills() != kills && [121, 137].contains(&status))
+            || (status == 121 && said.contains(DAEMON_ENDS));
         let true_status = hostile.statuses.contains(&status);
         // It may not have come as far as taking signals.
         let interrupted = interrupted && (status == 130 || output.status.code().is_none());
