@@ -95,6 +95,17 @@ pub enum InputFor {
     All,
 }
 
+impl InputFor {
+    /// Whether this rank gets it.
+    pub fn is_for(self, rank: u32) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::Rank0 => rank == 0,
+            Self::All => true,
+        }
+    }
+}
+
 /// A signal for ranks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RankSignal {

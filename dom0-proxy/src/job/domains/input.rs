@@ -36,17 +36,6 @@ pub struct InputFeed {
     pub news: Sender<InputNews>,
 }
 
-impl InputFeed {
-    /// Whether this rank gets input.
-    pub fn is_for(&self, rank: u32) -> bool {
-        match self.whom {
-            InputFor::Nobody => false,
-            InputFor::Rank0 => rank == 0,
-            InputFor::All => true,
-        }
-    }
-}
-
 /// Starts the thread, which ends with the input, when `stop` is readable, and when nobody has news
 /// any more. `missing` is how many ranks are to have input: each byte goes to all of them.
 pub fn start(

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::cpio;
 use super::image::copy_image;
-use crate::control::{InputFor, JobSpec};
+use crate::control::JobSpec;
 use crate::error::{Context, Error, Result};
 use crate::xl::{self, DomainConfig};
 
@@ -41,11 +41,7 @@ pub fn write(job: &str, spec: &JobSpec, record: &Path) -> Result<Vec<PathBuf>> {
             most_grant_frames,
             kernel: &image,
             ramdisk: has_module.then_some(&ramdisk),
-            has_stdin: match spec.input {
-                InputFor::Nobody => false,
-                InputFor::Rank0 => rank == 0,
-                InputFor::All => true,
-            },
+            has_stdin: spec.input.is_for(rank),
             words,
         };
         let path = record.join(format!("rank-{rank}.cfg"));

@@ -261,7 +261,7 @@ impl Watcher {
                 let page = ConsolePage::new(known.id).inspect_err(|error| {
                     tracing::warn!(%error, rank, "a console's page could not be mapped");
                 });
-                if let Some(input) = self.input.as_ref().filter(|input| input.is_for(rank))
+                if let Some(input) = self.input.as_ref().filter(|input| input.whom.is_for(rank))
                     && known.console.is_none()
                     && let Ok(page) = ConsolePage::new(known.id)
                 {
