@@ -27,6 +27,7 @@ pub(crate) mod fpu;
 pub(crate) mod heap;
 pub(crate) mod hypercall_page;
 pub(crate) mod image;
+pub(crate) mod landing;
 pub(crate) mod lock;
 mod memory_functions;
 pub(crate) mod paging;
