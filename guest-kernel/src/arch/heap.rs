@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use linked_list_allocator::Heap;
 
 use super::lock::IrqLock;
-use super::paging;
+use super::{holes, paging};
 use crate::logic::memory_map::Span;
 
 struct KernelHeap(IrqLock<Heap>);
@@ -15,7 +15,7 @@ struct KernelHeap(IrqLock<Heap>);
 #[global_allocator]
 static HEAP: KernelHeap = KernelHeap(IrqLock::new(Heap::empty()));
 
-/// Whether the allocator keeps in a hole's first two words its length and the next one's address.
+/// Whether holes look as the proxy expects.
 static HOLES_ARE_AS_EXPECTED: AtomicBool = AtomicBool::new(false);
 
 /// How much of the heap is in use.
@@ -33,28 +33,13 @@ pub(crate) fn set_up() {
         // SAFETY: the plan gives this memory to the heap alone; it is mapped, writable, and stays
         // so.
         unsafe { heap.init(span.start as *mut u8, span.len() as usize) }
-        // SAFETY: the memory is the heap's one hole, which begins with what the allocator knows of
-        // it.
-        let words = unsafe { (span.start as *const [u64; 2]).read() };
-        HOLES_ARE_AS_EXPECTED.store(words == [span.len(), 0], Ordering::Relaxed);
+        HOLES_ARE_AS_EXPECTED.store(holes::are_as_expected(heap), Ordering::Relaxed);
     });
 }
 
-/// The address of the heap's first hole; 0 if there is none, or if holes do not look as the proxy
-/// expects them: their length and the address of the next are in their first two words.
+/// The address of the heap's first hole, for whoever saves this memory; 0 if that is not known.
 pub(crate) fn first_hole() -> u64 {
-    // The allocator does not tell it. The smallest piece is taken from the first hole, unless that
-    // is so odd that nothing fits; then from one behind it.
-    const SMALLEST: Layout = Layout::new::<[usize; 2]>();
-    if !HOLES_ARE_AS_EXPECTED.load(Ordering::Relaxed) {
-        return 0;
-    }
-    HEAP.0.with(|heap| {
-        let Ok(piece) = heap.allocate_first_fit(SMALLEST) else { return 0 };
-        // SAFETY: just allocated with this layout, and nobody else has seen it.
-        unsafe { heap.deallocate(piece, SMALLEST) };
-        piece.addr().get() as u64
-    })
+    if HOLES_ARE_AS_EXPECTED.load(Ordering::Relaxed) { HEAP.0.with(holes::first) } else { 0 }
 }
 
 /// The addresses of the heap.

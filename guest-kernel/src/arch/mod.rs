@@ -25,6 +25,7 @@ mod entry;
 pub(crate) mod foreign;
 pub(crate) mod fpu;
 pub(crate) mod heap;
+mod holes;
 pub(crate) mod hypercall_page;
 pub(crate) mod image;
 pub(crate) mod landing;

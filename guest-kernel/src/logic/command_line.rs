@@ -189,6 +189,17 @@ mod tests {
     }
 
     #[test]
+    fn a_domain_that_waits_for_a_saved_rank() {
+        let lands = |line: &str| CommandLine::parse(line.as_bytes()).unwrap().lands;
+        assert!(lands("xenolith.rank=0 xenolith.size=1 xenolith.landing -- a"));
+        assert!(!lands("xenolith.rank=0 xenolith.size=1 -- xenolith.landing"));
+        assert_eq!(
+            error("xenolith.landing=1"),
+            CommandLineError::Unknown("xenolith.landing=1".into())
+        );
+    }
+
+    #[test]
     fn the_kernels_words_after_the_dashes_are_the_applications() {
         assert_eq!(arguments("a -- xenolith.rank=1 --"), ["a", "xenolith.rank=1", "--"]);
     }
