@@ -62,6 +62,10 @@ mod xen;
 
 mod exit_status;
 mod file;
+#[cfg(all(test, not(xenolith_guest)))]
+#[path = "arch/holes.rs"]
+#[allow(unsafe_code, reason = "part of `arch`, here for its tests")]
+mod holes;
 #[cfg(any(xenolith_guest, test))]
 mod logic;
 mod macros;

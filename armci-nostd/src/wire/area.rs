@@ -91,6 +91,10 @@ pub struct Header {
     /// Written by the rank: that number while it stands still, else zero. All that it is, is in its
     /// memory then, and it changes none of that.
     pub parked: Word32,
+    /// Written by the rank before it stands still: the address of the first of its free pieces of
+    /// memory, or zero if it tells none. A piece begins with two words of 64 bits, its length in
+    /// bytes and the address of the next, which is higher, or zero; what follows nobody needs.
+    pub free: Word64,
 }
 
 /// What the proxy tells a rank about its job, in [`Header::state`].
@@ -269,7 +273,8 @@ const _: () = {
     assert!(offset_of!(Header, standing) == 640);
     assert!(offset_of!(Header, park) == 704);
     assert!(offset_of!(Header, parked) == 768);
-    assert!(size_of::<Header>() == 832);
+    assert!(offset_of!(Header, free) == 832);
+    assert!(size_of::<Header>() == 896);
     assert!(offset_of!(RuntimeArea, submissions) == 4096);
     assert!(offset_of!(RuntimeArea, completions) == 12288);
     assert!(offset_of!(RuntimeArea, mailbox) == 16384);
@@ -323,6 +328,7 @@ impl RuntimeArea {
                 standing: Standing { steps: AtomicU32::new(0), waits: AtomicU32::new(0) },
                 park: Word32(AtomicU32::new(0)),
                 parked: Word32(AtomicU32::new(0)),
+                free: Word64(AtomicU64::new(0)),
             },
             reserved: [0; 512 - size_of::<Header>() / 8],
             submissions: UnsafeCell::new(

@@ -8,9 +8,11 @@
 
 pub mod area;
 pub mod attach;
+pub mod landing;
 pub mod limits;
 pub mod request;
 
 pub use area::{Header, JobState, Mailbox, RuntimeArea, TeamArea};
+pub use landing::{LANDING_DOMAINS, LandingPages, NO_DOMAIN, XenLanding};
 pub use limits::{COMPLETIONS, MAX_RANKS, PROTOCOL_VERSION, SUBMISSIONS};
 pub use request::{AccKind, Completion, Flags, Opcode, Request, RmwKind, Status};

@@ -6,6 +6,7 @@
 //! turns SSE and AVX on, because compiled code may use them anywhere.
 
 use core::arch::global_asm;
+use core::ptr;
 
 use super::trap::{self, Handlers};
 use super::{descriptors, fpu, hypercall_page, paging, runtime_area, stack};
@@ -32,8 +33,10 @@ global_asm!(
 );
 
 global_asm!(
-    ".pushsection .bss.xenolith_boot, \"aw\", @nobits",
+    ".pushsection .xenolith_apart, \"aw\", @nobits",
     ".balign 4096",
+    ".globl xenolith_boot_tables",
+    "xenolith_boot_tables:",
     "boot_pml4: .skip 4096",
     "boot_pdpt: .skip 4096",
     "boot_first_gib: .skip 4096",
@@ -132,6 +135,16 @@ global_asm!(
     ".popsection",
     rust = sym rust_entry,
 );
+
+unsafe extern "C" {
+    safe static xenolith_boot_tables: u8;
+}
+
+/// The root of the entry code's page tables, which map the first and the fourth GiB as code and
+/// data.
+pub(super) fn page_tables() -> u64 {
+    ptr::from_ref(&xenolith_boot_tables) as u64
+}
 
 unsafe extern "Rust" {
     /// The boot, which is above. The entry code comes before anybody could hand it a function, so

@@ -102,13 +102,26 @@ pub(crate) fn unmap(mapping: ForeignMapping) -> Result<(), ForeignError> {
     release(mapping, pages)
 }
 
+/// Forgets a mapping of another domain's that we were, where there is nothing now.
+pub(crate) fn forget(mapping: ForeignMapping) {
+    let first = mapping.first.0;
+    for gfn in first..first + mapping.pages() as u64 {
+        paging::unmap_foreign(Gfn(gfn).address());
+    }
+    give_back(&mapping, mapping.pages() as u32);
+}
+
 /// Takes away what is mapped, and gives back the addresses, which were taken for `pages` pages.
 fn release(mapping: ForeignMapping, pages: u32) -> Result<(), ForeignError> {
     mapping.take_away()?;
-    // Given back whole, as taken: with the page in which there is nothing.
+    give_back(&mapping, pages);
+    Ok(())
+}
+
+/// Whole, as taken: with the page in which there is nothing.
+fn give_back(mapping: &ForeignMapping, pages: u32) {
     let first = mapping.first.0 as u32;
     FREE.with(|free| free.as_mut().is_some_and(|free| free.give(first, pages + 1)));
-    Ok(())
 }
 
 /// The numbers of the pages at which foreign memory may be.

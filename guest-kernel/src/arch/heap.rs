@@ -2,17 +2,21 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use linked_list_allocator::Heap;
 
 use super::lock::IrqLock;
-use super::paging;
+use super::{holes, paging};
 use crate::logic::memory_map::Span;
 
 struct KernelHeap(IrqLock<Heap>);
 
 #[global_allocator]
 static HEAP: KernelHeap = KernelHeap(IrqLock::new(Heap::empty()));
+
+/// Whether holes look as the proxy expects.
+static HOLES_ARE_AS_EXPECTED: AtomicBool = AtomicBool::new(false);
 
 /// How much of the heap is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +33,13 @@ pub(crate) fn set_up() {
         // SAFETY: the plan gives this memory to the heap alone; it is mapped, writable, and stays
         // so.
         unsafe { heap.init(span.start as *mut u8, span.len() as usize) }
+        HOLES_ARE_AS_EXPECTED.store(holes::are_as_expected(heap), Ordering::Relaxed);
     });
+}
+
+/// The address of the heap's first hole, for whoever saves this memory; 0 if that is not known.
+pub(crate) fn first_hole() -> u64 {
+    if HOLES_ARE_AS_EXPECTED.load(Ordering::Relaxed) { HEAP.0.with(holes::first) } else { 0 }
 }
 
 /// The addresses of the heap.

@@ -43,6 +43,14 @@ pub(crate) fn xen() -> HypercallPage {
     unsafe { HypercallPage::new(ptr::from_ref(&xenolith_hypercall_page) as usize) }
 }
 
+/// Xen's stub for scheduling, which is the same at any address.
+pub(crate) fn stub_of_sched_op() -> [u8; xen_hypercall::page::STUB] {
+    let page = ptr::from_ref(&xenolith_hypercall_page);
+    let at = xen_hypercall::Number::SchedOp as usize * xen_hypercall::page::STUB;
+    // SAFETY: in the page, which is mapped, and which only Xen writes, when `find` asks for it.
+    unsafe { page.add(at).cast::<[u8; xen_hypercall::page::STUB]>().read() }
+}
+
 /// Suspends the domain.
 pub(crate) fn suspend() -> xen_hypercall::Result<xen_hypercall::sched_op::Resumed> {
     // SAFETY: called from `life::parts::suspend` alone, which has every part set up again what is

@@ -72,6 +72,19 @@ pub(super) unsafe extern "C" fn keep(wait: extern "C" fn(), place: *mut u64) {
         "stmxcsr [rsp]",
         "fnstcw [rsp + 4]",
         "mov [rsi], rsp",
+        "jmp {come_back}",
+        come_back = sym come_back,
+    )
+}
+
+/// The end of [`keep`]: calls what is in RDI, with the stack pointer that was written, and takes
+/// from the stack what was put there. To be jumped to.
+///
+/// # Safety
+/// The stack must be as [`keep`] has left it.
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn come_back() {
+    naked_asm!(
         "call rdi",
         "fldcw [rsp + 4]",
         "ldmxcsr [rsp]",

@@ -3,7 +3,7 @@
 use crate::Exit;
 use crate::arch::lock::Once;
 use crate::arch::trap::Handlers;
-use crate::arch::{self, cpu, heap, paging};
+use crate::arch::{self, cpu, heap, landing, paging, standstill};
 use crate::logic::command_line::{CommandLine, REST};
 use crate::rank::{attachment, place};
 use crate::xen::boot_info::BootInfo;
@@ -37,19 +37,16 @@ fn run() -> ! {
     heap::set_up();
     let info = BOOT_INFO.get().unwrap_or_else(|| unreachable!());
     events::set_afterwards(suspension::serve);
-    parts::connect();
-    cpu::enable_interrupts();
-
+    standstill::set_arrival(parts::land);
     let line = CommandLine::parse(info.command_line());
     place::set(line.as_ref().ok().and_then(|line| line.place.clone()));
+    if line.as_ref().is_ok_and(|line| line.lands) {
+        wait_to_land();
+    }
+    parts::connect();
+    cpu::enable_interrupts();
     attachment::become_reachable();
-    end::report_up(format_args!(
-        "rank={} size={} memory={} version={}",
-        place::rank(),
-        place::size(),
-        paging::plan().map_or(0, |plan| plan.ram.len()),
-        env!("CARGO_PKG_VERSION"),
-    ));
+    report_up();
     let line = line.unwrap_or_else(|error| fatal::die(format_args!("{error}")));
     let rest = files::set_up(info, line.goes_on.then_some(REST))
         .unwrap_or_else(|error| fatal::die(format_args!("{error}")));
@@ -67,4 +64,24 @@ fn run() -> ! {
     }
     application::set(line.arguments, line.environment);
     end::exit(xenolith_application())
+}
+
+/// Becomes a rank that was saved.
+fn wait_to_land() -> ! {
+    parts::connect_to_land();
+    cpu::enable_interrupts();
+    report_up();
+    let ports = attachment::offer_to_land()
+        .unwrap_or_else(|error| fatal::die(format_args!("cannot wait for a saved rank: {error}")));
+    landing::wait(ports)
+}
+
+fn report_up() {
+    end::report_up(format_args!(
+        "rank={} size={} memory={} version={}",
+        place::rank(),
+        place::size(),
+        paging::plan().map_or(0, |plan| plan.ram.len()),
+        env!("CARGO_PKG_VERSION"),
+    ));
 }

@@ -3,8 +3,8 @@
 use xen_hypercall::sched_op::Resumed;
 
 use super::{fatal, toolstack};
-use crate::arch;
-use crate::rank::{attachment, neighbours};
+use crate::arch::{self, landing};
+use crate::rank::{attachment, neighbours, park};
 use crate::xen::error::PartError;
 use crate::xen::part::Part;
 use crate::xen::{clock, console, events, grants, hypercalls, processor, xenstore};
@@ -30,6 +30,23 @@ pub(super) fn connect() {
     for_all(|part| part.arrive());
 }
 
+/// The same in a domain that waits to become a rank that was saved.
+pub(super) fn connect_to_land() {
+    for_all(|part| part.connect());
+    for_all(|part| if part.is_for_landing() { part.arrive() } else { Ok(()) });
+}
+
+/// Connects all parts of a rank that stood still, was saved, and has landed in this domain. With
+/// interrupts off.
+pub(super) fn land() {
+    let landed = landing::landed();
+    for part in PARTS {
+        part.land(&landed).unwrap_or_else(|error| cannot_set_up(part, &error));
+    }
+    landed.end();
+    park::has_landed();
+}
+
 /// Has the domain saved, and goes on in the same domain or another. In the upcall, with interrupts
 /// off.
 pub(super) fn suspend() {
@@ -47,8 +64,10 @@ pub(super) fn suspend() {
 #[inline(never)]
 fn for_all(set_up: fn(&dyn Part) -> Result<(), PartError>) {
     for part in PARTS {
-        if let Err(error) = set_up(part) {
-            fatal::die(format_args!("cannot set up {}: {error}", part.name()));
-        }
+        set_up(part).unwrap_or_else(|error| cannot_set_up(part, &error));
     }
+}
+
+fn cannot_set_up(part: &dyn Part, error: &PartError) -> ! {
+    fatal::die(format_args!("cannot set up {}: {error}", part.name()))
 }

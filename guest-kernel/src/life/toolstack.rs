@@ -114,6 +114,11 @@ impl Part for Toolstack {
         Ok(())
     }
 
+    /// It would leave a watch behind, which the rank has as well.
+    fn is_for_landing(&self) -> bool {
+        false
+    }
+
     fn arrive(&self) -> Result<(), PartError> {
         // What was asked of the old domain is not asked of this one.
         REQUESTS.with(|requests| *requests = ShutdownRequests::NONE);

@@ -20,10 +20,14 @@ pub struct CommandLine {
     pub goes_on: bool,
     /// Whether the rank has standard input.
     pub has_stdin: bool,
+    /// Whether the domain waits for the memory of a saved rank.
+    pub lands: bool,
 }
 
 /// The word that promises standard input.
 const STDIN: &str = "xenolith.stdin";
+/// The word of a domain that waits for the memory of a saved rank.
+const LANDING: &str = "xenolith.landing";
 /// The file of a boot module that holds what was too long for the command line.
 pub const REST: &str = "xenolith.rest";
 
@@ -56,8 +60,8 @@ pub enum CommandLineError {
     /// No option of the kernel's.
     #[error(
         "`{0}` on the command line is no option of the kernel (known: xenolith.job, xenolith.rank, \
-         xenolith.size, xenolith.env, xenolith.rest, xenolith.stdin); is this image older than \
-         pgas?"
+         xenolith.size, xenolith.env, xenolith.rest, xenolith.stdin, xenolith.landing); is this \
+         image older than pgas?"
     )]
     Unknown(String),
     /// xenolith.rank without xenolith.size, or the other way round.
@@ -79,7 +83,7 @@ impl CommandLine {
         let text = core::str::from_utf8(bytes).map_err(|_| CommandLineError::NotText)?;
         let (mut job, mut rank, mut size) = (None, None, None);
         let (mut environment, mut arguments) = (Vec::new(), Vec::new());
-        let (mut goes_on, mut has_stdin) = (false, false);
+        let (mut goes_on, mut has_stdin, mut lands) = (false, false, false);
         let mut words = split(text)?.into_iter();
         while let Some(word) = words.next() {
             if word == "--" {
@@ -92,6 +96,7 @@ impl CommandLine {
                     Some(("xenolith.env", variable)) => environment.push(variable.to_string()),
                     None if word == REST => goes_on = true,
                     None if word == STDIN => has_stdin = true,
+                    None if word == LANDING => lands = true,
                     _ => return Err(CommandLineError::Unknown(word)),
                 }
             } else {
@@ -106,7 +111,7 @@ impl CommandLine {
             (Some(rank), Some(size)) => return Err(CommandLineError::NoSuchRank { rank, size }),
             _ => return Err(CommandLineError::HalfAPlace),
         };
-        Ok(CommandLine { place, environment, arguments, goes_on, has_stdin })
+        Ok(CommandLine { place, environment, arguments, goes_on, has_stdin, lands })
     }
 
     /// The same with the environment and the arguments of its rest, the content of [`REST`].
@@ -181,6 +186,17 @@ mod tests {
             }
         );
         assert_eq!(CommandLine::parse(b"").unwrap(), CommandLine::default());
+    }
+
+    #[test]
+    fn a_domain_that_waits_for_a_saved_rank() {
+        let lands = |line: &str| CommandLine::parse(line.as_bytes()).unwrap().lands;
+        assert!(lands("xenolith.rank=0 xenolith.size=1 xenolith.landing -- a"));
+        assert!(!lands("xenolith.rank=0 xenolith.size=1 -- xenolith.landing"));
+        assert_eq!(
+            error("xenolith.landing=1"),
+            CommandLineError::Unknown("xenolith.landing=1".into())
+        );
     }
 
     #[test]

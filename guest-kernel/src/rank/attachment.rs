@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::string::ToString;
 
 use armci_nostd::Armci;
+use armci_nostd::wire::XenLanding;
 use armci_nostd::wire::attach::XenAttach;
 use xen_hypercall::DomainId;
 use xen_hypercall::io::xenstore::MessageType;
@@ -11,8 +12,9 @@ use xen_hypercall::io::xenstore::MessageType;
 use super::platform::Guest;
 use super::{doorbell, park, place};
 use crate::Exit;
+use crate::arch::landing::{Landed, LandingPorts};
 use crate::arch::lock::{IrqLock, MainOnce};
-use crate::arch::{cpu, heap, runtime_area};
+use crate::arch::{cpu, heap, landing, runtime_area};
 use crate::logic::command_line::Place;
 use crate::logic::xenstore_client::CallId;
 use crate::logic::xenstore_wire::StoreError;
@@ -24,8 +26,21 @@ use crate::xen::{console, grants, idle, xenstore};
 /// Where the proxy learns how to reach us.
 const ATTACH: &str = "data/xenolith/attach";
 
-/// The request by which the proxy was told, once there was one.
-static ANNOUNCEMENT: IrqLock<Option<CallId>> = IrqLock::new(None);
+/// Where it learns that of a domain which waits for a saved rank.
+const LANDING: &str = "data/xenolith/landing";
+
+/// How far the proxy has been told.
+#[derive(Clone, Copy)]
+enum Announcement {
+    /// Not at all.
+    None,
+    /// By this request.
+    Posted(CallId),
+    /// It knows, since it has made the domain what it is.
+    Known,
+}
+
+static ANNOUNCEMENT: IrqLock<Announcement> = IrqLock::new(Announcement::None);
 
 static ARMCI: MainOnce<Armci> = MainOnce::new();
 
@@ -63,11 +78,27 @@ pub(crate) fn become_reachable() {
 #[cold]
 #[inline(never)]
 fn attach(place: &Place) -> Result<Armci, JoinError> {
-    if ANNOUNCEMENT.with(|announcement| announcement.is_none()) {
+    if matches!(announcement(), Announcement::None) {
         share_and_announce()?;
     }
     answer().map_err(PartError::from)?;
     Ok(Armci::attach(place.rank as usize, place.size as usize, Box::new(Guest))?)
+}
+
+/// Tells the proxy how to reach this domain, which is to become a saved rank, and waits until
+/// xenstore has it. The ports by which it is reached.
+pub(crate) fn offer_to_land() -> Result<LandingPorts, PartError> {
+    let shared = grants::share_ram(DomainId::DOM0)?;
+    let ports = make_ports()?;
+    let attach = describe(shared, ports);
+    let apart = landing::apart();
+    let node = XenLanding { attach, apart: apart.start..apart.end, pages: landing::pages() };
+    xenstore::write(LANDING, node.to_string().as_bytes())?;
+    Ok(ports)
+}
+
+fn announcement() -> Announcement {
+    ANNOUNCEMENT.with(|announcement| *announcement)
 }
 
 fn share_and_announce() -> Result<(), PartError> {
@@ -83,26 +114,34 @@ fn share_and_announce() -> Result<(), PartError> {
 fn announce(shared: SharedRam) -> Result<(), PartError> {
     // In one go: in another domain they are other ports.
     cpu::without_interrupts(|| {
-        let port =
-            doorbell::make().map_err(|error| PartError::Xen("cannot make the doorbell", error))?;
-        let park_port = park::make_port()
-            .map_err(|error| PartError::Xen("cannot make the port for parking", error))?;
-        let heap = heap::span();
-        let node = XenAttach {
-            first_ref: shared.first_reference,
-            pages: shared.pages,
-            port: port.0,
-            park_port: park_port.0,
-            runtime: runtime_area::address(),
-            public_start: heap.start,
-            public_end: heap.end,
-        };
-        let node = node.to_string();
+        let node = describe(shared, make_ports()?).to_string();
         let call =
             xenstore::post(MessageType::WRITE, &[ATTACH.as_bytes(), b"\0", node.as_bytes()])?;
-        ANNOUNCEMENT.with(|announcement| *announcement = Some(call));
+        ANNOUNCEMENT.with(|announcement| *announcement = Announcement::Posted(call));
         Ok(())
     })
+}
+
+fn make_ports() -> Result<LandingPorts, PartError> {
+    let doorbell =
+        doorbell::make().map_err(|error| PartError::Xen("cannot make the doorbell", error))?;
+    let park = park::make_port()
+        .map_err(|error| PartError::Xen("cannot make the port for parking", error))?;
+    Ok(LandingPorts { doorbell, park })
+}
+
+/// How this domain is reached.
+fn describe(shared: SharedRam, ports: LandingPorts) -> XenAttach {
+    let heap = heap::span();
+    XenAttach {
+        first_ref: shared.first_reference,
+        pages: shared.pages,
+        port: ports.doorbell.0,
+        park_port: ports.park.0,
+        runtime: runtime_area::address(),
+        public_start: heap.start,
+        public_end: heap.end,
+    }
 }
 
 /// Waits until xenstore has answered the announcement. After a suspension that is the announcement
@@ -110,10 +149,13 @@ fn announce(shared: SharedRam) -> Result<(), PartError> {
 fn answer() -> Result<(), StoreError> {
     let mut answer = None;
     idle::wait_until(None, &mut || {
-        let call = ANNOUNCEMENT.with(|announcement| *announcement);
-        answer = call.and_then(|call| {
-            xenstore::posted(call, |answer| answer.map(drop).map_err(Clone::clone))
-        });
+        answer = match announcement() {
+            Announcement::None => None,
+            Announcement::Posted(call) => {
+                xenstore::posted(call, |answer| answer.map(drop).map_err(Clone::clone))
+            }
+            Announcement::Known => Some(Ok(())),
+        };
         answer.is_some()
     });
     answer.unwrap_or(Err(StoreError::TimedOut))
@@ -139,10 +181,19 @@ impl Part for Attachment {
     }
 
     fn arrive(&self) -> Result<(), PartError> {
-        let announced = ANNOUNCEMENT.with(|announcement| announcement.is_some());
+        let announced = !matches!(announcement(), Announcement::None);
         let Some(shared) = grants::shared_ram().filter(|_| announced) else { return Ok(()) };
         // A new proxy has to find us. The grants are there again; the doorbell is not. A rank that
         // waits for its doorbell has been woken by what asked for the suspension, and looks again.
         announce(shared)
+    }
+
+    fn land(&self, landed: &Landed) -> Result<(), PartError> {
+        let LandingPorts { doorbell, park } = landed.ports();
+        doorbell::use_port(doorbell)
+            .and_then(|()| park::use_port(park))
+            .map_err(|error| PartError::Xen("cannot use the ports of the landing", error))?;
+        ANNOUNCEMENT.with(|announcement| *announcement = Announcement::Known);
+        Ok(())
     }
 }

@@ -21,10 +21,16 @@ static PROXY: IrqLock<Option<Port>> = IrqLock::new(None);
 /// Makes the channel, which domain 0 may bind to.
 pub(super) fn make() -> xen_hypercall::Result<Port> {
     let port = event_channel_op::alloc_unbound(&hypercall_page::xen(), DomainId::DOM0)?;
+    use_port(port)?;
+    Ok(port)
+}
+
+/// Makes a port that was made our end of the channel.
+pub(super) fn use_port(port: Port) -> xen_hypercall::Result<()> {
     // That it rang is enough to look again.
     events::bind_quietly(port, || RUNG.store(true, Ordering::Relaxed))?;
     PROXY.with(|proxy| *proxy = Some(port));
-    Ok(port)
+    Ok(())
 }
 
 /// Rings the proxy's doorbell.

@@ -25,6 +25,7 @@ use armci_nostd::shared::gate::Gate;
 
 use super::place;
 use crate::arch::foreign::{self, ForeignMapping};
+use crate::arch::landing::Landed;
 use crate::arch::lock::IrqLock;
 use crate::arch::{heap, runtime_area};
 use crate::logic::grant_blocks;
@@ -200,15 +201,20 @@ pub(crate) fn leave() -> bool {
 }
 
 fn take_all_away() {
-    // ARMCI's too, which opens its gate again when it has mapped anew what it uses. Nobody is
-    // inside: suspensions wait for that.
-    leave();
-    GENERATION.store(GENERATION.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-    for mapping in MAPPED.with(core::mem::take) {
+    for mapping in begin_generation() {
         // Xen refuses only what is not mapped, and then nothing is left to be done; the addresses
         // are not used again.
         let _ = foreign::unmap(mapping);
     }
+}
+
+/// What was mapped, and is to go.
+fn begin_generation() -> Vec<ForeignMapping> {
+    // ARMCI's too, which opens its gate again when it has mapped anew what it uses. Nobody is
+    // inside: suspensions wait for that.
+    leave();
+    GENERATION.store(GENERATION.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    MAPPED.with(core::mem::take)
 }
 
 /// Memory of other domains.
@@ -226,5 +232,12 @@ impl Part for NeighboursMemory {
     fn arrive(&self) -> Result<(), PartError> {
         // Nothing is mapped again by itself: the neighbours may have gone elsewhere.
         Ok(())
+    }
+
+    fn land(&self, landed: &Landed) -> Result<(), PartError> {
+        begin_generation().into_iter().for_each(foreign::forget);
+        // All grant what they share before any of them is let in again.
+        let domain = |rank| landed.domain(rank).and_then(grant_blocks::domain);
+        Ok(grants::neighbours_have_moved(domain, place::rank())?)
     }
 }

@@ -7,15 +7,20 @@ use xen_hypercall::DomainId;
 use xen_hypercall::event_channel_op::{self, Port};
 
 use super::doorbell;
-use crate::arch::{hypercall_page, runtime_area};
+use crate::arch::{heap, hypercall_page, runtime_area};
 use crate::xen::events;
 
 /// Makes the port, which domain 0 may bind to.
 pub(super) fn make_port() -> xen_hypercall::Result<Port> {
     let port = event_channel_op::alloc_unbound(&hypercall_page::xen(), DomainId::DOM0)?;
-    // That it rang is enough: whoever deals with events looks at the word afterwards.
-    events::bind(port, || ())?;
+    use_port(port)?;
     Ok(port)
+}
+
+/// Listens to a port that was made.
+pub(super) fn use_port(port: Port) -> xen_hypercall::Result<()> {
+    // That it rang is enough: whoever deals with events looks at the word afterwards.
+    events::bind(port, || ())
 }
 
 /// The order to stand still, if there is one.
@@ -28,6 +33,7 @@ pub(crate) fn order() -> Option<u32> {
 /// but what it does for the toolstack.
 pub(crate) fn report(order: u32) {
     if parked().load(Ordering::Relaxed) != order {
+        runtime_area::get().header.free.0.store(heap::first_hole(), Ordering::Relaxed);
         parked().store(order, Ordering::Release);
         doorbell::ring();
     }
@@ -36,6 +42,12 @@ pub(crate) fn report(order: u32) {
 /// The rank goes on.
 pub(crate) fn is_over() {
     parked().store(0, Ordering::Release);
+}
+
+/// The rank goes on in a new domain, which the proxy hears.
+pub(crate) fn has_landed() {
+    is_over();
+    doorbell::ring();
 }
 
 fn parked() -> &'static AtomicU32 {

@@ -15,6 +15,7 @@ use xen_hypercall::{DomainId, Gfn, PAGE_SIZE};
 
 use super::error::{GrantError, PartError};
 use super::part::Part;
+use crate::arch::landing::Landed;
 use crate::arch::lock::IrqLock;
 use crate::arch::{hypercall_page, paging, shared_page};
 use crate::logic::grant_blocks::{block, reader};
@@ -191,6 +192,25 @@ pub(crate) fn set_neighbours(
     })
 }
 
+/// Says in which domains the ranks are now that were neighbours, in a new domain in which nothing
+/// is granted to them yet: what is shared is granted to those that still are. Needs no heap.
+pub(crate) fn neighbours_have_moved(
+    domain: impl Fn(usize) -> Option<DomainId>,
+    own_rank: u32,
+) -> Result<(), GrantError> {
+    TABLE.with(|table| {
+        for (rank, neighbour) in table.neighbours.iter_mut().enumerate() {
+            *neighbour = neighbour.and_then(|_| domain(rank));
+        }
+        for share in table.shares.iter().filter(|share| !share.ending) {
+            for number in 0..share.blocks {
+                table.write_block(share, number, own_rank)?;
+            }
+        }
+        Ok(())
+    })
+}
+
 /// The domain of a rank that is a neighbour.
 pub(crate) fn neighbour(rank: u32) -> Option<DomainId> {
     TABLE.with(|table| table.neighbours.get(rank as usize).copied().flatten())
@@ -241,6 +261,15 @@ impl Table {
     /// How many references there can be.
     fn most_references(&self) -> Result<u32, GrantError> {
         Ok(max_frames()? * ENTRIES_PER_FRAME as u32)
+    }
+
+    /// Places all frames anew, at the same addresses: a new domain has an empty table.
+    fn place_again(&self) -> Result<(), GrantError> {
+        if self.shared.is_none() {
+            return Ok(());
+        }
+        grant_table_op::set_version_1(&hypercall_page::xen())?;
+        (0..self.frames.len() as u32).try_for_each(place)
     }
 
     fn write(&self, shared: SharedRam) -> Result<(), GrantError> {
@@ -311,14 +340,14 @@ impl Part for GrantTable {
             // Where the job's other ranks are now has to be told anew. What is shared with them is
             // still shared, and granted when it has been told.
             table.neighbours = Vec::new();
-            let Some(shared) = table.shared else { return Ok(()) };
-            // A new domain has an empty table: all frames are placed anew, at the same addresses.
-            grant_table_op::set_version_1(&hypercall_page::xen()).map_err(GrantError::from)?;
-            for index in 0..table.frames.len() as u32 {
-                place(index)?;
-            }
-            table.write(shared)?;
+            table.place_again()?;
+            table.shared.map_or(Ok(()), |shared| table.write(shared))?;
             Ok(())
         })
+    }
+
+    fn land(&self, _: &Landed) -> Result<(), PartError> {
+        // All of RAM is granted already, and in use.
+        TABLE.with(|table| Ok(table.place_again()?))
     }
 }

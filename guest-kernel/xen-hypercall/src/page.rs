@@ -20,7 +20,7 @@ pub struct HypercallPage {
 }
 
 /// Bytes from one stub to the next.
-const STUB: usize = 32;
+pub const STUB: usize = 32;
 
 impl HypercallPage {
     /// Calls through the page at `address`.

@@ -37,6 +37,11 @@ mod operation {
     pub(super) const POLL: u32 = 3;
 }
 
+/// The number of [`poll`], for whoever calls it in assembly.
+pub const POLL: u32 = operation::POLL;
+/// Bytes of [`poll`]'s argument.
+pub const POLL_SIZE: usize = size_of::<Poll>();
+
 /// Lets another virtual CPU run.
 #[doc(alias = "SCHEDOP_yield")]
 pub fn yield_now(xen: &(impl Hypercall + ?Sized)) {
@@ -53,6 +58,15 @@ struct Poll {
 }
 
 const _: () = assert!(size_of::<Poll>() == 24);
+
+/// Writes the argument of a [`poll`] without a timeout that is called in assembly.
+///
+/// # Safety
+/// `place` must be valid for a write of [`POLL_SIZE`] bytes, and aligned to 8 of them.
+pub unsafe fn write_poll(place: *mut u8, ports: *const Port, count: u32) {
+    // SAFETY: by the caller.
+    unsafe { place.cast::<Poll>().write(Poll { ports, count, timeout: 0 }) }
+}
 
 /// Stops the virtual CPU until one of the ports is pending, interrupts on or off. A timeout is an
 /// absolute system time in nanoseconds; zero means none. May return early.

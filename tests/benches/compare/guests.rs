@@ -2,11 +2,10 @@
 //! are ratios.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::dom0;
 use crate::hosted::memcpy;
 use crate::measurements::{HEADER, Measurements};
 use crate::results_directory;
@@ -14,7 +13,7 @@ use crate::table::{Table, bytes, ratio};
 
 /// Measures and prints the tables.
 pub fn compare(rounds: u32) -> Result<()> {
-    let output = run_script(rounds)?;
+    let output = dom0::run("guests.sh", &[], &[rounds.to_string()])?;
     let (tables, guests) =
         output.split_once("guests\n").context("the script printed nothing about guests")?;
     let guests = Guests::parse(guests)?;
@@ -37,39 +36,6 @@ pub fn compare(rounds: u32) -> Result<()> {
     .with_context(|| format!("write {}", file.display()))?;
     eprintln!("rows: {}", file.display());
     Ok(())
-}
-
-/// Runs the script in dom0 and returns what it printed, which also shows how far it is.
-fn run_script(rounds: u32) -> Result<String> {
-    let mut qemu_ci = Command::new(env!("CARGO"))
-        .args([
-            "run",
-            "--quiet",
-            "--release",
-            "--package",
-            "qemu-ci",
-            "--",
-            "exec",
-            "--timeout",
-            "3600",
-        ])
-        .args([concat!(env!("CARGO_MANIFEST_DIR"), "/benches/guests.sh"), &rounds.to_string()])
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("run qemu-ci")?;
-    let mut text = String::new();
-    let output = qemu_ci.stdout.take().context("qemu-ci has no output")?;
-    for line in BufReader::new(output).lines() {
-        let line = line.context("read what qemu-ci prints")?;
-        eprintln!("{line}");
-        text.push_str(&line);
-        text.push('\n');
-    }
-    let status = qemu_ci.wait().context("wait for qemu-ci")?;
-    ensure!(status.success(), "the measurements in Xen failed: {status}");
-    Ok(text)
 }
 
 /// What a kind of guest costs.

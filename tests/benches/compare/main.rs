@@ -3,17 +3,21 @@
 //! - `cargo bench -p xenolith-tests --bench compare`: hosted ranks beside ARMCI-MPI, two processes
 //!   on this machine;
 //! - `cargo bench -p xenolith-tests --bench compare -- --xen`: Xen guests beside memcpy and beside
-//!   a Linux guest, in one boot.
+//!   a Linux guest, in one boot;
+//! - `cargo bench -p xenolith-tests --bench compare -- --recovery`: jobs saved and restored, beside
+//!   Xen's tools and Linux guests, in one boot.
 //!
 //! Tables go to standard output, and as CSV to `bench/` in the target directory.
 
 #![forbid(unsafe_code)]
 
+mod dom0;
 mod guests;
 mod hosted;
 mod measurements;
 mod packages;
 mod peer;
+mod recovery;
 mod table;
 
 use std::path::PathBuf;
@@ -28,6 +32,11 @@ struct Cli {
     /// Measure in Xen guests, in one boot of a host in QEMU
     #[arg(long)]
     xen: bool,
+    /// Measure saving and restoring of jobs, in one boot of a host in QEMU: of as many ranks as this
+    /// with so many MiB of data each, RANKSxMIB
+    #[arg(long, value_name = "JOB", num_args = 0.., value_delimiter = ',', conflicts_with = "xen")]
+    #[arg(default_missing_values = ["4x8", "4x32", "16x8"])]
+    recovery: Option<Vec<String>>,
     /// How often to measure everything; each row is that of its calmest round [default: 5, in Xen
     /// 2]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -50,9 +59,12 @@ fn main() -> Result<()> {
         println!("nothing measured: run it with `cargo bench`");
         return Ok(());
     }
-    match cli.xen {
-        true => guests::compare(cli.rounds.unwrap_or(2)),
-        false => hosted::compare(cli.rounds.unwrap_or(5), !cli.no_peers, cli.beside.as_deref()),
+    match (&cli.recovery, cli.xen) {
+        (Some(jobs), _) => recovery::compare(jobs),
+        (None, true) => guests::compare(cli.rounds.unwrap_or(2)),
+        (None, false) => {
+            hosted::compare(cli.rounds.unwrap_or(5), !cli.no_peers, cli.beside.as_deref())
+        }
     }
 }
 

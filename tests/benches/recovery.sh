@@ -1,0 +1,125 @@
+#!/bin/bash
+# Measures in dom0 what `compare --recovery` reports; run by it through `qemu-ci exec`.
+# Arguments: RANKSxMIB..., how many ranks hold how many MiB of random data each. Prints lines for
+# machines, `KIND,RANKS,MIB,WHAT,NUMBER` with times in microseconds and sizes in bytes; see
+# tests/benches/compare/recovery.rs.
+set -euo pipefail
+
+linux=/usr/share/xenolith/linux
+logs=/var/log/xen/console
+scratch=$(mktemp -d)
+clean_up() {
+    local status=$? name
+    ((status == 0)) || tail -n 30 "$scratch"/*.log >&2
+    for name in $(xl list | awk '/^bench-/ { print $1 }'); do xl destroy "$name"; done
+    rm -rf "$scratch"
+}
+trap clean_up EXIT
+now() { printf -v "$1" '%s' "${EPOCHREALTIME/[.,]/}"; }
+# wait_for COMMAND...: as long as it takes; whoever has started this sees whether it hangs.
+wait_for() { until "$@"; do sleep 0.1; done; }
+# tell WHAT NUMBER
+tell() { echo "$kind,$ranks,$mib,$1,$2"; }
+# took WHAT COMMAND...: tells how long it takes.
+took() {
+    local start end what=$1
+    shift
+    now start
+    "$@" >>"$scratch/commands.log" 2>&1
+    now end
+    tell "$what" $((end - start))
+}
+
+# A number of a report in JSON; seconds as microseconds.
+field() { sed -n "s/.*\"$1\":\([0-9.e-]*\).*/\1/p" "$scratch/report" | awk '{ printf "%.0f", $1 * '"${2:-1}"' }'; }
+
+# checkpoint NAME ARGUMENTS...
+checkpoint() {
+    local which=$1 what
+    shift
+    pgas checkpoint "$job" --dir "$scratch/images" --json "$@" >"$scratch/report"
+    for what in to_the_line park copy stall write commit; do
+        tell "$which $what" "$(field $what 1000000)"
+    done
+    for what in memory zero free new packed; do tell "$which $what" "$(field $what)"; done
+}
+
+# started FILE PATTERN COUNT
+started() { [[ $(grep -c "$2" "$1") == "$3" ]]; }
+has_ended() { ! kill -0 "$1" 2>/dev/null; }
+named() {
+    job=$(pgas ps --json | sed -n 's/.*"job":"\([0-9a-f]*\)".*/\1/p')
+    [[ -n $job ]]
+}
+
+# ours: a job of such ranks is saved three times, once by xl, and restored.
+ours() {
+    local kind=xenolith pid job domains start end
+    pgas run -n "$ranks" --mem "$((mib + 8))M" "$XENOLITH_IMAGES/ballast.img" -- "$mib" 100000 \
+        >"$scratch/run.log" 2>&1 &
+    pid=$!
+    wait_for started "$scratch/run.log" "filled $mib MiB" "$ranks"
+    wait_for named
+    checkpoint first
+    checkpoint second
+    domains=$(xl list | awk -v name="pgas-$job-" 'index($1, name) == 1 { print $1 }')
+    took "xl save" save "$domains" -c
+    tell "xl size" "$(cat "$scratch"/*.saved | wc -c)"
+    rm "$scratch"/*.saved
+    checkpoint third --then stop
+    wait_for has_ended $pid
+    now start
+    pgas restore "$scratch/images" >"$scratch/restore.log" 2>&1 &
+    pid=$!
+    wait_for grep -q "goes on" "$scratch/restore.log"
+    now end
+    tell restore $((end - start))
+    wait_for named
+    # The first line of a job that has just been restored is not slower.
+    checkpoint fourth
+    pgas kill "$job" >>"$scratch/commands.log" 2>&1
+    wait_for has_ended $pid
+    rm -r "$scratch/images"
+}
+
+# save DOMAINS [-c]: one after the other.
+save() {
+    local name
+    for name in $1; do xl save ${2:-} "$name" "$scratch/$name.saved"; done
+}
+
+restore() {
+    local name
+    for name in $1; do xl restore "$scratch/$name.saved"; done
+}
+
+# theirs: as many Linux domUs with the same data.
+theirs() {
+    local kind=linux names="" name index
+    for ((index = 0; index < ranks; index++)); do
+        serial=$((serial + 1))
+        name=bench-linux-$serial
+        names+=" $name"
+        printf '%s\n' "name = \"$name\"" 'type = "pvh"' "memory = $((mib + 112))" 'vcpus = 1' \
+            "kernel = \"$linux/vmlinuz\"" "ramdisk = \"$linux/initramfs\"" \
+            "cmdline = \"console=hvc0 rdinit=/init quiet data=$mib\"" >"$scratch/$name.cfg"
+        xl create "$scratch/$name.cfg" >>"$scratch/commands.log" 2>&1
+        wait_for grep -q "linux up" "$logs/guest-$name.log"
+    done
+    took "xl save" save "$names"
+    tell "xl size" "$(cat "$scratch"/*.saved | wc -c)"
+    took "xl restore" restore "$names"
+    for name in $names; do xl destroy "$name"; done
+    rm "$scratch"/*.saved
+}
+
+serial=0
+for measured in "$@"; do
+    ranks=${measured%x*}
+    mib=${measured#*x}
+    kind=memcpy
+    tell once "$(/root/copying "$mib")"
+    ours
+    # The daemon of the last job may still be ending.
+    theirs
+done
