@@ -66,6 +66,17 @@ impl Bounds {
         })
     }
 
+    /// What they were made of.
+    pub fn layout(&self) -> WindowLayout {
+        WindowLayout {
+            window: self.window.start,
+            len: self.window.end - self.window.start,
+            runtime: self.runtime(),
+            public_start: self.public.start,
+            public_end: self.public.end,
+        }
+    }
+
     /// All that the proxy can reach.
     pub fn window(&self) -> &Range<u64> {
         &self.window

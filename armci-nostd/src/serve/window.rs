@@ -96,6 +96,39 @@ impl Window {
         }
         count
     }
+
+    /// Copies bytes into the window, to the one that is `offset` behind its start and on from
+    /// there: as many as `bytes` has, or as there is room for. How many that were.
+    ///
+    /// Words of 8 bytes that are aligned in the window are written whole.
+    pub fn copy_in(&self, offset: u64, bytes: &[u8]) -> usize {
+        let window = self.bounds.window();
+        let there = (window.end - window.start).saturating_sub(offset);
+        let count = bytes.len().min(usize::try_from(there).unwrap_or(usize::MAX));
+        let to = self.at(window.start.saturating_add(offset), count as u64);
+        let bytes = &bytes[..count];
+        let head = to.as_ptr().align_offset(size_of::<u64>()).min(count);
+        let (head, rest) = bytes.split_at(head);
+        // SAFETY: `count` bytes from `to` on are mapped as long as the window lives.
+        let place = |at| unsafe { AtomicU8::from_ptr(to.as_ptr().add(at)) };
+        let mut at = 0;
+        for byte in head {
+            place(at).store(*byte, Ordering::Relaxed);
+            at += 1;
+        }
+        let (words, tail) = rest.as_chunks();
+        for word in words {
+            // SAFETY: as above, and aligned.
+            let place = unsafe { AtomicU64::from_ptr(to.as_ptr().add(at).cast()) };
+            place.store(u64::from_ne_bytes(*word), Ordering::Relaxed);
+            at += size_of::<u64>();
+        }
+        for byte in tail {
+            place(at).store(*byte, Ordering::Relaxed);
+            at += 1;
+        }
+        count
+    }
 }
 
 #[cfg(test)]
@@ -103,16 +136,14 @@ mod tests {
     use super::*;
     use std::prelude::v1::*;
 
-    #[test]
-    fn bytes_are_copied_out_from_anywhere_as_far_as_there_are_any() {
-        const LEN: usize = size_of::<RuntimeArea>() + 4096;
-        let mut pages = vec![[0u64; 512]; LEN / 4096 + 1];
+    const LEN: usize = size_of::<RuntimeArea>() + 4096;
+
+    /// A window on `LEN` bytes that start on a page boundary in `pages`.
+    fn window(pages: &mut [[u64; 512]]) -> Window {
+        assert!(size_of_val(pages) >= LEN + 4096);
         let start = pages.as_mut_ptr().cast::<u8>();
         // SAFETY: within `pages`, of which there is one page more than are needed.
         let base = unsafe { NonNull::new_unchecked(start.add(start.align_offset(4096))) };
-        let bytes: Vec<u8> = (0..LEN).map(|i| (i * 7 + i / 256) as u8).collect();
-        // SAFETY: as many bytes as there are.
-        unsafe { base.as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), LEN) };
         let layout = WindowLayout {
             window: 0x10000,
             len: LEN as u64,
@@ -121,7 +152,16 @@ mod tests {
             public_end: 0x10000 + LEN as u64,
         };
         // SAFETY: aligned, and valid as long as `pages`.
-        let window = unsafe { Window::new(base, &layout) }.unwrap();
+        unsafe { Window::new(base, &layout) }.unwrap()
+    }
+
+    #[test]
+    fn bytes_are_copied_out_from_anywhere_as_far_as_there_are_any() {
+        let mut pages = vec![[0u64; 512]; LEN / 4096 + 1];
+        let window = window(&mut pages);
+        let bytes: Vec<u8> = (0..LEN).map(|i| (i * 7 + i / 256) as u8).collect();
+        // SAFETY: as many bytes as there are.
+        unsafe { window.base.as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), LEN) };
         for offset in [0, 1, 7, 8, 4095, LEN - 20, LEN - 1] {
             for len in [0, 1, 3, 8, 9, 16, 4100] {
                 let mut buffer = vec![0xaa; len];
@@ -133,6 +173,27 @@ mod tests {
         }
         for behind in [LEN as u64, LEN as u64 + 1, u64::MAX] {
             assert_eq!(window.copy_out(behind, &mut [0; 8]), 0);
+        }
+    }
+
+    #[test]
+    fn bytes_are_copied_in_to_anywhere_and_nothing_beside_them_changes() {
+        let mut pages = vec![[0u64; 512]; LEN / 4096 + 1];
+        let window = window(&mut pages);
+        let mut expected = vec![0; LEN];
+        for (step, offset) in [0, 1, 7, 8, 4095, LEN - 20, LEN - 1].into_iter().enumerate() {
+            for len in [0, 1, 3, 8, 9, 16, 4100] {
+                let bytes: Vec<u8> = (1..=len).map(|i| (i + step) as u8 | 1).collect();
+                let count = window.copy_in(offset as u64, &bytes);
+                assert_eq!(count, len.min(LEN - offset));
+                expected[offset..][..count].copy_from_slice(&bytes[..count]);
+                let mut all = vec![0; LEN];
+                window.copy_out(0, &mut all);
+                assert!(all == expected, "{len} to {offset}");
+            }
+        }
+        for behind in [LEN as u64, LEN as u64 + 1, u64::MAX] {
+            assert_eq!(window.copy_in(behind, &[1; 8]), 0);
         }
     }
 }

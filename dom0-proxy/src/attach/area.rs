@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use armci_nostd::shared::gate::Gate;
 use armci_nostd::shared::ring::{Bell, Consumer, Producer, SharedSlots};
-use armci_nostd::wire::{COMPLETIONS, Completion, JobState, Request, RuntimeArea, SUBMISSIONS};
+use armci_nostd::wire::area::MAGIC;
+use armci_nostd::wire::{
+    COMPLETIONS, Completion, JobState, PROTOCOL_VERSION, Request, RuntimeArea, SUBMISSIONS,
+};
 
 /// The words and rings of a rank that is mapped here, and that may write them at any time.
 pub(crate) struct SharedArea(NonNull<RuntimeArea>);
@@ -51,16 +54,22 @@ impl SharedArea {
         Self(area)
     }
 
-    /// What it begins with.
-    pub(super) fn magic(&self) -> u32 {
+    /// Whether it is one that this proxy understands; what is wrong if not.
+    pub(crate) fn check(&self) -> Result<(), String> {
         // SAFETY: mapped by the type's promise. Volatile, since the rank may be writing.
-        unsafe { (&raw const (*self.0.as_ptr()).header.magic).read_volatile() }
-    }
-
-    /// The protocol version that the rank speaks.
-    pub(super) fn version(&self) -> u32 {
-        // SAFETY: as for `magic`.
-        unsafe { (&raw const (*self.0.as_ptr()).header.version).read_volatile() }
+        let magic = unsafe { (&raw const (*self.0.as_ptr()).header.magic).read_volatile() };
+        if magic != MAGIC {
+            return Err(format!("its runtime area starts with {magic:#x} instead of {MAGIC:#x}"));
+        }
+        // SAFETY: as above.
+        let version = unsafe { (&raw const (*self.0.as_ptr()).header.version).read_volatile() };
+        if version != PROTOCOL_VERSION {
+            return Err(format!(
+                "it speaks protocol version {version} and the proxy {PROTOCOL_VERSION}: \
+                 rebuild the older of the two"
+            ));
+        }
+        Ok(())
     }
 
     /// What the rank asks for.

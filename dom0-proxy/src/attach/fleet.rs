@@ -9,6 +9,7 @@ use super::area::SharedArea;
 use super::attachment::RankAttachment;
 use super::card::Card;
 use super::doorbell::Doorbell;
+use super::landing::Landing;
 use super::memory::RankMemory;
 
 /// All ranks of a job, in order, with their windows side by side.
@@ -23,6 +24,7 @@ pub(crate) struct AttachedRank {
     area: SharedArea,
     doorbell: Box<dyn Doorbell>,
     park_bell: Option<Box<dyn Doorbell>>,
+    landing: Option<Landing>,
     card: Option<Card>,
     memory: Box<dyn RankMemory>,
 }
@@ -32,8 +34,8 @@ impl Fleet {
     pub(crate) fn new(ranks: Vec<RankAttachment>) -> Self {
         let (windows, ranks) = ranks
             .into_iter()
-            .map(|RankAttachment { window, area, doorbell, park_bell, card, memory }| {
-                (window, AttachedRank { area, doorbell, park_bell, card, memory })
+            .map(|RankAttachment { window, area, doorbell, park_bell, landing, card, memory }| {
+                (window, AttachedRank { area, doorbell, park_bell, landing, card, memory })
             })
             .unzip();
         Self { windows, ranks }
@@ -59,6 +61,11 @@ impl AttachedRank {
     /// What other ranks are told of it, if it is a process.
     pub(super) fn card(&self) -> Option<&Card> {
         self.card.as_ref()
+    }
+
+    /// Where it waits to become a rank that was saved, if it was made for that.
+    pub(crate) fn landing(&self) -> Option<&Landing> {
+        self.landing.as_ref()
     }
 
     /// What keeps its memory mapped.
@@ -92,7 +99,17 @@ impl AttachedRank {
     /// Has it stand still, whatever it is doing, as order number `order`, which is not 0; or with 0
     /// go on.
     pub(crate) fn park(&self, order: u32) {
+        self.order_to_park(order);
+        self.ring_for_parking();
+    }
+
+    /// Writes that order, and does not tell it.
+    pub(crate) fn order_to_park(&self, order: u32) {
         self.area.park().store(order, Ordering::Release);
+    }
+
+    /// Tells it to look for orders.
+    pub(crate) fn ring_for_parking(&self) {
         if let Some(bell) = &self.park_bell {
             bell.ring();
         }

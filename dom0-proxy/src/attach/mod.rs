@@ -3,7 +3,9 @@
 //! - [`hosted`]: a Linux process passes a memfd and two doorbells through a Unix socket;
 //! - [`domain`]: a domain grants its pages and offers an event channel, in one xenstore node.
 //!
-//! Both end in an [`RankAttachment`], which is all that whoever serves a rank knows of it.
+//! - [`domain`] too, in a node of another name: one that waits to become a rank that was saved.
+//!
+//! All end in an [`RankAttachment`], which is all that whoever serves a rank knows of it.
 
 mod area;
 mod attachment;
@@ -14,6 +16,7 @@ mod doorbell;
 mod fleet;
 pub mod hosted;
 mod introductions;
+mod landing;
 mod memory;
 mod provided;
 mod shared_memory;
@@ -23,6 +26,7 @@ pub use attachment::RankAttachment;
 pub use bad_attach::BadAttach;
 pub(crate) use fleet::{AttachedRank, Fleet};
 pub(crate) use introductions::{Introductions, Told};
+pub use landing::Landing;
 pub use memory::RankMemory;
 pub use provided::{MemoryProvider, provide_memory};
 pub use shared_memory::SharedMemory;

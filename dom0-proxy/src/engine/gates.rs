@@ -31,11 +31,9 @@ pub(super) enum Inside {
 }
 
 impl<'a> Gates<'a> {
-    /// Opens all gates of a job that begins.
-    pub(super) fn open_first(fleet: &'a Fleet) -> Self {
-        let mut gates = Self { fleet, epoch: 0, closed_at: Instant::now() };
-        gates.open();
-        gates
+    /// Those of a job that begins: they are closed.
+    pub(super) fn new(fleet: &'a Fleet) -> Self {
+        Self { fleet, epoch: 0, closed_at: Instant::now() }
     }
 
     /// Closes them. Ranks may still be inside.

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
 
+use armci_nostd::wire::attach::WindowLayout;
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::notice::Notice;
@@ -46,13 +47,36 @@ impl Engine {
         pause: Pause,
         tell: impl Fn(Notice) + Send + 'static,
     ) -> io::Result<Self> {
+        Self::begin(job, vec![Traffic::default(); size as usize], false, pause, tell)
+    }
+
+    /// Starts the engine of a job that is restored: of domains whose memory is to be
+    /// [filled](EngineOrders::fill_window) before they [land](EngineOrders::land). `traffic` is what
+    /// was served before for each rank.
+    pub fn restore(
+        job: &str,
+        traffic: Vec<Traffic>,
+        pause: Pause,
+        tell: impl Fn(Notice) + Send + 'static,
+    ) -> io::Result<Self> {
+        Self::begin(job, traffic, true, pause, tell)
+    }
+
+    fn begin(
+        job: &str,
+        mut traffic: Vec<Traffic>,
+        lands: bool,
+        pause: Pause,
+        tell: impl Fn(Notice) + Send + 'static,
+    ) -> io::Result<Self> {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let ending = Arc::new(AtomicBool::new(false));
         let ordered = Arc::new(AtomicBool::new(false));
         let stopped = Arc::new(AtomicBool::new(false));
         let (orders, incoming) = channel();
         let worker = Worker {
-            size,
+            size: traffic.len() as u32,
+            lands,
             pause,
             incoming,
             ordered: ordered.clone(),
@@ -61,7 +85,6 @@ impl Engine {
             wake: wake.clone(),
         };
         let thread = thread::Builder::new().name(format!("engine-{job}")).spawn(move || {
-            let mut traffic = vec![Traffic::default(); size as usize];
             let run = catch_unwind(AssertUnwindSafe(|| worker.run(&mut traffic, &tell)));
             match run {
                 Ok(Ok(())) => {}
@@ -82,11 +105,6 @@ impl Engine {
     pub fn attach(&self, rank: u32, attachment: RankAttachment) {
         // If it has ended, the rank is detached.
         self.orders.tell(EngineOrder::Attach(rank, attachment));
-    }
-
-    /// A rank has ended: it cannot be told to stand still.
-    pub fn ended(&self, rank: u32) {
-        self.orders.tell(EngineOrder::Ended(rank));
     }
 
     /// Whether the user has stopped the ranks: then nobody takes too long for anything.
@@ -178,6 +196,50 @@ impl EngineOrders {
         buffer: Vec<u8>,
     ) -> Result<Vec<u8>, OrderError> {
         self.ask(|reply| EngineOrder::CopyWindow { rank, offset, buffer, reply })
+    }
+
+    /// Fills memory of a domain that is to become this rank, from `offset` of its window on, but
+    /// for what the domain needs itself until it has landed. The buffer comes back.
+    ///
+    /// # Errors
+    /// [`OrderError`], also when the job was not restored, or has landed.
+    pub fn fill_window(
+        &self,
+        rank: u32,
+        offset: u64,
+        bytes: Vec<u8>,
+    ) -> Result<Vec<u8>, OrderError> {
+        self.ask(|reply| EngineOrder::FillWindow { rank, offset, bytes, reply })
+    }
+
+    /// Has the domains of a restored job become the ranks that they were filled with, and go on.
+    /// The rings are still not served, and gates closed.
+    ///
+    /// # Errors
+    /// [`OrderError`]; then the job cannot go on.
+    pub fn land(&self) -> Result<(), OrderError> {
+        self.change(Change::Land)
+    }
+
+    /// A rank has ended: it is its memory, and cannot be told anything.
+    pub fn ended(&self, rank: u32) {
+        self.tell(EngineOrder::Ended(rank));
+    }
+
+    /// What was served for each rank so far, without what it has done directly.
+    ///
+    /// # Errors
+    /// [`OrderError::NotRunning`].
+    pub fn traffic(&self) -> Result<Vec<Traffic>, OrderError> {
+        self.ask(EngineOrder::Traffic)
+    }
+
+    /// Where the ranks' memory is, by their own addresses.
+    ///
+    /// # Errors
+    /// [`OrderError::NotRunning`].
+    pub fn layouts(&self) -> Result<Vec<WindowLayout>, OrderError> {
+        self.ask(EngineOrder::Layouts)
     }
 
     /// How the ranks get on, in their order.

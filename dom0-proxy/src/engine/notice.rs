@@ -5,6 +5,8 @@
 pub enum Notice {
     /// All ranks are attached and served.
     Open,
+    /// All domains of a job that is restored are attached, and wait for their memory.
+    Waiting,
     /// A rank broke the protocol; the job has failed.
     Violation {
         /// The rank.

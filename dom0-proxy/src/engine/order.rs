@@ -2,7 +2,10 @@
 
 use std::sync::mpsc::Sender;
 
+use armci_nostd::wire::attach::WindowLayout;
+
 use super::service::{Change, OrderError};
+use super::traffic::Traffic;
 use crate::attach::{RankAttachment, RankStanding};
 
 /// One order.
@@ -19,6 +22,21 @@ pub(super) enum EngineOrder {
     Standings(Sender<Result<Vec<RankStanding>, OrderError>>),
     /// Tell in words how the ranks and their rings are.
     Describe(Sender<Result<Vec<String>, OrderError>>),
+    /// Tell what was served for each rank, without what it has done directly.
+    Traffic(Sender<Result<Vec<Traffic>, OrderError>>),
+    /// Tell where the ranks' memory is.
+    Layouts(Sender<Result<Vec<WindowLayout>, OrderError>>),
+    /// Fill memory of a domain that is to land.
+    FillWindow {
+        /// The rank that it is to become.
+        rank: u32,
+        /// The first byte, counted from the start of its window.
+        offset: u64,
+        /// What is to be there.
+        bytes: Vec<u8>,
+        /// Where the bytes come back.
+        reply: Sender<Result<Vec<u8>, OrderError>>,
+    },
     /// Copy memory of a rank.
     CopyWindow {
         /// The rank.

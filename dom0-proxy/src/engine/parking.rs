@@ -1,13 +1,19 @@
-//! Ranks told to stand still, and to go on.
+//! Ranks told to stand still, to go on, and to land.
 
 use std::time::{Duration, Instant};
 
+use armci_nostd::wire::NO_DOMAIN;
+
 use super::service::OrderError;
-use crate::attach::Fleet;
+use crate::attach::{AttachedRank, Fleet, Landing};
 
 /// How long a rank may take to stand still. It needs microseconds; but its processor may have other
 /// things to do.
 const PARK_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long domains may take to become the ranks that their memory was filled with. They set up
+/// what any rank does at its boot.
+const LAND_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is known of the ranks that stand still.
 pub(super) struct Parking<'a> {
@@ -18,13 +24,20 @@ pub(super) struct Parking<'a> {
     since: Instant,
     /// Ranks that have ended: what is left of them is their memory.
     ended: Vec<bool>,
+    /// Whether the ranks are domains whose memory is still to be filled.
+    is_to_land: bool,
 }
 
 impl<'a> Parking<'a> {
-    /// Of ranks that all run.
-    pub(super) fn new(fleet: &'a Fleet) -> Self {
+    /// Of ranks that all run; or of domains that are to land.
+    pub(super) fn new(fleet: &'a Fleet, is_to_land: bool) -> Self {
         let ended = vec![false; fleet.ranks().len()];
-        Self { fleet, order: 0, since: Instant::now(), ended }
+        Self { fleet, order: 0, since: Instant::now(), ended, is_to_land }
+    }
+
+    /// Whether the ranks are domains whose memory is still to be filled.
+    pub(super) fn is_to_land(&self) -> bool {
+        self.is_to_land
     }
 
     /// A rank has ended.
@@ -46,10 +59,69 @@ impl<'a> Parking<'a> {
         self.fleet.ranks().iter().for_each(|rank| rank.park(0));
     }
 
+    /// Fills memory of a domain that is to land, but for what lies apart.
+    pub(super) fn fill(&self, rank: u32, offset: u64, bytes: &[u8]) -> Result<(), OrderError> {
+        let fleet = self.fleet;
+        let (window, landing) = fleet
+            .windows()
+            .get(rank as usize)
+            .zip(fleet.ranks().get(rank as usize).and_then(AttachedRank::landing))
+            .ok_or(OrderError::NoRank(rank))?;
+        match landing.fill(window, offset, bytes) {
+            true => Ok(()),
+            false => Err(OrderError::TooLarge(rank)),
+        }
+    }
+
+    /// Has domains become the ranks that they were filled with, and go on. Those of ranks that had
+    /// ended stay as they are: they are their memory.
+    pub(super) fn land(&mut self) -> Result<(), OrderError> {
+        for (rank, attached) in self.running() {
+            attached.area().check().map_err(|why| OrderError::NoRankThere(rank, why))?;
+            if attached.is_parked(0) {
+                return Err(OrderError::NoRankThere(rank, "it did not stand still".into()));
+            }
+        }
+        let domain = |rank: &AttachedRank| rank.landing().map_or(NO_DOMAIN, Landing::domain);
+        let domains: Vec<u32> = self.fleet.ranks().iter().map(domain).collect();
+        for (rank, attached) in self.running() {
+            // In this order: it does not wait any more when it comes to itself.
+            attached.order_to_park(0);
+            if let Some(landing) = attached.landing() {
+                landing.go(&self.fleet.windows()[rank as usize], &domains);
+            }
+            attached.ring_for_parking();
+        }
+        self.is_to_land = false;
+        self.since = Instant::now();
+        Ok(())
+    }
+
+    /// Whether all go on that have been told to, or which does not.
+    pub(super) fn have_landed(&self) -> Result<bool, OrderError> {
+        match self.running().find(|(_, rank)| !rank.is_parked(0)) {
+            None => Ok(true),
+            Some((rank, _)) if self.since.elapsed() >= LAND_PATIENCE => {
+                Err(OrderError::Stands(rank))
+            }
+            Some(_) => Ok(false),
+        }
+    }
+
+    /// Forgets how long ranks have taken to stand still or to land: they were stopped.
+    pub(super) fn restart_patience(&mut self) {
+        self.since = Instant::now();
+    }
+
+    /// The ranks that have not ended.
+    fn running(&self) -> impl Iterator<Item = (u32, &'a AttachedRank)> + Clone {
+        let ranks = (0..).zip(self.fleet.ranks()).zip(&self.ended);
+        ranks.filter(|(_, ended)| !**ended).map(|(rank, _)| rank)
+    }
+
     /// Whether all stand still, or which does not and why.
     pub(super) fn look(&self) -> Result<bool, OrderError> {
-        let ranks = (0..).zip(self.fleet.ranks()).zip(&self.ended);
-        let mut moving = ranks.filter(|(_, ended)| !**ended).map(|(rank, _)| rank);
+        let mut moving = self.running();
         if let Some((rank, _)) = moving.clone().find(|(_, rank)| !rank.can_park()) {
             return Err(OrderError::CannotPark(rank));
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use armci_nostd::Fault;
 use armci_nostd::serve::{Bounds, Busy, Checked, Effect, Work, apply, check};
 use armci_nostd::shared::ring::{Consumer, IndexJumped, Producer, SharedSlots};
-use armci_nostd::wire::{Completion, Request, Status};
+use armci_nostd::wire::{Completion, JobState, Request, Status};
 
 use super::traffic::Traffic;
 use crate::attach::{AttachedRank, Fleet};
@@ -134,6 +134,22 @@ impl<'a> Rounds<'a> {
             .collect();
         let bounds = fleet.windows().iter().map(|window| window.bounds().clone()).collect();
         Self { fleet, bounds, ranks, to_wake: Vec::new() }
+    }
+
+    /// Takes up all rings anew where they are, since other memory has been laid over them, and
+    /// tells the ranks that they are served.
+    pub fn take_up(&mut self) {
+        for served in &mut self.ranks {
+            served.submissions = served.rank.area().submissions();
+            served.completions = served.rank.area().completions();
+            served.locked_out = None;
+            served.rank.tell(JobState::Attached);
+        }
+    }
+
+    /// What was served for each rank.
+    pub fn traffic(&self) -> Vec<Traffic> {
+        self.ranks.iter().map(|served| *served.traffic).collect()
     }
 
     /// Gives every rank one turn. Whether there was anything to do, or which rank did what wrong.

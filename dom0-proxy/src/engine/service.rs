@@ -7,8 +7,13 @@
 //!      |  a rank stays,  |                 |       start      |   one does not,  |           |
 //!      |  or open        |                 |                  |   or go on       |           |
 //!      +-----------------+-----------------+                  +------------------+-----------+
-//!                      open                                                   go on
+//!                      open                                   |       go on                  |
+//!                                                             |                              |
+//!                                                             +------- Landing <-------------+
+//!                                              all have landed, or one does not        land
 //! ```
+//!
+//! A job that is restored begins in `Parked`: its ranks stand still from their birth.
 
 use std::fmt;
 
@@ -27,6 +32,8 @@ pub enum ServiceState {
     Parking,
     /// Nothing, and all ranks stand still.
     Parked,
+    /// Nothing, and domains have been told to become the ranks that their memory was filled with.
+    Landing,
 }
 
 /// What may change that.
@@ -52,6 +59,12 @@ pub enum Change {
     OneMoves,
     /// Ranks are to go on.
     GoOn,
+    /// Domains are to become the ranks that their memory was filled with, and to go on.
+    Land,
+    /// All have.
+    AllLanded,
+    /// One has not.
+    OneStands,
 }
 
 impl ServiceState {
@@ -59,14 +72,15 @@ impl ServiceState {
     pub fn after(self, change: Change) -> Option<Self> {
         match (self, change) {
             (Self::Open | Self::Closing, Change::Close) => Some(Self::Closing),
-            (Self::Closed | Self::Stopped | Self::Parking | Self::Parked, Change::Close) => {
-                Some(self)
-            }
+            (Self::Closed | Self::Stopped, Change::Close) => Some(self),
+            (Self::Parking | Self::Parked | Self::Landing, Change::Close) => Some(self),
             (Self::Closing, Change::AllOut) => Some(Self::Closed),
             (Self::Closing, Change::OneStays) => Some(Self::Open),
             (Self::Open | Self::Closing | Self::Closed, Change::Open) => Some(Self::Open),
             (Self::Closed, Change::Stop) => Some(Self::Stopped),
-            (Self::Stopped | Self::Parking | Self::Parked, Change::Stop) => Some(self),
+            (Self::Stopped | Self::Parking | Self::Parked | Self::Landing, Change::Stop) => {
+                Some(self)
+            }
             (Self::Stopped | Self::Parking, Change::Park) => Some(Self::Parking),
             (Self::Parked, Change::Park) => Some(self),
             (Self::Parking, Change::AllParked) => Some(Self::Parked),
@@ -75,9 +89,14 @@ impl ServiceState {
             (Self::Open | Self::Closing | Self::Closed | Self::Stopped, Change::GoOn) => Some(self),
             (Self::Stopped, Change::Start) => Some(Self::Closed),
             (Self::Open | Self::Closing | Self::Closed, Change::Start) => Some(self),
-            (Self::Parking | Self::Parked, Change::Start) => None,
+            (Self::Parked | Self::Landing, Change::Land) => Some(Self::Landing),
+            (Self::Landing, Change::AllLanded | Change::OneStands) => Some(Self::Stopped),
+            (Self::Parking | Self::Parked | Self::Landing, Change::Start) => None,
+            // Who has begun to go on cannot be told to stay.
+            (Self::Landing, Change::GoOn) => None,
             (_, Change::AllOut | Change::OneStays | Change::Open | Change::Stop) => None,
             (_, Change::Park | Change::AllParked | Change::OneMoves) => None,
+            (_, Change::Land | Change::AllLanded | Change::OneStands) => None,
         }
     }
 }
@@ -91,6 +110,7 @@ impl fmt::Display for ServiceState {
             Self::Stopped => "the rings are not served",
             Self::Parking => "ranks are being stopped",
             Self::Parked => "ranks stand still",
+            Self::Landing => "ranks are being restored",
         })
     }
 }
@@ -113,6 +133,15 @@ pub enum OrderError {
     /// Somebody else has let the ranks go on before all stood still.
     #[error("the ranks were let go on before all of them stood still")]
     GoneOn,
+    /// A domain does not become the rank that its memory was filled with.
+    #[error("rank {0} does not go on from what was saved of it; is its domain paused?")]
+    Stands(u32),
+    /// What a rank's memory was filled with is no rank that this proxy can serve.
+    #[error("what was saved of rank {0} is no rank that this daemon can serve: {1}")]
+    NoRankThere(u32, String),
+    /// Memory that is not there was to be filled.
+    #[error("what was saved of rank {0} is larger than its memory")]
+    TooLarge(u32),
     /// The order does not go with what the engine does now.
     #[error("that cannot be done while {0}")]
     NotNow(ServiceState),
@@ -137,6 +166,10 @@ pub enum Input<W> {
     AllParked,
     /// This rank does not, for this reason.
     OneMoves(OrderError),
+    /// All domains have become the ranks that they were filled with.
+    AllLanded,
+    /// One has not, for this reason.
+    OneStands(OrderError),
 }
 
 /// Something that is to be done now.
@@ -150,6 +183,11 @@ pub enum ServiceAction<W> {
     ParkRanks,
     /// Let them go on.
     LetRanksGo,
+    /// Have domains become the ranks that they were filled with, and look from now on whether they
+    /// have.
+    LandRanks,
+    /// Take up the rings where they are: other memory has been laid over them.
+    TakeUpRings,
     /// Forget how long ranks have waited for others: they could not get on.
     RestartPatience,
     /// Answer.
@@ -160,7 +198,7 @@ pub enum ServiceAction<W> {
 #[derive(Debug)]
 pub struct Service<W> {
     state: ServiceState,
-    /// Those who wait for the gates to be closed, or for all ranks to stand still.
+    /// Those who wait for the gates to be closed, for all ranks to stand still, or to land.
     waiting: Vec<W>,
 }
 
@@ -168,6 +206,11 @@ impl<W> Service<W> {
     /// Of a job whose gates have just been opened.
     pub fn new() -> Self {
         Self { state: ServiceState::Open, waiting: Vec::new() }
+    }
+
+    /// Of a job that is restored: its ranks stand still from their birth.
+    pub fn of_landing() -> Self {
+        Self { state: ServiceState::Parked, waiting: Vec::new() }
     }
 
     /// What is done for the ranks now.
@@ -187,6 +230,8 @@ impl<W> Service<W> {
             Input::OneStays(rank) => (Change::OneStays, None, Err(OrderError::Inside(rank))),
             Input::AllParked => (Change::AllParked, None, Ok(())),
             Input::OneMoves(why) => (Change::OneMoves, None, Err(why)),
+            Input::AllLanded => (Change::AllLanded, None, Ok(())),
+            Input::OneStands(why) => (Change::OneStands, None, Err(why)),
         };
         let before = self.state;
         let Some(after) = before.after(change) else {
@@ -209,12 +254,20 @@ impl<W> Service<W> {
             (ServiceState::Parking | ServiceState::Parked, ServiceState::Stopped) => {
                 actions.push(ServiceAction::LetRanksGo)
             }
+            (ServiceState::Parked, ServiceState::Landing) => actions.push(ServiceAction::LandRanks),
+            (ServiceState::Landing, ServiceState::Stopped) => {
+                actions.push(ServiceAction::TakeUpRings)
+            }
             _ => {}
         }
-        let is_awaited = |state| matches!(state, ServiceState::Closing | ServiceState::Parking);
+        let is_awaited = |state| {
+            matches!(state, ServiceState::Closing | ServiceState::Parking | ServiceState::Landing)
+        };
         if matches!(
             (after, change),
-            (ServiceState::Closing, Change::Close) | (ServiceState::Parking, Change::Park)
+            (ServiceState::Closing, Change::Close)
+                | (ServiceState::Parking, Change::Park)
+                | (ServiceState::Landing, Change::Land)
         ) {
             self.waiting.extend(who);
             return actions;
@@ -232,15 +285,16 @@ impl<W> Service<W> {
 mod tests {
     use super::*;
 
-    const STATES: [ServiceState; 6] = [
+    const STATES: [ServiceState; 7] = [
         ServiceState::Open,
         ServiceState::Closing,
         ServiceState::Closed,
         ServiceState::Stopped,
         ServiceState::Parking,
         ServiceState::Parked,
+        ServiceState::Landing,
     ];
-    const CHANGES: [Change; 10] = [
+    const CHANGES: [Change; 13] = [
         Change::Close,
         Change::AllOut,
         Change::OneStays,
@@ -251,6 +305,9 @@ mod tests {
         Change::AllParked,
         Change::OneMoves,
         Change::GoOn,
+        Change::Land,
+        Change::AllLanded,
+        Change::OneStands,
     ];
 
     fn service(state: ServiceState) -> Service<u32> {
@@ -263,7 +320,7 @@ mod tests {
 
     #[test]
     fn the_whole_table() {
-        use ServiceState::{Closed, Closing, Open, Parked, Parking, Stopped};
+        use ServiceState::{Closed, Closing, Landing, Open, Parked, Parking, Stopped};
         // What is allowed, and where it leads.
         let table = [
             (Open, Change::Close, Closing),
@@ -296,6 +353,12 @@ mod tests {
             (Parked, Change::Stop, Parked),
             (Parked, Change::Park, Parked),
             (Parked, Change::GoOn, Stopped),
+            (Parked, Change::Land, Landing),
+            (Landing, Change::Close, Landing),
+            (Landing, Change::Stop, Landing),
+            (Landing, Change::Land, Landing),
+            (Landing, Change::AllLanded, Stopped),
+            (Landing, Change::OneStands, Stopped),
         ];
         for (state, change) in STATES.iter().flat_map(|state| CHANGES.map(|it| (*state, it))) {
             let row = table.iter().find(|(from, by, _)| (*from, *by) == (state, change));
@@ -305,13 +368,13 @@ mod tests {
 
     #[test]
     fn gates_are_closed_while_rings_are_not_served() {
-        use ServiceState::{Closed, Open, Parked, Parking, Stopped};
+        use ServiceState::{Closed, Landing, Open, Parked, Parking, Stopped};
         for (before, change) in STATES.iter().flat_map(|state| CHANGES.map(|it| (*state, it))) {
             match before.after(change) {
-                Some(Stopped | Parking | Parked) => {
-                    assert!(matches!(before, Closed | Stopped | Parking | Parked))
+                Some(Stopped | Parking | Parked | Landing) => {
+                    assert!(matches!(before, Closed | Stopped | Parking | Parked | Landing))
                 }
-                Some(Open) => assert!(!matches!(before, Stopped | Parking | Parked)),
+                Some(Open) => assert!(!matches!(before, Stopped | Parking | Parked | Landing)),
                 _ => {}
             }
         }
@@ -345,6 +408,36 @@ mod tests {
             ServiceAction::Answer(3, Ok(())),
         ];
         assert_eq!(want(&mut service, Change::GoOn, 3), answers);
+        assert_eq!(service.state(), ServiceState::Stopped);
+    }
+
+    #[test]
+    fn a_restored_job_lands_before_it_is_served() {
+        let mut service = Service::of_landing();
+        for change in [Change::Open, Change::Start] {
+            let refused = ServiceAction::Answer(1, Err(OrderError::NotNow(ServiceState::Parked)));
+            assert_eq!(want(&mut service, change, 1), [refused]);
+        }
+        assert_eq!(want(&mut service, Change::Land, 2), [ServiceAction::LandRanks]);
+        assert_eq!(want(&mut service, Change::Land, 3), []);
+        let answers = [
+            ServiceAction::TakeUpRings,
+            ServiceAction::Answer(2, Ok(())),
+            ServiceAction::Answer(3, Ok(())),
+        ];
+        assert_eq!(service.take(Input::AllLanded), answers);
+        let started = want(&mut service, Change::Start, 4);
+        assert_eq!(started, [ServiceAction::RestartPatience, ServiceAction::Answer(4, Ok(()))]);
+        assert_eq!(service.state(), ServiceState::Closed);
+    }
+
+    #[test]
+    fn who_lands_a_job_hears_of_a_rank_that_does_not() {
+        let mut service = Service::of_landing();
+        want(&mut service, Change::Land, 1);
+        let answers =
+            [ServiceAction::TakeUpRings, ServiceAction::Answer(1, Err(OrderError::Stands(7)))];
+        assert_eq!(service.take(Input::OneStands(OrderError::Stands(7))), answers);
         assert_eq!(service.state(), ServiceState::Stopped);
     }
 

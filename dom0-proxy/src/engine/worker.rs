@@ -1,5 +1,6 @@
 //! The engine's thread.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -33,6 +34,8 @@ const PARK_LOOK: Duration = Duration::from_millis(20);
 pub(super) struct Worker {
     /// Ranks of the job.
     pub size: u32,
+    /// Whether they are domains whose memory is to be filled.
+    pub lands: bool,
     /// What to do between two looks.
     pub pause: Pause,
     /// What is asked for.
@@ -63,15 +66,25 @@ impl Worker {
                 return Ok(());
             }
         }
-        let mut gates = Gates::open_first(&fleet);
-        tell_ranks(JobState::Attached);
-        tell(Notice::Open);
-        let mut parking = Parking::new(&fleet);
+        let mut gates = Gates::new(&fleet);
+        let mut parking = Parking::new(&fleet, self.lands);
         ended.into_iter().for_each(|rank| parking.ended(rank));
-        let violation = self.serve(&fleet, &mut gates, &mut parking, &mut doorbells, traffic)?;
+        let service = if self.lands {
+            tell(Notice::Waiting);
+            Service::of_landing()
+        } else {
+            gates.open();
+            tell_ranks(JobState::Attached);
+            tell(Notice::Open);
+            Service::new()
+        };
+        let violation =
+            self.serve(service, &fleet, &mut gates, &mut parking, &mut doorbells, traffic)?;
         gates.close();
-        for (rank, traffic) in fleet.ranks().iter().zip(traffic) {
-            traffic.add_direct(&rank.area().tally());
+        if !parking.is_to_land() {
+            for (rank, traffic) in fleet.ranks().iter().zip(traffic) {
+                traffic.add_direct(&rank.area().tally());
+            }
         }
         if let Some((rank, error)) = violation {
             // In this order, so that the job hears of the cause before any rank can end because of
@@ -150,6 +163,7 @@ impl Worker {
     /// Serves until told to end, or a rank does something wrong.
     fn serve(
         &self,
+        mut service: Service<Asker>,
         fleet: &Fleet,
         gates: &mut Gates<'_>,
         parking: &mut Parking<'_>,
@@ -159,7 +173,6 @@ impl Worker {
         let mut rounds = Rounds::new(fleet, traffic);
         let mut patience = Patience::new(self.pause);
         let mut lock_pause = LockPause::default();
-        let mut service = Service::new();
         while !self.ending.load(Ordering::Acquire) {
             if self.ordered.swap(false, Ordering::AcqRel) {
                 self.take_orders(fleet, &mut service, gates, &mut rounds, parking);
@@ -167,6 +180,7 @@ impl Worker {
             if self.stopped.load(Ordering::Acquire) {
                 gates.restart_patience();
                 rounds.restart_patience();
+                parking.restart_patience();
             }
             match service.state() {
                 ServiceState::Stopped | ServiceState::Parked => {
@@ -175,17 +189,22 @@ impl Worker {
                     doorbells.wait()?;
                     continue;
                 }
-                ServiceState::Parking => {
-                    let input = match parking.look() {
-                        Ok(true) => Input::AllParked,
-                        Err(why) => Input::OneMoves(why),
-                        Ok(false) => {
+                state @ (ServiceState::Parking | ServiceState::Landing) => {
+                    let looked = match state {
+                        ServiceState::Parking => (parking.look(), Input::AllParked),
+                        _ => (parking.have_landed(), Input::AllLanded),
+                    };
+                    let input = match looked {
+                        (Ok(true), all) => all,
+                        (Err(why), Input::AllParked) => Input::OneMoves(why),
+                        (Err(why), _) => Input::OneStands(why),
+                        (Ok(false), _) => {
                             // Who stands still rings.
                             doorbells.wait_for(PARK_LOOK)?;
                             continue;
                         }
                     };
-                    act(service.take(input), gates, &mut rounds, parking);
+                    act(&mut service, input, gates, &mut rounds, parking);
                     continue;
                 }
                 ServiceState::Closing => look_inside(&mut service, gates, &mut rounds, parking),
@@ -233,7 +252,7 @@ impl Worker {
                 EngineOrder::End => {}
                 EngineOrder::Ended(rank) => parking.ended(rank),
                 EngineOrder::Change(change, reply) => {
-                    act(service.take(Input::Wanted(change, reply)), gates, rounds, parking);
+                    act(service, Input::Wanted(change, reply), gates, rounds, parking);
                 }
                 EngineOrder::Standings(reply) => {
                     let standing = |rank: &AttachedRank| rank.area().standing();
@@ -246,6 +265,21 @@ impl Worker {
                         |rank: &AttachedRank| format!("{}; {state}", rank.area().describe());
                     // Whoever asked may be gone.
                     let _ = reply.send(Ok(fleet.ranks().iter().map(describe).collect()));
+                }
+                // Whoever asked may be gone, here and below.
+                EngineOrder::Traffic(reply) => drop(reply.send(Ok(rounds.traffic()))),
+                EngineOrder::Layouts(reply) => {
+                    let layouts = fleet.windows().iter().map(|window| window.bounds().layout());
+                    let _ = reply.send(Ok(layouts.collect()));
+                }
+                EngineOrder::FillWindow { rank, offset, bytes, reply } => {
+                    let filled = match service.state() {
+                        ServiceState::Parked if parking.is_to_land() => {
+                            parking.fill(rank, offset, &bytes).map(|()| bytes)
+                        }
+                        state => Err(OrderError::NotNow(state)),
+                    };
+                    let _ = reply.send(filled);
                 }
                 EngineOrder::CopyWindow { rank, offset, mut buffer, reply } => {
                     let copied = match (service.state(), fleet.windows().get(rank as usize)) {
@@ -292,21 +326,30 @@ fn look_inside(
         Inside::Stays(rank) => Input::OneStays(rank),
         Inside::Somebody => return,
     };
-    act(service.take(input), gates, rounds, parking);
+    act(service, input, gates, rounds, parking);
 }
 
+/// Has the service take an input in, and does what follows.
 fn act(
-    actions: Vec<ServiceAction<Asker>>,
+    service: &mut Service<Asker>,
+    input: Input<Asker>,
     gates: &mut Gates<'_>,
     rounds: &mut Rounds<'_>,
     parking: &mut Parking<'_>,
 ) {
-    for action in actions {
+    let mut actions = VecDeque::from(service.take(input));
+    while let Some(action) = actions.pop_front() {
         match action {
             ServiceAction::CloseGates => gates.close(),
             ServiceAction::OpenGates => gates.open(),
             ServiceAction::ParkRanks => parking.begin(),
             ServiceAction::LetRanksGo => parking.end(),
+            ServiceAction::LandRanks => {
+                if let Err(why) = parking.land() {
+                    actions.extend(service.take(Input::OneStands(why)));
+                }
+            }
+            ServiceAction::TakeUpRings => rounds.take_up(),
             ServiceAction::RestartPatience => rounds.restart_patience(),
             // Whoever asked may be gone.
             ServiceAction::Answer(reply, result) => drop(reply.send(result)),

@@ -169,7 +169,7 @@ impl Supervisor {
         };
         let engine =
             Engine::start(&job.name, spec.size, pause, tell).context(|| "start the engine")?;
-        job.lines.get_or_init(|| Lines::new(engine.orders()));
+        job.lines.get_or_init(|| Lines::new(engine.orders(), 0));
         let (consoles, events) = (consoles.clone(), job.events.clone());
         let ranks: Box<dyn Ranks> = match spec.kind {
             RankKind::Hosted => {

@@ -154,7 +154,7 @@ impl Verdict {
     pub fn engine(&mut self, notice: Notice) {
         match notice {
             Notice::Open if self.phase == JobPhase::Gathering => self.phase = JobPhase::Open,
-            Notice::Open => {}
+            Notice::Open | Notice::Waiting => {}
             Notice::Violation { rank, cause } => {
                 self.fail(status::PROTOCOL, format!("rank {rank} broke the protocol: {cause}"));
             }

@@ -1,45 +1,31 @@
 //! The recovery lines of a job on one host: what [`protocol`](super::protocol) decides, done.
 //!
-//! There is one participant, so that it and the coordinator talk by function calls. What they have
-//! done takes microseconds to seconds, and is done in the thread of whoever asks; the engine has
-//! its own limits of time, and ends all of it when the job ends.
+//! There is one participant, so that it and the coordinator talk by function calls. What they
+//! decide takes microseconds to seconds, and is done in the thread of whoever asks; meanwhile
+//! others may ask, and hear at once that a line is under way. The engine has its own limits of
+//! time, and ends all of it when the job ends.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use super::host::{Host, RankCopy};
+use super::line_error::LineError;
 use super::protocol::{
-    Action, Answer, Ask, Cause, Coordinator, Decision, Event, Fact, Message, Participant, Progress,
-    RequestId, Tree,
+    Action, Answer, Ask, Cause, Coordinator, Decision, Epoch, Event, Fact, Message, Participant,
+    Progress, RequestId, Tree,
 };
-use crate::engine::{EngineOrders, OrderError};
-
-/// Why there is no line, or none that ends. In words for the user, without the job's name.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LineError {
-    /// The engine could not do it. The job goes on.
-    #[error("{0}")]
-    Engine(#[from] OrderError),
-    /// It was given up. The job goes on.
-    #[error("the line was given up: {0:?}")]
-    GivenUp(Cause),
-    /// Another line is under way.
-    #[error("another line is under way: try again")]
-    Busy,
-    /// There is nothing to be released.
-    #[error("it is not held")]
-    NotHeld,
-    /// The job is lost.
-    #[error("the job is lost")]
-    JobLost,
-}
+use super::saving::{ImageWriter, LineTimes, Save};
+use crate::engine::EngineOrders;
 
 /// What can be done about the recovery lines of one job.
 #[derive(Debug)]
 pub struct Lines {
-    engine: EngineOrders,
+    host: Box<dyn Host>,
     state: Mutex<State>,
-    is_held: AtomicBool,
+    /// Some request has been answered.
+    answered: Condvar,
+    /// Copies of the last line that was saved: their memory is used again.
+    copies: Mutex<Vec<RankCopy>>,
 }
 
 #[derive(Debug)]
@@ -48,23 +34,49 @@ struct State {
     participant: Participant,
     /// The number of the next request.
     request: RequestId,
-    /// Why the engine could not do something, until whoever asked hears of it.
-    error: Option<OrderError>,
+    /// To those who wait.
+    answers: BTreeMap<RequestId, Answer>,
+    /// Why something of the newest line could not be done.
+    error: Option<LineError>,
+}
+
+/// Something that is to be done, outside of the lock.
+#[derive(Clone, Copy, Debug)]
+enum Work {
+    Close(Epoch),
+    Copy(Epoch),
+    Open,
+    Write(Epoch),
+    Leave(Epoch),
+    Commit(Epoch),
+}
+
+/// What the protocol hears.
+#[derive(Clone, Copy, Debug)]
+enum Heard {
+    Coordinator(Fact),
+    Participant(Event),
 }
 
 /// The host that a job is on, while there is one only.
 const HOST: u32 = 0;
 
 impl Lines {
-    /// Those of a job that has just been started.
-    pub fn new(engine: EngineOrders) -> Self {
+    /// Those of a job that has just been started, or restored for the `incarnation`th time.
+    pub fn new(engine: EngineOrders, incarnation: u32) -> Self {
+        Self::of(Box::new(engine), incarnation)
+    }
+
+    /// The same, of ranks that are stopped and copied by `host`.
+    pub(super) fn of(host: Box<dyn Host>, incarnation: u32) -> Self {
         let state = State {
-            coordinator: Coordinator::new(0),
-            participant: Participant::new(HOST, Tree::new(1, Tree::FANOUT), 0),
+            coordinator: Coordinator::new(incarnation),
+            participant: Participant::new(HOST, Tree::new(1, Tree::FANOUT), incarnation),
             request: 0,
+            answers: BTreeMap::new(),
             error: None,
         };
-        Self { engine, state: Mutex::new(state), is_held: AtomicBool::new(false) }
+        Self { host, state: Mutex::new(state), answered: Condvar::new(), copies: Mutex::default() }
     }
 
     /// Closes a line and keeps it: no operation is under way, and none begins. With `park` the
@@ -75,18 +87,15 @@ impl Lines {
     /// # Errors
     /// [`LineError`]; then the job goes on.
     pub fn hold(&self, park: bool) -> Result<(), LineError> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match state.ask(Ask::Hold, &self.engine) {
+        match self.ask(Ask::Hold, None) {
             Answer::Held(_) => {}
-            answer => return Err(state.refusal(answer)),
+            answer => return Err(self.refusal(answer)),
         }
-        if park && let Err(error) = self.engine.park() {
+        if park && let Err(error) = self.host.park() {
             // In this order: what the release cannot do either does not matter any more.
-            state.ask(Ask::Release, &self.engine);
-            state.error = None;
+            self.ask(Ask::Release, None);
             return Err(error.into());
         }
-        self.is_held.store(true, Ordering::Relaxed);
         Ok(())
     }
 
@@ -95,115 +104,171 @@ impl Lines {
     /// # Errors
     /// [`LineError`].
     pub fn release(&self) -> Result<(), LineError> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match state.ask(Ask::Release, &self.engine) {
-            Answer::Released => {
-                self.is_held.store(false, Ordering::Relaxed);
-                state.error.take().map_or(Ok(()), |error| Err(error.into()))
-            }
-            answer => Err(state.refusal(answer)),
+        match self.ask(Ask::Release, None) {
+            Answer::Released => self.state().error.take().map_or(Ok(()), Err),
+            answer => Err(self.refusal(answer)),
+        }
+    }
+
+    /// Saves an image by `images`. The ranks, which must be domains, go on as soon as their memory
+    /// is copied; with `stop` they are left as they are, at the line.
+    ///
+    /// # Errors
+    /// [`LineError`]; then the job goes on, and there is no image.
+    pub fn save(
+        &self,
+        stop: bool,
+        images: &mut dyn ImageWriter,
+    ) -> Result<(Epoch, LineTimes), LineError> {
+        if self.is_held() {
+            return Err(LineError::Held);
+        }
+        // Somebody else's line has them, and nothing is to be waited for.
+        let mut kept = self.copies.try_lock().map_err(|_| LineError::Busy)?;
+        let mut save = Save::new(&*self.host, images, std::mem::take(&mut *kept))?;
+        let answer = self.ask(Ask::Checkpoint { stop }, Some(&mut save));
+        let Save { copies, times, .. } = save;
+        *kept = copies;
+        match answer {
+            Answer::Saved(epoch) => Ok((epoch, times)),
+            answer => Err(self.refusal(answer)),
         }
     }
 
     /// Whether it is held. Does not wait for what is under way.
     pub fn is_held(&self) -> bool {
-        self.is_held.load(Ordering::Relaxed)
+        self.state().coordinator.is_holding()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for something, does all that follows, and gives the answer.
+    fn ask(&self, ask: Ask, mut save: Option<&mut Save<'_>>) -> Answer {
+        let mut state = self.state();
+        state.request += 1;
+        let request = state.request;
+        let mut work = VecDeque::from(state.hear(Heard::Coordinator(Fact::Asked((request, ask)))));
+        loop {
+            if let Some(next) = work.pop_front() {
+                if matches!(next, Work::Close(_)) {
+                    state.error = None;
+                }
+                drop(state);
+                let (heard, error) = self.perform(next, save.as_deref_mut());
+                state = self.state();
+                state.error = state.error.take().or(error);
+                if let Some(heard) = heard {
+                    work.extend(state.hear(heard));
+                }
+                self.answered.notify_all();
+            } else if let Some(answer) = state.answers.remove(&request) {
+                return answer;
+            } else {
+                // Whoever does this line's work wakes this thread.
+                state = self.answered.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+
+    /// Does something. What the protocol is to hear of that, and why it could not be done.
+    fn perform(
+        &self,
+        work: Work,
+        save: Option<&mut Save<'_>>,
+    ) -> (Option<Heard>, Option<LineError>) {
+        let host = &*self.host;
+        let unasked = || Err(LineError::Busy);
+        let done = match (&work, save) {
+            (Work::Close(_), Some(save)) => save.close(host),
+            (Work::Close(_), None) => host.close().map_err(LineError::from),
+            (Work::Open, Some(save)) => save.open(host),
+            (Work::Open, None) => host.open().map_err(LineError::from),
+            (Work::Copy(_), save) => save.map_or_else(unasked, |save| save.copy(host)),
+            (Work::Write(epoch), save) => save.map_or_else(unasked, |save| save.write(*epoch)),
+            (Work::Commit(_), save) => save.map_or_else(unasked, Save::commit),
+            // What was written and not committed goes with whoever has written it.
+            (Work::Leave(_), _) => Ok(()),
+        };
+        let is_done = done.is_ok();
+        let did = |epoch, progress, cause| {
+            Some(Heard::Participant(match is_done {
+                true => Event::Did(epoch, progress),
+                false => Event::CouldNot(epoch, cause),
+            }))
+        };
+        let heard = match work {
+            Work::Close(epoch) => did(epoch, Progress::Quiet, Cause::NotQuiet(HOST)),
+            Work::Copy(epoch) => did(epoch, Progress::Copied, Cause::NotCopied(HOST)),
+            Work::Write(epoch) => did(epoch, Progress::Durable, Cause::NotWritten(HOST)),
+            Work::Leave(epoch) => did(epoch, Progress::Left, Cause::Cancelled),
+            Work::Open => None,
+            Work::Commit(epoch) => Some(Heard::Coordinator(match is_done {
+                true => Fact::Committed(epoch),
+                false => Fact::NotCommitted(epoch),
+            })),
+        };
+        (heard, done.err())
+    }
+
+    /// What to say of an answer that was not hoped for.
+    fn refusal(&self, answer: Answer) -> LineError {
+        match answer {
+            Answer::Failed(cause) => {
+                self.state().error.clone().unwrap_or(LineError::GivenUp(cause))
+            }
+            Answer::NotHeld => LineError::NotHeld,
+            Answer::JobLost => LineError::JobLost,
+            Answer::Busy if self.is_held() => LineError::Held,
+            _ => LineError::Busy,
+        }
     }
 }
 
 impl State {
-    /// Asks for something, does all that follows, and gives the answer.
-    fn ask(&mut self, ask: Ask, engine: &EngineOrders) -> Answer {
-        self.error = None;
-        self.request += 1;
-        let request = self.request;
-        let mut facts = VecDeque::from([Fact::Asked((request, ask))]);
-        let mut answered = None;
-        while let Some(fact) = facts.pop_front() {
-            for decision in self.coordinator.step(fact) {
-                match decision {
-                    Decision::Order(epoch, order) => {
-                        let message = Message::Order(epoch, order);
-                        self.participate(
-                            Event::Received { from: HOST, message },
-                            engine,
-                            &mut facts,
-                        );
+    /// Has the protocol hear something. What is to be done, in this order.
+    fn hear(&mut self, heard: Heard) -> Vec<Work> {
+        let mut work = Vec::new();
+        let mut all = VecDeque::from([heard]);
+        while let Some(heard) = all.pop_front() {
+            match heard {
+                Heard::Coordinator(fact) => {
+                    for decision in self.coordinator.step(fact) {
+                        match decision {
+                            Decision::Order(epoch, order) => {
+                                let message = Message::Order(epoch, order);
+                                let event = Event::Received { from: HOST, message };
+                                all.push_back(Heard::Participant(event));
+                            }
+                            // The engine limits the time of each step, and writing takes what it
+                            // takes.
+                            Decision::Limit(..) => {}
+                            Decision::Commit(epoch) => work.push(Work::Commit(epoch)),
+                            Decision::Answer(who, answer) => {
+                                self.answers.insert(who, answer);
+                            }
+                        }
                     }
-                    // Each step is done when it is answered, and the engine limits its time.
-                    Decision::Limit(..) => {}
-                    // Nobody asks for images yet.
-                    Decision::Commit(epoch) => facts.push_back(Fact::NotCommitted(epoch)),
-                    Decision::Answer(who, answer) if who == request => answered = Some(answer),
-                    Decision::Answer(..) => {}
+                }
+                Heard::Participant(event) => {
+                    for action in self.participant.step(event) {
+                        match action {
+                            Action::Send { message: Message::Report(epoch, report), .. } => {
+                                all.push_back(Heard::Coordinator(Fact::Report(epoch, report)));
+                            }
+                            // There are no children, and no other hosts to be lost.
+                            Action::Send { .. } | Action::Fail(_) => {}
+                            Action::Close(epoch) => work.push(Work::Close(epoch)),
+                            Action::Open(_) => work.push(Work::Open),
+                            Action::Copy(epoch) => work.push(Work::Copy(epoch)),
+                            Action::Write(epoch) => work.push(Work::Write(epoch)),
+                            Action::Leave(epoch, _) => work.push(Work::Leave(epoch)),
+                        }
+                    }
                 }
             }
         }
-        // All is done by now, so there is an answer.
-        answered.unwrap_or(Answer::Busy)
+        work
     }
-
-    /// Has the participant take an event, and does what it says.
-    fn participate(&mut self, event: Event, engine: &EngineOrders, facts: &mut VecDeque<Fact>) {
-        let mut events = VecDeque::from([event]);
-        while let Some(event) = events.pop_front() {
-            for action in self.participant.step(event) {
-                match action {
-                    Action::Send { message: Message::Report(epoch, report), .. } => {
-                        facts.push_back(Fact::Report(epoch, report));
-                    }
-                    // There are no children.
-                    Action::Send { .. } => {}
-                    Action::Close(epoch) => events.push_back(match self.note(close(engine)) {
-                        true => Event::Did(epoch, Progress::Quiet),
-                        false => Event::CouldNot(epoch, Cause::NotQuiet(HOST)),
-                    }),
-                    Action::Open(_) => drop(self.note(open(engine))),
-                    // Nobody asks for images yet.
-                    Action::Copy(epoch) => {
-                        events.push_back(Event::CouldNot(epoch, Cause::NotCopied(HOST)));
-                    }
-                    Action::Write(epoch) => {
-                        events.push_back(Event::CouldNot(epoch, Cause::NotWritten(HOST)));
-                    }
-                    Action::Leave(epoch, _) => {
-                        events.push_back(Event::Did(epoch, Progress::Left));
-                    }
-                    // There are no other hosts to be lost.
-                    Action::Fail(_) => {}
-                }
-            }
-        }
-    }
-
-    /// Whether something was done; the first cause of what was not is kept.
-    fn note(&mut self, result: Result<(), OrderError>) -> bool {
-        let done = result.is_ok();
-        self.error = self.error.take().or(result.err());
-        done
-    }
-
-    /// What to say of an answer that was not hoped for.
-    fn refusal(&mut self, answer: Answer) -> LineError {
-        match (self.error.take(), answer) {
-            (Some(error), _) => error.into(),
-            (None, Answer::Failed(cause)) => LineError::GivenUp(cause),
-            (None, Answer::NotHeld) => LineError::NotHeld,
-            (None, Answer::JobLost) => LineError::JobLost,
-            (None, _) => LineError::Busy,
-        }
-    }
-}
-
-/// Brings all that is under way to its end.
-fn close(engine: &EngineOrders) -> Result<(), OrderError> {
-    engine.close_gates()?;
-    engine.stop_serving()
-}
-
-/// Undoes [`close`], as far as it came, and what stands still goes on.
-fn open(engine: &EngineOrders) -> Result<(), OrderError> {
-    engine.go_on()?;
-    engine.start_serving()?;
-    engine.open_gates()
 }

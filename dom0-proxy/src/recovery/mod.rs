@@ -1,8 +1,16 @@
 //! Recovery lines: a job is stopped between two operations, copied, and let go on.
 
 mod free_memory;
+mod host;
+mod line_error;
 mod lines;
 pub mod protocol;
+mod saving;
+#[cfg(test)]
+mod tests;
 
 pub use free_memory::free_pages;
-pub use lines::{LineError, Lines};
+pub use host::RankCopy;
+pub use line_error::LineError;
+pub use lines::Lines;
+pub use saving::{ImageWriter, LineTimes};

@@ -44,6 +44,8 @@ pub struct DomainConfig<'a> {
     pub ramdisk: Option<&'a Path>,
     /// Whether the rank has standard input.
     pub has_stdin: bool,
+    /// Whether the domain waits for its memory, to become a rank that was saved.
+    pub lands: bool,
     /// The end of the command line, with a space before each word: [`common_words`] or
     /// [`WORDS_IN_MODULE`].
     pub words: &'a str,
@@ -86,7 +88,10 @@ impl DomainConfig<'_> {
     fn command_line(&self) -> String {
         let Self { job, rank, size, words, .. } = self;
         let stdin = if self.has_stdin { " xenolith.stdin" } else { "" };
-        format!("xenolith.job={job} xenolith.rank={rank} xenolith.size={size}{stdin}{words}")
+        let landing = if self.lands { " xenolith.landing" } else { "" };
+        format!(
+            "xenolith.job={job} xenolith.rank={rank} xenolith.size={size}{stdin}{landing}{words}"
+        )
     }
 }
 
@@ -136,6 +141,7 @@ mod tests {
             kernel: Path::new("/images/cg.img"),
             ramdisk: None,
             has_stdin: false,
+            lands: false,
             words,
         }
     }
@@ -197,6 +203,16 @@ on_soft_reset = "preserve"
         let environment = ["A=b c".to_owned(), "D=".to_owned()];
         let words = common_words(&environment, &["one".to_owned()]);
         assert_eq!(words, " \"xenolith.env=A=b c\" xenolith.env=D= -- one");
+    }
+
+    #[test]
+    fn a_domain_that_waits_for_its_memory_is_told_so() {
+        let mut waiting = config(" -- landing");
+        waiting.lands = true;
+        waiting.has_stdin = true;
+        let words = "xenolith.size=4 xenolith.stdin xenolith.landing -- landing";
+        assert!(waiting.command_line().ends_with(words));
+        assert!(!config(" --").command_line().contains("landing"));
     }
 
     #[test]

@@ -42,6 +42,7 @@ pub fn write(job: &str, spec: &JobSpec, record: &Path) -> Result<Vec<PathBuf>> {
             kernel: &image,
             ramdisk: has_module.then_some(&ramdisk),
             has_stdin: spec.input.is_for(rank),
+            lands: false,
             words,
         };
         let path = record.join(format!("rank-{rank}.cfg"));
