@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::inheritance::Inheritance;
 
 /// Version of these messages. Both sides must agree exactly.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// The most output that is sent and not yet taken, by [weight](OutputPiece::weight).
 pub const OUTPUT_WINDOW: u64 = 128 << 10;
@@ -138,6 +138,49 @@ pub enum ClientRequest {
     Hold(String),
     /// Let this job go on.
     Release(String),
+    /// Save this job at a recovery line.
+    Checkpoint(CheckpointSpec),
+    /// Restore a job that was saved, and tell about it until it has ended.
+    Restore(RestoreSpec),
+}
+
+/// A job that is to be saved. All paths are absolute.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointSpec {
+    /// The job.
+    pub job: String,
+    /// The directory of images, if the user has named one.
+    pub directory: Option<PathBuf>,
+    /// The one to take for a job that has none yet.
+    pub otherwise: PathBuf,
+    /// Whether the job ends with it, rather than go on.
+    pub stop: bool,
+}
+
+/// A job that is to be restored. All paths are absolute.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreSpec {
+    /// The directory of images.
+    pub directory: PathBuf,
+    /// The line; the newest that is good if none is named.
+    pub line: Option<SavedLine>,
+    /// Bytes of memory of a rank, which must be those that were saved.
+    pub memory: Option<u64>,
+    /// Number of ranks, which must be those that were saved.
+    pub size: Option<u32>,
+    /// Whether the standard input of `pgas` follows, as for [`InputFor`].
+    pub has_input: bool,
+    /// When to give up.
+    pub timeout: Option<Duration>,
+}
+
+/// A recovery line that was saved: how often the job had been restored, and the line's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedLine {
+    /// How often the job had been restored.
+    pub incarnation: u64,
+    /// The line's number since then.
+    pub number: u64,
 }
 
 /// What the daemon answers.
@@ -161,6 +204,10 @@ pub enum Reply {
         /// How its ranks run: domains stand still, processes compute until they need each other.
         kind: RankKind,
     },
+    /// The job is saved.
+    Saved(LineReport),
+    /// The job that is to be restored was found.
+    Restoring(RestoredFrom),
     /// It was not done; nothing follows.
     Refused {
         /// The status for `pgas` to end with.
@@ -168,6 +215,56 @@ pub enum Reply {
         /// One line for the user.
         text: String,
     },
+}
+
+/// A line that was saved, and what that took. Times are in seconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LineReport {
+    /// The job.
+    pub job: String,
+    /// The directory of images.
+    pub directory: PathBuf,
+    /// The line, as `pgas restore --epoch` takes it.
+    pub line: String,
+    /// Whether the job has ended with it.
+    pub stopped: bool,
+    /// Until no operation was under way any more.
+    pub to_the_line: f64,
+    /// Until all ranks stood still.
+    pub park: f64,
+    /// Copying their memory.
+    pub copy: f64,
+    /// All of the time for which ranks could not go on.
+    pub stall: f64,
+    /// Writing the image and making it durable, while ranks went on.
+    pub write: f64,
+    /// Making it the newest image.
+    pub commit: f64,
+    /// Bytes of the ranks' memory.
+    pub memory: u64,
+    /// Bytes of it that are zeros, which are not stored.
+    pub zero: u64,
+    /// Bytes of it that ranks do not need, which are not stored.
+    pub free: u64,
+    /// Bytes of which there was an equal page, of whichever rank and line.
+    pub shared: u64,
+    /// Bytes that were stored.
+    pub new: u64,
+    /// What those take on the disk, compressed.
+    pub packed: u64,
+}
+
+/// Where a restored job comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoredFrom {
+    /// The directory of images.
+    pub directory: PathBuf,
+    /// The line.
+    pub line: String,
+    /// Why it is not the newest one, if it is not.
+    pub skipped: Option<String>,
+    /// How many ranks it has.
+    pub size: u32,
 }
 
 /// Which of its outputs a rank has written to.

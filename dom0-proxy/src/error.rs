@@ -11,6 +11,8 @@ use rustix::io::Errno;
 /// A job ends with the status of the first rank that did not end with 0. These stand for everything
 /// that is not such a status; they follow the customs of shells, `env` and `timeout`.
 pub mod status {
+    /// The job was saved, and ended with that: it can be restored.
+    pub const SAVED: u8 = 120;
     /// The daemon died, or closed the connection, while the job ran.
     pub const DAEMON_LOST: u8 = 121;
     /// A rank broke the protocol: a bad ring entry, a bad attach.
@@ -254,6 +256,16 @@ pub enum Error {
         /// Why.
         why: String,
     },
+    /// An image that cannot be restored, or not so.
+    #[error("line {line} in {} cannot be restored: {why}", directory.display())]
+    BadImage {
+        /// The directory of images.
+        directory: PathBuf,
+        /// The line.
+        line: String,
+        /// Why not.
+        why: String,
+    },
     /// No log of that job, or not of that rank.
     #[error("no log {}: logs are kept for the last {kept} jobs", path.display())]
     NoLog {
@@ -281,7 +293,7 @@ impl Error {
         match self {
             Self::DaemonEnds => status::DAEMON_LOST,
             Self::ImageNotFound(_) => status::NOT_FOUND,
-            Self::ImageUnusable { .. } => status::NOT_RUNNABLE,
+            Self::ImageUnusable { .. } | Self::BadImage { .. } => status::NOT_RUNNABLE,
             Self::NoXen { .. }
             | Self::NotEnoughMemory { .. }
             | Self::NotEnoughMaptrack { .. }

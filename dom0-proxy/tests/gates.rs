@@ -159,7 +159,7 @@ fn behind_stopped_rings_nobody_gets_on_and_nothing_is_lost() {
 #[test]
 fn a_job_is_held_and_released_at_any_moment() {
     under_ranks_at_work(|engine, get_on, _| {
-        let lines = Lines::new(engine.orders());
+        let lines = Lines::new(engine.orders(), 0);
         for round in 0..60 {
             get_on(round % 3);
             lines.hold(false).unwrap();

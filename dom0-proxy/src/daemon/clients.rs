@@ -1,7 +1,10 @@
 //! What the daemon does for one `pgas`.
 
+use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::Duration;
 
@@ -11,10 +14,14 @@ use rustix::io::Errno;
 
 use super::shared::Daemon;
 use super::waiting::Place;
-use crate::control::{ClientRequest, Hello, InputFor, JobSpec, RankKind, Reply, VERSION, Welcome};
+use crate::control::{
+    ClientRequest, Hello, InputFor, JobSpec, RankKind, Reply, RestoreSpec, RestoredFrom, VERSION,
+    Welcome,
+};
 use crate::error::{Context, Error, Result};
 use crate::job::event::{JobEvent, KillReason};
-use crate::job::{Job, JobClient, supervise};
+use crate::job::{Job, JobClient, SavedJob, supervise};
+use crate::xen;
 
 /// How long a client may take for its first words.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -40,6 +47,13 @@ pub fn serve_client(daemon: &Arc<Daemon>, stream: &UnixStream, place: Place) -> 
     drop(place);
     let reply = match request {
         ClientRequest::Run(spec) => match start_job(daemon, spec, stream) {
+            Ok(job) => {
+                follow(&job, stream);
+                return Ok(());
+            }
+            Err(error) => refusal(&error),
+        },
+        ClientRequest::Restore(spec) => match restore_job(daemon, &spec, stream) {
             Ok(job) => {
                 follow(&job, stream);
                 return Ok(());
@@ -76,6 +90,10 @@ pub fn serve_client(daemon: &Arc<Daemon>, stream: &UnixStream, place: Place) -> 
             Some(job) => job.release().map_or_else(|error| refusal(&error), |()| Reply::Done),
             None => refusal(&Error::NoJob(name)),
         },
+        ClientRequest::Checkpoint(asked) => match daemon.registry.get(&asked.job) {
+            Some(job) => job.checkpoint(&asked).map_or_else(|error| refusal(&error), Reply::Saved),
+            None => refusal(&Error::NoJob(asked.job)),
+        },
         ClientRequest::Interrupt | ClientRequest::Signal(_) | ClientRequest::Taken(_) => {
             refusal(&Error::Protocol {
                 peer: "pgas".into(),
@@ -96,21 +114,61 @@ fn start_job(daemon: &Arc<Daemon>, spec: JobSpec, stream: &UnixStream) -> Result
     }
     let input = match spec.input {
         InputFor::Nobody => None,
-        InputFor::Rank0 | InputFor::All => {
-            let received = frame::receive::<()>(stream).map_err(std::io::Error::other);
-            let received = received.context(|| "take the user's standard input")?;
-            let input = received.descriptors.into_iter().next();
-            let input = input.ok_or_else(|| match received.lost {
-                true => Errno::MFILE.into(),
-                false => std::io::Error::other("it did not arrive"),
-            });
-            Some(input.context(|| "take the user's standard input")?)
-        }
+        InputFor::Rank0 | InputFor::All => Some(receive_input(stream)?),
     };
+    let image = spec.image.clone();
+    let job = launch(daemon, stream, input, |name, client| Job::new(name, spec.clone(), client))?;
+    let image = image.display();
+    tracing::info!(job = job.name, kind = ?spec.kind, size = spec.size, %image, "starting");
+    Ok(job)
+}
+
+/// Starts a job that was saved, whose supervisor answers on `stream`.
+fn restore_job(daemon: &Arc<Daemon>, asked: &RestoreSpec, stream: &UnixStream) -> Result<Arc<Job>> {
+    let input = asked.has_input.then(|| receive_input(stream)).transpose()?;
+    xen::check_privileged()?;
+    daemon.host_domains.claim()?;
+    let saved = Arc::new(SavedJob::open(asked)?);
+    let origin = saved.origin();
+    let input = match (saved.spec().input, input) {
+        (InputFor::Nobody, _) => None,
+        // Whoever had some before finds that there is no more.
+        (_, None) => Some(File::open("/dev/null").context(|| "open /dev/null")?.into()),
+        (_, input) => input,
+    };
+    message_frame::send(stream, &Reply::Restoring(origin.clone()))
+        .context(|| "talk with a client")?;
+    let job =
+        launch(daemon, stream, input, |name, client| Job::restore(name, saved.clone(), client))?;
+    let RestoredFrom { directory, line, size, .. } = origin;
+    let directory = directory.display();
+    tracing::info!(job = job.name, size, "restored from {directory}, line {line}");
+    Ok(job)
+}
+
+/// The standard input of `pgas`, which follows its request.
+fn receive_input(stream: &UnixStream) -> Result<OwnedFd> {
+    let received = frame::receive::<()>(stream).map_err(std::io::Error::other);
+    let received = received.context(|| "take the user's standard input")?;
+    let input = received.descriptors.into_iter().next();
+    let input = input.ok_or_else(|| match received.lost {
+        true => Errno::MFILE.into(),
+        false => std::io::Error::other("it did not arrive"),
+    });
+    input.context(|| "take the user's standard input")
+}
+
+/// Starts the supervisor of a job that `make` makes of a name, and that answers on `stream`.
+fn launch(
+    daemon: &Arc<Daemon>,
+    stream: &UnixStream,
+    input: Option<OwnedFd>,
+    make: impl Fn(String, Arc<JobClient>) -> Result<(Arc<Job>, Receiver<JobEvent>)>,
+) -> Result<Arc<Job>> {
     let stream = stream.try_clone().context(|| "talk with a client")?;
     let client = Arc::new(JobClient::new(stream)?);
     let (job, incoming) = loop {
-        let (job, incoming) = Job::new(random_name()?, spec.clone(), client.clone())?;
+        let (job, incoming) = make(random_name()?, client.clone())?;
         if !daemon.run_dir.job_logs(&job.name).exists() && daemon.registry.add(&job)? {
             break (job, incoming);
         }
@@ -118,8 +176,6 @@ fn start_job(daemon: &Arc<Daemon>, spec: JobSpec, stream: &UnixStream) -> Result
     if let Some(input) = input {
         job.set_input(input);
     }
-    let image = spec.image.display();
-    tracing::info!(job = job.name, kind = ?spec.kind, size = spec.size, %image, "starting");
     let (supervising, supervised) = (daemon.clone(), job.clone());
     let supervisor = thread::Builder::new().name(format!("job-{}", job.name)).spawn(move || {
         supervise(&supervised, incoming, &supervising.run_dir, &supervising.open_files, || {

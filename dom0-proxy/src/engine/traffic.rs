@@ -1,9 +1,11 @@
 //! What was done for each rank, for statistics.
 
+use serde::{Deserialize, Serialize};
+
 use crate::attach::DirectTally;
 
 /// Operations and bytes by kind: what one rank did directly, and what was served for it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
     /// Puts.
     pub put: Count,
@@ -18,7 +20,7 @@ pub struct Traffic {
 }
 
 /// How often and how much.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {
     /// Operations.
     pub operations: u64,

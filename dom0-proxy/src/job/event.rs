@@ -67,6 +67,10 @@ pub enum JobEvent {
     Held,
     /// It goes on.
     Released,
+    /// The domains of a restored job have become its ranks and go on; or why they have not.
+    Landed(Result<(), String>),
+    /// The job was saved, and is to end with that, for which these are the words.
+    Saved(String),
     /// Somebody wants the job to end.
     Kill(KillReason),
 }

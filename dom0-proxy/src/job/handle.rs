@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -12,10 +13,13 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::client::JobClient;
 use super::event::{JobEvent, KillReason};
+use super::saved::{self, SavedJob};
+use super::saving::JobImage;
 use crate::attach::MemoryProvider;
-use crate::control::{JobInfo, JobSpec, RankKind};
+use crate::control::{CheckpointSpec, JobInfo, JobSpec, LineReport, RankKind};
 use crate::engine::OrderError;
 use crate::error::{Context, Error, Result};
+use crate::images::{ImageStore, Line};
 use crate::recovery::{LineError, Lines};
 
 /// A job as others see it.
@@ -42,8 +46,16 @@ pub struct Job {
     input: Mutex<Option<OwnedFd>>,
     /// Who has asked for it.
     pub(super) client: Arc<JobClient>,
-    /// Its recovery lines, once it has an engine.
+    /// The image that it is restored from, if it is.
+    pub(super) saved: Option<Arc<SavedJob>>,
+    /// The directory of its record, once it has one.
+    pub(super) record: OnceLock<PathBuf>,
+    /// Its recovery lines, once its engine serves it.
     pub(super) lines: OnceLock<Lines>,
+    /// The statuses of ranks that have ended by themselves, by rank.
+    ends: Mutex<Vec<Option<i32>>>,
+    /// The directory of its newest image.
+    images: Mutex<Option<PathBuf>>,
 }
 
 impl Job {
@@ -53,6 +65,24 @@ impl Job {
         spec: JobSpec,
         client: Arc<JobClient>,
     ) -> Result<(Arc<Self>, Receiver<JobEvent>)> {
+        Self::of(name, spec, None, client)
+    }
+
+    /// The same, of a job that was saved.
+    pub fn restore(
+        name: String,
+        saved: Arc<SavedJob>,
+        client: Arc<JobClient>,
+    ) -> Result<(Arc<Self>, Receiver<JobEvent>)> {
+        Self::of(name, saved.spec().clone(), Some(saved), client)
+    }
+
+    fn of(
+        name: String,
+        spec: JobSpec,
+        saved: Option<Arc<SavedJob>>,
+        client: Arc<JobClient>,
+    ) -> Result<(Arc<Self>, Receiver<JobEvent>)> {
         let (events, incoming) = channel();
         let tokens = match spec.kind {
             RankKind::Hosted => (0..spec.size).map(|_| token()).collect::<Result<_>>()?,
@@ -60,6 +90,10 @@ impl Job {
         };
         let job = Self {
             name,
+            ends: Mutex::new(vec![None; spec.size as usize]),
+            images: Mutex::new(saved.as_ref().map(|saved| saved.directory().to_owned())),
+            saved,
+            record: OnceLock::new(),
             spec,
             started: Instant::now(),
             up: AtomicU32::new(0),
@@ -117,14 +151,78 @@ impl Job {
         Ok(())
     }
 
-    fn with_lines(
+    /// Saves it at a recovery line; with `stop` it ends there.
+    pub fn checkpoint(&self, asked: &CheckpointSpec) -> Result<LineReport> {
+        if self.spec.kind == RankKind::Hosted {
+            let why = "its ranks are processes, and only domains can be".into();
+            return Err(Error::NoLine { job: self.name.clone(), what: "saved", why });
+        }
+        let last = || self.images.lock().unwrap_or_else(PoisonError::into_inner);
+        let directory = asked.directory.clone().or_else(|| last().clone());
+        let directory = directory.unwrap_or_else(|| asked.otherwise.clone());
+        let (epoch, times, sizes) = self.with_lines("saved", |lines| {
+            // It has both, or none.
+            let record = self.record.get().ok_or(OrderError::NotRunning)?;
+            let as_line_error = |error: Error| LineError::Image(error.to_string());
+            let store = ImageStore::open_or_create(&directory);
+            let store = store.map_err(|error| as_line_error(saved::refused(error)))?;
+            let ends = || self.ends();
+            let mut image = JobImage::new(&store, &self.name, &self.spec, record, &ends)
+                .map_err(as_line_error)?;
+            let (epoch, times) = lines.save(asked.stop, &mut image)?;
+            Ok((epoch, times, image.sizes()))
+        })?;
+        let line = Line { incarnation: epoch.incarnation.into(), number: epoch.number };
+        *last() = Some(directory.clone());
+        let report = LineReport {
+            job: self.name.clone(),
+            line: line.to_string(),
+            stopped: asked.stop,
+            to_the_line: times.line.as_secs_f64(),
+            park: times.park.as_secs_f64(),
+            copy: times.copy.as_secs_f64(),
+            stall: times.stall.as_secs_f64(),
+            write: times.write.as_secs_f64(),
+            commit: times.commit.as_secs_f64(),
+            memory: sizes.memory,
+            zero: sizes.zero,
+            free: sizes.free,
+            shared: sizes.shared,
+            new: sizes.new,
+            packed: sizes.packed,
+            directory,
+        };
+        let directory = report.directory.display();
+        tracing::info!(job = self.name, %line, %directory, ?times, ?sizes, "saved");
+        if asked.stop {
+            self.send(JobEvent::Saved(format!(
+                "saved as line {line}, and stopped: `pgas restore {directory}` goes on with it"
+            )));
+        }
+        Ok(report)
+    }
+
+    fn with_lines<T>(
         &self,
         what: &'static str,
-        run: impl FnOnce(&Lines) -> std::result::Result<(), LineError>,
-    ) -> Result<()> {
+        run: impl FnOnce(&Lines) -> std::result::Result<T, LineError>,
+    ) -> Result<T> {
         // A job that is being set up has no engine yet.
         let result = self.lines.get().map_or(Err(OrderError::NotRunning.into()), run);
         result.map_err(|why| Error::NoLine { job: self.name.clone(), what, why: why.to_string() })
+    }
+
+    /// The statuses of ranks that have ended by themselves, by rank.
+    fn ends(&self) -> Vec<Option<i32>> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// This rank has ended by itself.
+    pub(super) fn note_end(&self, rank: u32, status: i32) {
+        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(end) = ends.get_mut(rank as usize) {
+            end.get_or_insert(status);
+        }
     }
 
     /// One more of its ranks has started: how many those are now.

@@ -11,15 +11,16 @@ use super::client::JobClient;
 use super::clock::JobClock;
 use super::consoles::{ConsoleReport, Consoles};
 use super::domains::{self, Domains};
-use super::event::JobEvent;
+use super::event::{End, JobEvent};
 use super::handle::Job;
 use super::open_files::OpenFiles;
 use super::processes::{self, Processes};
 use super::ranks::Ranks;
+use super::restoring;
 use super::summary::Summaries;
 use super::verdict::{JobEnding, Verdict, crash};
 use crate::control::{JobSpec, OutputSummary, RankKind, RankSignal, Reply, Summary};
-use crate::engine::{Engine, Pause};
+use crate::engine::{Engine, Notice, Pause};
 use crate::error::{Context, Error, Result, status};
 use crate::recovery::Lines;
 use crate::run_dir::{JobFolder, JobFolders, RunDir};
@@ -167,9 +168,15 @@ impl Supervisor {
             RankKind::Hosted => Pause::Yield,
             RankKind::Xen => Pause::Spin,
         };
-        let engine =
-            Engine::start(&job.name, spec.size, pause, tell).context(|| "start the engine")?;
-        job.lines.get_or_init(|| Lines::new(engine.orders(), 0));
+        let engine = match &job.saved {
+            Some(saved) => Engine::restore(&job.name, saved.traffic().to_vec(), pause, tell),
+            None => Engine::start(&job.name, spec.size, pause, tell),
+        };
+        let engine = engine.context(|| "start the engine")?;
+        job.record.get_or_init(|| record.clone());
+        if job.saved.is_none() {
+            job.lines.get_or_init(|| Lines::new(engine.orders(), 0));
+        }
         let (consoles, events) = (consoles.clone(), job.events.clone());
         let ranks: Box<dyn Ranks> = match spec.kind {
             RankKind::Hosted => {
@@ -177,7 +184,8 @@ impl Supervisor {
             }
             RankKind::Xen => {
                 let input = job.take_input();
-                Box::new(Domains::new(&job.name, spec, record, consoles, events, input)?)
+                let saved = job.saved.clone();
+                Box::new(Domains::new(&job.name, spec, saved, record, consoles, events, input)?)
             }
         };
         Ok((engine, ranks))
@@ -247,10 +255,18 @@ impl Supervisor {
             JobEvent::AttachRefused { rank, cause } => self.verdict.attach_refused(rank, &cause),
             JobEvent::Fatal { rank, cause } => self.verdict.fatal(rank, cause),
             JobEvent::Ended { rank, end } => {
+                // Before it counts as one that stands still.
+                if let End::Exited(status) = end {
+                    self.job.note_end(rank, status);
+                }
                 self.engine.ended(rank);
                 self.verdict.ended(rank, end);
             }
+            JobEvent::Engine(Notice::Waiting) => self.restore(),
             JobEvent::Engine(notice) => self.verdict.engine(notice),
+            JobEvent::Landed(Ok(())) => self.landed(),
+            JobEvent::Landed(Err(why)) => self.verdict.not_restored(&why),
+            JobEvent::Saved(words) => self.verdict.saved(words),
             JobEvent::Signal(signal) => {
                 self.ranks.signal(signal);
                 self.clock.take(signal, Instant::now());
@@ -267,6 +283,27 @@ impl Supervisor {
             JobEvent::Released => self.clock.take(RankSignal::GoOn, Instant::now()),
             JobEvent::Kill(reason) => self.verdict.kill(reason),
         }
+    }
+
+    /// All domains of a restored job wait for their memory.
+    fn restore(&mut self) {
+        let Some(saved) = self.job.saved.clone() else { return };
+        let (engine, events) = (self.engine.orders(), self.job.events.clone());
+        if let Err(error) = restoring::start(&self.job.name, saved, engine, events) {
+            self.verdict.not_restored(&format!("start a thread: {error}"));
+        }
+    }
+
+    /// The domains of a restored job are its ranks now.
+    fn landed(&mut self) {
+        let Some(saved) = self.job.saved.clone() else { return };
+        self.verdict.engine(Notice::Open);
+        for (rank, status) in saved.ended() {
+            self.job.note_end(rank, status);
+            self.verdict.ended(rank, End::Exited(status));
+        }
+        self.job.lines.get_or_init(|| Lines::new(self.engine.orders(), saved.incarnation()));
+        tracing::info!(job = self.job.name, seconds = ?self.job.started.elapsed(), "restored");
     }
 
     /// Logs how the ranks are, of a job that may hang.

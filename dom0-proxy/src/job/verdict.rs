@@ -173,6 +173,16 @@ impl Verdict {
         self.fail(status, cause.into());
     }
 
+    /// The job was saved, and ends with that: where, and what to do.
+    pub fn saved(&mut self, words: String) {
+        self.fail(status::SAVED, words);
+    }
+
+    /// The job could not be restored.
+    pub fn not_restored(&mut self, why: &str) {
+        self.fail(status::HOST, format!("it could not be restored: {why}"));
+    }
+
     /// The job's time is up.
     pub fn timed_out(&mut self, limit: Duration) {
         let unfinished: Vec<_> = (0..)

@@ -1,9 +1,13 @@
 //! What a line does on one host: the rings and gates of its ranks, and copies of their memory.
 
 use std::fmt;
+use std::mem::offset_of;
+use std::ops::Range;
 
+use armci_nostd::wire::Header;
 use armci_nostd::wire::attach::WindowLayout;
 
+use super::free_memory::free_pages;
 use crate::engine::{EngineOrders, OrderError, Traffic};
 
 /// A rank as it was at a line, but for how it had ended if it had.
@@ -15,6 +19,21 @@ pub struct RankCopy {
     pub traffic: Traffic,
     /// Its window, from the first byte to the last.
     pub memory: Vec<u8>,
+}
+
+impl RankCopy {
+    /// The numbers of its pages that hold nothing it needs, as it says itself.
+    pub fn free_pages(&self) -> Vec<Range<u64>> {
+        let WindowLayout { window, runtime, public_start, public_end, .. } = self.layout;
+        let at = (runtime - window) as usize + offset_of!(Header, free);
+        let word = self.memory.get(at..at + size_of::<u64>());
+        let first = word.and_then(|word| word.try_into().ok()).map_or(0, u64::from_le_bytes);
+        // Such a list is made by domains, whose windows begin at address 0.
+        match window {
+            0 => free_pages(&self.memory, first, public_start..public_end),
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// The ranks of one host, as a line needs them.

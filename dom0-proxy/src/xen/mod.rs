@@ -27,6 +27,16 @@ pub fn is_paravirtual() -> bool {
     std::fs::read_to_string("/sys/hypervisor/guest_type").is_ok_and(|kind| kind.trim() == "PV")
 }
 
+/// The version of Xen below this Linux.
+pub fn version() -> Option<String> {
+    // Linux' Documentation/ABI/stable/sysfs-hypervisor-xen; `extra` begins with a dot.
+    let part = |name: &str| {
+        let text = std::fs::read_to_string(format!("/sys/hypervisor/version/{name}")).ok()?;
+        Some(text.trim().to_owned())
+    };
+    Some(format!("{}.{}{}", part("major")?, part("minor")?, part("extra")?))
+}
+
 /// Whether this process may create domains: domain 0 of a Xen host, as root.
 pub fn check_privileged() -> Result<()> {
     check_host()?;

@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use dom0_proxy::control::SavedLine;
+use dom0_proxy::images::Line;
 
 const STATUSES: &str = "\
-Exit status of `pgas run`: that of the first rank that ended with another status than 0, or
+Exit status of `pgas run` and `pgas restore`: that of the first rank that ended with another status than 0, or
+  120  the job was saved by `pgas checkpoint --then stop`
   121  the daemon died while the job ran
   122  a rank broke the protocol, or left with status 0 while others wait for it
   123  the host could not create the ranks (no Xen, no memory, xl failed)
@@ -50,6 +53,24 @@ pub enum PgasCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Save a job: stop it at a recovery line, copy its memory, let it go on, write an image
+    Checkpoint {
+        /// The job
+        job: String,
+        /// The directory of images [default: the one that the job was last saved to or restored
+        /// from, else ./JOB.images]
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+        /// What the job does then
+        #[arg(long, default_value = "continue")]
+        then: Then,
+        /// One line of JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Go on with a job that was saved, show what its ranks write, and end with its status
+    #[command(after_help = STATUSES)]
+    Restore(RestoreArguments),
     /// Stop a job at a recovery line and keep it there, so that its domains can be paused and saved
     Hold {
         /// The job
@@ -111,6 +132,48 @@ pub struct RunArguments {
     #[arg(long, value_name = "RANKS", default_value = "0")]
     pub stdin: Stdin,
 
+    #[command(flatten)]
+    pub show: ShowArguments,
+
+    /// The image: a path, or a name in a directory of $XENOLITH_IMAGES
+    pub image: String,
+
+    /// Arguments for the application
+    #[arg(last = true)]
+    pub args: Vec<String>,
+}
+
+/// What a saved job is restored with.
+#[derive(Debug, Args)]
+pub struct RestoreArguments {
+    /// The directory of images
+    pub dir: PathBuf,
+
+    /// The line, as `pgas images` lists them [default: the newest that is good]
+    #[arg(long, value_name = "LINE", value_parser = line)]
+    pub epoch: Option<SavedLine>,
+
+    /// Number of ranks: as many as were saved
+    #[arg(short = 'n', value_name = "N")]
+    pub size: Option<u32>,
+
+    /// Memory of a rank: as much as was saved
+    #[arg(long, value_name = "SIZE")]
+    pub mem: Option<String>,
+
+    #[command(flatten)]
+    pub show: ShowArguments,
+}
+
+/// A line in words, such as `0-7`.
+fn line(text: &str) -> Result<SavedLine, &'static str> {
+    let Line { incarnation, number } = text.parse()?;
+    Ok(SavedLine { incarnation, number })
+}
+
+/// How a job is shown.
+#[derive(Debug, Args)]
+pub struct ShowArguments {
     /// Show for each rank memory, boot time, operations and bytes at the end
     #[arg(long)]
     pub table: bool,
@@ -138,13 +201,15 @@ pub struct RunArguments {
     /// Give up after this many seconds
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<f64>,
+}
 
-    /// The image: a path, or a name in a directory of $XENOLITH_IMAGES
-    pub image: String,
-
-    /// Arguments for the application
-    #[arg(last = true)]
-    pub args: Vec<String>,
+/// What a job does when it has been saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Then {
+    /// It goes on
+    Continue,
+    /// It ends
+    Stop,
 }
 
 /// Which ranks get standard input.

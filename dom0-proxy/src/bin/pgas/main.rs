@@ -8,6 +8,7 @@ mod environment;
 mod escape;
 mod image;
 mod output;
+mod restore;
 mod run;
 mod saved;
 mod show;
@@ -20,12 +21,12 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use dom0_proxy::Error;
-use dom0_proxy::control::{ClientRequest, OutputStream, RankKind, Reply};
+use dom0_proxy::control::{CheckpointSpec, ClientRequest, OutputStream, RankKind, Reply};
 use dom0_proxy::error::status;
 use dom0_proxy::images::ImagesError;
 use dom0_proxy::run_dir::{LOGS_KEPT, RunDir};
 
-use arguments::{PgasArguments, PgasCommand};
+use arguments::{PgasArguments, PgasCommand, Then};
 use connect::DaemonConnection;
 use output::print_json;
 use show::{Fragment, JsonLine, Style, Tagged};
@@ -39,6 +40,8 @@ fn main() -> ExitCode {
         PgasCommand::Run(arguments) => run::run(&arguments),
         PgasCommand::Ps { json } => ps(json),
         PgasCommand::Logs { job, rank, json } => logs(&job, rank, json),
+        PgasCommand::Checkpoint { job, dir, then, json } => checkpoint(job, dir, then, json),
+        PgasCommand::Restore(arguments) => restore::restore(&arguments),
         PgasCommand::Hold { job } => hold(job),
         PgasCommand::Release { job } => done(ClientRequest::Release(job)),
         PgasCommand::Kill { job } => done(ClientRequest::Kill(job)),
@@ -75,6 +78,24 @@ fn ps(json: bool) -> anyhow::Result<u8> {
         print_json(&jobs)?;
     } else {
         output::print(table::jobs(&jobs).trim_end())?;
+    }
+    Ok(0)
+}
+
+fn checkpoint(job: String, dir: Option<PathBuf>, then: Then, json: bool) -> anyhow::Result<u8> {
+    let absolute =
+        |path: PathBuf| std::path::absolute(&path).with_context(|| path.display().to_string());
+    let asked = CheckpointSpec {
+        directory: dir.map(absolute).transpose()?,
+        otherwise: absolute(format!("{job}.images").into())?,
+        stop: then == Then::Stop,
+        job,
+    };
+    let run_dir = RunDir::from_env()?;
+    match DaemonConnection::open(&run_dir)?.ask(&ClientRequest::Checkpoint(asked))? {
+        Reply::Saved(report) if json => print_json(&report)?,
+        Reply::Saved(report) => output::print(table::line(&report).trim_end())?,
+        reply => return Err(connect::unexpected(&reply).into()),
     }
     Ok(0)
 }

@@ -20,7 +20,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rustix::process::getpgrp;
 use rustix::termios::tcgetpgrp;
 
-use crate::arguments::{RunArguments, Stdin};
+use crate::arguments::{RunArguments, ShowArguments, Stdin};
 use crate::connect::{DaemonConnection, Requests, unexpected};
 use crate::output::{error_takes_more, print, print_error, print_json};
 use crate::show::{Presentation, Style, Writer};
@@ -39,7 +39,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<u8> {
     let mut daemon = DaemonConnection::open_or_start(&run_dir)?;
     let (kind, input) = (spec.kind, spec.input);
     let requests = Requests::new(&daemon)?;
-    let show = Show::new(arguments, spec.size, &requests)?;
+    let show = Show::new(&arguments.show, spec.size, &requests)?;
     let asked = message_frame::send(&daemon.stream, &ClientRequest::Run(spec));
     let asked = asked.and_then(|()| match input {
         InputFor::Nobody => Ok(()),
@@ -56,6 +56,11 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<u8> {
         asked => asked.context("talk with the daemon")?,
     }
     take_signals(requests, kind)?;
+    follow(&run_dir, &mut daemon, show)
+}
+
+/// Shows a job that was asked for, to its end; the status to end with.
+pub fn follow(run_dir: &RunDir, daemon: &mut DaemonConnection, show: Show) -> anyhow::Result<u8> {
     let mut job = None;
     loop {
         match message_frame::receive(&daemon.stream) {
@@ -74,14 +79,14 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<u8> {
                 if unshown > 0 {
                     say_unshown(unshown, job.as_deref());
                 }
-                return Err(daemon_lost(&run_dir, &mut daemon, job.as_deref()).into());
+                return Err(daemon_lost(run_dir, daemon, job.as_deref()).into());
             }
         }
     }
 }
 
 /// The daemon is gone in the middle of a job: cleans up in its place.
-fn daemon_lost(run_dir: &RunDir, daemon: &mut DaemonConnection, job: Option<&str>) -> Error {
+pub fn daemon_lost(run_dir: &RunDir, daemon: &mut DaemonConnection, job: Option<&str>) -> Error {
     let pid = daemon.pid;
     if stays_alive(pid) {
         let text = format!(
@@ -136,17 +141,7 @@ fn spec(arguments: &RunArguments) -> anyhow::Result<JobSpec> {
         (None, RankKind::Xen) => DEFAULT_MEMORY,
         (None, RankKind::Hosted) => DEFAULT_HOSTED_MEMORY,
     };
-    let timeout = match arguments.timeout {
-        None => None,
-        Some(seconds) => Some(
-            Duration::try_from_secs_f64(seconds)
-                .ok()
-                .filter(|limit| !limit.is_zero())
-                .with_context(|| {
-                    format!("--timeout {seconds}: give a number of seconds above 0, at most 1.8e19")
-                })?,
-        ),
-    };
+    let timeout = timeout(&arguments.show)?;
     let directories = std::env::var_os("XENOLITH_IMAGES").unwrap_or_default();
     let directories: Vec<PathBuf> = std::env::split_paths(&directories).collect();
     let image = image::find(&arguments.image, kind, &directories)?;
@@ -176,17 +171,33 @@ fn spec(arguments: &RunArguments) -> anyhow::Result<JobSpec> {
     })
 }
 
+/// When to give up.
+pub fn timeout(arguments: &ShowArguments) -> anyhow::Result<Option<Duration>> {
+    let limit = |seconds: f64| {
+        let limit = Duration::try_from_secs_f64(seconds).ok().filter(|limit| !limit.is_zero());
+        limit.with_context(|| {
+            format!("--timeout {seconds}: give a number of seconds above 0, at most 1.8e19")
+        })
+    };
+    arguments.timeout.map(limit).transpose()
+}
+
 /// Who gets the standard input of this process.
 fn input(asked: Stdin) -> InputFor {
-    let input = match asked {
-        Stdin::None => return InputFor::Nobody,
+    match asked {
+        Stdin::None => InputFor::Nobody,
+        _ if !may_read_input() => InputFor::Nobody,
         Stdin::All => InputFor::All,
         Stdin::Rank0 => InputFor::Rank0,
-    };
+    }
+}
+
+/// Whether standard input is this process's to read.
+pub fn may_read_input() -> bool {
     // A terminal belongs to the shell while this process is in the background.
     let stdin = std::io::stdin();
     let is_in_foreground = || tcgetpgrp(&stdin).is_ok_and(|group| group == getpgrp());
-    if stdin.is_terminal() && !is_in_foreground() { InputFor::Nobody } else { input }
+    !stdin.is_terminal() || is_in_foreground()
 }
 
 fn file(path: &Path) -> dom0_proxy::Result<PathBuf> {
@@ -201,7 +212,7 @@ fn file(path: &Path) -> dom0_proxy::Result<PathBuf> {
 }
 
 /// Shows a job to the user.
-struct Show {
+pub struct Show {
     json: bool,
     table: bool,
     size: u32,
@@ -210,7 +221,8 @@ struct Show {
 }
 
 impl Show {
-    fn new(arguments: &RunArguments, size: u32, requests: &Requests) -> anyhow::Result<Self> {
+    /// A job of `size` ranks, to be shown so.
+    pub fn new(arguments: &ShowArguments, size: u32, requests: &Requests) -> anyhow::Result<Self> {
         // On a terminal only: indicatif draws nothing elsewhere.
         let progress =
             if arguments.json { ProgressBar::hidden() } else { ProgressBar::new(size.into()) };
@@ -269,7 +281,10 @@ impl Show {
             }
         }
         if let Some(cause) = &summary.cause {
-            say(&format!("pgas: job {} failed: {}", summary.job, cause));
+            match summary.status {
+                status::SAVED => say(&format!("pgas: job {} was {cause}", summary.job)),
+                _ => say(&format!("pgas: job {} failed: {cause}", summary.job)),
+            }
         }
         Ok(if summary.status == 0 && missing > 0 { status::KILLED } else { summary.status })
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
-use dom0_proxy::control::{JobInfo, RankKind, Summary};
+use dom0_proxy::control::{JobInfo, LineReport, RankKind, Summary};
 use dom0_proxy::images::Listed;
 
 /// The jobs that run.
@@ -24,6 +24,28 @@ pub fn jobs(jobs: &[JobInfo]) -> String {
         ]
     });
     render(["job", "kind", "ranks up", "time", "state", "image"], rows)
+}
+
+/// A line that was saved: where, how long each part took, and what became of the memory.
+pub fn line(report: &LineReport) -> String {
+    let LineReport { job, directory, line, stopped, .. } = report;
+    let ends = if *stopped { ", and ends" } else { "" };
+    let milliseconds = |seconds: f64| format!("{:.1} ms", seconds * 1000.0);
+    let times =
+        [report.to_the_line, report.park, report.copy, report.stall, report.write, report.commit];
+    let sizes = [report.memory, report.zero, report.free, report.shared, report.new, report.packed];
+    format!(
+        "job {job} is saved as line {line} in {}{ends}\n{}{}",
+        directory.display(),
+        render(
+            ["to the line", "park", "copy", "stall", "write", "commit"],
+            std::iter::once(times.map(milliseconds))
+        ),
+        render(
+            ["memory", "zeros", "free", "known", "new", "on disk"],
+            std::iter::once(sizes.map(bytes))
+        )
+    )
 }
 
 /// What each rank of a job did.
@@ -153,6 +175,38 @@ mod tests {
         let row = " 0-2                     -       -        -      -       -       -      -  \
                          -  damaged\n";
         assert!(written.contains(row), "{written}");
+    }
+
+    #[test]
+    fn a_line_is_told_in_two_rows() {
+        let report = LineReport {
+            job: "ab12cd".into(),
+            directory: "/images".into(),
+            line: "1-2".into(),
+            stopped: true,
+            to_the_line: 0.0001,
+            park: 0.002,
+            copy: 0.0304,
+            stall: 0.05,
+            write: 1.25,
+            commit: 0.0,
+            memory: 64 << 20,
+            zero: 32 << 20,
+            free: 16 << 20,
+            shared: 12 << 20,
+            new: 4 << 20,
+            packed: 1 << 20,
+        };
+        assert_eq!(
+            line(&report),
+            "\
+job ab12cd is saved as line 1-2 in /images, and ends
+to the line    park     copy    stall      write  commit
+     0.1 ms  2.0 ms  30.4 ms  50.0 ms  1250.0 ms  0.0 ms
+memory   zeros    free   known    new  on disk
+64 MiB  32 MiB  16 MiB  12 MiB  4 MiB    1 MiB
+"
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::error::{Context, Error, Result};
 const MIB: u64 = 1 << 20;
 
 /// The copy's name in the job's record.
-const NAME: &str = "image";
+pub const NAME: &str = "image";
 
 /// Whether `bytes`, which were at `path`, are a sound image that ranks of `memory` bytes can run.
 pub fn check_image(path: &Path, bytes: &[u8], memory: u64) -> Result<()> {
@@ -38,9 +38,14 @@ pub fn copy_image(path: &Path, memory: u64, record: &Path) -> Result<PathBuf> {
     if bytes.len() as u64 > memory {
         return Err(unusable(format!("it is larger than the {} MiB of a rank", memory / MIB)));
     }
-    check_image(path, &bytes, memory)?;
+    keep_image(path, &bytes, memory, record)
+}
+
+/// Writes an image that was at `path` into the directory `record`, and checks it.
+pub fn keep_image(path: &Path, bytes: &[u8], memory: u64, record: &Path) -> Result<PathBuf> {
+    check_image(path, bytes, memory)?;
     let copy = record.join(NAME);
-    fs::write(&copy, &bytes).context(|| format!("write {}", copy.display()))?;
+    fs::write(&copy, bytes).context(|| format!("write {}", copy.display()))?;
     Ok(copy)
 }
 

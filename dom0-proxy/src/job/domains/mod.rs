@@ -27,5 +27,6 @@ mod watch;
 
 pub use capacity::check;
 pub use destroy::destroy_all;
-pub use image::check_image;
+pub use image::{NAME as IMAGE_IN_RECORD, check_image};
+pub use record::MODULE as MODULE_IN_RECORD;
 pub use start::Domains;

@@ -6,31 +6,53 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use super::cpio;
-use super::image::copy_image;
+use super::image::{copy_image, keep_image};
 use crate::control::JobSpec;
 use crate::error::{Context, Error, Result};
+use crate::job::saved::SavedJob;
 use crate::xl::{self, DomainConfig};
 
 /// A file in a job's record on which every running `xl create` holds a lock.
 pub const CREATING: &str = "creating";
 
+/// The name of the boot module in a job's record, if there is one.
+pub const MODULE: &str = "files.cpio";
+
 /// Writes it for `job` into the directory `record`: the image, the boot module, and a configuration
-/// for each rank. Where those are.
-pub fn write(job: &str, spec: &JobSpec, record: &Path) -> Result<Vec<PathBuf>> {
+/// for each rank. Where those are. A job that was `saved` has image and module from there.
+pub fn write(
+    job: &str,
+    spec: &JobSpec,
+    saved: Option<&SavedJob>,
+    record: &Path,
+) -> Result<Vec<PathBuf>> {
     let create = |path: &Path| File::create(path).context(|| format!("create {}", path.display()));
     create(&record.join(CREATING))?;
-    let image = copy_image(&spec.image, spec.memory, record)?;
     let words = xl::common_words(&environment(spec)?, &spec.args);
     let (words, rest) = match xl::can_be_on_command_line(&words) {
         true => (words.as_str(), None),
         false => (xl::WORDS_IN_MODULE, Some(words.as_str())),
     };
-    let ramdisk = record.join("files.cpio");
-    let has_module = !spec.files.is_empty() || rest.is_some();
-    if has_module {
-        let rest = rest.map(|rest| (xl::REST, rest.as_bytes()));
-        cpio::write(BufWriter::new(create(&ramdisk)?), rest, &spec.files, spec.memory)?;
-    }
+    let ramdisk = record.join(MODULE);
+    let (image, has_module) = match saved {
+        Some(saved) => {
+            let (kernel, module) = saved.program()?;
+            let image = keep_image(&spec.image, &kernel, spec.memory, record)?;
+            if !module.is_empty() {
+                fs::write(&ramdisk, &module).context(|| format!("write {}", ramdisk.display()))?;
+            }
+            (image, !module.is_empty())
+        }
+        None => {
+            let image = copy_image(&spec.image, spec.memory, record)?;
+            let has_module = !spec.files.is_empty() || rest.is_some();
+            if has_module {
+                let rest = rest.map(|rest| (xl::REST, rest.as_bytes()));
+                cpio::write(BufWriter::new(create(&ramdisk)?), rest, &spec.files, spec.memory)?;
+            }
+            (image, has_module)
+        }
+    };
     let most_grant_frames = xl::most_grant_frames()?;
     let render = |rank| {
         let config = DomainConfig {
@@ -42,7 +64,7 @@ pub fn write(job: &str, spec: &JobSpec, record: &Path) -> Result<Vec<PathBuf>> {
             kernel: &image,
             ramdisk: has_module.then_some(&ramdisk),
             has_stdin: spec.input.is_for(rank),
-            lands: false,
+            lands: saved.is_some(),
             words,
         };
         let path = record.join(format!("rank-{rank}.cfg"));

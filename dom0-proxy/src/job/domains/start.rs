@@ -18,11 +18,14 @@ use crate::error::{Context, Result};
 use crate::job::consoles::Consoles;
 use crate::job::event::JobEvent;
 use crate::job::ranks::Ranks;
+use crate::job::saved::SavedJob;
 
 /// The domains of one job.
 pub struct Domains {
     job: String,
     spec: JobSpec,
+    /// What they are to become, if the job is restored.
+    saved: Option<Arc<SavedJob>>,
     record: PathBuf,
     consoles: Consoles,
     events: Sender<JobEvent>,
@@ -37,9 +40,11 @@ pub struct Domains {
 
 impl Domains {
     /// The domains of `job`, whose record is the directory `record`. Some of them may have `input`.
+    /// Those of a job that was `saved` wait to become its ranks.
     pub fn new(
         job: &str,
         spec: &JobSpec,
+        saved: Option<Arc<SavedJob>>,
         record: PathBuf,
         consoles: Consoles,
         events: Sender<JobEvent>,
@@ -49,6 +54,7 @@ impl Domains {
         Ok(Self {
             job: job.into(),
             spec: spec.clone(),
+            saved,
             record,
             consoles,
             events,
@@ -78,11 +84,12 @@ impl Domains {
 
 impl Ranks for Domains {
     fn start(&mut self) -> Result<()> {
-        let configs = record::write(&self.job, &self.spec, &self.record)?;
+        let configs = record::write(&self.job, &self.spec, self.saved.as_deref(), &self.record)?;
         let input = self.feed()?;
         let watcher = Watcher::new(
             &self.job,
             self.spec.memory,
+            self.saved.clone(),
             self.stop.clone(),
             self.consoles.clone(),
             input,

@@ -16,6 +16,7 @@ use crate::engine::Notice;
 use crate::error::{Context, Result};
 use crate::job::consoles::Consoles;
 use crate::job::event::{End, JobEvent};
+use crate::job::saved::SavedJob;
 use crate::xen::{ConsolePage, EventDevice, Store};
 use crate::xl::{self, StopReason};
 
@@ -26,12 +27,11 @@ const LOOK: Duration = Duration::from_secs(10);
 const INTRODUCED: &str = "introduced";
 const RELEASED: &str = "released";
 const ATTACH: &str = "attach";
+const LANDING: &str = "landing";
 const UP: &str = "up";
 const EXIT: &str = "exit";
 const FATAL: &str = "fatal";
 const CONSOLE: &str = "console";
-/// What a rank writes once, in nodes of these names.
-const STATES: [&str; 3] = [UP, ATTACH, EXIT];
 /// No honest kernel tells more about why it crashes.
 const LONGEST_CAUSE: usize = 1024;
 
@@ -50,6 +50,8 @@ struct KnownRank {
 pub struct Watcher {
     job: String,
     memory: u64,
+    /// What its domains are to become, if they wait for that.
+    saved: Option<Arc<SavedJob>>,
     store: Store,
     channels: Arc<EventDevice>,
     stop: Arc<OwnedFd>,
@@ -64,11 +66,12 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Of a job whose ranks have `memory` bytes each and are still to be created. Ends when `stop`
-    /// is readable.
+    /// Of a job whose ranks have `memory` bytes each and are still to be created, to become those
+    /// that were `saved` if they were. Ends when `stop` is readable.
     pub fn new(
         job: &str,
         memory: u64,
+        saved: Option<Arc<SavedJob>>,
         stop: Arc<OwnedFd>,
         consoles: Consoles,
         input: Option<InputFeed>,
@@ -80,6 +83,7 @@ impl Watcher {
         Ok(Self {
             job: job.into(),
             memory,
+            saved,
             store,
             channels: Arc::new(EventDevice::open().context(|| "open /dev/xen/evtchn")?),
             stop,
@@ -114,7 +118,7 @@ impl Watcher {
                 match (event.token.split(' ').next(), rank) {
                     (Some(INTRODUCED), _) => self.find_domains()?,
                     (Some(RELEASED), _) => self.look_at = self.look_at.min(Instant::now() + SETTLE),
-                    (Some(ATTACH), Some(rank)) => self.attach(rank)?,
+                    (Some(ATTACH | LANDING), Some(rank)) => self.attach(rank)?,
                     (Some(UP), Some(rank)) => self.note_up(rank)?,
                     (Some(EXIT), Some(rank)) => self.note_exit(rank)?,
                     (Some(CONSOLE), Some(rank)) => self.open_console(rank)?,
@@ -145,6 +149,8 @@ impl Watcher {
 
     /// Looks for domains of the job that have come into being.
     fn find_domains(&mut self) -> Result<()> {
+        // What a rank writes once, in nodes of these names.
+        let states = [UP, self.attach_node(), EXIT];
         let ids = self.store.list("/local/domain")?;
         for id in ids.iter().filter_map(|id| id.parse().ok()) {
             if self.strangers.contains(&id) || self.known.values().any(|known| known.id == id) {
@@ -158,13 +164,13 @@ impl Watcher {
                 Some((job, rank)) if job == self.job => {
                     self.known.insert(
                         rank,
-                        KnownRank { id, console: None, unread: STATES.into(), ended: false },
+                        KnownRank { id, console: None, unread: states.into(), ended: false },
                     );
                     self.store.watch(
                         &format!("/local/domain/{id}/console/tty"),
                         &format!("{CONSOLE} {rank}"),
                     )?;
-                    for state in STATES {
+                    for state in states {
                         self.store.watch(&node(id, state), &format!("{state} {rank}"))?;
                     }
                 }
@@ -225,10 +231,20 @@ impl Watcher {
         Ok(())
     }
 
+    /// Where a rank says how it is reached: that it waits to become one says another node.
+    fn attach_node(&self) -> &'static str {
+        if self.saved.is_some() { LANDING } else { ATTACH }
+    }
+
     /// Attaches a rank that has written its node.
     fn attach(&mut self, rank: u32) -> Result<()> {
-        let Some((id, node)) = self.read_once(rank, ATTACH)? else { return Ok(()) };
-        let event = match attach::domain::attach(id, &node, self.memory, &self.channels) {
+        let Some((id, node)) = self.read_once(rank, self.attach_node())? else { return Ok(()) };
+        let layout = self.saved.as_ref().and_then(|saved| saved.layout(rank));
+        let attached = match layout {
+            Some(layout) => attach::domain::attach_landing(id, &node, layout, &self.channels),
+            None => attach::domain::attach(id, &node, self.memory, &self.channels),
+        };
+        let event = match attached {
             Ok(attachment) => JobEvent::Attached { rank, attachment },
             // A rank that does not wait for the others may have ended by now, as its end will tell.
             Err(_) if self.has_ended(id)? => return Ok(()),

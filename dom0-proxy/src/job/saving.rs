@@ -1,0 +1,145 @@
+//! Writes the image of a job at a recovery line.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::domains::{IMAGE_IN_RECORD, MODULE_IN_RECORD};
+use crate::control::{InputFor, JobSpec};
+use crate::error::{Context, Result};
+use crate::images::{
+    Console, Description, Durable, ImageStore, ImagesError, Input, Layout, Line, Options, Program,
+    RankDescription, RankState, Sizes,
+};
+use crate::recovery::protocol::Epoch;
+use crate::recovery::{ImageWriter, RankCopy};
+use crate::xen;
+
+/// What writes it.
+pub struct JobImage<'a> {
+    store: &'a ImageStore,
+    job: &'a str,
+    spec: &'a JobSpec,
+    /// What its domains were booted from.
+    kernel: Vec<u8>,
+    modules: Vec<u8>,
+    /// Tells the statuses of ranks that have ended, by rank.
+    ends: &'a dyn Fn() -> Vec<Option<i32>>,
+    ended: Vec<Option<i32>>,
+    durable: Option<Durable>,
+    sizes: Sizes,
+}
+
+impl<'a> JobImage<'a> {
+    /// Of a job whose domains were booted from what is in `record`.
+    pub fn new(
+        store: &'a ImageStore,
+        job: &'a str,
+        spec: &'a JobSpec,
+        record: &Path,
+        ends: &'a dyn Fn() -> Vec<Option<i32>>,
+    ) -> Result<Self> {
+        let read = |name: &str| {
+            let path = record.join(name);
+            match fs::read(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound && name == MODULE_IN_RECORD => {
+                    Ok(Vec::new())
+                }
+                read => read.context(|| format!("read {}", path.display())),
+            }
+        };
+        Ok(Self {
+            store,
+            job,
+            spec,
+            kernel: read(IMAGE_IN_RECORD)?,
+            modules: read(MODULE_IN_RECORD)?,
+            ends,
+            ended: Vec::new(),
+            durable: None,
+            sizes: Sizes::default(),
+        })
+    }
+
+    /// What the image takes.
+    pub fn sizes(&self) -> Sizes {
+        self.sizes
+    }
+
+    fn description(&self, epoch: Epoch) -> Description {
+        let spec = self.spec;
+        let bytes = |text: &std::ffi::OsString| text.as_bytes().to_vec();
+        let name = spec.image.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Description {
+            line: Line { incarnation: epoch.incarnation.into(), number: epoch.number },
+            created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs()),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            job: self.job.into(),
+            program: Program { name, hash: *blake3::hash(&self.kernel).as_bytes() },
+            options: Options {
+                args: spec.args.iter().map(|arg| arg.clone().into_bytes()).collect(),
+                environment: spec
+                    .environment
+                    .iter()
+                    .map(|(name, value)| (bytes(name), bytes(value)))
+                    .collect(),
+                memory: spec.memory,
+                size: spec.size,
+                input: match spec.input {
+                    InputFor::Nobody => Input::Nobody,
+                    InputFor::Rank0 => Input::Rank0,
+                    InputFor::All => Input::All,
+                },
+            },
+            // What the processor must have the kernel of each rank looks for itself.
+            processor: Vec::new(),
+            xen_version: xen::version().unwrap_or_default(),
+        }
+    }
+
+    fn save(&self, epoch: Epoch, ranks: &[RankCopy]) -> Result<Durable, ImagesError> {
+        let mut saving = self.store.begin(self.description(epoch))?;
+        saving.kernel(&self.kernel)?;
+        saving.modules(&self.modules)?;
+        for (rank, copy) in (0..).zip(ranks) {
+            let ended = self.ended.get(rank as usize).copied().flatten();
+            let description = RankDescription {
+                rank,
+                state: ended.map_or(RankState::Running, |status| RankState::Ended { status }),
+                window: copy.layout.len,
+                layout: Layout {
+                    runtime: copy.layout.runtime,
+                    public_start: copy.layout.public_start,
+                    public_end: copy.layout.public_end,
+                },
+                traffic: postcard::to_allocvec(&copy.traffic).unwrap_or_default(),
+                // What it has written it has written: another domain's console is new.
+                console: Console::default(),
+            };
+            // One that has ended has told of no free pages since.
+            let free = ended.map_or_else(|| copy.free_pages(), |_| Vec::new());
+            saving.rank_memory(description, &copy.memory, &free)?;
+        }
+        saving.finish()
+    }
+}
+
+impl ImageWriter for JobImage<'_> {
+    fn reached(&mut self) {
+        self.ended = (self.ends)();
+    }
+
+    fn write(&mut self, epoch: Epoch, ranks: &[RankCopy]) -> Result<(), String> {
+        let durable = self.save(epoch, ranks).map_err(|error| error.to_string())?;
+        self.sizes = durable.sizes();
+        self.durable = Some(durable);
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), String> {
+        let durable = self.durable.take().ok_or("it was not written")?;
+        durable.commit().map_err(|error| error.to_string())
+    }
+}
