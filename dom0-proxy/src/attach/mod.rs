@@ -17,6 +17,8 @@ mod fleet;
 pub mod hosted;
 mod introductions;
 mod landing;
+#[cfg(test)]
+pub(crate) mod made_up;
 mod memory;
 mod provided;
 mod shared_memory;

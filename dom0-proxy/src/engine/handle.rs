@@ -51,8 +51,8 @@ impl Engine {
     }
 
     /// Starts the engine of a job that is restored: of domains whose memory is to be
-    /// [filled](EngineOrders::fill_window) before they [land](EngineOrders::land). `traffic` is what
-    /// was served before for each rank.
+    /// [filled](EngineOrders::fill_window) before they [land](EngineOrders::land). `traffic` is
+    /// what was served before for each rank.
     pub fn restore(
         job: &str,
         traffic: Vec<Traffic>,

@@ -13,6 +13,9 @@
 //! way is in the ranks' memory. Ranks that are domains can be told to stand still besides; then all
 //! that they are can be copied.
 //!
+//! The engine of a job that is restored begins with ranks that stand still: domains whose memory is
+//! to be filled, before they land and are served.
+//!
 //! The first thing that a rank does wrong fails the job: all ranks are told, nothing more is done
 //! for them, and the job hears who did what.
 //!
@@ -30,6 +33,8 @@
 mod doorbells;
 mod gates;
 mod handle;
+#[cfg(test)]
+mod landing_tests;
 mod notice;
 mod order;
 mod parking;

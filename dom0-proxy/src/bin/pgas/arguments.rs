@@ -7,7 +7,8 @@ use dom0_proxy::control::SavedLine;
 use dom0_proxy::images::Line;
 
 const STATUSES: &str = "\
-Exit status of `pgas run` and `pgas restore`: that of the first rank that ended with another status than 0, or
+Exit status of `pgas run` and `pgas restore`: that of the first rank that ended with another status
+than 0, or
   120  the job was saved by `pgas checkpoint --then stop`
   121  the daemon died while the job ran
   122  a rank broke the protocol, or left with status 0 while others wait for it

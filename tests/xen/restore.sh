@@ -1,0 +1,174 @@
+#!/bin/bash
+# Jobs are saved at random moments and restored: each goes on where it was, with the answer of a job
+# that nobody disturbed; from one image as often as one likes, and from restored jobs as well. What
+# cannot be restored is said, and harms nobody. SEED=N chooses the moments.
+. ./expect.bash
+
+seed=${SEED:-$RANDOM}
+RANDOM=$seed
+echo "SEED=$seed"
+images=/tmp/restore-images
+log=/tmp/restore.log
+
+# start COMMAND...: runs pgas behind the script's back, its job as $job.
+start() {
+    echo "+ pgas $*"
+    pgas "$@" >$log 2>&1 &
+    pid=$!
+    job=
+    wait_for named
+}
+
+named() {
+    job=$(pgas ps --json | sed -n 's/.*"job":"\([0-9a-f]*\)".*/\1/p')
+    [ -n "$job" ] || ! is_running
+}
+
+is_running() {
+    kill -0 $pid 2>/dev/null
+}
+
+# moment: waits for up to 2 s.
+moment() {
+    sleep "$((RANDOM % 2)).$((RANDOM % 10))"
+}
+
+# save ARGUMENTS...: saves the job, as soon as all of its ranks are there.
+save() {
+    until out=$(pgas checkpoint "$job" "$@" 2>&1); do
+        case $out in
+        *"not all of its ranks have started, or it has ended"*) is_running || break ;;
+        *) break ;;
+        esac
+        sleep 0.1
+    done
+    printf '%s\n' "$out"
+    case $out in
+    *"is saved as line"*) ;;
+    *) fail "checkpoint: $out" ;;
+    esac
+}
+
+# ends STATUS: what was started has ended so; its output is $out.
+ends() {
+    wait $pid
+    status=$?
+    out=$(cat $log)
+    printf '%s\n' "$out" | tail -n 8
+    expect_status "$1"
+}
+
+# says TEXT: what was started has written it.
+says() {
+    grep -qF -- "$1" $log
+}
+
+# ticks FIRST LAST: both ranks have counted from FIRST to LAST.
+ticks() {
+    local rank counted
+    for rank in 0 1; do
+        counted=$(sed -n "s/^\[$rank\] tick //p" $log | tr '\n' ' ')
+        [ "$counted" = "$(seq -s ' ' "$1" "$2") " ] || fail "rank $rank has counted $counted"
+    done
+}
+
+# What counts is stopped, and goes on twice from the same image. Its image's file is another then.
+rm -rf $images
+cp "$XENOLITH_IMAGES/hello.img" /tmp/counts.img
+start run -n 2 /tmp/counts.img -- --ticks 8
+wait_for says "[1] tick 3"
+wait_for says "[0] tick 3"
+save --dir $images --then stop
+ends 120
+expect "was saved as line 0-1, and stopped: \`pgas restore $images\` goes on with it"
+last=$(sed -n 's/^\[0\] tick //p' $log | tail -n 1)
+other=$(sed -n 's/^\[1\] tick //p' $log | tail -n 1)
+[ "$last" = "$other" ] || echo "rank 0 was at $last and rank 1 at $other"
+rm /tmp/counts.img
+wait_for no_domains pgas-
+for time in 1 2; do
+    start restore $images
+    ends 0
+    expect "pgas: restored from $images, line 0-1"
+    [ "$last" != "$other" ] || ticks $((last + 1)) 8
+    wait_for no_domains pgas-
+done
+run pgas images $images
+expect_status 0
+
+# A job that goes on after it was saved, and ends, and goes on again from there.
+rm -rf $images
+start run -n 4 --mem 32M cg.img -- --class W
+moment
+save --dir $images
+ends 0
+expect "VERIFICATION SUCCESSFUL"
+start restore $images
+ends 0
+expect "VERIFICATION SUCCESSFUL"
+
+# A chain: each restored job is saved in its turn, and the answer is the last one's.
+rm -rf $images
+start run -n 4 --mem 32M cg.img -- --class W
+for link in 1 2 3 4 5; do
+    moment
+    save --dir $images --then stop
+    ends 120
+    wait_for no_domains pgas-
+    start restore $images
+done
+ends 0
+expect "pgas: restored from $images, line 4-1"
+expect "VERIFICATION SUCCESSFUL"
+run pgas images $images
+expect_status 0
+expect "4-1"
+
+# The newest image is damaged: the one before it is taken, and that is said.
+newest=$(ls $images/*.pack | sort | tail -n 1)
+size=$(stat -c %s "$newest")
+printf 'X' | dd of="$newest" bs=1 seek=$((size / 2)) conv=notrunc 2>/dev/null
+run pgas restore $images
+expect_status 0
+expect "pgas: line 4-1 is damaged, as \`pgas verify\` tells: line 3-1 is used instead"
+expect "VERIFICATION SUCCESSFUL"
+run pgas restore $images --epoch 4-1
+expect_status 126
+expect "damaged"
+
+# What cannot be restored, or not so.
+run pgas restore $images --mem 64M
+expect_status 126
+expect "its ranks have 32 MiB of memory, and are restored with as much, not with 64 MiB"
+run pgas restore $images -n 3
+expect_status 126
+expect "it is of 4 ranks, and restored with as many, not with 3"
+run pgas restore $images --epoch 7-7
+expect_status 127
+expect "there is no image of line 7-7"
+run pgas restore /tmp/nowhere
+expect "/tmp/nowhere"
+[ "$status" != 0 ] || fail "nothing was restored"
+mkdir -p /tmp/empty && chmod 700 /tmp/empty
+run pgas restore /tmp/empty
+expect_status 127
+expect "/tmp/empty is no directory of images"
+
+# What cannot be saved.
+start run -n 2 hello.img -- --ticks 6
+wait_for says "tick 1"
+run pgas hold "$job"
+expect_status 0
+run pgas checkpoint "$job" --dir $images
+expect_status 125
+expect "job $job cannot be saved: it is held: release it first"
+run pgas release "$job"
+expect_status 0
+run pgas checkpoint "$job" --dir /tmp
+[ "$status" != 0 ] || fail "/tmp has an image"
+ends 0
+ticks 1 6
+run pgas checkpoint "$job"
+expect_status 125
+rm -rf $images $log /tmp/empty
+finish
