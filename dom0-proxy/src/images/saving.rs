@@ -1,16 +1,16 @@
 //! An image that comes into being.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::chunk::{ChunkHash, PAGE, Page, PageBytes, is_zero};
+use super::chunk::{ByHash, ChunkHash, PAGE, Page, PageBytes, is_zero};
 use super::description::{Description, Line, RankDescription};
 use super::error::{ImagesError, Result};
 use super::folder::Folder;
 use super::index::Index;
 use super::lock::SaveLock;
 use super::manifest::{
-    Blob, ChunkRun, MAX_BLOB, Manifest, PackRef, PageRun, Place, Sizes, StoredRank,
+    Blob, ChunkRun, MAX_BLOB, MAX_CHUNKS, Manifest, PackRef, PageRun, Place, Sizes, StoredRank,
 };
 use super::names::Name;
 use super::pack::PackWriter;
@@ -25,7 +25,7 @@ pub struct Saving {
     index: Index,
     manifest: Manifest,
     /// The number of each chunk of this image.
-    numbers: HashMap<ChunkHash, u32>,
+    numbers: ByHash<u32>,
     /// Where each is: the pack, and the place in it.
     places: Vec<(u64, u32)>,
     /// The number that a pack of this image has.
@@ -66,7 +66,7 @@ impl Saving {
             written: Written { folder, names: Vec::new(), _lock: lock },
             index,
             manifest: Manifest { description, ..Manifest::default() },
-            numbers: HashMap::new(),
+            numbers: ByHash::default(),
             places: Vec::new(),
             pack_number,
             pack: None,
@@ -201,8 +201,11 @@ impl Saving {
             self.manifest.sizes.shared += PAGE as u64;
             return Ok(*number);
         }
-        let number = u32::try_from(self.places.len())
-            .map_err(|_| ImagesError::NotSavable("it has too much memory".into()))?;
+        let number = self.places.len() as u32;
+        if number == MAX_CHUNKS {
+            let why = format!("it has more than {MAX_CHUNKS} pages that differ");
+            return Err(ImagesError::NotSavable(why));
+        }
         let place = match self.index.find(&hash) {
             Some(place) => {
                 self.manifest.sizes.shared += PAGE as u64;
