@@ -3,8 +3,8 @@
 
 set -u
 failures=0
-# Nobody types anything, and no job is to wait for it.
-exec </dev/null
+# Nobody types anything, and no job is to wait for it. Descriptor 3 is the script's own output.
+exec </dev/null 3>&1
 
 # fail TEXT...: notes a failure and goes on.
 fail() {
@@ -12,13 +12,15 @@ fail() {
     failures=$((failures + 1))
 }
 
-# run COMMAND...: runs it, keeps its output in $out (both streams, also printed) and its status in
-# $status.
+# run COMMAND...: runs it, keeps its output in $out (both streams, also printed as it comes, since
+# silence says that a script hangs) and its status in $status.
 run() {
     echo "+ $*"
-    out=$("$@" 2>&1)
+    out=$(
+        "$@" 2>&1 3>&- | tee /dev/fd/3
+        exit "${PIPESTATUS[0]}"
+    )
     status=$?
-    printf '%s\n' "$out"
 }
 
 # expect_status N: the last command's status is N.
