@@ -93,6 +93,15 @@ for time in 1 2; do
     [ "$last" != "$other" ] || ticks $((last + 1)) 8
     wait_for no_domains pgas-
 done
+for time in 1 2; do
+    pgas restore $images >$log.$time 2>&1 &
+    pids[time]=$!
+done
+for time in 1 2; do
+    wait "${pids[time]}" || fail "one of two restores at a time ended with $?"
+    grep -q '^\[1\] tick 8' $log.$time || fail "one of two restores at a time: $(cat $log.$time)"
+done
+wait_for no_domains pgas-
 run pgas images $images
 expect_status 0
 
@@ -109,7 +118,7 @@ expect "VERIFICATION SUCCESSFUL"
 
 # A chain: each restored job is saved in its turn, and the answer is the last one's.
 rm -rf $images
-start run -n 4 --mem 32M cg.img -- --class W
+start run -n 4 --mem 64M cg.img -- --class A
 for link in 1 2 3 4 5; do
     moment
     save --dir $images --then stop
@@ -122,7 +131,9 @@ expect "pgas: restored from $images, line 4-1"
 expect "VERIFICATION SUCCESSFUL"
 run pgas images $images
 expect_status 0
-expect "4-1"
+for link in 0 1 2 3 4; do
+    expect " $link-1 "
+done
 
 # The newest image is damaged: the one before it is taken, and that is said.
 newest=$(ls $images/*.pack | sort | tail -n 1)
@@ -137,9 +148,9 @@ expect_status 126
 expect "damaged"
 
 # What cannot be restored, or not so.
-run pgas restore $images --mem 64M
+run pgas restore $images --mem 32M
 expect_status 126
-expect "its ranks have 32 MiB of memory, and are restored with as much, not with 64 MiB"
+expect "its ranks have 64 MiB of memory, and are restored with as much, not with 32 MiB"
 run pgas restore $images -n 3
 expect_status 126
 expect "it is of 4 ranks, and restored with as many, not with 3"
@@ -170,5 +181,5 @@ ends 0
 ticks 1 6
 run pgas checkpoint "$job"
 expect_status 125
-rm -rf $images $log /tmp/empty
+rm -rf $images $log* /tmp/empty
 finish
