@@ -105,30 +105,45 @@ wait_for no_domains pgas-
 run pgas images $images
 expect_status 0
 
-# A job that goes on after it was saved, and ends, and goes on again from there.
-rm -rf $images
-start run -n 4 --mem 32M cg.img -- --class W
-moment
-save --dir $images
-ends 0
-expect "VERIFICATION SUCCESSFUL"
-start restore $images
-ends 0
-expect "VERIFICATION SUCCESSFUL"
-
-# A chain: each restored job is saved in its turn, and the answer is the last one's.
-rm -rf $images
-start run -n 4 --mem 64M cg.img -- --class A
-for link in 1 2 3 4 5; do
+# A job that goes on after it was saved, and ends, and goes on again from there. Then one that is
+# saved twice, once after it was restored.
+for then in continue stop; do
+    rm -rf $images
+    start run -n 4 --mem 32M cg.img -- --class W
     moment
+    save --dir $images --then $then
+    case $then in
+    continue)
+        ends 0
+        expect "VERIFICATION SUCCESSFUL"
+        start restore $images
+        ;;
+    stop)
+        ends 120
+        wait_for no_domains pgas-
+        start restore $images
+        save
+        ;;
+    esac
+    ends 0
+    expect "VERIFICATION SUCCESSFUL"
+done
+
+# A chain: each restored job is saved in its turn when it has got on, and the last one ends.
+rm -rf $images
+start run -n 2 hello.img -- --ticks 40
+for link in 0 1 2 3 4; do
+    wait_for says "[0] tick"
     save --dir $images --then stop
     ends 120
+    last=$(sed -n 's/^\[0\] tick //p' $log | tail -n 1)
     wait_for no_domains pgas-
     start restore $images
 done
 ends 0
 expect "pgas: restored from $images, line 4-1"
-expect "VERIFICATION SUCCESSFUL"
+says "[0] tick $((last + 1))" || fail "rank 0 did not go on behind tick $last"
+expect "tick 40"
 run pgas images $images
 expect_status 0
 for link in 0 1 2 3 4; do
@@ -142,7 +157,7 @@ printf 'X' | dd of="$newest" bs=1 seek=$((size / 2)) conv=notrunc 2>/dev/null
 run pgas restore $images
 expect_status 0
 expect "pgas: line 4-1 is damaged, as \`pgas verify\` tells: line 3-1 is used instead"
-expect "VERIFICATION SUCCESSFUL"
+expect "[1] tick 40"
 run pgas restore $images --epoch 4-1
 expect_status 126
 expect "damaged"
@@ -150,10 +165,10 @@ expect "damaged"
 # What cannot be restored, or not so.
 run pgas restore $images --mem 32M
 expect_status 126
-expect "its ranks have 64 MiB of memory, and are restored with as much, not with 32 MiB"
+expect "its ranks have 16 MiB of memory, and are restored with as much, not with 32 MiB"
 run pgas restore $images -n 3
 expect_status 126
-expect "it is of 4 ranks, and restored with as many, not with 3"
+expect "it is of 2 ranks, and restored with as many, not with 3"
 run pgas restore $images --epoch 7-7
 expect_status 127
 expect "there is no image of line 7-7"
