@@ -13,7 +13,8 @@
 //! - [`engine`]: serves the rings of one job;
 //! - [`attach`]: how ranks attach, as domains or as Linux processes;
 //! - [`xen`], [`xl`]: Xen's devices and store, and its command;
-//! - [`run_dir`]: the daemon's folders.
+//! - [`run_dir`]: the daemon's folders;
+//! - [`images`]: saved images of whole jobs.
 //!
 //! Each of these knows only those below it: `docs/architecture.md` has the picture.
 
@@ -22,6 +23,7 @@ pub mod control;
 pub mod daemon;
 pub mod engine;
 pub mod error;
+pub mod images;
 pub mod inheritance;
 pub mod job;
 pub mod recovery;
