@@ -147,6 +147,9 @@ impl ImagesError {
                 status::NOT_RUNNABLE
             }
             Self::NoImage { .. } | Self::NoStore { .. } => status::NOT_FOUND,
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                status::NOT_FOUND
+            }
             Self::Io { source, .. } if is_want(source) => status::HOST,
             _ => status::USAGE,
         }

@@ -49,7 +49,7 @@ pub use error::{ImagesError, Result};
 pub use image::{Image, Pick};
 pub use listing::{Listed, Summary};
 pub use manifest::{Blob, ChunkRun, Manifest, PackRef, PageRun, Place, Sizes, StoredRank};
-pub use pack::{BLOCK_CHUNKS, read_block};
+pub use pack::{BLOCK_CHUNKS, read_block, seal_block};
 pub use saving::{Durable, Saving};
 pub use store::ImageStore;
 pub use verify::{Damage, Part, Report};

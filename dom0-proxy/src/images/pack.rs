@@ -103,12 +103,9 @@ impl PackWriter {
             }
         };
         frame.truncate(BLOCK_HEAD + length);
-        frame[..4].copy_from_slice(&BLOCK_MAGIC);
         frame[4..8].copy_from_slice(&((self.block.len() / PAGE) as u32).to_le_bytes());
         frame[8..12].copy_from_slice(&kind.to_le_bytes());
-        frame[12..16].copy_from_slice(&(length as u32).to_le_bytes());
-        let hash = block_hash(frame);
-        frame[16..BLOCK_HEAD].copy_from_slice(&hash);
+        seal_block(frame);
         self.file.write(frame)?;
         self.length += frame.len() as u64;
         self.index.extend((frame.len() as u32).to_le_bytes());
@@ -281,6 +278,16 @@ pub fn read_block(frame: &[u8]) -> Result<Vec<u8>, &'static str> {
             }
         }
         _ => Err("it is of an unknown kind"),
+    }
+}
+
+/// Writes magic, length and hash into the head of a block, if the frame has room for a head.
+pub fn seal_block(frame: &mut [u8]) {
+    if let Some(length) = frame.len().checked_sub(BLOCK_HEAD) {
+        frame[..4].copy_from_slice(&BLOCK_MAGIC);
+        frame[12..16].copy_from_slice(&(length as u32).to_le_bytes());
+        let hash = block_hash(frame);
+        frame[16..BLOCK_HEAD].copy_from_slice(&hash);
     }
 }
 

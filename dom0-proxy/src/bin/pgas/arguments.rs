@@ -65,6 +65,22 @@ pub enum PgasCommand {
         /// The job
         job: String,
     },
+    /// List the images of jobs that are saved in a directory
+    Images {
+        /// The directory
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// One line of JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read all of the images in a directory, and name what is damaged and who is hit by it; the
+    /// status then is 126
+    Verify {
+        /// The directory
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
 }
 
 /// What a job is made of.

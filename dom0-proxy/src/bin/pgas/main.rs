@@ -9,6 +9,7 @@ mod escape;
 mod image;
 mod output;
 mod run;
+mod saved;
 mod show;
 mod signals;
 mod table;
@@ -21,6 +22,7 @@ use clap::Parser;
 use dom0_proxy::Error;
 use dom0_proxy::control::{ClientRequest, OutputStream, RankKind, Reply};
 use dom0_proxy::error::status;
+use dom0_proxy::images::ImagesError;
 use dom0_proxy::run_dir::{LOGS_KEPT, RunDir};
 
 use arguments::{PgasArguments, PgasCommand};
@@ -40,14 +42,23 @@ fn main() -> ExitCode {
         PgasCommand::Hold { job } => hold(job),
         PgasCommand::Release { job } => done(ClientRequest::Release(job)),
         PgasCommand::Kill { job } => done(ClientRequest::Kill(job)),
+        PgasCommand::Images { directory, json } => saved::images(&directory, json),
+        PgasCommand::Verify { directory } => saved::verify(&directory),
     };
     match result {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             output::print_error(&format!("pgas: {error:#}"));
-            ExitCode::from(error.downcast_ref::<Error>().map_or(status::USAGE, Error::exit_status))
+            ExitCode::from(exit_status(&error))
         }
     }
+}
+
+/// The status that belongs to an error.
+fn exit_status(error: &anyhow::Error) -> u8 {
+    let of_daemon = error.downcast_ref::<Error>().map(Error::exit_status);
+    let of_images = || error.downcast_ref::<ImagesError>().map(ImagesError::exit_status);
+    of_daemon.or_else(of_images).unwrap_or(status::USAGE)
 }
 
 fn ps(json: bool) -> anyhow::Result<u8> {

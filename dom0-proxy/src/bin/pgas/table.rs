@@ -1,8 +1,10 @@
 //! Tables for people.
 
 use std::fmt::Write;
+use std::time::{Duration, SystemTime};
 
 use dom0_proxy::control::{JobInfo, RankKind, Summary};
+use dom0_proxy::images::Listed;
 
 /// The jobs that run.
 pub fn jobs(jobs: &[JobInfo]) -> String {
@@ -43,6 +45,44 @@ pub fn ranks(summary: &Summary) -> String {
     render(["rank", "memory", "boot", "puts", "gets", "accs", "rmws", "all ops", "moved"], rows)
 }
 
+/// The saved images of a directory.
+pub fn images(images: &[Listed]) -> String {
+    let rows = images.iter().map(|image| {
+        let state = if image.damage.is_none() { "good" } else { "damaged" }.to_owned();
+        let line = image.line().to_string();
+        match &image.summary {
+            Some(summary) => [
+                line,
+                time(summary.created),
+                summary.job.clone(),
+                summary.program.clone(),
+                summary.ranks.to_string(),
+                bytes(summary.memory),
+                bytes(summary.used),
+                bytes(summary.new),
+                bytes(summary.written),
+                state,
+            ],
+            None => {
+                let none = || "-".to_owned();
+                let [a, b, c, d, e, f, g, h] = std::array::from_fn(|_| none());
+                [line, a, b, c, d, e, f, g, h, state]
+            }
+        }
+    });
+    let heads =
+        ["line", "saved", "job", "program", "ranks", "memory", "in use", "new", "written", "state"];
+    render(heads, rows)
+}
+
+/// Seconds since 1970, in UTC.
+fn time(seconds: u64) -> String {
+    // What no calendar has is shown as its last day.
+    const LAST: u64 = 253_402_300_799;
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.min(LAST));
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
 fn render<const N: usize>(heads: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
     let rows: Vec<_> = std::iter::once(heads.map(String::from)).chain(rows).collect();
     let widths: [usize; N] = std::array::from_fn(|column| {
@@ -61,7 +101,7 @@ fn render<const N: usize>(heads: [&str; N], rows: impl Iterator<Item = [String; 
 }
 
 /// A number of bytes with a unit.
-fn bytes(count: u64) -> String {
+pub fn bytes(count: u64) -> String {
     let (mut value, mut unit) = (count as f64, "B");
     for larger in ["KiB", "MiB", "GiB", "TiB"] {
         if value < 1024.0 {
@@ -84,6 +124,35 @@ mod tests {
         assert_eq!(bytes(1023), "1023 B");
         assert_eq!(bytes(16 << 20), "16 MiB");
         assert_eq!(bytes(1_500_000), "1.4 MiB");
+    }
+
+    #[test]
+    fn a_row_for_each_image() {
+        let summary = dom0_proxy::images::Summary {
+            created: u64::MAX,
+            host: "here".into(),
+            job: "ab12cd".into(),
+            program: "cg.img".into(),
+            ranks: 4,
+            memory: 64 << 20,
+            used: 8 << 20,
+            new: 1 << 20,
+            written: 1 << 19,
+        };
+        let image = |number, summary, damage: Option<&str>| Listed {
+            incarnation: 0,
+            number,
+            summary,
+            damage: damage.map(String::from),
+        };
+        let list = [image(1, Some(summary), None), image(2, None, Some("it is cut short"))];
+        let written = images(&list);
+        let row = "0-1  9999-12-31T23:59:59Z  ab12cd   cg.img      4  64 MiB   8 MiB  1 MiB  \
+                   512 KiB     good\n";
+        assert!(written.contains(row), "{written}");
+        let row = " 0-2                     -       -        -      -       -       -      -  \
+                         -  damaged\n";
+        assert!(written.contains(row), "{written}");
     }
 
     #[test]
