@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::description::Line;
 use super::error::{ImagesError, Result};
 use super::folder::Folder;
-use super::listing::{Contents, is_gone};
+use super::listing::Contents;
 use super::lock::SaveLock;
 use super::names::Name;
 
@@ -64,7 +64,7 @@ fn remove_image(folder: &Folder, line: Line) -> Result<bool> {
     let name = Name::Manifest(line).to_string();
     let file = match folder.open_file(&name) {
         Ok(file) => file,
-        Err(error) if is_gone(&error) => return Ok(true),
+        Err(error) if error.is_missing() => return Ok(true),
         Err(error) => return Err(error),
     };
     if file.try_lock().is_err() {

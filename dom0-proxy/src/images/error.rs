@@ -157,10 +157,11 @@ impl ImagesError {
 
     /// Whether a file is not as it was written, or gone.
     pub fn is_damage(&self) -> bool {
-        match self {
-            Self::Damaged { .. } | Self::OtherVersion { .. } => true,
-            Self::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
-            _ => false,
-        }
+        matches!(self, Self::Damaged { .. } | Self::OtherVersion { .. }) || self.is_missing()
+    }
+
+    /// Whether a file is not there.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 }

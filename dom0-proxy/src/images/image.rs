@@ -51,11 +51,15 @@ impl Image {
     /// Opens the image of a line.
     pub(super) fn open(folder: &Arc<Folder>, line: Line, distrusted: Distrusted) -> Result<Self> {
         let name = Name::Manifest(line).to_string();
-        let file = folder.open_file(&name)?;
+        let gone = || ImagesError::NoImage { path: folder.path().into(), line };
+        let file = match folder.open_file(&name) {
+            Err(error) if error.is_missing() => return Err(gone()),
+            opened => opened?,
+        };
         file.lock_shared().map_err(|error| folder.unreadable(&name, error))?;
         // It may have been removed before it was locked.
         if !folder.is_named(&file, &name) {
-            return Err(ImagesError::NoImage { path: folder.path().into(), line });
+            return Err(gone());
         }
         let (manifest, _) = parse_manifest(folder, line, &file)?;
         let starts = manifest.places.iter().scan(0, |next, place| {

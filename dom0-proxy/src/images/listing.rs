@@ -1,6 +1,6 @@
 //! Which images there are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::sync::Arc;
 
@@ -107,8 +107,7 @@ impl Contents {
                 Some(Name::Manifest(line)) => {
                     let read = read_manifest(folder, line);
                     // One that has just been removed.
-                    let is_gone = matches!(&read, Err(error) if is_gone(error));
-                    if !is_gone {
+                    if !read.as_ref().is_err_and(ImagesError::is_missing) {
                         found.manifests.insert(line, read);
                     }
                 }
@@ -119,13 +118,27 @@ impl Contents {
                 None => {}
             }
         }
-        for (manifest, _) in found.manifests.values().flatten() {
-            for pack in &manifest.packs {
-                let read = || PackFacts::read(folder, pack.number);
-                found.packs.entry(pack.number).or_insert_with(read);
-            }
+        for number in found.needed() {
+            let read = || PackFacts::read(folder, number);
+            found.packs.entry(number).or_insert_with(read);
         }
+        // Images whose packs are missing may have been removed meanwhile, manifests first.
+        found.forget_removed(folder)?;
         Ok(found)
+    }
+
+    /// Forgets images that are there no more.
+    pub fn forget_removed(&mut self, folder: &Folder) -> Result<()> {
+        let names = folder.names()?;
+        let is_there = |name: Name| names.binary_search(&name.to_string()).is_ok();
+        self.manifests.retain(|line, _| is_there(Name::Manifest(*line)));
+        Ok(())
+    }
+
+    /// The packs that images need, as far as manifests can be read.
+    pub fn needed(&self) -> BTreeSet<u64> {
+        let manifests = self.manifests.values().flatten();
+        manifests.flat_map(|(manifest, _)| &manifest.packs).map(|pack| pack.number).collect()
     }
 
     /// What is wrong with an image, as far as is known without reading its pages.
@@ -152,12 +165,6 @@ impl Contents {
         });
         list.collect()
     }
-}
-
-/// Whether a file is not there, rather than damaged.
-pub fn is_gone(error: &ImagesError) -> bool {
-    matches!(error, ImagesError::Io { source, .. }
-        if source.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// Reads a manifest, and says how many bytes its file has.

@@ -12,8 +12,10 @@ pub const FORMAT: u32 = 1;
 const MAGIC: [u8; 8] = *b"XNLIMAGE";
 /// Bytes before the body: magic, version, zero, length of the body, hash.
 const HEAD: usize = 56;
-/// Bytes of a manifest, at most: enough for 28 GiB of pages that all differ.
+/// Bytes of a manifest, at most: enough for 28 GiB of pages that differ.
 pub const MAX_MANIFEST: u64 = 256 << 20;
+/// Pages of an image that differ, at most.
+pub const MAX_CHUNKS: u32 = 7 << 20;
 /// Ranks of an image, at most.
 const MAX_RANKS: usize = 65_536;
 /// Packs that an image is spread over, at most.

@@ -81,9 +81,7 @@ impl PackWriter {
     /// Adds a chunk, and says its place.
     pub fn add(&mut self, chunk: &PageBytes) -> Result<u32> {
         let place = self.chunks;
-        let next = place.checked_add(1);
-        self.chunks =
-            next.ok_or_else(|| ImagesError::NotSavable("it has too much memory".into()))?;
+        self.chunks += 1;
         self.block.extend_from_slice(chunk);
         if self.block.len() == BLOCK {
             self.write_block()?;

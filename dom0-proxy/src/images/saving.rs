@@ -10,7 +10,7 @@ use super::folder::Folder;
 use super::index::Index;
 use super::lock::SaveLock;
 use super::manifest::{
-    Blob, ChunkRun, MAX_BLOB, Manifest, PackRef, PageRun, Place, Sizes, StoredRank,
+    Blob, ChunkRun, MAX_BLOB, MAX_CHUNKS, Manifest, PackRef, PageRun, Place, Sizes, StoredRank,
 };
 use super::names::Name;
 use super::pack::PackWriter;
@@ -201,8 +201,11 @@ impl Saving {
             self.manifest.sizes.shared += PAGE as u64;
             return Ok(*number);
         }
-        let number = u32::try_from(self.places.len())
-            .map_err(|_| ImagesError::NotSavable("it has too much memory".into()))?;
+        let number = self.places.len() as u32;
+        if number == MAX_CHUNKS {
+            let why = format!("it has more than {MAX_CHUNKS} pages that differ");
+            return Err(ImagesError::NotSavable(why));
+        }
         let place = match self.index.find(&hash) {
             Some(place) => {
                 self.manifest.sizes.shared += PAGE as u64;

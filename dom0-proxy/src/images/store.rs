@@ -110,23 +110,26 @@ impl ImageStore {
             Pick::Newest => None,
             Pick::Before(line) => Some(line),
         };
-        let mut lines = self.lines()?;
-        lines.retain(|line| before.is_none_or(|before| *line < before));
-        let tried = lines.len();
-        for line in lines.into_iter().rev() {
-            match self.load_line(line) {
-                Err(error) if error.is_damage() => {}
-                Err(ImagesError::NoImage { .. }) => {}
-                done => return done,
+        loop {
+            let mut lines = self.lines()?;
+            lines.retain(|line| before.is_none_or(|before| *line < before));
+            let tried = lines.len();
+            let mut is_changing = false;
+            for line in lines.into_iter().rev() {
+                match self.load_line(line) {
+                    Err(error) if error.is_damage() => {}
+                    Err(ImagesError::NoImage { .. }) => is_changing = true,
+                    done => return done,
+                }
+            }
+            // Whoever removes images has made newer ones.
+            if !is_changing {
+                return Err(ImagesError::NoGoodImage { path: self.folder.path().into(), tried });
             }
         }
-        Err(ImagesError::NoGoodImage { path: self.folder.path().into(), tried })
     }
 
     fn load_line(&self, line: Line) -> Result<Image> {
-        if !self.lines()?.contains(&line) {
-            return Err(ImagesError::NoImage { path: self.folder.path().into(), line });
-        }
         Image::open(&self.folder, line, self.distrusted.clone())
     }
 

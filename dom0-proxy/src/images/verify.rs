@@ -92,10 +92,13 @@ enum PackState {
 
 /// Looks at everything. `progress` hears how many bytes of how many have been read.
 pub fn verify(folder: &Arc<Folder>, mut progress: impl FnMut(u64, u64)) -> Result<Report> {
-    let contents = Contents::read(folder)?;
+    let mut contents = Contents::read(folder)?;
+    // Others may be what a saver is writing now, or has left.
+    let needed = contents.needed();
+    contents.packs.retain(|number, _| needed.contains(number));
     let lengths = contents.packs.values().flatten().map(|facts| facts.length);
     let total = lengths.sum();
-    let mut report = Report { images: contents.manifests.len(), ..Report::default() };
+    let mut report = Report::default();
     let mut packs = BTreeMap::new();
     for (number, facts) in &contents.packs {
         let state = match facts {
@@ -107,6 +110,11 @@ pub fn verify(folder: &Arc<Folder>, mut progress: impl FnMut(u64, u64)) -> Resul
         };
         packs.insert(*number, state);
     }
+    // Of images that have been removed meanwhile nothing is missed.
+    contents.forget_removed(folder)?;
+    let needed = contents.needed();
+    packs.retain(|number, _| needed.contains(number));
+    report.images = contents.manifests.len();
     // By file and fault, who is hit.
     let mut found: BTreeMap<(String, String), BTreeSet<(Line, Part)>> = BTreeMap::new();
     for (number, state) in &packs {

@@ -45,7 +45,8 @@ fn act() -> impl Strategy<Value = Act> {
         8 => change.prop_map(|(rank, first, count, what)| Act::Change(rank, first, count, what)),
         6 => prop::bool::weighted(0.8).prop_map(Act::Save),
         2 => (1..4_usize).prop_map(Act::Keep),
-        1 => (any::<usize>(), any::<usize>(), 1..=255_u8).prop_map(|(f, b, x)| Act::Damage(f, b, x)),
+        1 => (any::<usize>(), any::<usize>(), 1..=255_u8)
+            .prop_map(|(file, byte, change)| Act::Damage(file, byte, change)),
         1 => any::<usize>().prop_map(Act::Lose),
     ]
 }
@@ -145,7 +146,11 @@ fn run(acts: Vec<Act>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 24,
+        failure_persistence: None,
+        ..Default::default()
+    })]
 
     #[test]
     fn the_store_has_what_was_saved(acts in vec(act(), 1..40)) {

@@ -1,5 +1,7 @@
 //! What is stored once, what is removed, and what must stay.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use super::*;
 
 #[test]
@@ -141,6 +143,63 @@ fn an_image_that_is_read_stays() {
     drop(another);
     assert_eq!(other.keep(1).unwrap().images, [line(1)]);
     assert_eq!(store.images().unwrap().len(), 1);
+}
+
+/// Images are saved and removed as quickly as possible, while others list, verify and read them.
+#[test]
+fn nothing_that_is_read_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let memory = |number| [[noise(0, 66 * PAGE), noise(number, 70 * PAGE)].concat()];
+    let store = ImageStore::open_or_create(dir.path()).unwrap();
+    commit(&store, 1, &memory(1));
+    let is_over = AtomicBool::new(false);
+    /// Ends the readers, also when the saver panics.
+    struct End<'a>(&'a AtomicBool);
+    impl Drop for End<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Relaxed);
+        }
+    }
+    std::thread::scope(|scope| {
+        let _end = End(&is_over);
+        for reader in 0..3 {
+            let (is_over, memory) = (&is_over, &memory);
+            let store = ImageStore::open(dir.path()).unwrap();
+            scope.spawn(move || {
+                let mut rounds = 0;
+                while rounds == 0 || !is_over.load(Relaxed) {
+                    rounds += 1;
+                    if reader == 0 {
+                        let listed = store.images().unwrap();
+                        assert!(listed.iter().all(|it| it.damage.is_none()), "{listed:?}");
+                        let report = store.verify(|_, _| {}).unwrap();
+                        assert_eq!(report.damages, []);
+                        continue;
+                    }
+                    let mut image = store.load(Pick::Newest).unwrap();
+                    let number = image.line().number;
+                    assert_eq!(memory_of(&mut image, 0).unwrap(), memory(number)[0]);
+                    assert_eq!(image.kernel().unwrap(), kernel());
+                }
+            });
+        }
+        for number in 2..=25 {
+            commit(&store, number, &memory(number));
+            store.keep(1).unwrap();
+        }
+    });
+    assert_eq!(store.keep(1).unwrap().in_use, []);
+    check(&store, 25, &memory(25)).unwrap();
+}
+
+#[test]
+fn savers_and_readers_can_be_in_any_thread() {
+    fn is_send<T: Send>() {}
+    fn is_shared<T: Send + Sync>() {}
+    is_send::<Saving>();
+    is_send::<Durable>();
+    is_send::<Image>();
+    is_shared::<ImageStore>();
 }
 
 #[test]
