@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::chunk::ChunkHash;
+use super::chunk::{ByHash, ChunkHash};
 use super::listing::Contents;
 
 /// Of a pack of which less than this part is still in use, nothing is shared any more: what is in
@@ -13,7 +13,7 @@ const LEAST_USE: u64 = 4;
 /// Where the chunks are that can be shared: the pack's number, and the place in it.
 #[derive(Debug, Default)]
 pub struct Index {
-    places: HashMap<ChunkHash, (u64, u32)>,
+    places: ByHash<(u64, u32)>,
     lengths: HashMap<u64, u64>,
 }
 

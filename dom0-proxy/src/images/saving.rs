@@ -1,9 +1,9 @@
 //! An image that comes into being.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::chunk::{ChunkHash, PAGE, Page, PageBytes, is_zero};
+use super::chunk::{ByHash, ChunkHash, PAGE, Page, PageBytes, is_zero};
 use super::description::{Description, Line, RankDescription};
 use super::error::{ImagesError, Result};
 use super::folder::Folder;
@@ -25,7 +25,7 @@ pub struct Saving {
     index: Index,
     manifest: Manifest,
     /// The number of each chunk of this image.
-    numbers: HashMap<ChunkHash, u32>,
+    numbers: ByHash<u32>,
     /// Where each is: the pack, and the place in it.
     places: Vec<(u64, u32)>,
     /// The number that a pack of this image has.
@@ -66,7 +66,7 @@ impl Saving {
             written: Written { folder, names: Vec::new(), _lock: lock },
             index,
             manifest: Manifest { description, ..Manifest::default() },
-            numbers: HashMap::new(),
+            numbers: ByHash::default(),
             places: Vec::new(),
             pack_number,
             pack: None,

@@ -39,7 +39,8 @@ fn a_manifest_is_read_as_it_was_written() {
 #[test]
 fn what_does_not_fit_together_is_refused() {
     let run = |first, count| ChunkRun { first, count };
-    let changes: [(&str, &dyn Fn(&mut Manifest)); 20] = [
+    type Change<'a> = &'a dyn Fn(&mut Manifest);
+    let changes: [(&str, Change); 20] = [
         ("layout", &|it| it.ranks[0].description.window += 1),
         ("pages", &|it| it.ranks[0].description.window += PAGE as u64),
         ("pages", &|it| it.ranks[0].description.window = 1 << 50),
