@@ -29,6 +29,8 @@ use crate::{environment, image, table};
 
 /// How long to wait for whoever reads the output of a job that was killed, while nothing is read.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How long a daemon that takes no more jobs may take to end.
+const PATIENCE_WITH_DAEMON: Duration = Duration::from_secs(60);
 const DEFAULT_MEMORY: u64 = 16 << 20;
 const DEFAULT_HOSTED_MEMORY: u64 = 256 << 20;
 
@@ -36,30 +38,13 @@ const DEFAULT_HOSTED_MEMORY: u64 = 256 << 20;
 pub fn run(arguments: &RunArguments) -> anyhow::Result<u8> {
     let spec = spec(arguments)?;
     let run_dir = RunDir::from_env()?;
-    let mut daemon = DaemonConnection::open_or_start(&run_dir)?;
-    let (kind, input) = (spec.kind, spec.input);
+    let (kind, size) = (spec.kind, spec.size);
+    let (daemon, job) = begin(spec, &run_dir)?;
     let requests = Requests::new(&daemon)?;
-    let show = Show::new(arguments, spec.size, &requests)?;
-    let asked = message_frame::send(&daemon.stream, &ClientRequest::Run(spec));
-    let asked = asked.and_then(|()| match input {
-        InputFor::Nobody => Ok(()),
-        InputFor::Rank0 | InputFor::All => {
-            frame::send(&daemon.stream, &(), &[std::io::stdin().as_fd()])
-        }
-    });
-    match asked {
-        Err(error)
-            if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) =>
-        {
-            return Err(daemon_lost(&run_dir, &mut daemon, None).into());
-        }
-        asked => asked.context("talk with the daemon")?,
-    }
+    let show = Show::new(arguments, size, &requests)?;
     take_signals(requests, kind)?;
-    let mut job = None;
     loop {
         match message_frame::receive(&daemon.stream) {
-            Ok(Some(Reply::Started(name))) => job = Some(name),
             Ok(Some(Reply::Up(up))) => show.up(up),
             Ok(Some(Reply::Output(piece))) => show.output(piece),
             Ok(Some(Reply::Ended(summary))) => return show.end(&summary),
@@ -72,16 +57,55 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<u8> {
                 // It may be this process that has hung up, since it could not write.
                 let unshown = show.stop()?;
                 if unshown > 0 {
-                    say_unshown(unshown, job.as_deref());
+                    say_unshown(unshown, Some(&job));
                 }
-                return Err(daemon_lost(&run_dir, &mut daemon, job.as_deref()).into());
+                return Err(daemon_lost(&run_dir, &daemon, Some(&job)).into());
             }
         }
     }
 }
 
+/// Has a daemon begin the job, and gives its name. A daemon that has been told to end takes no jobs,
+/// and has begun nothing of this one: then its successor is asked.
+fn begin(spec: JobSpec, run_dir: &RunDir) -> anyhow::Result<(DaemonConnection, String)> {
+    let input = spec.input;
+    let request = ClientRequest::Run(spec);
+    let deadline = Instant::now() + PATIENCE_WITH_DAEMON;
+    loop {
+        let daemon = DaemonConnection::open_or_start(run_dir)?;
+        let asked = message_frame::send(&daemon.stream, &request);
+        let asked = asked.and_then(|()| match input {
+            InputFor::Nobody => Ok(()),
+            InputFor::Rank0 | InputFor::All => {
+                frame::send(&daemon.stream, &(), &[std::io::stdin().as_fd()])
+            }
+        });
+        let is_lost = |kind| matches!(kind, ErrorKind::BrokenPipe | ErrorKind::ConnectionReset);
+        let answer = match asked {
+            // What it has said before it hung up is there all the same.
+            Err(error) if !is_lost(error.kind()) => {
+                return Err(error).context("talk with the daemon");
+            }
+            _ => message_frame::receive(&daemon.stream),
+        };
+        match answer {
+            Ok(Some(Reply::Started(job))) => return Ok((daemon, job)),
+            Ok(Some(Reply::Refused { status: status::DAEMON_LOST, .. }))
+                if Instant::now() < deadline =>
+            {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Ok(Some(Reply::Refused { status, text })) => {
+                return Err(Error::Refused { status, text }.into());
+            }
+            Ok(Some(reply)) => return Err(unexpected(&reply).into()),
+            Ok(None) | Err(_) => return Err(daemon_lost(run_dir, &daemon, None).into()),
+        }
+    }
+}
+
 /// The daemon is gone in the middle of a job: cleans up in its place.
-fn daemon_lost(run_dir: &RunDir, daemon: &mut DaemonConnection, job: Option<&str>) -> Error {
+fn daemon_lost(run_dir: &RunDir, daemon: &DaemonConnection, job: Option<&str>) -> Error {
     let pid = daemon.pid;
     if stays_alive(pid) {
         let text = format!(
