@@ -56,6 +56,7 @@ pub(super) const PROCESSES: &[Hostile] = &[
     process("intruder", 1, &[]),
     process("escape", 2, &[0]),
     process("flood", 2, &[]),
+    process("holes", 1, &[]),
     wrong_requests("bad-opcode"),
     wrong_requests("wrapping-address"),
     wrong_requests("submission-tail-jumps"),

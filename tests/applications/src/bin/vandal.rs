@@ -3,8 +3,8 @@
 //! `hostile`.
 //!
 //! `vandal KIND SEED STEPS`: the last rank takes as many steps of that kind, which follow from the
-//! seed, and ends with status 77; 0 is without end. The others wait for it in a barrier. Without
-//! arguments the kinds are listed.
+//! seed, and ends with status 77; 0 is without end. The others say that it has begun, and wait for it
+//! in a barrier. Without arguments the kinds are listed.
 //!
 //! Only in Xen: what Linux processes can do is in `tests/src/bin/hostile_process.rs`.
 
@@ -98,13 +98,16 @@ mod on_xen {
             eprintln!("error: there is no proxy to be hostile to: start this with pgas run");
             return Exit::from(2);
         };
+        if armci.barrier().is_err() {
+            return Exit::FAILURE;
+        }
         if armci.rank() < armci.size() - 1 {
+            println!("attacked");
             return match armci.barrier() {
                 Ok(()) => Exit::SUCCESS,
                 Err(_) => Exit::FAILURE,
             };
         }
-        println!("attacking");
         let vandal = Vandal { platform };
         let mut random = Random::new(seed);
         let mut taken = 0;
