@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -24,6 +24,10 @@ impl SmallDisk {
     /// When that fails for another reason.
     pub fn mount(folder: PathBuf, kib: usize, user: Option<u32>) -> Result<Option<Self>> {
         fs::DirBuilder::new().mode(0o700).create(&folder).context("make a folder")?;
+        if user.is_some() {
+            // What is under the disk, for when that is gone.
+            chown(&folder, user, user).context("give a folder away")?;
+        }
         let owner = user.map(|user| format!(",uid={user},gid={user}")).unwrap_or_default();
         let data = CString::new(format!("size={kib}k,mode=700{owner}"))?;
         match mount("small-disk", &folder, "tmpfs", MountFlags::NODEV, Some(data.as_c_str())) {

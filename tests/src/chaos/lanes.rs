@@ -50,8 +50,8 @@ pub struct Outcome {
     hostile: BTreeMap<&'static str, usize>,
     daemon_kills: usize,
     disturbances: usize,
-    /// How often a job was held, and how often it was tried.
-    holds: [usize; 2],
+    /// What came of holding a job, and how often.
+    holds: BTreeMap<String, usize>,
     took: Duration,
     /// The same until all jobs had ended.
     jobs_took: Duration,
@@ -83,9 +83,11 @@ impl fmt::Display for Outcome {
         let kinds = self.hostile.iter().map(|(kind, count)| format!("{kind} {count}"));
         writeln!(f, "hostile: {}", kinds.collect::<Vec<_>>().join(", "))?;
         writeln!(f, "the longest took {:.1} s: {}", self.longest.0.as_secs_f64(), self.longest.1)?;
-        let (kills, others, [held, tried]) = (self.daemon_kills, self.disturbances, self.holds);
-        write!(f, "daemons killed: {kills}, jobs held: {held} of {tried} times, ")?;
-        write!(f, "other disturbances: {others}, ")?;
+        for (end, count) in &self.holds {
+            writeln!(f, "held {count} times: {end}")?;
+        }
+        let (kills, others) = (self.daemon_kills, self.disturbances);
+        write!(f, "daemons killed: {kills}, other disturbances: {others}, ")?;
         write!(f, "faults: {}", self.faults.len())
     }
 }
@@ -185,9 +187,10 @@ impl Ground {
     /// how far a job is; a job that is left held would not end.
     fn hold_jobs(&self, random: &mut Rng) -> Result<()> {
         let run = |verb, job: &str| {
-            let mut pgas = self.pgas([verb, job], verb)?;
-            let status = pgas.stdout(Stdio::null()).stderr(Stdio::null()).status();
-            Ok::<_, anyhow::Error>(status.context("run pgas")?.success())
+            let output = self.pgas([verb, job], verb)?.output().context("run pgas")?;
+            let said = String::from_utf8_lossy(&output.stderr).replace(job, "J");
+            let done = output.status.success();
+            Ok::<_, anyhow::Error>(if done { "done".into() } else { said.trim().to_owned() })
         };
         while !self.is_over() {
             thread::sleep(Duration::from_millis(random.u64(50..1000)));
@@ -199,9 +202,7 @@ impl Ground {
             thread::sleep(Duration::from_millis(random.u64(..300)));
             // Even if it was said not to be held, and whoever may have ended it.
             run("release", job)?;
-            let mut outcome = self.outcome();
-            outcome.holds[0] += usize::from(held);
-            outcome.holds[1] += 1;
+            *self.outcome().holds.entry(held).or_default() += 1;
         }
         Ok(())
     }
@@ -315,7 +316,8 @@ impl Chaos {
             outcome.ended += 1;
             outcome.took(record.took, &format!("{:?}", record.plan));
             outcome.innocent += usize::from(!record.harmed && !record.lost_its_daemon);
-            if outcome.ended.is_multiple_of(10) || outcome.ended == plans.len() {
+            // Ten lines a run, and no more than one a job.
+            if outcome.ended.is_multiple_of((plans.len() / 10).max(1)) {
                 let (ended, faults) = (outcome.ended, outcome.faults.len());
                 let kills = ground.daemon_kills();
                 progress(&format!(

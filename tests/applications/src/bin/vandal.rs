@@ -185,7 +185,7 @@ mod on_xen {
             1 => SPENT.to_string(),
             2 => format!("{}{}", u64::MAX, number()),
             3 => "\u{1b}]0;owned\u{7}\n\0\u{85}".into(),
-            4 => "9".repeat(number() as usize % 3000),
+            4 => "9".repeat(20 + number() as usize % 3000),
             5 => format!("rank={} size={} memory={} version={}", number(), 2, number(), number()),
             _ => {
                 let mut numbers = String::from("4");
