@@ -81,6 +81,24 @@ impl JobSpec {
     pub fn memory_mib(&self) -> u64 {
         self.memory >> 20
     }
+
+    /// The smallest job, of one process, for tests to change.
+    #[cfg(test)]
+    pub(crate) fn smallest() -> Self {
+        Self {
+            kind: RankKind::Hosted,
+            size: 1,
+            memory: 4 << 20,
+            image: "/bin/true".into(),
+            args: Vec::new(),
+            files: Vec::new(),
+            environment: Vec::new(),
+            inheritance: Inheritance::default(),
+            input: InputFor::Nobody,
+            directory: "/".into(),
+            timeout: None,
+        }
+    }
 }
 
 /// Who gets the standard input of `pgas`; all others find theirs empty. Unless it is nobody, its

@@ -65,30 +65,50 @@ fn ensure(needs: &[Need]) -> Result<()> {
         return Ok(());
     }
     let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
-    if find("apt-get").is_none() {
-        bail!(
-            "missing {} and there is no apt-get here: install what Debian has in the packages {}",
-            missing.iter().map(|need| need.what).collect::<Vec<_>>().join(", "),
-            packages.join(", ")
-        );
-    }
     let reasons: Vec<String> =
         missing.iter().map(|need| format!("{} ({})", need.package, need.why)).collect();
-    let step = Step::start(format!("Installing {}", reasons.join(", ")));
-    let become_root = root_prefix(&packages)?;
-    if lists_are_stale() {
-        apt_get(&become_root, &["update"])?;
-    }
-    let install = [&["install", "--yes", "--no-install-recommends"], packages.as_slice()].concat();
-    if apt_get(&become_root, &install).is_err() {
-        // The lists may name versions that the mirror no longer has.
-        apt_get(&become_root, &["update"])?;
-        apt_get(&become_root, &install)?;
-    }
+    install(&packages, &reasons.join(", "))?;
     for need in missing {
         if find(need.what).is_none() {
             bail!("{} is still missing after installing {}", need.what, need.package);
         }
+    }
+    Ok(())
+}
+
+/// Makes sure that these packages are installed, for what the user is told.
+pub fn ensure_packages(packages: &[&str], purpose: &str) -> Result<()> {
+    let missing: Vec<&str> =
+        packages.iter().copied().filter(|package| !is_installed(package)).collect();
+    match missing[..] {
+        [] => Ok(()),
+        _ => install(&missing, &format!("{} ({purpose})", missing.join(", "))),
+    }
+}
+
+fn is_installed(package: &str) -> bool {
+    let query = Command::new("dpkg-query")
+        .args(["--show", "--showformat=${db:Status-Status}", package])
+        .stderr(Stdio::null())
+        .output();
+    query.is_ok_and(|output| output.stdout == b"installed")
+}
+
+/// Installs packages; `what` says which and why.
+fn install(packages: &[&str], what: &str) -> Result<()> {
+    if find("apt-get").is_none() {
+        bail!("this needs what Debian calls {what}, and there is no apt-get here: install it");
+    }
+    let step = Step::start(format!("Installing {what}"));
+    let become_root = root_prefix(packages)?;
+    if lists_are_stale() {
+        apt_get(&become_root, &["update"])?;
+    }
+    let install = [&["install", "--yes", "--no-install-recommends"], packages].concat();
+    if apt_get(&become_root, &install).is_err() {
+        // The lists may name versions that the mirror no longer has.
+        apt_get(&become_root, &["update"])?;
+        apt_get(&become_root, &install)?;
     }
     step.done();
     Ok(())
@@ -163,5 +183,12 @@ mod tests {
         assert!(find("/bin/sh").is_some());
         assert!(find("no-such-program").is_none());
         assert!(find("/no/such/file").is_none());
+    }
+
+    #[test]
+    fn a_package_that_is_not_there_is_not_taken_for_an_installed_one() {
+        assert!(!is_installed("no-such-package"));
+        // Every Debian has this one; elsewhere there is no dpkg.
+        assert_eq!(is_installed("dpkg"), find("dpkg-query").is_some());
     }
 }

@@ -19,6 +19,8 @@ pub mod tidy;
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -90,6 +92,10 @@ fn application_in(programs: &Path, name: &str) -> PathBuf {
 pub struct Host {
     run_dir: TempDir,
     programs: PathBuf,
+    /// Whose it is, if not this process's.
+    user: Option<u32>,
+    /// Programs that this user may read.
+    _copies: Option<TempDir>,
 }
 
 /// How a job ended.
@@ -119,7 +125,23 @@ impl Host {
     /// The same with the programs of another build: its `target/release`.
     pub fn of(programs: &Path) -> Result<Self> {
         let run_dir = TempDir::with_prefix("xenolith-").context("make a run directory")?;
-        Ok(Self { run_dir, programs: programs.to_owned() })
+        Ok(Self { run_dir, programs: programs.to_owned(), user: None, _copies: None })
+    }
+
+    /// The same of another user, who has a copy of each of these programs and applications. Only
+    /// root may do that.
+    pub fn of_user(user: u32, programs: &[PathBuf]) -> Result<Self> {
+        let copies = TempDir::with_prefix("xenolith-").context("make a folder for programs")?;
+        for program in programs {
+            let name = program.file_name().context("a program has no name")?;
+            fs::copy(program, copies.path().join(name)).context("copy a program")?;
+        }
+        fs::set_permissions(copies.path(), fs::Permissions::from_mode(0o755))
+            .context("show the copies")?;
+        let mut host = Self::of(copies.path())?;
+        chown(host.run_dir(), Some(user), Some(user)).context("give the run directory away")?;
+        (host.user, host._copies) = (Some(user), Some(copies));
+        Ok(host)
     }
 
     /// The run directory. Logs are in `log`.
@@ -131,7 +153,15 @@ impl Host {
     pub fn pgas<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<Command> {
         let mut command = Command::new(self.programs.join("pgas"));
         command.args(arguments).env("XENOLITH_RUN_DIR", self.run_dir.path()).stdin(Stdio::null());
+        self.give_to_user(&mut command);
         Ok(command)
+    }
+
+    /// Has a command be this host's user's.
+    pub fn give_to_user(&self, command: &mut Command) {
+        if let Some(user) = self.user {
+            command.uid(user).gid(user).current_dir("/");
+        }
     }
 
     /// The Linux program of an application; a path stays what it is.

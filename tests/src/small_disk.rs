@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -17,14 +17,19 @@ pub struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// Has `folder`, which is made for this user alone, be a disk of `kib` KiB. `None` for users
-    /// who may not mount.
+    /// Has `folder`, which is made for `user` alone, or for the one who asks, be a disk of `kib`
+    /// KiB. `None` for users who may not mount.
     ///
     /// # Errors
     /// When that fails for another reason.
-    pub fn mount(folder: PathBuf, kib: usize) -> Result<Option<Self>> {
+    pub fn mount(folder: PathBuf, kib: usize, user: Option<u32>) -> Result<Option<Self>> {
         fs::DirBuilder::new().mode(0o700).create(&folder).context("make a folder")?;
-        let data = CString::new(format!("size={kib}k,mode=700"))?;
+        if user.is_some() {
+            // What is under the disk, for when that is gone.
+            chown(&folder, user, user).context("give a folder away")?;
+        }
+        let owner = user.map(|user| format!(",uid={user},gid={user}")).unwrap_or_default();
+        let data = CString::new(format!("size={kib}k,mode=700{owner}"))?;
         match mount("small-disk", &folder, "tmpfs", MountFlags::NODEV, Some(data.as_c_str())) {
             Ok(()) => Ok(Some(Self { folder })),
             Err(Errno::PERM | Errno::ACCESS | Errno::NODEV) => Ok(None),

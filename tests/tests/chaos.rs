@@ -3,18 +3,27 @@
 
 use anyhow::{Result, ensure};
 use xenolith_tests::Host;
-use xenolith_tests::chaos::Chaos;
+use xenolith_tests::chaos::{Chaos, Platform};
 use xenolith_tests::small_disk::SmallDisk;
+
+/// Whom Linux calls nobody.
+const NOBODY: u32 = 65534;
 
 #[test]
 fn no_innocent_job_is_harmed_and_nothing_is_left_behind() -> Result<()> {
-    let chaos = Chaos {
-        seed: 1,
-        jobs: 20,
-        at_a_time: 4,
-        daemon_kills: 1,
-        hostile_process: env!("CARGO_BIN_EXE_hostile_process").into(),
-    };
+    run(1, 20, None)
+}
+
+#[test]
+fn an_ordinary_users_jobs_are_as_safe() -> Result<()> {
+    // Whoever is not root tries it by the test above.
+    if rustix::process::geteuid().is_root() { run(2, 12, Some(NOBODY)) } else { Ok(()) }
+}
+
+fn run(seed: u64, jobs: usize, user: Option<u32>) -> Result<()> {
+    let hostile_process = env!("CARGO_BIN_EXE_hostile_process").into();
+    let platform = Platform::Hosted { hostile_process, user };
+    let chaos = Chaos { seed, jobs, at_a_time: 4, daemon_kills: 1, platform };
     let outcome = chaos.run(|_| ())?;
     ensure!(outcome.faults.is_empty(), "seed {}:\n{outcome}", chaos.seed);
     Ok(())
@@ -25,7 +34,7 @@ fn a_full_disk_for_logs_refuses_no_job() -> Result<()> {
     let host = Host::new()?;
     let log = host.run_dir().join("log");
     // Only root may mount; the rule itself is the same for all.
-    let Some(disk) = SmallDisk::mount(log.clone(), 64)? else { return Ok(()) };
+    let Some(disk) = SmallDisk::mount(log.clone(), 64, None)? else { return Ok(()) };
     let jobs_with_logs = || Ok::<_, std::io::Error>(std::fs::read_dir(&log)?.count());
     ensure!(host.run(1, "hello", &[])?.status == 0 && jobs_with_logs()? == 1);
     disk.fill()?;

@@ -3,6 +3,11 @@
 //! much of them when memory runs out. That is not to be the daemon, which serves other jobs too. So
 //! a process of the job's own touches them before the daemon does.
 //!
+//! A rank that gives a page back which was there (by a hole that it punches) makes the daemon the
+//! one to touch it next; that is bounded by the window. Linux would refuse holes, and MADV_REMOVE,
+//! under F_SEAL_FUTURE_WRITE, but refuses new mappings to write then too. So that seal could be put
+//! on a window once all ranks have mapped it, which they do not tell.
+//!
 //! ```text
 //! daemon: Provided (a rank's window) -> MemoryProvider ==socket==> provide_memory: that process
 //! ```

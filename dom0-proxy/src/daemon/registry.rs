@@ -93,8 +93,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
-    use crate::control::{InputFor, JobSpec, RankKind};
-    use crate::inheritance::Inheritance;
+    use crate::control::JobSpec;
     use crate::job::JobClient;
     use crate::job::event::JobEvent;
 
@@ -103,20 +102,7 @@ mod tests {
         let registry = Registry::default();
         let job = |name: &str| {
             let client = Arc::new(JobClient::new(UnixStream::pair().unwrap().0).unwrap());
-            let spec = JobSpec {
-                kind: RankKind::Hosted,
-                size: 1,
-                memory: 4 << 20,
-                image: "/bin/true".into(),
-                args: Vec::new(),
-                files: Vec::new(),
-                environment: Vec::new(),
-                inheritance: Inheritance::default(),
-                input: InputFor::Nobody,
-                directory: "/".into(),
-                timeout: None,
-            };
-            Job::new(name.into(), spec, client).unwrap()
+            Job::new(name.into(), JobSpec::smallest(), client).unwrap()
         };
         let ((first, events), (second, _events)) = (job("abcdef"), job("fedcba"));
         assert!(registry.add(&first).unwrap() && !registry.add(&first).unwrap());

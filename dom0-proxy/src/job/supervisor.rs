@@ -445,24 +445,10 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
-    use crate::control::InputFor;
-    use crate::inheritance::Inheritance;
     use crate::job::event::End;
 
     fn spec(timeout: Option<Duration>) -> JobSpec {
-        JobSpec {
-            kind: RankKind::Hosted,
-            size: 1,
-            memory: 4 << 20,
-            image: "/bin/true".into(),
-            args: Vec::new(),
-            files: Vec::new(),
-            environment: Vec::new(),
-            inheritance: Inheritance::default(),
-            input: InputFor::Nobody,
-            directory: "/".into(),
-            timeout,
-        }
+        JobSpec { timeout, ..JobSpec::smallest() }
     }
 
     /// Ranks that do as they are told when they are started, and note that they are ended.

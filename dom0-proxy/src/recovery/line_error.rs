@@ -24,7 +24,7 @@ pub enum LineError {
         available: u64,
     },
     /// It was given up. The job goes on.
-    #[error("the line was given up: {0:?}")]
+    #[error("the line was given up: {0}")]
     GivenUp(Cause),
     /// Another line is under way.
     #[error("another line is under way: try again")]
@@ -38,4 +38,25 @@ pub enum LineError {
     /// The job is lost.
     #[error("the job is lost")]
     JobLost,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_a_line_that_was_given_up_is_words() {
+        use Cause::{
+            Cancelled, HostLost, NotCommitted, NotCopied, NotQuiet, NotWritten, TimeLimit,
+        };
+        let causes = [NotQuiet(3), NotCopied(3), NotWritten(3), HostLost(3)];
+        for cause in causes.into_iter().chain([NotCommitted, TimeLimit, Cancelled]) {
+            let said = LineError::GivenUp(cause).to_string();
+            assert!(said.starts_with("the line was given up: "), "{said}");
+            let name = format!("{cause:?}");
+            let name = name.split('(').next().unwrap();
+            assert!(!said.contains(name), "{said}");
+            assert_eq!(said.contains("host 3"), causes.contains(&cause), "{said}");
+        }
+    }
 }

@@ -15,7 +15,6 @@ mod dom0;
 mod guests;
 mod hosted;
 mod measurements;
-mod packages;
 mod peer;
 mod recovery;
 mod table;

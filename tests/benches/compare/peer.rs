@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-
-use crate::packages;
+use qemu_ci::install;
 
 /// ARMCI-MPI as Debian packages it, on one MPI library.
 #[derive(Debug)]
@@ -47,7 +46,8 @@ pub struct Program {
 impl Peer {
     /// Builds its program in `directory`.
     pub fn build(&'static self, directory: &Path) -> Result<Program> {
-        packages::install(self.packages, "ARMCI-MPI, to compare with")?;
+        install::ensure_packages(self.packages, "ARMCI-MPI, to compare with")
+            .context("measure without it by --no-peers")?;
         let path = directory.join(format!("armci-{}", self.name));
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peer/armci_bench.c");
         let status = Command::new(self.compiler)

@@ -1,4 +1,4 @@
-//! Hosted jobs amid chaos: see `xenolith_tests::chaos`.
+//! Jobs amid chaos: see `xenolith_tests::chaos`. In Xen see `tests/campaigns/chaos.sh`.
 //!
 //! ```text
 //! cargo run --release -p xenolith-tests --bin chaos -- --jobs 300 --seed 7
@@ -6,15 +6,17 @@
 
 #![forbid(unsafe_code)]
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use xenolith_tests::chaos::Chaos;
+use xenolith_tests::chaos::{Chaos, Platform};
 
-/// Runs hosted jobs beside hostile ones, kills what it can, and says which statuses were not true,
+/// Runs jobs beside hostile ones, kills what it can, and says which statuses were not true,
 /// which innocent jobs failed, and what was left behind.
 #[derive(Debug, Parser)]
+#[command(args_override_self = true)]
 struct Arguments {
     /// Jobs, beside the hostile ones
     #[arg(long, default_value_t = 300)]
@@ -28,6 +30,15 @@ struct Arguments {
     /// How often the daemon is killed
     #[arg(long, default_value_t = 6)]
     daemon_kills: usize,
+    /// Whose jobs they are, by the user's number; only root may say so [default: one's own]
+    #[arg(long, conflicts_with = "xen")]
+    user: Option<u32>,
+    /// In Xen: with the programs in this folder
+    #[arg(long, value_name = "DIR", requires = "images")]
+    xen: Option<PathBuf>,
+    /// The folder of the images
+    #[arg(long, value_name = "DIR", requires = "xen")]
+    images: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -43,12 +54,21 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<bool> {
     let own = std::env::current_exe().context("find this program")?;
+    let platform = match (&arguments.xen, &arguments.images) {
+        (Some(programs), Some(images)) => {
+            Platform::Xen { programs: programs.clone(), images: images.clone() }
+        }
+        _ => Platform::Hosted {
+            hostile_process: own.with_file_name("hostile_process"),
+            user: arguments.user,
+        },
+    };
     let chaos = Chaos {
         seed: arguments.seed.unwrap_or_else(|| fastrand::u64(..1_000_000)),
         jobs: arguments.jobs,
         at_a_time: arguments.at_a_time,
         daemon_kills: arguments.daemon_kills,
-        hostile_process: own.with_file_name("hostile_process"),
+        platform,
     };
     println!("chaos: seed {}", chaos.seed);
     let outcome = chaos.run(|line| println!("chaos: {line}"))?;

@@ -21,7 +21,9 @@ use armci_nostd::wire::area::MAGIC;
 use armci_nostd::wire::attach::{Attach, AttachReply, WindowLayout};
 use armci_nostd::wire::{AccKind, Header, Mailbox, Opcode, PROTOCOL_VERSION, RuntimeArea};
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::fs::{
+    FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, ftruncate, memfd_create,
+};
 
 /// The rank's own address of its window.
 const BASE: u64 = 0x1000_0000;
@@ -46,6 +48,7 @@ const KINDS: &[Kind] = &[
     ("intruder", intruder),
     ("escape", escape),
     ("flood", flood),
+    ("holes", holes),
 ];
 
 fn main() -> ExitCode {
@@ -79,10 +82,20 @@ fn full_doorbell() -> Result<()> {
         // Asleep, and with a fence to be answered: so the proxy wants to ring.
         rank.write(MAILBOX + offset_of!(Mailbox, asleep) as u64, &1u32.to_le_bytes())?;
         rank.submit(number, Opcode::Fence, 0, u32::MAX)?;
-        // No more than the ring holds.
-        while number.wrapping_sub(rank.read(offset_of!(Header, submission_head))?) >= 64 {
-            thread::sleep(Duration::from_millis(1));
-        }
+        rank.wait_for_room(number)?;
+    }
+    Ok(())
+}
+
+/// Gives memory back as soon as it is there, so that the proxy is the first to touch it again.
+fn holes() -> Result<()> {
+    let rank = Attached::new(LEN)?;
+    let own = variable("XENOLITH_RANK")?.parse().context("a rank")?;
+    for number in 0.. {
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        fallocate(&rank.window, flags, AREA, LEN - AREA).context("punch a hole")?;
+        rank.submit(number, Opcode::Put, LEN - AREA, own)?;
+        rank.wait_for_room(number)?;
     }
     Ok(())
 }
@@ -245,6 +258,14 @@ impl Attached {
         let mut word = [0; 4];
         rustix::io::pread(&self.window, &mut word, at as u64)?;
         Ok(u32::from_le_bytes(word))
+    }
+
+    /// Waits until the ring takes more than the request with this number.
+    fn wait_for_room(&self, number: u32) -> Result<()> {
+        while number.wrapping_sub(self.read(offset_of!(Header, submission_head))?) >= 64 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     fn ring(&self) -> io::Result<()> {

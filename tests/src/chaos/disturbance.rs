@@ -68,8 +68,8 @@ enum Disk {
 }
 
 impl Disk {
-    fn new(folder: PathBuf) -> Result<Self> {
-        Ok(SmallDisk::mount(folder, DISK)?.map_or(Self::Shared, Self::Own))
+    fn new(folder: PathBuf, user: Option<u32>) -> Result<Self> {
+        Ok(SmallDisk::mount(folder, DISK, user)?.map_or(Self::Shared, Self::Own))
     }
 
     /// Leaves no room, or all that there is.
@@ -102,7 +102,7 @@ pub(super) struct Disturbance<'a> {
 impl<'a> Disturbance<'a> {
     /// Nothing of it yet. The daemon is to be killed `daemon_kills` times.
     pub(super) fn new(ground: &'a Ground, random: Rng, daemon_kills: usize) -> Result<Self> {
-        let disk = Disk::new(ground.host.run_dir().join("log"))?;
+        let disk = Disk::new(ground.host.run_dir().join("log"), ground.platform.user())?;
         Ok(Self { ground, random, disk, daemon_kills, count: 0 })
     }
 
@@ -123,7 +123,7 @@ impl<'a> Disturbance<'a> {
             }
             self.count += 1;
             match self.random.u32(..3) {
-                0 => self.ground.clock.step(self.random.i64(-MOST_WRONG..MOST_WRONG))?,
+                0 => self.step_clock()?,
                 1 => self.disk.set_full(true, daemon)?,
                 _ => self.disk.set_full(false, daemon)?,
             }
@@ -133,9 +133,16 @@ impl<'a> Disturbance<'a> {
 
     /// Ends it all: the clock is right and the disk has room. Says how often something was done.
     pub(super) fn end(self) -> Result<usize> {
-        self.ground.clock.step(0)?;
+        if let Some(clock) = &self.ground.clock {
+            clock.step(0)?;
+        }
         self.disk.set_full(false, self.daemon())?;
         Ok(self.count)
+    }
+
+    fn step_clock(&mut self) -> Result<()> {
+        let seconds = self.random.i64(-MOST_WRONG..MOST_WRONG);
+        self.ground.clock.as_ref().map_or(Ok(()), |clock| clock.step(seconds))
     }
 
     fn daemon(&self) -> Option<Process> {

@@ -1,8 +1,10 @@
 //! One job: started, disturbed, and its end judged.
 
 use std::fmt;
+use std::fs;
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -15,17 +17,12 @@ use super::lanes::Ground;
 use super::plan::{Harm, Plan};
 use crate::processes::{self, Process};
 
-/// A job that takes longer is stuck. Its own limit comes long before.
-const PATIENCE: Duration = Duration::from_secs(400);
-/// The job's own limit, in seconds.
-const TIMEOUT: &str = "200";
 /// How often a job is looked at.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// Statuses of `pgas`: see docs/operations.md.
 const DAEMON_LOST: i32 = 121;
-/// What is said to a job that comes while the daemon ends: nothing of it has begun.
-pub(super) const DAEMON_ENDS: &str = "the daemon has been told to end: try again";
+const HOST: i32 = 123;
 const INTERRUPTED: i32 = 130;
 const KILLED: i32 = 137;
 const TERMINATED: i32 = 143;
@@ -34,6 +31,8 @@ const TERMINATED: i32 = 143;
 #[derive(Debug)]
 pub(super) struct Record {
     pub plan: Plan,
+    /// The status that the job has of itself.
+    pub own_status: i32,
     /// The harm came before the end.
     pub harmed: bool,
     /// A daemon was killed while the job was there.
@@ -50,6 +49,8 @@ impl Plan {
     pub(super) fn run(&self, ground: &Ground) -> Result<Record> {
         let kills = ground.daemon_kills();
         let started = Instant::now();
+        // A job that takes longer is stuck. Its own limit comes long before.
+        let patience = 2 * Duration::from_secs(ground.platform.seconds().into());
         let mut pgas = self.command(ground)?.spawn().context("start pgas")?;
         let stdout = read_all(pgas.stdout.take());
         let stderr = read_all(pgas.stderr.take());
@@ -62,7 +63,7 @@ impl Plan {
             if !harmed && self.harm != Harm::None && started.elapsed() > self.harm_after {
                 harmed = self.harm(&pgas, ground)?;
             }
-            if !asked_to_end && started.elapsed() > PATIENCE {
+            if !asked_to_end && started.elapsed() > patience {
                 asked_to_end = true;
                 pgas.kill().context("end pgas")?;
             }
@@ -74,6 +75,7 @@ impl Plan {
         };
         Ok(Record {
             plan: self.clone(),
+            own_status: self.status(&ground.platform),
             harmed,
             lost_its_daemon: ground.daemon_kills() != kills,
             status,
@@ -85,13 +87,20 @@ impl Plan {
 
     fn command(&self, ground: &Ground) -> Result<Command> {
         let (program, arguments) = self.program();
-        let program = ground.host.application(program);
-        let ranks = self.ranks.to_string();
-        let words = ["run", "--hosted", "--timeout", TIMEOUT, "-n", &ranks];
+        let program = ground.platform.application(&ground.host, program);
+        let (ranks, seconds) = (self.ranks.to_string(), ground.platform.seconds().to_string());
+        let words = ["run", "--timeout", &seconds, "-n", &ranks];
         let mut pgas = ground.pgas(words, self.number)?;
+        pgas.args(ground.platform.options());
+        // By which a domain's job is found; a process has it from `pgas`.
+        pgas.args(["--env", &format!("{MARK}={}", ground.mark(self.number))]);
         pgas.arg(program).arg("--").args(arguments);
         let mut command = match self.limit.command() {
-            Some(limit) => limited(&limit, &pgas),
+            Some(limit) => {
+                let mut limited = limited(&limit, &pgas);
+                ground.host.give_to_user(&mut limited);
+                limited
+            }
             None => pgas,
         };
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -101,10 +110,7 @@ impl Plan {
     /// Does the harm, if there is something that it can be done to. Says whether it has.
     fn harm(&self, pgas: &Child, ground: &Ground) -> Result<bool> {
         let client = Process::new(Pid::from_child(pgas));
-        let rank = |rank: usize, signal| {
-            let found = ground.rank_of(self.number, rank)?;
-            Ok(found.is_some_and(|process| process.signal(signal)))
-        };
+        let rank = |rank: usize, signal| ground.end_rank(self.number, rank, signal);
         match self.harm {
             Harm::None => Ok(false),
             Harm::KillClient => Ok(client.signal(Signal::KILL)),
@@ -112,8 +118,7 @@ impl Plan {
             Harm::KillRank(number) => rank(number, Signal::KILL),
             Harm::TerminateRank(number) => rank(number, Signal::TERM),
             Harm::KillJob => {
-                let Some(process) = ground.rank_of(self.number, 0)? else { return Ok(false) };
-                let Some(job) = process.variable("XENOLITH_JOB") else { return Ok(false) };
+                let Some(job) = ground.job_of(self.number)? else { return Ok(false) };
                 let mut kill = ground.pgas(["kill", &job], self.number)?;
                 // The job may have ended meanwhile, which `pgas kill` says.
                 Ok(kill.output().context("run pgas kill")?.status.success())
@@ -147,22 +152,20 @@ impl Record {
     /// The statuses that are true of what has happened.
     fn allowed(&self) -> Vec<i32> {
         // Whatever was done to it may have come too late.
-        let mut allowed = vec![self.plan.status()];
+        let mut allowed = vec![self.own_status];
         if self.harmed {
             match self.plan.harm {
                 Harm::KillClient => allowed.push(-Signal::KILL.as_raw()),
                 // It may not have come as far as taking signals.
                 Harm::TerminateClient => allowed.extend([INTERRUPTED, -Signal::TERM.as_raw()]),
-                Harm::KillRank(_) | Harm::KillJob | Harm::None => allowed.push(KILLED),
+                // A domain that is gone is the host's doing.
+                Harm::KillRank(_) => allowed.extend([KILLED, HOST]),
+                Harm::KillJob | Harm::None => allowed.push(KILLED),
                 Harm::TerminateRank(_) => allowed.push(TERMINATED),
             }
         }
         if self.lost_its_daemon {
             allowed.extend([DAEMON_LOST, KILLED]);
-        }
-        // It came to a daemon that had been told to end before.
-        if self.stderr.contains(DAEMON_ENDS) {
-            allowed.push(DAEMON_LOST);
         }
         allowed
     }
@@ -210,8 +213,42 @@ fn limited(limit: &str, command: &Command) -> Command {
 }
 
 impl Ground {
+    /// The name of the job with this number, if it has begun.
+    fn job_of(&self, number: usize) -> Result<Option<String>> {
+        if self.platform.is_xen() {
+            return self.job_of_domains(number);
+        }
+        Ok(self.process_of(number, 0)?.and_then(|process| process.variable("XENOLITH_JOB")))
+    }
+
+    /// The same where ranks are domains: by what is said to them.
+    fn job_of_domains(&self, number: usize) -> Result<Option<String>> {
+        let said = format!("{MARK}={} ", self.mark(number));
+        // There is no folder before the first job.
+        let records = self.host.job_records().unwrap_or_default();
+        let is_it = |record: &PathBuf| {
+            let config = fs::read_to_string(record.join("rank-0.cfg"));
+            config.is_ok_and(|text| text.contains(&said))
+        };
+        let name = |record: PathBuf| Some(record.file_name()?.to_str()?.to_owned());
+        Ok(records.into_iter().find(is_it).and_then(name))
+    }
+
+    /// Ends a rank, if it is there: a process by this signal, a domain by `xl destroy`. Says whether
+    /// it was.
+    fn end_rank(&self, number: usize, rank: usize, signal: Signal) -> Result<bool> {
+        if !self.platform.is_xen() {
+            let found = self.process_of(number, rank)?;
+            return Ok(found.is_some_and(|process| process.signal(signal)));
+        }
+        let Some(job) = self.job_of_domains(number)? else { return Ok(false) };
+        let mut xl = Command::new("xl");
+        xl.args(["destroy", &format!("pgas-{job}-{rank}")]);
+        Ok(xl.output().context("run xl")?.status.success())
+    }
+
     /// The process of a rank of the job with this number, if there is one.
-    fn rank_of(&self, number: usize, rank: usize) -> Result<Option<Process>> {
+    fn process_of(&self, number: usize, rank: usize) -> Result<Option<Process>> {
         let (mark, rank) = (self.mark(number), rank.to_string());
         let marked = processes::with_variable(MARK)?.into_iter();
         Ok(marked

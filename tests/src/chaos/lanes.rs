@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,64 +15,12 @@ use rustix::process::{Pid, Signal};
 
 use super::MARK;
 use super::disturbance::{Clock, Disturbance};
-use super::job::DAEMON_ENDS;
+use super::hostile::{Hostile, Program, TIMED_OUT};
 use super::plan::Plan;
+use super::platform::Platform;
 use super::remains::remains;
 use crate::Host;
 use crate::processes::Process;
-
-/// A kind of hostile job: the program, its argument, how many ranks, and the statuses that are true
-/// of it. Each has a limit of [`HOSTILE_SECONDS`] and ends by it, unless it ends itself.
-struct Hostile {
-    program: HostileProgram,
-    kind: &'static str,
-    ranks: usize,
-    statuses: &'static [i32],
-}
-
-/// Whose kinds they are.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum HostileProgram {
-    /// A process that attaches as it likes.
-    Process,
-    /// An application that writes wrong requests.
-    Application,
-}
-
-use HostileProgram::{Application, Process as Raw};
-
-const BROKE_THE_PROTOCOL: i32 = 122;
-const HOST: i32 = 123;
-const TIMED_OUT: i32 = 124;
-
-const fn raw(kind: &'static str, ranks: usize, statuses: &'static [i32]) -> Hostile {
-    Hostile { program: Raw, kind, ranks, statuses }
-}
-
-const fn application(kind: &'static str) -> Hostile {
-    Hostile { program: Application, kind, ranks: 2, statuses: &[BROKE_THE_PROTOCOL] }
-}
-
-const HOSTILE: &[Hostile] = &[
-    raw("deaf", 3, &[BROKE_THE_PROTOCOL, HOST, TIMED_OUT]),
-    raw("full-doorbell", 1, &[TIMED_OUT]),
-    raw("ringing", 1, &[TIMED_OUT]),
-    raw("garbage", 2, &[BROKE_THE_PROTOCOL, TIMED_OUT]),
-    raw("large-window", 2, &[BROKE_THE_PROTOCOL]),
-    raw("lock-holder", 2, &[BROKE_THE_PROTOCOL, TIMED_OUT]),
-    raw("intruder", 1, &[TIMED_OUT]),
-    raw("escape", 2, &[0]),
-    raw("flood", 2, &[TIMED_OUT]),
-    application("bad-opcode"),
-    application("wrapping-address"),
-    application("submission-tail-jumps"),
-    application("completion-head-jumps"),
-];
-
-/// A hostile job's own limit, in seconds.
-const HOSTILE_SECONDS: &str = "6";
-/// Hostile jobs at a time.
-const HOSTILE_LANES: usize = 5;
 
 /// What is to be done.
 #[derive(Clone, Debug)]
@@ -86,8 +33,8 @@ pub struct Chaos {
     pub at_a_time: usize,
     /// How often the daemon is killed.
     pub daemon_kills: usize,
-    /// The program `hostile_process`.
-    pub hostile_process: PathBuf,
+    /// What runs the ranks.
+    pub platform: Platform,
 }
 
 /// What has come of it. `Display` is the report.
@@ -103,6 +50,8 @@ pub struct Outcome {
     hostile: BTreeMap<&'static str, usize>,
     daemon_kills: usize,
     disturbances: usize,
+    /// What came of holding a job, and how often.
+    holds: BTreeMap<String, usize>,
     took: Duration,
     /// The same until all jobs had ended.
     jobs_took: Duration,
@@ -134,6 +83,9 @@ impl fmt::Display for Outcome {
         let kinds = self.hostile.iter().map(|(kind, count)| format!("{kind} {count}"));
         writeln!(f, "hostile: {}", kinds.collect::<Vec<_>>().join(", "))?;
         writeln!(f, "the longest took {:.1} s: {}", self.longest.0.as_secs_f64(), self.longest.1)?;
+        for (end, count) in &self.holds {
+            writeln!(f, "held {count} times: {end}")?;
+        }
         let (kills, others) = (self.daemon_kills, self.disturbances);
         write!(f, "daemons killed: {kills}, other disturbances: {others}, ")?;
         write!(f, "faults: {}", self.faults.len())
@@ -142,9 +94,10 @@ impl fmt::Display for Outcome {
 
 /// The daemon's host, and what all lanes share.
 pub(super) struct Ground {
+    pub platform: Platform,
     pub host: Host,
-    pub clock: Clock,
-    hostile_process: PathBuf,
+    /// If it is to step.
+    pub clock: Option<Clock>,
     kills: AtomicUsize,
     over: AtomicBool,
     outcome: Mutex<Outcome>,
@@ -176,7 +129,7 @@ impl Ground {
         format!("1{:09}", std::process::id())
     }
 
-    /// `pgas`, marked, with the clock that steps.
+    /// `pgas`, marked, with the clock that steps if there is one.
     pub(super) fn pgas<S: AsRef<OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = S>,
@@ -184,7 +137,9 @@ impl Ground {
     ) -> Result<Command> {
         let mut pgas = self.host.pgas(arguments)?;
         pgas.env(MARK, self.mark(name)).env("CHAOS_SLEEP", self.sleep_of_escaped());
-        self.clock.set_for(&mut pgas);
+        if let Some(clock) = &self.clock {
+            clock.set_for(&mut pgas);
+        }
         Ok(pgas)
     }
 
@@ -197,34 +152,58 @@ impl Ground {
         self.outcome().faults.push(format!("FAULT: {what}\n{record}"));
     }
 
-    fn run_hostile(&self, hostile: &Hostile) -> Result<()> {
+    fn run_hostile(&self, hostile: &Hostile, random: &mut Rng) -> Result<()> {
         let kills = self.daemon_kills();
         let started = Instant::now();
-        let ranks = hostile.ranks.to_string();
-        let words = ["run", "--hosted", "--timeout", HOSTILE_SECONDS, "-n", &ranks];
+        let (ranks, arguments) = (hostile.ranks.to_string(), hostile.arguments(random));
+        let words = ["run", "--timeout", self.platform.hostile_seconds(), "-n", &ranks];
         let mut pgas = self.pgas(words, hostile.kind)?;
-        pgas.arg(match hostile.program {
-            Raw => self.hostile_process.clone(),
-            Application => self.host.application("hostile"),
+        pgas.args(self.platform.options()).arg(match hostile.program {
+            Program::Process => self.platform.hostile_process(&self.host),
+            Program::WrongRequests => self.platform.application(&self.host, "hostile"),
+            Program::Vandal => self.platform.application(&self.host, "vandal"),
         });
-        pgas.args(["--", hostile.kind]).stdout(Stdio::null()).stderr(Stdio::piped());
+        pgas.arg("--").args(&arguments).stdout(Stdio::null()).stderr(Stdio::piped());
         let child = pgas.spawn().context("start pgas")?;
         let (output, interrupted) = self.wait_for_hostile(child)?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let status = output.status.code().unwrap_or(-1);
-        let daemon_lost = (self.daemon_kills() != kills && [121, 137].contains(&status))
-            || (status == 121 && said.contains(DAEMON_ENDS));
-        let true_status = hostile.statuses.contains(&status);
+        let daemon_lost = self.daemon_kills() != kills && [121, 137].contains(&status);
+        let true_status = status == TIMED_OUT || hostile.statuses.contains(&status);
         // It may not have come as far as taking signals.
         let interrupted = interrupted && (status == 130 || output.status.code().is_none());
         if !true_status && !daemon_lost && !interrupted {
-            let wanted = hostile.statuses;
-            let what = format!("hostile {}: status {status}, not one of {wanted:?}", hostile.kind);
+            let (words, wanted) = (arguments.join(" "), hostile.statuses);
+            let what = format!("hostile {words}: status {status}, not one of {wanted:?}");
             let lines: Vec<_> = said.lines().collect();
             self.fault(&what, &lines[lines.len().saturating_sub(5)..].join("\n"));
         }
         self.outcome().took(started.elapsed(), &format!("hostile {}: {status}", hostile.kind));
         *self.outcome().hostile.entry(hostile.kind).or_default() += 1;
+        Ok(())
+    }
+
+    /// Holds any jobs, hostile ones too, and lets them go on. Whether that can be done depends on
+    /// how far a job is; a job that is left held would not end.
+    fn hold_jobs(&self, random: &mut Rng) -> Result<()> {
+        let run = |verb, job: &str| {
+            let output = self.pgas([verb, job], verb)?.output().context("run pgas")?;
+            let said = String::from_utf8_lossy(&output.stderr).replace(job, "J");
+            let done = output.status.success();
+            Ok::<_, anyhow::Error>(if done { "done".into() } else { said.trim().to_owned() })
+        };
+        while !self.is_over() {
+            thread::sleep(Duration::from_millis(random.u64(50..1000)));
+            let jobs = self.host.job_records().unwrap_or_default();
+            let Some(job) = random.choice(&jobs).and_then(|job| job.file_name()?.to_str()) else {
+                continue;
+            };
+            let held = run("hold", job)?;
+            thread::sleep(Duration::from_millis(random.u64(..300)));
+            // Even if it was said not to be held, and whoever may have ended it.
+            run("release", job)?;
+            *self.outcome().holds.entry(held).or_default() += 1;
+        }
         Ok(())
     }
 
@@ -255,18 +234,16 @@ impl Chaos {
     /// # Errors
     /// When it cannot be run. What it finds is in the outcome.
     pub fn run(&self, progress: impl Fn(&str) + Sync) -> Result<Outcome> {
-        if !self.hostile_process.is_file() {
-            bail!("{} is not there", self.hostile_process.display());
-        }
         let mut random = Rng::with_seed(self.seed);
-        let plans: Vec<_> = (0..self.jobs).map(|number| Plan::draw(number, &mut random)).collect();
-        let host = Host::new()?;
+        let draw = |number| Plan::draw(number, &self.platform, &mut random);
+        let plans: Vec<_> = (0..self.jobs).map(draw).collect();
+        let host = self.platform.host()?;
         let started = Instant::now();
-        let clock = Clock::new(host.run_dir())?;
+        let has_clock = !self.platform.is_xen();
         let ground = Ground {
-            clock,
+            clock: has_clock.then(|| Clock::new(host.run_dir())).transpose()?,
             host,
-            hostile_process: self.hostile_process.clone(),
+            platform: self.platform.clone(),
             kills: AtomicUsize::new(0),
             over: AtomicBool::new(false),
             outcome: Mutex::default(),
@@ -277,18 +254,22 @@ impl Chaos {
             let lanes: Vec<_> = (0..self.at_a_time.max(1))
                 .map(|_| scope.spawn(|| self.run_jobs(&ground, &plans, &next, &progress)))
                 .collect();
-            let mut others: Vec<_> = (0..HOSTILE_LANES)
+            let mut others: Vec<_> = (0..self.platform.hostile_lanes())
                 .map(|_| random.fork())
                 .map(|mut random| {
                     let ground = &ground;
                     scope.spawn(move || {
+                        let kinds = ground.platform.hostile();
                         while !ground.is_over() {
-                            ground.run_hostile(&HOSTILE[random.usize(..HOSTILE.len())])?;
+                            let kind = &kinds[random.usize(..kinds.len())];
+                            ground.run_hostile(kind, &mut random)?;
                         }
                         Ok(())
                     })
                 })
                 .collect();
+            let (ground, mut for_holds) = (&ground, random.fork());
+            others.push(scope.spawn(move || ground.hold_jobs(&mut for_holds)));
             others
                 .push(scope.spawn(|| disturbance.go_on(|| next.load(Ordering::SeqCst), self.jobs)));
             let ended: Vec<Result<()>> = lanes.into_iter().map(joined).collect();
@@ -335,7 +316,8 @@ impl Chaos {
             outcome.ended += 1;
             outcome.took(record.took, &format!("{:?}", record.plan));
             outcome.innocent += usize::from(!record.harmed && !record.lost_its_daemon);
-            if outcome.ended.is_multiple_of(10) || outcome.ended == plans.len() {
+            // Ten lines a run, and no more than one a job.
+            if outcome.ended.is_multiple_of((plans.len() / 10).max(1)) {
                 let (ended, faults) = (outcome.ended, outcome.faults.len());
                 let kills = ground.daemon_kills();
                 progress(&format!(

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use super::platform::Platform;
+
 /// What a job does when nobody disturbs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Task {
@@ -32,7 +34,7 @@ pub(super) enum Harm {
     KillClient,
     /// `pgas` gets SIGTERM.
     TerminateClient,
-    /// A rank gets SIGKILL.
+    /// A rank gets SIGKILL, or its domain is destroyed.
     KillRank(usize),
     /// A rank gets SIGTERM.
     TerminateRank(usize),
@@ -51,6 +53,8 @@ pub(super) enum Limit {
     FileSize(u32),
     /// Addresses, enough of them.
     Addresses,
+    /// Processor time, stack, core files, locked memory: enough, or none needed.
+    Others,
 }
 
 /// One job.
@@ -67,14 +71,16 @@ pub(super) struct Plan {
 
 impl Plan {
     /// The job with this number, drawn at random.
-    pub(super) fn draw(number: usize, random: &mut Rng) -> Self {
-        let ranks = random.usize(1..=5);
+    pub(super) fn draw(number: usize, platform: &Platform, random: &mut Rng) -> Self {
+        let ranks = random.usize(1..=platform.ranks());
         let task = match random.u32(0..12) {
             0..4 => Task::Hello,
             4..6 => Task::Ticks(random.u32(1..=2)),
             // A power of two of them.
             6 => Task::Cg,
-            7..9 => Task::Lines(random.u32(1..5000)),
+            // Every Linux has a program for that.
+            7..9 if !platform.is_xen() => Task::Lines(random.u32(1..5000)),
+            7..9 => Task::Ticks(random.u32(1..=4)),
             9 => Task::Exit(random.u8(1..=100)),
             10 => Task::Panic(random.usize(..ranks)),
             _ => Task::Null(random.usize(..ranks)),
@@ -84,7 +90,8 @@ impl Plan {
             0 => Harm::KillClient,
             1 => Harm::TerminateClient,
             2 => Harm::KillRank(random.usize(..ranks)),
-            3 => Harm::TerminateRank(random.usize(..ranks)),
+            // A domain takes no signals.
+            3 if !platform.is_xen() => Harm::TerminateRank(random.usize(..ranks)),
             4 => Harm::KillJob,
             _ => Harm::None,
         };
@@ -92,9 +99,10 @@ impl Plan {
             0 => Limit::Files,
             1 => Limit::FileSize(random.u32(0..=1)),
             2 => Limit::Addresses,
+            3 => Limit::Others,
             _ => Limit::None,
         };
-        let harm_after = Duration::from_millis(random.u64(0..1200));
+        let harm_after = Duration::from_millis(random.u64(0..platform.short_job()));
         Self { number, ranks, task, harm, harm_after, limit }
     }
 
@@ -119,15 +127,15 @@ impl Plan {
     }
 
     /// The status that the job has of itself.
-    pub(super) fn status(&self) -> i32 {
+    pub(super) fn status(&self, platform: &Platform) -> i32 {
         match (&self.task, self.limit) {
             (Task::Lines(_), _) => 0,
             // A window is a file for Linux: rank 0 gets SIGXFSZ when it makes its own.
-            (_, Limit::FileSize(_)) => 153,
+            (_, Limit::FileSize(_)) if !platform.is_xen() => 153,
             (Task::Hello | Task::Ticks(_) | Task::Cg, _) => 0,
             (Task::Exit(status), _) => (*status).into(),
-            (Task::Panic(_), _) => 101,
-            (Task::Null(_), _) => 139,
+            (Task::Panic(_), _) => platform.panicked(),
+            (Task::Null(_), _) => platform.null_pointer(),
         }
     }
 
@@ -159,6 +167,10 @@ impl Limit {
             Self::Files => Some("ulimit -S -n 64".into()),
             Self::FileSize(kib) => Some(format!("ulimit -S -f {kib}")),
             Self::Addresses => Some("ulimit -S -v 2000000".into()),
+            Self::Others => {
+                let each = ["t 100", "s 1024", "c 0", "l 0"].map(|it| format!("ulimit -S -{it}"));
+                Some(each.join(" && "))
+            }
         }
     }
 }
@@ -169,9 +181,12 @@ mod tests {
 
     #[test]
     fn a_seed_is_all_that_it_takes_to_draw_the_same_again() {
+        let hostile_process = "hostile_process".into();
+        let platform = Platform::Hosted { hostile_process, user: None };
         let plans = |seed| {
             let mut random = Rng::with_seed(seed);
-            let plans: Vec<_> = (0..300).map(|number| Plan::draw(number, &mut random)).collect();
+            let draw = |number| Plan::draw(number, &platform, &mut random);
+            let plans: Vec<_> = (0..300).map(draw).collect();
             format!("{plans:?}")
         };
         assert_eq!(plans(7), plans(7));

@@ -2,21 +2,24 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 
 use super::MARK;
 use super::lanes::Ground;
 use crate::processes::{self, Process};
 
-/// How long the last jobs may take to vanish.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the last jobs may take to vanish, on a machine that is slow.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Files that a daemon has open, and threads that it has, without a job. Seen: 13 and 4.
 const OPEN_FILES: usize = 30;
 const THREADS: usize = 10;
+/// Bytes that a log of the daemon may have, of which there are two, and a line more.
+const DAEMON_LOG: u64 = (4 << 20) + (64 << 10);
 /// Where Linux shows control groups.
 const CONTROL_GROUPS: &str = "/sys/fs/cgroup";
 
@@ -67,6 +70,16 @@ fn remains_now(ground: &Ground) -> Result<Vec<String>> {
     let groups = groups.iter().filter(is_ours);
     left.extend(groups.map(|group| format!("control group {}", group.display())));
     left.extend(log.lines().filter(|line| line.contains("panicked")).map(str::to_owned));
+    for name in ["daemon.log", "daemon.log.1"] {
+        let path = ground.host.run_dir().join(name);
+        let bytes = fs::metadata(path).map_or(0, |found| found.len());
+        if bytes > DAEMON_LOG {
+            left.push(format!("{name}: {bytes} bytes"));
+        }
+    }
+    if ground.platform.is_xen() {
+        left.extend(domains()?);
+    }
     Ok(left)
 }
 
@@ -79,6 +92,16 @@ fn escaped(ground: &Ground) -> Result<Vec<Process>> {
 fn describe(process: Process) -> String {
     let number = process.pid().as_raw_nonzero();
     format!("process {number}: {}", process.command_line().join(" "))
+}
+
+/// Domains of ranks, and those that have ended and of which somebody still holds a page: these have
+/// no name any more.
+fn domains() -> Result<Vec<String>> {
+    let list = Command::new("xl").arg("list").output().context("run xl")?;
+    ensure!(list.status.success(), "xl list: {}", String::from_utf8_lossy(&list.stderr));
+    let text = String::from_utf8_lossy(&list.stdout).into_owned();
+    let is_ours = |line: &&str| line.starts_with("pgas-") || line.starts_with("(null)");
+    Ok(text.lines().filter(is_ours).map(|line| format!("domain {line}")).collect())
 }
 
 /// All that could be ours: by their names.

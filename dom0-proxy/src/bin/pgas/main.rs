@@ -6,6 +6,7 @@ mod arguments;
 mod connect;
 mod environment;
 mod escape;
+mod follow;
 mod image;
 mod output;
 mod restore;

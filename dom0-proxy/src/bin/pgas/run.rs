@@ -1,17 +1,14 @@
 //! `pgas run`.
 
-use std::io::{ErrorKind, IsTerminal};
-use std::os::fd::AsFd;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
-use armci_nostd::hosted::frame;
 use armci_nostd::wire::MAX_RANKS;
 use dom0_proxy::control::{
     ClientRequest, InputFor, JobSpec, OutputPiece, RankKind, Reply, Summary,
 };
-use dom0_proxy::daemon::clean_up_after_daemon;
 use dom0_proxy::error::status;
 use dom0_proxy::inheritance::Inheritance;
 use dom0_proxy::run_dir::RunDir;
@@ -21,7 +18,8 @@ use rustix::process::getpgrp;
 use rustix::termios::tcgetpgrp;
 
 use crate::arguments::{RunArguments, ShowArguments, Stdin};
-use crate::connect::{DaemonConnection, Requests, unexpected};
+use crate::connect::{Requests, unexpected};
+use crate::follow::{begin, follow};
 use crate::output::{error_takes_more, print, print_error, print_json};
 use crate::show::{Presentation, Style, Writer};
 use crate::signals::take_signals;
@@ -36,99 +34,13 @@ const DEFAULT_HOSTED_MEMORY: u64 = 256 << 20;
 pub fn run(arguments: &RunArguments) -> anyhow::Result<u8> {
     let spec = spec(arguments)?;
     let run_dir = RunDir::from_env()?;
-    let mut daemon = DaemonConnection::open_or_start(&run_dir)?;
-    let (kind, input) = (spec.kind, spec.input);
+    let (kind, size, has_input) = (spec.kind, spec.size, spec.input != InputFor::Nobody);
+    let (daemon, reply) = begin(&run_dir, &ClientRequest::Run(spec), has_input)?;
+    let Reply::Started(job) = reply else { return Err(unexpected(&reply).into()) };
     let requests = Requests::new(&daemon)?;
-    let show = Show::new(&arguments.show, spec.size, &requests)?;
-    let asked = message_frame::send(&daemon.stream, &ClientRequest::Run(spec));
-    let asked = asked.and_then(|()| match input {
-        InputFor::Nobody => Ok(()),
-        InputFor::Rank0 | InputFor::All => {
-            frame::send(&daemon.stream, &(), &[std::io::stdin().as_fd()])
-        }
-    });
-    match asked {
-        Err(error)
-            if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) =>
-        {
-            return Err(daemon_lost(&run_dir, &mut daemon, None).into());
-        }
-        asked => asked.context("talk with the daemon")?,
-    }
+    let show = Show::new(&arguments.show, size, &requests)?;
     take_signals(requests, kind)?;
-    follow(&run_dir, &mut daemon, show)
-}
-
-/// Shows a job that was asked for, to its end; the status to end with.
-pub fn follow(run_dir: &RunDir, daemon: &mut DaemonConnection, show: Show) -> anyhow::Result<u8> {
-    let mut job = None;
-    loop {
-        match message_frame::receive(&daemon.stream) {
-            Ok(Some(Reply::Started(name))) => job = Some(name),
-            Ok(Some(Reply::Up(up))) => show.up(up),
-            Ok(Some(Reply::Output(piece))) => show.output(piece),
-            Ok(Some(Reply::Ended(summary))) => return show.end(&summary),
-            Ok(Some(Reply::Refused { status, text })) => {
-                return Err(Error::Refused { status, text }.into());
-            }
-            Ok(Some(reply)) => return Err(unexpected(&reply).into()),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Ok(None) | Err(_) => {
-                // It may be this process that has hung up, since it could not write.
-                let unshown = show.stop()?;
-                if unshown > 0 {
-                    say_unshown(unshown, job.as_deref());
-                }
-                return Err(daemon_lost(run_dir, daemon, job.as_deref()).into());
-            }
-        }
-    }
-}
-
-/// The daemon is gone in the middle of a job: cleans up in its place.
-pub fn daemon_lost(run_dir: &RunDir, daemon: &mut DaemonConnection, job: Option<&str>) -> Error {
-    let pid = daemon.pid;
-    if stays_alive(pid) {
-        let text = format!(
-            "the daemon (process {pid}) has hung up: its log is {}",
-            run_dir.daemon_log().display()
-        );
-        return Error::Refused { status: status::DAEMON_LOST, text };
-    }
-    let text = match job {
-        None => format!("the daemon (process {pid}) died before the job had started"),
-        Some(job) => match clean_up_after_daemon(run_dir, job) {
-            Ok(()) => format!(
-                "the daemon (process {pid}) died: job {job} has failed, \
-                 and its ranks have been ended"
-            ),
-            Err(error) => {
-                format!(
-                    "the daemon (process {pid}) died, \
-                     and what job {job} left could not be removed: {error}"
-                )
-            }
-        },
-    };
-    Error::Refused { status: status::DAEMON_LOST, text }
-}
-
-/// Whether a process is there and does not end within a moment.
-fn stays_alive(pid: u32) -> bool {
-    let is_alive = || {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // The state follows the name, which is in parentheses. A daemon that this pgas has started
-        // stays as a zombie.
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
-    };
-    let deadline = Instant::now() + Duration::from_secs(1);
-    while is_alive() {
-        if Instant::now() > deadline {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    false
+    follow(&run_dir, &daemon, Some(job), show)
 }
 
 fn spec(arguments: &RunArguments) -> anyhow::Result<JobSpec> {
@@ -240,18 +152,21 @@ impl Show {
         Ok(Self { json: arguments.json, table: arguments.table, size, progress, writer })
     }
 
-    fn up(&self, up: u32) {
+    /// So many ranks have started.
+    pub fn up(&self, up: u32) {
         self.progress.set_position(up.into());
         if up >= self.size {
             self.progress.finish_and_clear();
         }
     }
 
-    fn output(&self, piece: OutputPiece) {
+    /// A rank has written something.
+    pub fn output(&self, piece: OutputPiece) {
         self.writer.show(piece);
     }
 
-    fn end(self, summary: &Summary) -> anyhow::Result<u8> {
+    /// The job has ended; the status to end with.
+    pub fn end(self, summary: &Summary) -> anyhow::Result<u8> {
         let Self { json, table, progress, writer, .. } = self;
         progress.finish_and_clear();
         let is_killed = matches!(summary.status, status::INTERRUPTED | status::KILLED);
@@ -290,14 +205,14 @@ impl Show {
     }
 
     /// The daemon is gone: how many bytes of what it has sent could not be shown.
-    fn stop(self) -> anyhow::Result<u64> {
+    pub fn stop(self) -> anyhow::Result<u64> {
         self.progress.finish_and_clear();
         self.writer.finish(Some(PATIENCE))
     }
 }
 
 /// Says how much output of a job was not shown.
-fn say_unshown(bytes: u64, job: Option<&str>) {
+pub fn say_unshown(bytes: u64, job: Option<&str>) {
     let log = job.map_or(String::new(), |job| format!(": `pgas logs {job}` has all of it"));
     say(&format!("pgas: {bytes} bytes of the ranks' output were not shown{log}"));
 }

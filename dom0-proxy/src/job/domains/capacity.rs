@@ -62,28 +62,14 @@ fn check_maptrack(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::control::{InputFor, RankKind};
-    use crate::inheritance::Inheritance;
+    use crate::control::RankKind;
 
     #[test]
     fn memory_that_domain_0_cannot_map_is_refused_before_the_start() {
         let check = |size, mib: u64, others_mib, is_paravirtual, most_frames| {
-            let spec = JobSpec {
-                kind: RankKind::Xen,
-                size,
-                memory: mib << 20,
-                image: "/images/cg.img".into(),
-                args: Vec::new(),
-                files: Vec::new(),
-                environment: Vec::new(),
-                inheritance: Inheritance::default(),
-                input: InputFor::Nobody,
-                directory: "/".into(),
-                timeout: Some(Duration::from_secs(1)),
-            };
+            let (kind, memory) = (RankKind::Xen, mib << 20);
+            let spec = JobSpec { kind, size, memory, ..JobSpec::smallest() };
             check_maptrack(&spec, others_mib, is_paravirtual, most_frames, 300)
         };
         check(1, 480, 0, true, 1024).unwrap();

@@ -68,22 +68,41 @@ pub enum Progress {
     Left,
 }
 
-/// Why a line, or a job, came to nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// Why a line, or a job, came to nothing. In words for the user.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    thiserror::Error,
+)]
 pub enum Cause {
     /// Operations could not be completed.
+    #[error("operations that were under way on host {0} could not be completed")]
     NotQuiet(HostId),
     /// A rank could not be parked, or its memory not copied.
+    #[error("a rank on host {0} did not stand still, or its memory could not be copied")]
     NotCopied(HostId),
     /// The copy could not be written.
+    #[error("the memory of the ranks on host {0} could not be written")]
     NotWritten(HostId),
     /// The image could not be committed.
+    #[error("the image could not be committed")]
     NotCommitted,
     /// It took longer than was allowed.
+    #[error("it took longer than was allowed")]
     TimeLimit,
     /// Whoever asked for the line wants it no more.
+    #[error("whoever asked for it wants it no more")]
     Cancelled,
     /// A host does not answer any more.
+    #[error("host {0} does not answer any more")]
     HostLost(HostId),
 }
 

@@ -27,7 +27,7 @@ use run::Platform;
 
 /// Runs many jobs, and checks that what their ranks write arrives.
 #[derive(Debug, Parser)]
-#[command(name = "soak")]
+#[command(name = "soak", args_override_self = true)]
 struct Cli {
     /// How many jobs
     #[arg(long, default_value_t = 200)]

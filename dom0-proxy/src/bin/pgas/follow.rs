@@ -1,0 +1,135 @@
+//! A job on its way: asked for, followed to its end.
+
+use std::io::ErrorKind;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use armci_nostd::hosted::frame;
+use dom0_proxy::Error;
+use dom0_proxy::control::{ClientRequest, Reply};
+use dom0_proxy::daemon::clean_up_after_daemon;
+use dom0_proxy::error::status;
+use dom0_proxy::run_dir::RunDir;
+
+use crate::connect::{DaemonConnection, unexpected};
+use crate::run::{Show, say_unshown};
+
+/// How long a daemon that takes no more jobs may take to end.
+const PATIENCE_WITH_DAEMON: Duration = Duration::from_secs(60);
+
+/// Has a daemon begin what is asked for, and gives its first answer. A daemon that has been told to
+/// end takes no jobs, and has begun nothing of this one: then its successor is asked. With
+/// `has_input` the job is given the standard input of this process.
+pub fn begin(
+    run_dir: &RunDir,
+    request: &ClientRequest,
+    has_input: bool,
+) -> anyhow::Result<(DaemonConnection, Reply)> {
+    let deadline = Instant::now() + PATIENCE_WITH_DAEMON;
+    loop {
+        let daemon = DaemonConnection::open_or_start(run_dir)?;
+        let asked = message_frame::send(&daemon.stream, request);
+        let asked = asked.and_then(|()| match has_input {
+            true => frame::send(&daemon.stream, &(), &[std::io::stdin().as_fd()]),
+            false => Ok(()),
+        });
+        let is_lost = |kind| matches!(kind, ErrorKind::BrokenPipe | ErrorKind::ConnectionReset);
+        let answer = match asked {
+            // What it has said before it hung up is there all the same.
+            Err(error) if !is_lost(error.kind()) => {
+                return Err(error).context("talk with the daemon");
+            }
+            _ => message_frame::receive(&daemon.stream),
+        };
+        match answer {
+            Ok(Some(Reply::Refused { status: status::DAEMON_LOST, .. }))
+                if Instant::now() < deadline =>
+            {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Ok(Some(Reply::Refused { status, text })) => {
+                return Err(Error::Refused { status, text }.into());
+            }
+            Ok(Some(reply)) => return Ok((daemon, reply)),
+            Ok(None) | Err(_) => return Err(daemon_lost(run_dir, &daemon, None).into()),
+        }
+    }
+}
+
+/// Shows a job that has begun, to its end; the status to end with. `job` is its name, if it has
+/// been told.
+pub fn follow(
+    run_dir: &RunDir,
+    daemon: &DaemonConnection,
+    mut job: Option<String>,
+    show: Show,
+) -> anyhow::Result<u8> {
+    loop {
+        match message_frame::receive(&daemon.stream) {
+            Ok(Some(Reply::Started(name))) => job = Some(name),
+            Ok(Some(Reply::Up(up))) => show.up(up),
+            Ok(Some(Reply::Output(piece))) => show.output(piece),
+            Ok(Some(Reply::Ended(summary))) => return show.end(&summary),
+            Ok(Some(Reply::Refused { status, text })) => {
+                return Err(Error::Refused { status, text }.into());
+            }
+            Ok(Some(reply)) => return Err(unexpected(&reply).into()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Ok(None) | Err(_) => {
+                // It may be this process that has hung up, since it could not write.
+                let unshown = show.stop()?;
+                if unshown > 0 {
+                    say_unshown(unshown, job.as_deref());
+                }
+                return Err(daemon_lost(run_dir, daemon, job.as_deref()).into());
+            }
+        }
+    }
+}
+
+/// The daemon is gone in the middle of a job: cleans up in its place.
+fn daemon_lost(run_dir: &RunDir, daemon: &DaemonConnection, job: Option<&str>) -> Error {
+    let pid = daemon.pid;
+    if stays_alive(pid) {
+        let text = format!(
+            "the daemon (process {pid}) has hung up: its log is {}",
+            run_dir.daemon_log().display()
+        );
+        return Error::Refused { status: status::DAEMON_LOST, text };
+    }
+    let text = match job {
+        None => format!("the daemon (process {pid}) died before the job had started"),
+        Some(job) => match clean_up_after_daemon(run_dir, job) {
+            Ok(()) => format!(
+                "the daemon (process {pid}) died: job {job} has failed, \
+                 and its ranks have been ended"
+            ),
+            Err(error) => {
+                format!(
+                    "the daemon (process {pid}) died, \
+                     and what job {job} left could not be removed: {error}"
+                )
+            }
+        },
+    };
+    Error::Refused { status: status::DAEMON_LOST, text }
+}
+
+/// Whether a process is there and does not end within a moment.
+fn stays_alive(pid: u32) -> bool {
+    let is_alive = || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // The state follows the name, which is in parentheses. A daemon that this pgas has started
+        // stays as a zombie.
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    };
+    let deadline = Instant::now() + Duration::from_secs(1);
+    while is_alive() {
+        if Instant::now() > deadline {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    false
+}
