@@ -31,7 +31,11 @@ took() {
 }
 
 # A number of a report in JSON; seconds as microseconds.
-field() { sed -n "s/.*\"$1\":\([0-9.e-]*\).*/\1/p" "$scratch/report" | awk '{ printf "%.0f", $1 * '"${2:-1}"' }'; }
+field() {
+    local number
+    number=$(sed -n "s/.*\"$1\":\([0-9.e-]*\).*/\1/p" "$scratch/report")
+    awk -v number="$number" -v unit="${2:-1}" 'BEGIN { printf "%.0f", number * unit }'
+}
 
 # checkpoint NAME ARGUMENTS...
 checkpoint() {

@@ -31,8 +31,8 @@ struct Cli {
     /// Measure in Xen guests, in one boot of a host in QEMU
     #[arg(long)]
     xen: bool,
-    /// Measure saving and restoring of jobs, in one boot of a host in QEMU: of as many ranks as this
-    /// with so many MiB of data each, RANKSxMIB
+    /// Measure saving and restoring of jobs, in one boot of a host in QEMU; for each job its number
+    /// of ranks and the MiB of data that each rank has, RANKSxMIB
     #[arg(long, value_name = "JOB", num_args = 0.., value_delimiter = ',', conflicts_with = "xen")]
     #[arg(default_missing_values = ["4x8", "4x32", "16x8"])]
     recovery: Option<Vec<String>>,

@@ -13,7 +13,7 @@ use dom0_proxy::error::status;
 use dom0_proxy::run_dir::RunDir;
 
 use crate::connect::{DaemonConnection, unexpected};
-use crate::run::{Show, say_unshown};
+use crate::show::{Show, say_unshown};
 
 /// How long a daemon that takes no more jobs may take to end.
 const PATIENCE_WITH_DAEMON: Duration = Duration::from_secs(60);

@@ -9,7 +9,8 @@ use crate::connect::{Requests, unexpected};
 use crate::follow::{begin, follow};
 use crate::image;
 use crate::output::print_error;
-use crate::run::{Show, may_read_input, timeout};
+use crate::run::{may_read_input, timeout};
+use crate::show::Show;
 use crate::signals::take_signals;
 
 /// Restores a job and shows it to its end; the status to end with.
