@@ -747,16 +747,16 @@ fn wrong_calls_are_refused_in_one_line() {
 fn a_job_of_processes_is_not_saved() {
     let host = Host::new();
     let running = host.start("pace");
-    let saved = host.run(&["checkpoint", &running.job]);
+    let job = running.job.clone();
+    let saved = host.run(&["checkpoint", &job]);
     assert_eq!(saved.status, 125, "{saved:?}");
     let line = format!(
-        "pgas: job {} cannot be saved: its ranks are processes, and only domains can be\n",
-        running.job
+        "pgas: job {job} cannot be saved: its ranks are processes, and only domains can be\n"
     );
     assert_eq!(saved.errors, line);
-    assert_eq!(host.run(&["kill", &running.job]).status, 0);
-    host.assert_clean(&running.job);
+    assert_eq!(host.run(&["kill", &job]).status, 0);
+    host.assert_clean(&job);
     assert_eq!(running.wait().0, 137);
-    let gone = host.run(&["checkpoint", &running.job]);
+    let gone = host.run(&["checkpoint", &job]);
     assert_eq!((gone.status, gone.output.as_str()), (125, ""), "{gone:?}");
 }
