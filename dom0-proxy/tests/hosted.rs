@@ -2,13 +2,11 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dom0_proxy::control::{ClientRequest, Hello, Reply, Summary, Welcome};
 use dom0_proxy::inheritance::Inheritance;
 use dom0_proxy::job::processes::{RANK_ARGUMENT, identity};
 use rustix::process::{Pid, Signal, kill_process};
@@ -595,30 +593,6 @@ fn a_daemon_that_is_told_to_end_ends_its_jobs() {
 }
 
 #[test]
-fn a_job_that_a_daemon_refuses_since_it_ends_is_asked_of_the_next_one() {
-    let host = Host::new();
-    let listener = UnixListener::bind(host.dir.path().join("proxy.sock")).unwrap();
-    let mut pgas = host.pgas(&["run", "--hosted", "-n", "1", "/bin/true"]).spawn().unwrap();
-    let answer = |replies: &[Reply]| {
-        let stream = listener.accept().unwrap().0;
-        let hello: Hello = message_frame::receive(&stream).unwrap().unwrap();
-        let welcome = Welcome { version: hello.version, pid: std::process::id() };
-        message_frame::send(&stream, &welcome).unwrap();
-        let asked: ClientRequest = message_frame::receive(&stream).unwrap().unwrap();
-        assert!(matches!(asked, ClientRequest::Run(_)), "{asked:?}");
-        replies.iter().for_each(|reply| message_frame::send(&stream, reply).unwrap());
-    };
-    let error = dom0_proxy::Error::DaemonEnds;
-    let refused = Reply::Refused { status: error.exit_status(), text: error.to_string() };
-    answer(std::slice::from_ref(&refused));
-    answer(&[refused]);
-    let (job, ranks) = ("abcdef".to_owned(), Vec::new());
-    let summary = Summary { job: job.clone(), status: 7, cause: None, seconds: 0.0, ranks };
-    answer(&[Reply::Started(job), Reply::Ended(summary)]);
-    assert_eq!(pgas.wait().unwrap().code(), Some(7));
-}
-
-#[test]
 fn a_client_that_does_not_read_cannot_keep_its_job_alive() {
     let host = Host::new();
     let arguments = ["run", "--hosted", "-n", "1", &test_rank(), "--", "chatter", "0"];
@@ -773,16 +747,15 @@ fn wrong_calls_are_refused_in_one_line() {
 fn a_job_of_processes_is_not_saved() {
     let host = Host::new();
     let running = host.start("pace");
-    let saved = host.run(&["checkpoint", &running.job]);
+    let job = running.job.clone();
+    let saved = host.run(&["checkpoint", &job]);
     assert_eq!(saved.status, 125, "{saved:?}");
     let line = format!(
-        "pgas: job {} cannot be saved: its ranks are processes, and only domains can be\n",
-        running.job
+        "pgas: job {job} cannot be saved: its ranks are processes, and only domains can be\n"
     );
     assert_eq!(saved.errors, line);
-    assert_eq!(host.run(&["kill", &running.job]).status, 0);
-    host.assert_clean(&running.job);
-    let job = running.job.clone();
+    assert_eq!(host.run(&["kill", &job]).status, 0);
+    host.assert_clean(&job);
     assert_eq!(running.wait().0, 137);
     let gone = host.run(&["checkpoint", &job]);
     assert_eq!((gone.status, gone.output.as_str()), (125, ""), "{gone:?}");

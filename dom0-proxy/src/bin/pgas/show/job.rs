@@ -45,7 +45,7 @@ impl Show {
         Ok(Self { json: arguments.json, table: arguments.table, size, progress, writer })
     }
 
-    /// So many ranks have started.
+    /// This many ranks have started.
     pub fn up(&self, up: u32) {
         self.progress.set_position(up.into());
         if up >= self.size {
