@@ -65,8 +65,8 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<u8> {
     }
 }
 
-/// Has a daemon begin the job, and gives its name. A daemon that has been told to end takes no jobs,
-/// and has begun nothing of this one: then its successor is asked.
+/// Has a daemon begin the job, and gives its name. A daemon that has been told to end takes no
+/// jobs, and has begun nothing of this one: then its successor is asked.
 fn begin(spec: JobSpec, run_dir: &RunDir) -> anyhow::Result<(DaemonConnection, String)> {
     let input = spec.input;
     let request = ClientRequest::Run(spec);
