@@ -2,11 +2,13 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use dom0_proxy::control::{ClientRequest, Hello, Reply, Summary, Welcome};
 use dom0_proxy::inheritance::Inheritance;
 use dom0_proxy::job::processes::{RANK_ARGUMENT, identity};
 use rustix::process::{Pid, Signal, kill_process};
@@ -590,6 +592,30 @@ fn a_daemon_that_is_told_to_end_ends_its_jobs() {
     assert!(errors.contains("the daemon was told to end"), "{errors}");
     host.assert_clean(&job);
     assert!(!host.dir.path().join("proxy.sock").exists());
+}
+
+#[test]
+fn a_job_that_a_daemon_refuses_since_it_ends_is_asked_of_the_next_one() {
+    let host = Host::new();
+    let listener = UnixListener::bind(host.dir.path().join("proxy.sock")).unwrap();
+    let mut pgas = host.pgas(&["run", "--hosted", "-n", "1", "/bin/true"]).spawn().unwrap();
+    let answer = |replies: &[Reply]| {
+        let stream = listener.accept().unwrap().0;
+        let hello: Hello = message_frame::receive(&stream).unwrap().unwrap();
+        let welcome = Welcome { version: hello.version, pid: std::process::id() };
+        message_frame::send(&stream, &welcome).unwrap();
+        let asked: ClientRequest = message_frame::receive(&stream).unwrap().unwrap();
+        assert!(matches!(asked, ClientRequest::Run(_)), "{asked:?}");
+        replies.iter().for_each(|reply| message_frame::send(&stream, reply).unwrap());
+    };
+    let error = dom0_proxy::Error::DaemonEnds;
+    let refused = Reply::Refused { status: error.exit_status(), text: error.to_string() };
+    answer(std::slice::from_ref(&refused));
+    answer(&[refused]);
+    let (job, ranks) = ("abcdef".to_owned(), Vec::new());
+    let summary = Summary { job: job.clone(), status: 7, cause: None, seconds: 0.0, ranks };
+    answer(&[Reply::Started(job), Reply::Ended(summary)]);
+    assert_eq!(pgas.wait().unwrap().code(), Some(7));
 }
 
 #[test]

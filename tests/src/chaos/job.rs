@@ -234,8 +234,8 @@ impl Ground {
         Ok(records.into_iter().find(is_it).and_then(name))
     }
 
-    /// Ends a rank, if it is there: a process by this signal, a domain by `xl destroy`. Says whether
-    /// it was.
+    /// Ends a rank, if it is there: a process by this signal, a domain by `xl destroy`. Says
+    /// whether it was.
     fn end_rank(&self, number: usize, rank: usize, signal: Signal) -> Result<bool> {
         if !self.platform.is_xen() {
             let found = self.process_of(number, rank)?;

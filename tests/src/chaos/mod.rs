@@ -1,6 +1,7 @@
-//! Chaos: many jobs on one daemon, hosted or in Xen, beside ranks that mean harm, while `pgas`, ranks
-//! and the daemon are killed, jobs are held, the disk fills up and the clock steps. What must hold: a job that nobody has
-//! touched succeeds, every status says what has happened to its job, and nothing is left behind.
+//! Chaos: many jobs on one daemon, hosted or in Xen, beside ranks that mean harm, while `pgas`,
+//! ranks and the daemon are killed, jobs are held, the disk fills up and the clock steps. What must
+//! hold: a job that nobody has touched succeeds, every status says what has happened to its job,
+//! and nothing is left behind.
 //!
 //! ```text
 //! platform     what is different where ranks are processes, and where they are domains

@@ -3,8 +3,8 @@
 //! `hostile`.
 //!
 //! `vandal KIND SEED STEPS`: the last rank takes as many steps of that kind, which follow from the
-//! seed, and ends with status 77; 0 is without end. The others say that it has begun, and wait for it
-//! in a barrier. Without arguments the kinds are listed.
+//! seed, and ends with status 77; 0 is without end. The others say that it has begun, and wait for
+//! it in a barrier. Without arguments the kinds are listed.
 //!
 //! Only in Xen: what Linux processes can do is in `tests/src/bin/hostile_process.rs`.
 
