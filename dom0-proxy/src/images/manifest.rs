@@ -198,10 +198,6 @@ impl Manifest {
         if head[..8] != MAGIC {
             return Err("it is no manifest: its magic is wrong".into());
         }
-        let version = head[8..12].try_into().map(u32::from_le_bytes).unwrap_or_default();
-        if version != FORMAT {
-            return Err(NotAManifest::Version(version));
-        }
         let length = head[16..24].try_into().map(u64::from_le_bytes).unwrap_or_default();
         if length != body.len() as u64 {
             return Err(NotAManifest::Damaged(format!(
@@ -214,6 +210,11 @@ impl Manifest {
         }
         if hash_of(&head[..24], body)[..] != head[24..] {
             return Err("its hash is wrong".into());
+        }
+        // In this order: only a version that somebody has written is another version.
+        let version = head[8..12].try_into().map(u32::from_le_bytes).unwrap_or_default();
+        if version != FORMAT {
+            return Err(NotAManifest::Version(version));
         }
         let (manifest, rest): (Self, _) = postcard::take_from_bytes(body)
             .map_err(|error| NotAManifest::Damaged(format!("its body makes no sense: {error}")))?;

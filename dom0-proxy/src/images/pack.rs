@@ -161,13 +161,14 @@ impl PackReader {
         if head[..8] != MAGIC {
             return damaged("it is no pack: its magic is wrong");
         }
+        if blake3::hash(&head[..24]).as_bytes()[..8] != head[24..] || u64_at(&head, 16) != number {
+            return damaged("its head is wrong");
+        }
+        // In this order: only a version that somebody has written is another version.
         let version = u32_at(&head, 8);
         if version != FORMAT {
             let path = folder.path_of(&name);
             return Err(ImagesError::OtherVersion { path, found: version, known: FORMAT });
-        }
-        if blake3::hash(&head[..24]).as_bytes()[..8] != head[24..] || u64_at(&head, 16) != number {
-            return damaged("its head is wrong");
         }
         let mut end = [0; END];
         file.read_exact_at(&mut end, length - END as u64).map_err(unreadable)?;
