@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use rustix::process::Signal;
+use rustix::process::{Signal, geteuid};
 
 use super::MARK;
 use super::lanes::Ground;
@@ -47,7 +47,12 @@ fn remains_now(ground: &Ground) -> Result<Vec<String>> {
             left.push(describe(process));
         }
     }
-    left.extend(escaped(ground)?.into_iter().map(describe));
+    // A daemon that makes no control groups adopts what escapes; when it is killed, nobody knows of
+    // that any more.
+    let is_ordinary = ground.platform.user().is_some() || !geteuid().is_root();
+    if !is_ordinary || ground.daemon_kills() == 0 {
+        left.extend(escaped(ground)?.into_iter().map(describe));
+    }
     if let Some(daemon) = daemon {
         let (files, threads) = (daemon.open_files(), daemon.threads());
         if files > OPEN_FILES || threads > THREADS {
@@ -69,7 +74,9 @@ fn remains_now(ground: &Ground) -> Result<Vec<String>> {
     let groups = control_groups();
     let groups = groups.iter().filter(is_ours);
     left.extend(groups.map(|group| format!("control group {}", group.display())));
-    left.extend(log.lines().filter(|line| line.contains("panicked")).map(str::to_owned));
+    // Not a rank, whose cause is there too.
+    let panicked = |line: &&str| line.contains("panicked") && !line.contains("asked to panic");
+    left.extend(log.lines().filter(panicked).map(str::to_owned));
     for name in ["daemon.log", "daemon.log.1"] {
         let path = ground.host.run_dir().join(name);
         let bytes = fs::metadata(path).map_or(0, |found| found.len());
