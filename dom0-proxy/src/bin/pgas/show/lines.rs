@@ -241,7 +241,8 @@ mod tests {
         #[test]
         fn no_character_is_broken(
             text in "[a€\u{1f600}é\n]{0,200}",
-            cuts in proptest::collection::vec((1..9usize, 0..400u64), 1..60),
+            // From the first byte of four to the last it waits three times.
+            cuts in proptest::collection::vec((1..9usize, 0..333u64), 1..60),
         ) {
             let mut rest = text.as_bytes();
             let mut story = Vec::new();
