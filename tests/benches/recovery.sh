@@ -95,20 +95,15 @@ ours() {
     rm -r "$scratch/images"
 }
 
-# save DOMAINS [-c]: one after the other.
+# save DOMAINS -c: one after the other.
 save() {
     local name
-    for name in $1; do xl save ${2:-} "$name" "$scratch/$name.saved"; done
-}
-
-restore() {
-    local name
-    for name in $1; do xl restore "$scratch/$name.saved"; done
+    for name in $1; do xl save "$2" "$name" "$scratch/$name.saved"; done
 }
 
 # theirs: as many Linux domUs with the same data.
 theirs() {
-    local kind=linux names="" name index
+    local kind=linux names="" name index start saved begin end saving=0 restoring=0 size=0
     for ((index = 0; index < ranks; index++)); do
         serial=$((serial + 1))
         name=bench-linux-$serial
@@ -119,11 +114,23 @@ theirs() {
         xl create "$scratch/$name.cfg" >>"$scratch/commands.log" 2>&1
         wait_for grep -q "linux up" "$logs/guest-$name.log"
     done
-    took "xl save" save "$names"
-    tell "xl size" "$(cat "$scratch"/*.saved | wc -c)"
-    took "xl restore" restore "$names"
-    for name in $names; do xl destroy "$name"; done
-    rm "$scratch"/*.saved
+    # One by one, since dom0 has no room for all of them.
+    for name in $names; do
+        now start
+        xl save "$name" "$scratch/$name.saved" >>"$scratch/commands.log" 2>&1
+        now saved
+        size=$((size + $(stat -c %s "$scratch/$name.saved")))
+        now begin
+        xl restore "$scratch/$name.saved" >>"$scratch/commands.log" 2>&1
+        now end
+        saving=$((saving + saved - start))
+        restoring=$((restoring + end - begin))
+        rm "$scratch/$name.saved"
+        xl destroy "$name"
+    done
+    tell "xl save" "$saving"
+    tell "xl size" "$size"
+    tell "xl restore" "$restoring"
 }
 
 serial=0
