@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::inheritance::Inheritance;
 
 /// Version of these messages. Both sides must agree exactly.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// The most output that is sent and not yet taken, by [weight](OutputPiece::weight).
 pub const OUTPUT_WINDOW: u64 = 128 << 10;
@@ -74,6 +74,19 @@ pub struct JobSpec {
     pub input: InputFor,
     /// When to give up.
     pub timeout: Option<Duration>,
+    /// Where it is saved, and how often.
+    pub saving: Option<Saving>,
+}
+
+/// Where a job is saved, and how often.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saving {
+    /// The directory of images.
+    pub directory: PathBuf,
+    /// From one line to the next; `None`: only when somebody asks.
+    pub every: Option<Duration>,
+    /// How many images are kept of those that were saved by time.
+    pub keep: u32,
 }
 
 impl JobSpec {
@@ -97,6 +110,7 @@ impl JobSpec {
             input: InputFor::Nobody,
             directory: "/".into(),
             timeout: None,
+            saving: None,
         }
     }
 }
@@ -144,6 +158,8 @@ pub enum ClientRequest {
     Run(JobSpec),
     /// End the job that was started on this connection.
     Interrupt,
+    /// Save the job that was started on this connection, and end it when that is done.
+    Leave,
     /// Pass a signal on to the hosted ranks of the job that was started on this connection.
     Signal(RankSignal),
     /// Output of this [weight](OutputPiece::weight) has been passed on.
@@ -190,6 +206,8 @@ pub struct RestoreSpec {
     pub has_input: bool,
     /// When to give up.
     pub timeout: Option<Duration>,
+    /// Where it is saved then, and how often.
+    pub saving: Option<Saving>,
 }
 
 /// A recovery line that was saved: how often the job had been restored, and the line's number.
@@ -211,6 +229,8 @@ pub enum Reply {
     Up(u32),
     /// A rank has written something.
     Output(OutputPiece),
+    /// Something that the user should know of the job, in one line.
+    Notice(String),
     /// The job has ended; nothing follows.
     Ended(Summary),
     /// The jobs there are.
@@ -344,6 +364,9 @@ pub struct Summary {
     pub status: u8,
     /// Why it failed, in one line that names the rank; `None` when it did not.
     pub cause: Option<String>,
+    /// Whether it met with an accident, such as a crash: nobody has ended it, and no rank has ended
+    /// with a status of its own. So from an earlier line it may succeed.
+    pub is_accident: bool,
     /// From its start to its end.
     pub seconds: f64,
     /// Its ranks, in order.

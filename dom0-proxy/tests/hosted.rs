@@ -613,7 +613,14 @@ fn a_job_that_a_daemon_refuses_since_it_ends_is_asked_of_the_next_one() {
     answer(std::slice::from_ref(&refused));
     answer(&[refused]);
     let (job, ranks) = ("abcdef".to_owned(), Vec::new());
-    let summary = Summary { job: job.clone(), status: 7, cause: None, seconds: 0.0, ranks };
+    let summary = Summary {
+        job: job.clone(),
+        status: 7,
+        cause: None,
+        is_accident: false,
+        seconds: 0.0,
+        ranks,
+    };
     answer(&[Reply::Started(job), Reply::Ended(summary)]);
     assert_eq!(pgas.wait().unwrap().code(), Some(7));
 }

@@ -60,7 +60,8 @@ named() {
 # restored: whether the daemon has said how long restoring the job took; tells that.
 restored() {
     local time
-    time=$(sed -n "s/.* restored job=\"$job\" seconds=\([0-9.]*\)\([mµ]*s\).*/\1 \2/p" "$daemon_log")
+    time=$(sed -n "s/.* restored job=\"$job\" seconds=\([0-9.]*\)\([mµ]*s\).*/\1 \2/p" \
+        "$daemon_log")
     [[ -n $time ]] || return 1
     tell restore "$(awk -v time="$time" 'BEGIN {
         split(time, part, " ")

@@ -94,12 +94,13 @@ pub fn serve_client(daemon: &Arc<Daemon>, stream: &UnixStream, place: Place) -> 
             Some(job) => job.checkpoint(&asked).map_or_else(|error| refusal(&error), Reply::Saved),
             None => refusal(&Error::NoJob(asked.job)),
         },
-        ClientRequest::Interrupt | ClientRequest::Signal(_) | ClientRequest::Taken(_) => {
-            refusal(&Error::Protocol {
-                peer: "pgas".into(),
-                why: "it speaks of a job and has started none".into(),
-            })
-        }
+        ClientRequest::Interrupt
+        | ClientRequest::Leave
+        | ClientRequest::Signal(_)
+        | ClientRequest::Taken(_) => refusal(&Error::Protocol {
+            peer: "pgas".into(),
+            why: "it speaks of a job and has started none".into(),
+        }),
     };
     message_frame::send(stream, &reply).context(context)
 }
@@ -190,10 +191,11 @@ fn launch(
 }
 
 /// Listens to the client of a job until it is gone, and ends the job then.
-fn follow(job: &Job, stream: &UnixStream) {
+fn follow(job: &Arc<Job>, stream: &UnixStream) {
     loop {
         match message_frame::receive::<ClientRequest>(stream) {
             Ok(Some(ClientRequest::Interrupt)) => job.kill(KillReason::Interrupted),
+            Ok(Some(ClientRequest::Leave)) => leave(job),
             Ok(Some(ClientRequest::Signal(signal))) => job.send(JobEvent::Signal(signal)),
             Ok(Some(ClientRequest::Taken(weight))) => job.client_has_taken(weight),
             Ok(Some(_)) => tracing::warn!(
@@ -202,6 +204,20 @@ fn follow(job: &Job, stream: &UnixStream) {
             ),
             Ok(None) | Err(_) => return job.client_is_gone(),
         }
+    }
+}
+
+/// Has a job saved and ended, while its client is still listened to. If it cannot be saved it goes
+/// on, and the client hears why.
+fn leave(job: &Arc<Job>) {
+    let leaving = job.clone();
+    let run = move || {
+        if let Err(error) = leaving.leave() {
+            leaving.notify(error.to_string());
+        }
+    };
+    if let Err(error) = thread::Builder::new().name(format!("leave-{}", job.name)).spawn(run) {
+        job.notify(format!("it cannot be saved: start a thread: {error}"));
     }
 }
 

@@ -16,7 +16,7 @@ use super::event::{JobEvent, KillReason};
 use super::saved::{self, SavedJob};
 use super::saving::JobImage;
 use crate::attach::MemoryProvider;
-use crate::control::{CheckpointSpec, JobInfo, JobSpec, LineReport, RankKind};
+use crate::control::{CheckpointSpec, JobInfo, JobSpec, LineReport, RankKind, Reply};
 use crate::engine::OrderError;
 use crate::error::{Context, Error, Result};
 use crate::images::{ImageStore, Line};
@@ -91,7 +91,10 @@ impl Job {
         let job = Self {
             name,
             ends: Mutex::new(vec![None; spec.size as usize]),
-            images: Mutex::new(saved.as_ref().map(|saved| saved.directory().to_owned())),
+            images: Mutex::new(match (&spec.saving, &saved) {
+                (Some(saving), _) => Some(saving.directory.clone()),
+                (None, saved) => saved.as_ref().map(|saved| saved.directory().to_owned()),
+            }),
             saved,
             record: OnceLock::new(),
             spec,
@@ -202,6 +205,18 @@ impl Job {
         Ok(report)
     }
 
+    /// Saves it where it was last saved, and ends it then.
+    pub fn leave(&self) -> Result<LineReport> {
+        let directory = self.images.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let otherwise = PathBuf::from("/");
+        self.checkpoint(&CheckpointSpec {
+            job: self.name.clone(),
+            directory,
+            otherwise,
+            stop: true,
+        })
+    }
+
     fn with_lines<T>(
         &self,
         what: &'static str,
@@ -234,6 +249,11 @@ impl Job {
     pub fn send(&self, event: JobEvent) {
         // One that has ended does not care.
         let _ = self.events.send(event);
+    }
+
+    /// Tells the user something of it, in one line.
+    pub fn notify(&self, line: String) {
+        self.client.send(&Reply::Notice(line));
     }
 
     /// Its client has passed on output of this weight.

@@ -16,6 +16,7 @@ mod consoles;
 pub mod domains;
 pub mod event;
 mod handle;
+mod keeper;
 mod open_files;
 pub mod processes;
 mod ranks;

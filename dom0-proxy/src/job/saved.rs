@@ -232,6 +232,7 @@ fn check(image: &Image, asked: &RestoreSpec) -> Result<Checked, String> {
         },
         directory: "/".into(),
         timeout: asked.timeout,
+        saving: asked.saving.clone(),
     };
     let mut checked = Checked { spec, layouts: Vec::new(), traffic: Vec::new(), ended: Vec::new() };
     for (rank, StoredRank { description, .. }) in (0..).zip(ranks) {

@@ -13,6 +13,7 @@ use super::consoles::{ConsoleReport, Consoles};
 use super::domains::{self, Domains};
 use super::event::{End, JobEvent};
 use super::handle::Job;
+use super::keeper::Keeper;
 use super::open_files::OpenFiles;
 use super::processes::{self, Processes};
 use super::ranks::Ranks;
@@ -118,6 +119,7 @@ struct Supervisor {
     verdict: Verdict,
     clock: JobClock,
     summaries: Summaries,
+    keeper: Option<Keeper>,
 }
 
 impl Supervisor {
@@ -152,6 +154,7 @@ impl Supervisor {
             verdict: Verdict::new(spec.size),
             clock: JobClock::new(job.started),
             summaries: Summaries::new(spec),
+            keeper: None,
         })
     }
 
@@ -259,8 +262,16 @@ impl Supervisor {
                 if let End::Exited(status) = end {
                     self.job.note_end(rank, status);
                 }
-                self.engine.ended(rank);
+                // Only one that has ended by itself is what its memory says; with one that has
+                // crashed there is no line.
+                if matches!(end, End::Exited(_)) {
+                    self.engine.ended(rank);
+                }
                 self.verdict.ended(rank, end);
+            }
+            JobEvent::Engine(Notice::Open) => {
+                self.verdict.engine(Notice::Open);
+                self.keep_saving();
             }
             JobEvent::Engine(Notice::Waiting) => self.restore(),
             JobEvent::Engine(notice) => self.verdict.engine(notice),
@@ -304,6 +315,20 @@ impl Supervisor {
         }
         self.job.lines.get_or_init(|| Lines::new(self.engine.orders(), saved.incarnation()));
         tracing::info!(job = self.job.name, seconds = ?self.job.started.elapsed(), "restored");
+        self.keep_saving();
+    }
+
+    /// Has the job saved again and again, if that is wanted.
+    fn keep_saving(&mut self) {
+        let Some(saving) = self.job.spec.saving.clone() else { return };
+        let Some(every) = saving.every.filter(|_| self.keeper.is_none()) else { return };
+        match Keeper::start(&self.job, &saving, every) {
+            Ok(keeper) => self.keeper = Some(keeper),
+            Err(error) => {
+                let notice = format!("the job is not saved: start a thread: {error}");
+                self.client.send(&Reply::Notice(notice));
+            }
+        }
     }
 
     /// Logs how the ranks are, of a job that may hang.
@@ -332,7 +357,7 @@ impl Supervisor {
     fn finish(mut self, failed: Option<Error>) -> Summary {
         let mut ending = self.verdict.ending().cloned().unwrap_or_else(|| {
             let error = failed.unwrap_or(Error::SupervisorPanicked);
-            JobEnding { status: error.exit_status(), cause: Some(error.to_string()) }
+            JobEnding::failure(error.exit_status(), error.to_string())
         });
         let is_killed = matches!(ending.status, status::INTERRUPTED | status::KILLED);
         if is_killed || ending.status == status::TIMEOUT {
@@ -344,6 +369,10 @@ impl Supervisor {
         // Attachments that came too late for the engine are among the events.
         let traffic = self.engine.end();
         let is_killed = is_killed || is_killed_by_now(&self.incoming);
+        if let Some(keeper) = self.keeper.take() {
+            // What was copied before is good to go back to.
+            keeper.stop(!is_killed && ending.is_accident);
+        }
         // What domains have written is read before they are destroyed, or it would be lost.
         let patience = if is_killed { CONSOLE_PATIENCE_KILLED } else { CONSOLE_PATIENCE };
         self.consoles.settle(patience);
@@ -374,6 +403,7 @@ impl Supervisor {
             job: self.job.name.clone(),
             status: ending.status,
             cause: ending.cause,
+            is_accident: ending.is_accident,
             seconds: self.job.started.elapsed().as_secs_f64(),
             ranks,
         }
@@ -413,10 +443,12 @@ fn wait_for_client(
 }
 
 /// The end of a job of which there may still be ranks on the host.
-fn with_ranks_left(JobEnding { status, cause }: JobEnding, why: &Error) -> JobEnding {
+fn with_ranks_left(ending: JobEnding, why: &Error) -> JobEnding {
+    let JobEnding { status, cause, is_accident } = ending;
     let status = if status == 0 { status::HOST } else { status };
     let before = cause.map_or(String::new(), |cause| format!("{cause}; "));
-    JobEnding { status, cause: Some(format!("{before}its ranks may be left behind: {why}")) }
+    let cause = Some(format!("{before}its ranks may be left behind: {why}"));
+    JobEnding { status, cause, is_accident }
 }
 
 /// The end of a job whose ranks have all ended well, and of whose output something was lost.
@@ -430,12 +462,12 @@ fn loss(report: &ConsoleReport) -> Option<JobEnding> {
              they could not be read from the console",
             total(|output| output.lost)
         );
-        return Some(JobEnding { status: status::HOST, cause: Some(cause) });
+        return Some(JobEnding::failure(status::HOST, cause));
     }
     let unsent = total(|output| output.unsent);
-    (unsent > 0).then(|| JobEnding {
-        status: status::KILLED,
-        cause: Some(format!("it was ended with {unsent} bytes of output still to be shown")),
+    (unsent > 0).then(|| {
+        let cause = format!("it was ended with {unsent} bytes of output still to be shown");
+        JobEnding::failure(status::KILLED, cause)
     })
 }
 
@@ -504,6 +536,7 @@ mod tests {
             ranks: Box::new(Scripted { start: move || start(&started), end, ended: ended.clone() }),
             verdict: Verdict::new(spec.size),
             summaries: Summaries::new(&spec),
+            keeper: None,
         };
         let summary = supervisor.run();
         assert!(ended.load(Ordering::Relaxed), "the ranks are left");

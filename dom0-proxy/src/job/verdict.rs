@@ -18,6 +18,15 @@ pub struct JobEnding {
     pub status: u8,
     /// Why it failed, in one line; `None` when it did not.
     pub cause: Option<String>,
+    /// Whether that is nobody's will, and no rank's own status.
+    pub is_accident: bool,
+}
+
+impl JobEnding {
+    /// A failure that is no accident.
+    pub fn failure(status: u8, cause: String) -> Self {
+        Self { status, cause: Some(cause), is_accident: false }
+    }
 }
 
 /// How far a rank has come. It only goes on, and may leave phases out.
@@ -136,12 +145,15 @@ impl Verdict {
             if end == End::Crashed && known.fatal.is_none() && self.ending().is_none() {
                 self.silent_crash = Some(rank);
             }
-            self.fail(status, cause);
+            match end {
+                End::Exited(_) => self.fail(status, cause),
+                _ => self.accident(status, cause),
+            }
         }
         self.look_for_absent_ranks();
         let has_ended = |rank: &KnownOfRank| matches!(rank.phase, RankPhase::Ended(_));
         if self.ending().is_none() && self.ranks.iter().all(has_ended) {
-            self.phase = JobPhase::Over(JobEnding { status: 0, cause: None });
+            self.phase = JobPhase::Over(JobEnding { status: 0, cause: None, is_accident: false });
         }
     }
 
@@ -156,9 +168,11 @@ impl Verdict {
             Notice::Open if self.phase == JobPhase::Gathering => self.phase = JobPhase::Open,
             Notice::Open | Notice::Waiting => {}
             Notice::Violation { rank, cause } => {
-                self.fail(status::PROTOCOL, format!("rank {rank} broke the protocol: {cause}"));
+                self.accident(status::PROTOCOL, format!("rank {rank} broke the protocol: {cause}"));
             }
-            Notice::Broken(cause) => self.fail(status::HOST, format!("the proxy failed: {cause}")),
+            Notice::Broken(cause) => {
+                self.accident(status::HOST, format!("the proxy failed: {cause}"));
+            }
         }
     }
 
@@ -180,7 +194,7 @@ impl Verdict {
 
     /// The job could not be restored.
     pub fn not_restored(&mut self, why: &str) {
-        self.fail(status::HOST, format!("it could not be restored: {why}"));
+        self.accident(status::HOST, format!("it could not be restored: {why}"));
     }
 
     /// The job's time is up.
@@ -275,7 +289,15 @@ impl Verdict {
 
     fn fail(&mut self, status: u8, cause: String) {
         if self.ending().is_none() {
-            self.phase = JobPhase::Over(JobEnding { status, cause: Some(cause) });
+            self.phase = JobPhase::Over(JobEnding::failure(status, cause));
+        }
+    }
+
+    /// The same, against everybody's will.
+    fn accident(&mut self, status: u8, cause: String) {
+        if self.ending().is_none() {
+            let ending = JobEnding::failure(status, cause);
+            self.phase = JobPhase::Over(JobEnding { is_accident: true, ..ending });
         }
     }
 }

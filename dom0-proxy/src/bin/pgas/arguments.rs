@@ -1,6 +1,7 @@
 //! What `pgas` is called with.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dom0_proxy::control::SavedLine;
@@ -133,6 +134,13 @@ pub struct RunArguments {
     #[arg(long, value_name = "RANKS", default_value = "0")]
     pub stdin: Stdin,
 
+    /// The directory of images in which it is saved
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub saving: SavingArguments,
+
     #[command(flatten)]
     pub show: ShowArguments,
 
@@ -163,7 +171,32 @@ pub struct RestoreArguments {
     pub mem: Option<String>,
 
     #[command(flatten)]
+    pub saving: SavingArguments,
+
+    #[command(flatten)]
     pub show: ShowArguments,
+}
+
+/// When a job is saved, and what for.
+#[derive(Debug, Args)]
+pub struct SavingArguments {
+    /// Save the job again and again, this long after one another, such as 30s or 5m
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub every: Option<Duration>,
+
+    /// How many of these images are kept
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep: u32,
+
+    /// After an accident (a rank crashes, a domain or the daemon is gone) go back to the newest
+    /// image, at most this many times without a new one in between
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub restart: u32,
+
+    /// On SIGTERM save the job and end with status 120; if that takes longer than this, just end it
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub grace: Option<Duration>,
 }
 
 /// A line in words, such as `0-7`.

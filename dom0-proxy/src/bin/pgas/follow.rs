@@ -57,20 +57,37 @@ pub fn begin(
     }
 }
 
-/// Shows a job that has begun, to its end; the status to end with. `job` is its name, if it has
-/// been told.
+/// How a job that was followed has ended.
+#[derive(Debug)]
+pub enum Followed {
+    /// As its daemon says.
+    Ended {
+        /// The status to end with.
+        status: u8,
+        /// Whether it met with an accident.
+        is_accident: bool,
+    },
+    /// With its daemon, for this reason.
+    Lost(Error),
+}
+
+/// Shows a job that has begun, to its end. `job` is its name, if it has been told.
 pub fn follow(
     run_dir: &RunDir,
     daemon: &DaemonConnection,
     mut job: Option<String>,
     show: Show,
-) -> anyhow::Result<u8> {
+) -> anyhow::Result<Followed> {
     loop {
         match message_frame::receive(&daemon.stream) {
             Ok(Some(Reply::Started(name))) => job = Some(name),
             Ok(Some(Reply::Up(up))) => show.up(up),
             Ok(Some(Reply::Output(piece))) => show.output(piece),
-            Ok(Some(Reply::Ended(summary))) => return show.end(&summary),
+            Ok(Some(Reply::Notice(line))) => show.notice(&line),
+            Ok(Some(Reply::Ended(summary))) => {
+                let is_accident = summary.is_accident;
+                return Ok(Followed::Ended { status: show.end(&summary)?, is_accident });
+            }
             Ok(Some(Reply::Refused { status, text })) => {
                 return Err(Error::Refused { status, text }.into());
             }
@@ -82,7 +99,8 @@ pub fn follow(
                 if unshown > 0 {
                     say_unshown(unshown, job.as_deref());
                 }
-                return Err(daemon_lost(run_dir, daemon, job.as_deref()).into());
+                let error = daemon_lost(run_dir, daemon, job.as_deref());
+                return Ok(Followed::Lost(error));
             }
         }
     }

@@ -6,19 +6,15 @@ use std::time::Duration;
 
 use anyhow::Context;
 use armci_nostd::wire::MAX_RANKS;
-use dom0_proxy::control::{ClientRequest, InputFor, JobSpec, RankKind, Reply};
+use dom0_proxy::control::{ClientRequest, InputFor, JobSpec, RankKind, RestoreSpec};
 use dom0_proxy::inheritance::Inheritance;
-use dom0_proxy::run_dir::RunDir;
 use dom0_proxy::{Error, xen, xl};
 use rustix::process::getpgrp;
 use rustix::termios::tcgetpgrp;
 
 use crate::arguments::{RunArguments, ShowArguments, Stdin};
-use crate::connect::{Requests, unexpected};
-use crate::follow::{begin, follow};
-use crate::show::Show;
-use crate::signals::take_signals;
-use crate::{environment, image};
+use crate::lives::{Lives, live};
+use crate::{environment, image, saving};
 
 const DEFAULT_MEMORY: u64 = 16 << 20;
 const DEFAULT_HOSTED_MEMORY: u64 = 256 << 20;
@@ -26,14 +22,28 @@ const DEFAULT_HOSTED_MEMORY: u64 = 256 << 20;
 /// Runs a job to its end; the status to end with.
 pub fn run(arguments: &RunArguments) -> anyhow::Result<u8> {
     let spec = spec(arguments)?;
-    let run_dir = RunDir::from_env()?;
-    let (kind, size, has_input) = (spec.kind, spec.size, spec.input != InputFor::Nobody);
-    let (daemon, reply) = begin(&run_dir, &ClientRequest::Run(spec), has_input)?;
-    let Reply::Started(job) = reply else { return Err(unexpected(&reply).into()) };
-    let requests = Requests::new(&daemon)?;
-    let show = Show::new(&arguments.show, size, &requests)?;
-    take_signals(requests, kind)?;
-    follow(&run_dir, &daemon, Some(job), show)
+    if let Some(saving) = &spec.saving {
+        saving::check_new(&saving.directory)?;
+    }
+    let again = spec.saving.clone().map(|saving| RestoreSpec {
+        directory: saving.directory.clone(),
+        line: None,
+        memory: None,
+        size: None,
+        has_input: spec.input != InputFor::Nobody,
+        timeout: spec.timeout,
+        saving: Some(saving),
+    });
+    live(Lives {
+        again,
+        size: spec.size,
+        kind: spec.kind,
+        has_input: spec.input != InputFor::Nobody,
+        first: ClientRequest::Run(spec),
+        restarts: arguments.saving.restart,
+        grace: arguments.saving.grace,
+        show: &arguments.show,
+    })
 }
 
 fn spec(arguments: &RunArguments) -> anyhow::Result<JobSpec> {
@@ -73,6 +83,7 @@ fn spec(arguments: &RunArguments) -> anyhow::Result<JobSpec> {
         input: input(arguments.stdin),
         directory: std::env::current_dir().context("the working directory")?,
         timeout,
+        saving: saving::of_run(&arguments.saving, kind, arguments.dir.as_deref())?,
     })
 }
 

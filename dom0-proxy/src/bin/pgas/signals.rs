@@ -1,56 +1,124 @@
 //! What `pgas run` does on signals: it ends the job, or passes them on to the ranks.
 
-use std::process;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use std::{process, thread};
 
 use anyhow::Context;
 use dom0_proxy::control::{ClientRequest, RankKind, RankSignal};
 use dom0_proxy::error::status;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2};
-use signal_hook::iterator::Signals;
+use signal_hook::iterator::Signals as SignalsInfo;
 use signal_hook::low_level::{emulate_default_handler, signal_name};
 
 use crate::connect::Requests;
 use crate::output::print_error;
 
-/// Takes signals from now on, for a job that the daemon has been asked for. Those that this process
-/// was started with as ignored, as by `nohup`, stay ignored.
-///
-/// The first of SIGINT, SIGTERM and SIGHUP asks the daemon to end the job, the second ends this
-/// process, which ends the job too. SIGUSR1 and SIGUSR2 reach the ranks; SIGTSTP and SIGCONT stop
-/// them and let them go on, together with this process. Ranks in Xen take no signals.
-pub fn take_signals(daemon: Requests, kind: RankKind) -> anyhow::Result<()> {
-    let ignored = ignored_signals();
-    let wanted = [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT];
-    let wanted = wanted.into_iter().filter(|signal| ignored & (1 << (signal - 1)) == 0);
-    let mut signals = Signals::new(wanted).context("take signals")?;
-    std::thread::spawn(move || {
-        let mut is_interrupted = false;
-        for signal in signals.forever() {
-            let pass_on = |passed| match kind {
-                // A daemon that is gone is found out elsewhere.
-                RankKind::Hosted => drop(daemon.send(&ClientRequest::Signal(passed))),
-                RankKind::Xen => print_error(&without_effect(signal)),
-            };
-            match signal {
-                SIGUSR1 => pass_on(RankSignal::User1),
-                SIGUSR2 => pass_on(RankSignal::User2),
-                SIGTSTP => {
-                    pass_on(RankSignal::Stop);
-                    let _ = emulate_default_handler(SIGTSTP);
-                }
-                // It follows every stop; in Xen there is nothing to say about it.
-                SIGCONT if kind == RankKind::Xen => {}
-                SIGCONT => pass_on(RankSignal::GoOn),
-                _ => {
-                    if is_interrupted || daemon.send(&ClientRequest::Interrupt).is_err() {
-                        process::exit(status::INTERRUPTED.into());
+/// The job that signals reach. It may have several lives, one after the other.
+#[derive(Clone, Debug, Default)]
+pub struct Signals(Arc<Mutex<Reached>>);
+
+#[derive(Debug, Default)]
+struct Reached {
+    /// The daemon that has been asked for the job.
+    daemon: Option<Requests>,
+    /// Whether a signal has asked for the job's end.
+    is_ending: bool,
+}
+
+impl Signals {
+    /// Has signals reach the job that this daemon has been asked for, from now on. Those that this
+    /// process was started with as ignored, as by `nohup`, stay ignored.
+    ///
+    /// The first of SIGINT, SIGTERM and SIGHUP asks the daemon to end the job, the second ends this
+    /// process, which ends the job too. With `grace` SIGTERM asks it to save the job first, which
+    /// may take so long. SIGUSR1 and SIGUSR2 reach the ranks; SIGTSTP and SIGCONT stop them and let
+    /// them go on, together with this process. Ranks in Xen take no signals.
+    pub fn reach(
+        &self,
+        daemon: Requests,
+        kind: RankKind,
+        grace: Option<Duration>,
+    ) -> anyhow::Result<()> {
+        let mut reached = self.reached();
+        if reached.is_ending {
+            // It came between two lives.
+            let _ = daemon.send(&ClientRequest::Interrupt);
+        }
+        if reached.daemon.replace(daemon).is_none() {
+            self.start(kind, grace)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a signal has asked for the job's end.
+    pub fn have_ended_it(&self) -> bool {
+        self.reached().is_ending
+    }
+
+    fn start(&self, kind: RankKind, grace: Option<Duration>) -> anyhow::Result<()> {
+        let ignored = ignored_signals();
+        let wanted = [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT];
+        let wanted = wanted.into_iter().filter(|signal| ignored & (1 << (signal - 1)) == 0);
+        let mut signals = SignalsInfo::new(wanted).context("take signals")?;
+        let this = self.clone();
+        thread::spawn(move || {
+            for signal in signals.forever() {
+                this.take(signal, kind, grace);
+            }
+        });
+        Ok(())
+    }
+
+    fn take(&self, signal: i32, kind: RankKind, grace: Option<Duration>) {
+        let pass_on = |passed| match kind {
+            // A daemon that is gone is found out elsewhere.
+            RankKind::Hosted => drop(self.send(&ClientRequest::Signal(passed))),
+            RankKind::Xen => print_error(&without_effect(signal)),
+        };
+        match signal {
+            SIGUSR1 => pass_on(RankSignal::User1),
+            SIGUSR2 => pass_on(RankSignal::User2),
+            SIGTSTP => {
+                pass_on(RankSignal::Stop);
+                let _ = emulate_default_handler(SIGTSTP);
+            }
+            // It follows every stop; in Xen there is nothing to say about it.
+            SIGCONT if kind == RankKind::Xen => {}
+            SIGCONT => pass_on(RankSignal::GoOn),
+            _ if self.is_second() => process::exit(status::INTERRUPTED.into()),
+            _ => {
+                let asked = match grace.filter(|_| signal == SIGTERM) {
+                    Some(grace) => {
+                        let this = self.clone();
+                        thread::spawn(move || {
+                            thread::sleep(grace);
+                            let _ = this.send(&ClientRequest::Interrupt);
+                        });
+                        self.send(&ClientRequest::Leave)
                     }
-                    is_interrupted = true;
+                    None => self.send(&ClientRequest::Interrupt),
+                };
+                if asked.is_err() {
+                    process::exit(status::INTERRUPTED.into());
                 }
             }
         }
-    });
-    Ok(())
+    }
+
+    /// Notes that a signal asks for the job's end; whether one has done so before.
+    fn is_second(&self) -> bool {
+        std::mem::replace(&mut self.reached().is_ending, true)
+    }
+
+    fn send(&self, request: &ClientRequest) -> std::io::Result<()> {
+        let daemon = self.reached().daemon.clone();
+        daemon.map_or(Ok(()), |daemon| daemon.send(request))
+    }
+
+    fn reached(&self) -> MutexGuard<'_, Reached> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn without_effect(signal: i32) -> String {

@@ -226,8 +226,14 @@ memory   zeros    free   known    new  on disk
             traffic: TrafficSummary { put, ..TrafficSummary::default() },
         };
         let ranks_of = vec![rank, RankSummary::default()];
-        let summary =
-            Summary { job: "ab".into(), status: 0, cause: None, seconds: 1.0, ranks: ranks_of };
+        let summary = Summary {
+            job: "ab".into(),
+            status: 0,
+            cause: None,
+            is_accident: false,
+            seconds: 1.0,
+            ranks: ranks_of,
+        };
         assert_eq!(
             ranks(&summary),
             "\

@@ -58,6 +58,11 @@ impl Show {
         self.writer.show(piece);
     }
 
+    /// Something that the user should know.
+    pub fn notice(&self, line: &str) {
+        self.progress.suspend(|| say(&format!("pgas: {line}")));
+    }
+
     /// The job has ended; the status to end with.
     pub fn end(self, summary: &Summary) -> anyhow::Result<u8> {
         let Self { json, table, progress, writer, .. } = self;

@@ -1,0 +1,86 @@
+//! The thread that saves a job again and again.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::handle::Job;
+use crate::control::{CheckpointSpec, Saving};
+use crate::error::{Error, Result};
+use crate::images::ImageStore;
+
+/// That thread.
+#[derive(Debug)]
+pub struct Keeper {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Keeper {
+    /// Starts it for a job that runs. Its first line is `every` from now.
+    pub fn start(job: &Arc<Job>, saving: &Saving, every: Duration) -> io::Result<Self> {
+        let (stop, stopped) = channel();
+        let (job, saving) = (job.clone(), saving.clone());
+        let thread = thread::Builder::new().name(format!("keeper-{}", job.name));
+        let thread = thread.spawn(move || keep(&job, &saving, every, &stopped))?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Stops it; with `wait`, after the image that is being written.
+    pub fn stop(self, wait: bool) {
+        drop(self.stop);
+        if wait {
+            let _ = self.thread.join();
+        }
+    }
+}
+
+/// Saves the job `every` so often until it is stopped.
+fn keep(job: &Job, saving: &Saving, every: Duration, stopped: &Receiver<()>) {
+    let mut is_failing = false;
+    let mut next = Instant::now().checked_add(every);
+    // A time that never comes needs no thread.
+    while let Some(at) = next {
+        match stopped.recv_timeout(at.saturating_duration_since(Instant::now())) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+        }
+        // An image that takes longer than that is followed by the next at once.
+        next = Instant::now().checked_add(every);
+        match save(job, &saving.directory, saving.keep) {
+            Ok(()) if is_failing => {
+                is_failing = false;
+                job.notify("the job is saved again".into());
+            }
+            Ok(()) => {}
+            Err(error) => {
+                tracing::warn!(job = job.name, %error, "not saved");
+                // Once, however long the disk is full. A job that is ending cannot be saved, which
+                // is nobody's concern.
+                let is_ending = stopped.try_recv() != Err(std::sync::mpsc::TryRecvError::Empty);
+                if !is_failing && !is_ending {
+                    job.notify(format!("{error}; that is tried again"));
+                }
+                is_failing = true;
+            }
+        }
+    }
+}
+
+fn save(job: &Job, directory: &Path, keep: u32) -> Result<()> {
+    job.checkpoint(&CheckpointSpec {
+        job: job.name.clone(),
+        directory: Some(directory.into()),
+        otherwise: directory.into(),
+        stop: false,
+    })?;
+    let store = ImageStore::open(directory);
+    let removed = store.and_then(|store| store.keep(keep.max(1) as usize));
+    removed.map(drop).map_err(|error| Error::Refused {
+        status: error.exit_status(),
+        text: format!("old images are not removed: {error}"),
+    })
+}

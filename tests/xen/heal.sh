@@ -1,0 +1,92 @@
+#!/bin/bash
+# Jobs that are saved again and again go back to their newest image after whatever happens to them,
+# and end with the right answer; those that do not get on are given up; those that are told to leave
+# are saved first.
+. ./expect.bash
+
+images=/tmp/heal-images
+log=/tmp/heal.log
+
+# start COMMAND...: runs pgas behind the script's back.
+start() {
+    echo "+ pgas $*"
+    rm -rf $images
+    pgas "$@" >$log 2>&1 &
+    pid=$!
+}
+
+# ends STATUS: what was started has ended so; its output is $out.
+ends() {
+    wait $pid
+    status=$?
+    out=$(cat $log)
+    printf '%s\n' "$out" | tail -n 20
+    expect_status "$1"
+    wait_for no_domains pgas-
+}
+
+is_running() {
+    kill -0 $pid 2>/dev/null
+}
+
+# images LEAST: whether there are that many, or the job has ended.
+images() {
+    ! is_running || [ "$(find $images -name '*.image' 2>/dev/null | wc -l)" -ge "$1" ]
+}
+
+says() {
+    ! is_running || grep -qF -- "$1" $log
+}
+
+# a_rank: the number of a rank's domain.
+a_rank() {
+    xl list | awk '/^pgas-/ { print $2; exit }'
+}
+
+# A domain is destroyed, and then the daemon killed.
+start run -n 4 --mem 32M --every 2s --restart 3 --dir $images cg.img -- --class W
+wait_for images 1
+xl destroy "$(a_rank)"
+wait_for says "pgas: restored from $images"
+kill -9 "$(pgrep -x dom0-proxy)"
+ends 0
+expect "its domain was destroyed from outside"
+expect "(restart 1 of 3)"
+expect "the daemon (process "
+expect "VERIFICATION SUCCESSFUL"
+[ "$(grep -c 'pgas: restored from' $log)" = 2 ] || fail "it was not restored twice"
+
+# What goes wrong each time is given up. There is no image: it begins at its start.
+start run -n 2 --restart 2 --dir $images faults.img -- --rank 1 panic
+ends 134
+expect "goes back to its start (restart 2 of 2)"
+expect "pgas: it has failed 3 times in a row without a new line: it is given up"
+[ "$(grep -c 'asked to panic' $log)" -ge 3 ] || fail "it did not fail three times"
+
+# What a rank ends with is its answer.
+start run -n 2 --restart 2 --dir $images faults.img -- --rank 1 exit 7
+ends 7
+case $out in *"goes back"*) fail "it went back" ;; esac
+
+# Told to leave, it is saved, and goes on later.
+start run -n 2 --grace 300s --dir $images hello.img -- --ticks 12
+wait_for says "[0] tick 3"
+kill -TERM $pid
+ends 120
+expect "\`pgas restore $images\` goes on with it"
+run pgas restore $images
+expect_status 0
+expect "[1] tick 12"
+
+# A directory that has another job's images, and arguments that make no sense.
+run pgas run -n 2 --every 1s --dir $images hello.img
+expect_status 125
+expect "has images of another job"
+run pgas run -n 2 --every 1s hello.img
+expect_status 125
+expect "need --dir DIR"
+run pgas run --hosted -n 2 --dir $images /bin/true
+expect_status 125
+expect "cannot be saved"
+
+finish
