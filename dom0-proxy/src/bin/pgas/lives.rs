@@ -81,8 +81,8 @@ pub fn live(asked: Lives<'_>) -> anyhow::Result<u8> {
         }
         let to = newest.map_or("its start".to_owned(), |line| format!("line {line}"));
         print_error(&format!(
-            "pgas: the job goes back to {to} (restart {number} of {}): what ranks have written \
-             since they write again",
+            "pgas: the job goes back to {to} (restart {number} of {}): what was written since is \
+             written again",
             healing.restarts()
         ));
         request = match newest {
