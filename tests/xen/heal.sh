@@ -38,6 +38,11 @@ says() {
     ! is_running || grep -qF -- "$1" $log
 }
 
+# says_times COUNT TEXT: what was started has written it as often as that, or has ended.
+says_times() {
+    ! is_running || [ "$(grep -cF -- "$2" $log)" -ge "$1" ]
+}
+
 # a_rank: the number of a rank's domain.
 a_rank() {
     xl list | awk '/^pgas-/ { print $2; exit }'
@@ -77,6 +82,20 @@ expect "\`pgas restore $images\` goes on with it"
 run pgas restore $images
 expect_status 0
 expect "[1] tick 12"
+
+# What goes on from an older line has its accidents there: the newer image is not its own.
+start run -n 2 --every 3s --dir $images hello.img -- --ticks 100
+wait_for images 2
+kill -TERM $pid
+ends 130
+pgas restore $images --epoch 0-1 --restart 1 >$log 2>&1 &
+pid=$!
+wait_for says "[1] tick"
+xl destroy "$(a_rank)"
+wait_for says "goes back to its start (restart 1 of 1)"
+wait_for says_times 2 "pgas: restored from $images, line 0-1"
+kill -TERM $pid
+ends 130
 
 # A directory that has another job's images, and arguments that make no sense.
 run pgas run -n 2 --every 1s --dir $images hello.img

@@ -9,24 +9,30 @@ pub struct Healing {
     restarts: u32,
     /// How many there have been since the newest line.
     used: u32,
-    /// The line to which the job went back last; none is its start.
-    line: Option<Line>,
+    /// The newest line of the job, or one from before it.
+    newest: Option<Line>,
 }
 
 impl Healing {
-    /// Of a job that begins at this line, or at its start.
-    pub fn new(restarts: u32, line: Option<Line>) -> Self {
-        Self { restarts, used: 0, line }
+    /// Of a job that begins when this is the newest line in its directory.
+    pub fn new(restarts: u32, before: Option<Line>) -> Self {
+        Self { restarts, used: 0, newest: before }
     }
 
-    /// The job has met with an accident, and `newest` is its newest line. The number of the restart
-    /// that follows, counted since the job last got on; none if there have been enough.
+    /// The job has met with an accident, and `newest` is its newest line, if it has one. The number
+    /// of the restart that follows, counted since the job last got on; none if there have been
+    /// enough.
     pub fn after_accident(&mut self, newest: Option<Line>) -> Option<u32> {
-        if newest > self.line {
-            (self.used, self.line) = (0, newest);
+        if newest > self.newest {
+            (self.used, self.newest) = (0, newest);
         }
         self.used += 1;
         (self.used <= self.restarts).then_some(self.used)
+    }
+
+    /// Whether the job has gone back to some line.
+    pub fn has_healed(&self) -> bool {
+        self.used > 0
     }
 
     /// How many restarts there may be without a new line in between.
@@ -64,9 +70,11 @@ mod tests {
     }
 
     #[test]
-    fn the_line_that_a_job_was_restored_from_is_not_new() {
+    fn what_was_saved_before_is_not_new() {
         let mut healing = Healing::new(1, line(3));
-        assert_eq!(healing.after_accident(line(3)), Some(1));
+        assert!(!healing.has_healed());
+        assert_eq!(healing.after_accident(None), Some(1));
+        assert!(healing.has_healed());
         assert_eq!(healing.after_accident(line(3)), None);
     }
 }

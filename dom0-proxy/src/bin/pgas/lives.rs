@@ -2,9 +2,9 @@
 //! its newest image, as a job of another name.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use dom0_proxy::control::{ClientRequest, RankKind, Reply, RestoreSpec, RestoredFrom};
+use dom0_proxy::control::{ClientRequest, JobSpec, RankKind, Reply, RestoreSpec, RestoredFrom};
 use dom0_proxy::images::{ImageStore, Line, Pick};
 use dom0_proxy::run_dir::RunDir;
 
@@ -37,58 +37,100 @@ pub struct Lives<'a> {
     pub show: &'a ShowArguments,
 }
 
+/// How long what has failed to begin again is left alone.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// Runs or restores a job to its end; the status to end with.
 pub fn live(asked: Lives<'_>) -> anyhow::Result<u8> {
     let run_dir = RunDir::from_env()?;
     let signals = Signals::default();
+    let began = Instant::now();
+    // What was saved before is not what this job has come to, even if that is newer than the line
+    // that it is restored from.
+    let before = asked.again.as_ref().and_then(|again| newest(&again.directory));
+    let mut healing = Healing::new(asked.restarts, before);
     let mut request = asked.first.clone();
-    let mut healing: Option<Healing> = None;
     loop {
-        let (daemon, reply) = begin(&run_dir, &request, asked.has_input)?;
-        let requests = Requests::new(&daemon)?;
-        let (job, size, line) = match reply {
-            Reply::Started(job) => (Some(job), asked.size, None),
-            Reply::Restoring(origin) => {
-                let line = origin.line.parse().ok();
-                (None, say_restored(origin), line)
+        let accident = match asked.life(&run_dir, &signals, &request) {
+            Ok(Followed::Ended { status, is_accident: false }) => return Ok(status),
+            Ok(Followed::Ended { status, is_accident: true }) => Ok(status),
+            Ok(Followed::Lost(error)) => Err(error.into()),
+            // The memory of the domains before may not be free yet.
+            Err(NoLife::Refused(error)) if healing.has_healed() => {
+                std::thread::sleep(PAUSE);
+                Err(error)
             }
-            reply => return Err(unexpected(&reply).into()),
-        };
-        let healing = healing.get_or_insert_with(|| Healing::new(asked.restarts, line));
-        let show = Show::new(asked.show, size, &requests)?;
-        signals.reach(requests, asked.kind, asked.grace)?;
-        let accident = match follow(&run_dir, &daemon, job, show)? {
-            Followed::Ended { status, is_accident: false } => return Ok(status),
-            Followed::Ended { status, is_accident: true } => Ok(status),
-            Followed::Lost(error) => Err(error),
+            Err(NoLife::Refused(error) | NoLife::Unshown(error)) => return Err(error),
         };
         let Some(again) = asked.again.as_ref().filter(|_| asked.restarts > 0) else {
-            return Ok(accident?);
+            return accident;
         };
         if signals.have_ended_it() {
-            return Ok(accident?);
+            return accident;
         }
-        let newest = newest(&again.directory);
-        let Some(number) = healing.after_accident(newest) else {
+        let own = newest(&again.directory).filter(|newest| Some(*newest) > before);
+        let Some(number) = healing.after_accident(own) else {
             print_error(&format!(
                 "pgas: it has failed {} times in a row without a new line: it is given up",
                 healing.restarts() + 1
             ));
-            return Ok(accident?);
+            return accident;
         };
         if let Err(error) = &accident {
             print_error(&format!("pgas: {error}"));
         }
-        let to = newest.map_or("its start".to_owned(), |line| format!("line {line}"));
+        let to = own.map_or("its start".to_owned(), |line| format!("line {line}"));
         print_error(&format!(
             "pgas: the job goes back to {to} (restart {number} of {}): what was written since is \
              written again",
             healing.restarts()
         ));
-        request = match newest {
+        request = match own {
             Some(_) => ClientRequest::Restore(again.clone()),
             None => asked.first.clone(),
         };
+        shorten(&mut request, began.elapsed());
+    }
+}
+
+/// Why a life of a job has not been seen to its end.
+enum NoLife {
+    /// It has not begun.
+    Refused(anyhow::Error),
+    /// It could not be shown.
+    Unshown(anyhow::Error),
+}
+
+impl Lives<'_> {
+    /// One life of the job.
+    fn life(
+        &self,
+        run_dir: &RunDir,
+        signals: &Signals,
+        request: &ClientRequest,
+    ) -> Result<Followed, NoLife> {
+        let (daemon, reply) = begin(run_dir, request, self.has_input).map_err(NoLife::Refused)?;
+        let shown = || {
+            let requests = Requests::new(&daemon)?;
+            let (job, size) = match reply {
+                Reply::Started(job) => (Some(job), self.size),
+                Reply::Restoring(origin) => (None, say_restored(origin)),
+                reply => return Err(unexpected(&reply).into()),
+            };
+            let show = Show::new(self.show, size, &requests)?;
+            signals.reach(requests, self.kind, self.grace)?;
+            follow(run_dir, &daemon, job, show)
+        };
+        shown().map_err(NoLife::Unshown)
+    }
+}
+
+/// Takes the time of the lives before from what `--timeout` leaves.
+fn shorten(request: &mut ClientRequest, lived: Duration) {
+    if let ClientRequest::Run(JobSpec { timeout: Some(left), .. })
+    | ClientRequest::Restore(RestoreSpec { timeout: Some(left), .. }) = request
+    {
+        *left = left.saturating_sub(lived);
     }
 }
 
