@@ -266,6 +266,9 @@ pub struct LineReport {
     pub line: String,
     /// Whether the job has ended with it.
     pub stopped: bool,
+    /// Whether the ranks stood still until they were written, since domain 0 had no memory for
+    /// copies of all of them.
+    pub written_through: bool,
     /// Until no operation was under way any more.
     pub to_the_line: f64,
     /// Until all ranks stood still.
@@ -291,6 +294,10 @@ pub struct LineReport {
     /// What those take on the disk, compressed.
     pub packed: u64,
 }
+
+/// What to tell the user of a line that was [written through](LineReport::written_through).
+pub const WRITTEN_THROUGH: &str = "domain 0 has too little memory for copies of all ranks: they \
+     stand still until they are written, which takes longer";
 
 /// Where a restored job comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

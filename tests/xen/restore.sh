@@ -196,5 +196,29 @@ ends 0
 ticks 1 6
 run pgas checkpoint "$job"
 expect_status 125
+wait_for no_domains pgas-
+
+# Domain 0 has no memory for copies of all ranks.
+rm -rf $images
+start run -n 3 --mem 96M hello.img -- --ticks 30
+wait_for says "[2] tick 1"
+available=$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)
+head -c $((available - 180))M /dev/zero >/tmp/filling
+save --dir $images
+case $out in
+*"they stand still until they are written"*) ;;
+*) fail "nothing is said of too little memory: $out" ;;
+esac
+head -c 110M /dev/zero >>/tmp/filling
+run pgas checkpoint "$job" --dir $images
+expect_status 125
+expect "the memory of a rank is copied first, which takes 96 MiB"
+rm /tmp/filling
+ends 0
+expect "[2] tick 30"
+wait_for no_domains pgas-
+start restore $images
+ends 0
+expect "[2] tick 30"
 rm -rf $images $log* /tmp/empty
 finish

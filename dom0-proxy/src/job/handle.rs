@@ -181,6 +181,7 @@ impl Job {
             job: self.name.clone(),
             line: line.to_string(),
             stopped: asked.stop,
+            written_through: times.through,
             to_the_line: times.line.as_secs_f64(),
             park: times.park.as_secs_f64(),
             copy: times.copy.as_secs_f64(),

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::handle::Job;
-use crate::control::{CheckpointSpec, Saving};
+use crate::control::{CheckpointSpec, LineReport, Saving, WRITTEN_THROUGH};
 use crate::error::{Error, Result};
 use crate::images::ImageStore;
 
@@ -41,6 +41,7 @@ impl Keeper {
 /// Saves the job `every` so often until it is stopped.
 fn keep(job: &Job, saving: &Saving, every: Duration, stopped: &Receiver<()>) {
     let mut is_failing = false;
+    let mut is_slow = false;
     let mut next = Instant::now().checked_add(every);
     // A time that never comes needs no thread.
     while let Some(at) = next {
@@ -51,11 +52,16 @@ fn keep(job: &Job, saving: &Saving, every: Duration, stopped: &Receiver<()>) {
         // An image that takes longer than that is followed by the next at once.
         next = Instant::now().checked_add(every);
         match save(job, &saving.directory, saving.keep) {
-            Ok(()) if is_failing => {
-                is_failing = false;
-                job.notify("the job is saved again".into());
+            Ok(report) => {
+                if std::mem::take(&mut is_failing) {
+                    job.notify("the job is saved again".into());
+                }
+                // Once, until that has changed.
+                if report.written_through && !is_slow {
+                    job.notify(WRITTEN_THROUGH.into());
+                }
+                is_slow = report.written_through;
             }
-            Ok(()) => {}
             Err(error) => {
                 tracing::warn!(job = job.name, %error, "not saved");
                 // Once, however long the disk is full. A job that is ending cannot be saved, which
@@ -70,8 +76,8 @@ fn keep(job: &Job, saving: &Saving, every: Duration, stopped: &Receiver<()>) {
     }
 }
 
-fn save(job: &Job, directory: &Path, keep: u32) -> Result<()> {
-    job.checkpoint(&CheckpointSpec {
+fn save(job: &Job, directory: &Path, keep: u32) -> Result<LineReport> {
+    let report = job.checkpoint(&CheckpointSpec {
         job: job.name.clone(),
         directory: Some(directory.into()),
         otherwise: directory.into(),
@@ -79,7 +85,7 @@ fn save(job: &Job, directory: &Path, keep: u32) -> Result<()> {
     })?;
     let store = ImageStore::open(directory);
     let removed = store.and_then(|store| store.keep(keep.max(1) as usize));
-    removed.map(drop).map_err(|error| Error::Refused {
+    removed.map(|_| report).map_err(|error| Error::Refused {
         status: error.exit_status(),
         text: format!("old images are not removed: {error}"),
     })

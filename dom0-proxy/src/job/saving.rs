@@ -11,11 +11,14 @@ use crate::control::{InputFor, JobSpec};
 use crate::error::{Context, Result};
 use crate::images::{
     Console, Description, Durable, ImageStore, ImagesError, Input, Layout, Line, Options, Program,
-    RankDescription, RankState, Sizes,
+    RankDescription, RankState, Saving, Sizes,
 };
 use crate::recovery::protocol::Epoch;
 use crate::recovery::{ImageWriter, RankCopy};
 use crate::xen;
+
+/// What is said if there is nothing to go on with, which cannot be.
+const NOT_BEGUN: &str = "the image was not begun";
 
 /// What writes it.
 pub struct JobImage<'a> {
@@ -28,6 +31,7 @@ pub struct JobImage<'a> {
     /// Tells the statuses of ranks that have ended, by rank.
     ends: &'a dyn Fn() -> Vec<Option<i32>>,
     ended: Vec<Option<i32>>,
+    saving: Option<Saving>,
     durable: Option<Durable>,
     sizes: Sizes,
 }
@@ -58,6 +62,7 @@ impl<'a> JobImage<'a> {
             modules: read(MODULE_IN_RECORD)?,
             ends,
             ended: Vec::new(),
+            saving: None,
             durable: None,
             sizes: Sizes::default(),
         })
@@ -99,30 +104,34 @@ impl<'a> JobImage<'a> {
         }
     }
 
-    fn save(&self, epoch: Epoch, ranks: &[RankCopy]) -> Result<Durable, ImagesError> {
+    fn store_begin(&mut self, epoch: Epoch) -> Result<(), ImagesError> {
         let mut saving = self.store.begin(self.description(epoch))?;
         saving.kernel(&self.kernel)?;
         saving.modules(&self.modules)?;
-        for (rank, copy) in (0..).zip(ranks) {
-            let ended = self.ended.get(rank as usize).copied().flatten();
-            let description = RankDescription {
-                rank,
-                state: ended.map_or(RankState::Running, |status| RankState::Ended { status }),
-                window: copy.layout.len,
-                layout: Layout {
-                    runtime: copy.layout.runtime,
-                    public_start: copy.layout.public_start,
-                    public_end: copy.layout.public_end,
-                },
-                traffic: postcard::to_allocvec(&copy.traffic).unwrap_or_default(),
-                // What it has written it has written: another domain's console is new.
-                console: Console::default(),
-            };
-            // One that has ended has told of no free pages since.
-            let free = ended.map_or_else(|| copy.free_pages(), |_| Vec::new());
-            saving.rank_memory(description, &copy.memory, &free)?;
+        self.saving = Some(saving);
+        Ok(())
+    }
+
+    fn rank_description(&self, rank: u32, copy: &RankCopy) -> RankDescription {
+        let ended = self.end_of(rank);
+        RankDescription {
+            rank,
+            state: ended.map_or(RankState::Running, |status| RankState::Ended { status }),
+            window: copy.layout.len,
+            layout: Layout {
+                runtime: copy.layout.runtime,
+                public_start: copy.layout.public_start,
+                public_end: copy.layout.public_end,
+            },
+            traffic: postcard::to_allocvec(&copy.traffic).unwrap_or_default(),
+            // What it has written it has written: another domain's console is new.
+            console: Console::default(),
         }
-        saving.finish()
+    }
+
+    /// What this rank has ended with, if it has.
+    fn end_of(&self, rank: u32) -> Option<i32> {
+        self.ended.get(rank as usize).copied().flatten()
     }
 }
 
@@ -131,15 +140,29 @@ impl ImageWriter for JobImage<'_> {
         self.ended = (self.ends)();
     }
 
-    fn write(&mut self, epoch: Epoch, ranks: &[RankCopy]) -> Result<(), String> {
-        let durable = self.save(epoch, ranks).map_err(|error| error.to_string())?;
+    fn begin(&mut self, epoch: Epoch) -> Result<(), String> {
+        self.store_begin(epoch).map_err(|error| error.to_string())
+    }
+
+    fn rank(&mut self, rank: u32, copy: &RankCopy) -> Result<(), String> {
+        let description = self.rank_description(rank, copy);
+        // One that has ended has told of no free pages since.
+        let free = self.end_of(rank).map_or_else(|| copy.free_pages(), |_| Vec::new());
+        let saving = self.saving.as_mut().ok_or(NOT_BEGUN)?;
+        let stored = saving.rank_memory(description, &copy.memory, &free);
+        stored.map_err(|error| error.to_string())
+    }
+
+    fn finish(&mut self) -> Result<(), String> {
+        let durable = self.saving.take().ok_or(NOT_BEGUN)?.finish();
+        let durable = durable.map_err(|error| error.to_string())?;
         self.sizes = durable.sizes();
         self.durable = Some(durable);
         Ok(())
     }
 
     fn commit(&mut self) -> Result<(), String> {
-        let durable = self.durable.take().ok_or("it was not written")?;
+        let durable = self.durable.take().ok_or(NOT_BEGUN)?;
         durable.commit().map_err(|error| error.to_string())
     }
 }

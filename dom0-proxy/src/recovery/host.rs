@@ -7,6 +7,7 @@ use std::ops::Range;
 use armci_nostd::wire::Header;
 use armci_nostd::wire::attach::WindowLayout;
 
+use super::available_memory::available_memory;
 use super::free_memory::free_pages;
 use crate::engine::{EngineOrders, OrderError, Traffic};
 
@@ -55,6 +56,9 @@ pub(super) trait Host: fmt::Debug + Send + Sync {
 
     /// Copies a rank's window, which is as long as the buffer.
     fn copy(&self, rank: u32, buffer: Vec<u8>) -> Result<Vec<u8>, OrderError>;
+
+    /// Bytes of memory that there are for copies.
+    fn available_memory(&self) -> u64;
 }
 
 impl Host for EngineOrders {
@@ -83,5 +87,9 @@ impl Host for EngineOrders {
 
     fn copy(&self, rank: u32, buffer: Vec<u8>) -> Result<Vec<u8>, OrderError> {
         self.copy_window(rank, 0, buffer)
+    }
+
+    fn available_memory(&self) -> u64 {
+        available_memory()
     }
 }

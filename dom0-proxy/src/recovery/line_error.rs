@@ -12,9 +12,9 @@ pub enum LineError {
     /// The image could not be written. The job goes on.
     #[error("{0}")]
     Image(String),
-    /// The host has no memory for copies of the ranks'. The job goes on.
+    /// The host has no memory for the copy of even one rank. The job goes on.
     #[error(
-        "the ranks' memory is copied first, which takes {needed} MiB, and domain 0 has \
+        "the memory of a rank is copied first, which takes {needed} MiB, and domain 0 has \
          {available} MiB: give it more memory, or save when other jobs have ended"
     )]
     NoMemory {

@@ -1,5 +1,6 @@
 //! Recovery lines: a job is stopped between two operations, copied, and let go on.
 
+mod available_memory;
 mod free_memory;
 mod host;
 mod line_error;

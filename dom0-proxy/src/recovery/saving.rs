@@ -1,7 +1,9 @@
 //! One line on its way to an image: copies, times, and whoever writes the image.
 
-use std::fs;
+use std::iter;
 use std::time::{Duration, Instant};
+
+use armci_nostd::wire::attach::WindowLayout;
 
 use super::host::{Host, RankCopy};
 use super::line_error::LineError;
@@ -14,11 +16,23 @@ pub trait ImageWriter {
     /// memory is to be found out now, quickly.
     fn reached(&mut self);
 
-    /// Writes the image of this line, so that it would survive a power cut.
+    /// Begins the image of this line.
     ///
     /// # Errors
     /// Why not, in one line for the user.
-    fn write(&mut self, epoch: Epoch, ranks: &[RankCopy]) -> Result<(), String>;
+    fn begin(&mut self, epoch: Epoch) -> Result<(), String>;
+
+    /// Writes a rank. Ranks come in their order.
+    ///
+    /// # Errors
+    /// Why not, in one line for the user.
+    fn rank(&mut self, rank: u32, copy: &RankCopy) -> Result<(), String>;
+
+    /// Ends the image, which would survive a power cut then.
+    ///
+    /// # Errors
+    /// Why not, in one line for the user.
+    fn finish(&mut self) -> Result<(), String>;
 
     /// Makes it an image, all of it or nothing.
     ///
@@ -34,7 +48,7 @@ pub struct LineTimes {
     pub line: Duration,
     /// Until all ranks stood still.
     pub park: Duration,
-    /// Copying their memory.
+    /// Copying their memory; writing it besides, if it was [written through](Self::through).
     pub copy: Duration,
     /// From the closing of the gates until the ranks went on, or were left as they were.
     pub stall: Duration,
@@ -42,11 +56,16 @@ pub struct LineTimes {
     pub write: Duration,
     /// The commit.
     pub commit: Duration,
+    /// Whether the ranks stood still until all of them were written, since there was no memory for
+    /// copies of all of them at a time.
+    pub through: bool,
 }
 
 /// A line that is to become an image.
 pub(super) struct Save<'a> {
     images: &'a mut dyn ImageWriter,
+    layouts: Vec<WindowLayout>,
+    /// Of each rank; if they are written through, of one at a time.
     pub(super) copies: Vec<RankCopy>,
     closed_at: Instant,
     pub(super) times: LineTimes,
@@ -54,30 +73,32 @@ pub(super) struct Save<'a> {
 
 impl<'a> Save<'a> {
     /// Makes room for copies of the ranks' memory while they still run, in `copies` as far as that
-    /// goes: memory that has just been taken from the system is slow.
+    /// goes: memory that has just been taken from the system is slow. Where there is too little for
+    /// all ranks, there is room for one, and they are written through, one after the other.
     pub(super) fn new(
         host: &dyn Host,
         images: &'a mut dyn ImageWriter,
-        mut copies: Vec<RankCopy>,
+        copies: Vec<RankCopy>,
     ) -> Result<Self, LineError> {
         let layouts = host.layouts()?;
-        let needed: u64 = layouts.iter().map(|layout| layout.len).sum();
-        let there = copies.iter().map(|copy| copy.memory.capacity() as u64).sum();
-        let (more, available) = (needed.saturating_sub(there), available_memory());
-        if more > available {
-            return Err(LineError::NoMemory { needed: more >> 20, available: available >> 20 });
+        let there: u64 = copies.iter().map(|copy| copy.memory.capacity() as u64).sum();
+        let available = host.available_memory().saturating_add(there);
+        let all: u64 = layouts.iter().map(|layout| layout.len).sum();
+        let largest = layouts.iter().map(|layout| layout.len).max().unwrap_or(0);
+        if largest > available {
+            return Err(LineError::NoMemory { needed: largest >> 20, available: available >> 20 });
         }
-        copies.truncate(layouts.len());
-        copies.resize_with(layouts.len(), || RankCopy {
-            layout: layouts[0],
-            traffic: Traffic::default(),
-            memory: Vec::new(),
+        let through = all > available;
+        let rooms = if through { 1 } else { layouts.len() };
+        let memories = copies.into_iter().map(|copy| copy.memory);
+        let memories = memories.chain(iter::repeat_with(Vec::new));
+        let copies = layouts.iter().take(rooms).zip(memories).map(|(layout, mut memory)| {
+            memory.resize(if through { largest } else { layout.len } as usize, 0);
+            RankCopy { layout: *layout, traffic: Traffic::default(), memory }
         });
-        for (copy, layout) in copies.iter_mut().zip(layouts) {
-            copy.layout = layout;
-            copy.memory.resize(layout.len as usize, 0);
-        }
-        Ok(Self { images, copies, closed_at: Instant::now(), times: LineTimes::default() })
+        let copies = copies.collect();
+        let times = LineTimes { through, ..LineTimes::default() };
+        Ok(Self { images, layouts, copies, closed_at: Instant::now(), times })
     }
 
     pub(super) fn close(&mut self, host: &dyn Host) -> Result<(), LineError> {
@@ -93,18 +114,26 @@ impl<'a> Save<'a> {
     }
 
     /// Has the ranks stand still, and copies them.
-    pub(super) fn copy(&mut self, host: &dyn Host) -> Result<(), LineError> {
+    pub(super) fn copy(&mut self, host: &dyn Host, epoch: Epoch) -> Result<(), LineError> {
         timed(&mut self.times.park, || host.park())?;
         self.images.reached();
-        let traffic = host.traffic()?;
-        let copies = (0..).zip(&mut self.copies).zip(traffic);
-        timed(&mut self.times.copy, || {
-            for ((rank, copy), traffic) in copies {
-                copy.traffic = traffic;
-                let there = copy.memory.len();
+        let Self { images, layouts, copies, times, .. } = self;
+        let through = times.through;
+        let ranks = (0..).zip(&*layouts).zip(host.traffic()?);
+        timed(&mut times.copy, || {
+            if through {
+                images.begin(epoch).map_err(LineError::Image)?;
+            }
+            for ((rank, layout), traffic) in ranks {
+                let copy = &mut copies[if through { 0 } else { rank as usize }];
+                (copy.layout, copy.traffic) = (*layout, traffic);
+                copy.memory.resize(layout.len as usize, 0);
                 copy.memory = host.copy(rank, std::mem::take(&mut copy.memory))?;
-                if copy.memory.len() != there {
+                if copy.memory.len() as u64 != layout.len {
                     return Err(LineError::Image(format!("rank {rank} has lost memory")));
+                }
+                if through {
+                    images.rank(rank, copy).map_err(LineError::Image)?;
                 }
             }
             Ok(())
@@ -115,8 +144,16 @@ impl<'a> Save<'a> {
     }
 
     pub(super) fn write(&mut self, epoch: Epoch) -> Result<(), LineError> {
-        let (images, copies) = (&mut self.images, &self.copies);
-        timed(&mut self.times.write, || images.write(epoch, copies)).map_err(LineError::Image)
+        let Self { images, copies, times, .. } = self;
+        let through = times.through;
+        let write = || {
+            if !through {
+                images.begin(epoch)?;
+                (0..).zip(&*copies).try_for_each(|(rank, copy)| images.rank(rank, copy))?;
+            }
+            images.finish()
+        };
+        timed(&mut times.write, write).map_err(LineError::Image)
     }
 
     pub(super) fn commit(&mut self) -> Result<(), LineError> {
@@ -131,27 +168,4 @@ fn timed<T>(time: &mut Duration, work: impl FnOnce() -> T) -> T {
     let done = work();
     *time = since.elapsed();
     done
-}
-
-/// Bytes that Linux could give to this process, as far as it says so.
-fn available_memory() -> u64 {
-    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    available_in(&meminfo).unwrap_or(u64::MAX)
-}
-
-fn available_in(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn linux_says_what_is_available() {
-        let said = "MemTotal:        8052008 kB\nMemAvailable:    7000000 kB\nBuffers: 1 kB\n";
-        assert_eq!(available_in(said), Some(7_000_000 << 10));
-        assert_eq!(available_in("MemFree: 5 kB\n"), None);
-    }
 }

@@ -1,5 +1,6 @@
 //! Lines of a job whose ranks are made up.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -22,7 +23,12 @@ type Log = Arc<Mutex<Vec<String>>>;
 struct MadeUp {
     log: Log,
     fails: Arc<Mutex<Option<&'static str>>>,
+    /// Bytes of memory that somebody else has taken.
+    taken: Arc<AtomicU64>,
 }
+
+/// Bytes of memory that a host has, for two ranks of one and two pages.
+const MEMORY: u64 = 5 * 4096;
 
 impl MadeUp {
     fn failing(what: &'static str) -> Self {
@@ -70,7 +76,12 @@ impl Host for MadeUp {
 
     fn copy(&self, rank: u32, mut buffer: Vec<u8>) -> Result<Vec<u8>, OrderError> {
         buffer.fill(rank as u8 + 1);
+        assert_eq!(buffer.len() as u64, layout(rank.into()).len);
         self.do_it(&format!("copy {rank}"), buffer)
+    }
+
+    fn available_memory(&self) -> u64 {
+        MEMORY - self.taken.load(Ordering::Relaxed)
     }
 }
 
@@ -99,16 +110,22 @@ impl ImageWriter for Written {
         self.log.lock().unwrap().push("reached".into());
     }
 
-    fn write(&mut self, epoch: Epoch, ranks: &[RankCopy]) -> Result<(), String> {
-        for (rank, copy) in (0..).zip(ranks) {
-            assert_eq!(copy.layout, layout(rank));
-            assert_eq!(copy.memory, vec![rank as u8 + 1; copy.layout.len as usize]);
-        }
-        if let Some((writes, leave)) = &self.waits {
+    fn begin(&mut self, epoch: Epoch) -> Result<(), String> {
+        if let Some((writes, leave)) = self.waits.take() {
             writes.send(()).unwrap();
             leave.recv().unwrap();
         }
-        self.do_it(format!("write {}-{}", epoch.incarnation, epoch.number))
+        self.do_it(format!("begin {}-{}", epoch.incarnation, epoch.number))
+    }
+
+    fn rank(&mut self, rank: u32, copy: &RankCopy) -> Result<(), String> {
+        assert_eq!(copy.layout, layout(rank.into()));
+        assert_eq!(copy.memory, vec![rank as u8 + 1; copy.layout.len as usize]);
+        self.do_it(format!("write {rank}"))
+    }
+
+    fn finish(&mut self) -> Result<(), String> {
+        self.do_it("finish".into())
     }
 
     fn commit(&mut self) -> Result<(), String> {
@@ -128,12 +145,35 @@ fn ranks_go_on_as_soon_as_they_are_copied() {
         let (epoch, times) = lines.save(false, &mut Written::to(&host.log)).unwrap();
         assert_eq!(epoch, Epoch { incarnation: 3, number });
         assert!(times.stall >= times.line + times.park + times.copy);
-        let write = format!("write 3-{number}");
-        assert_eq!(
-            host.done(),
-            ["close", "park", "reached", "copy 0", "copy 1", "open", &write, "commit"]
-        );
+        let begin = format!("begin 3-{number}");
+        let mut all = vec!["close", "park", "reached", "copy 0", "copy 1", "open"];
+        all.extend([&begin, "write 0", "write 1", "finish", "commit"]);
+        assert_eq!(host.done(), all);
+        assert!(!times.through);
     }
+}
+
+#[test]
+fn where_there_is_no_memory_for_all_ranks_each_is_written_at_once() {
+    let host = MadeUp::default();
+    let lines = lines(&host, 0);
+    host.taken.store(3 * 4096, Ordering::Relaxed);
+    let (_, times) = lines.save(false, &mut Written::to(&host.log)).unwrap();
+    assert!(times.through);
+    let copied = ["begin 0-1", "copy 0", "write 0", "copy 1", "write 1"];
+    let done = host.done();
+    assert_eq!(done[..3], ["close", "park", "reached"]);
+    assert_eq!(done[3..8], copied);
+    assert_eq!(done[8..], ["open", "finish", "commit"]);
+    // When there is memory again it is used, and less than one rank is too little.
+    host.taken.store(0, Ordering::Relaxed);
+    let (_, times) = lines.save(false, &mut Written::to(&host.log)).unwrap();
+    assert!(!times.through);
+    let host = MadeUp::default();
+    host.taken.store(4 * 4096, Ordering::Relaxed);
+    let error = self::lines(&host, 0).save(false, &mut Written::to(&host.log)).unwrap_err();
+    assert_eq!(error, LineError::NoMemory { needed: 0, available: 0 });
+    assert_eq!(host.done(), [""; 0], "the ranks were stopped for nothing");
 }
 
 #[test]
@@ -143,29 +183,43 @@ fn ranks_that_are_to_stop_never_go_on() {
     lines.save(true, &mut Written::to(&host.log)).unwrap();
     assert_eq!(
         host.done(),
-        ["close", "park", "reached", "copy 0", "copy 1", "write 0-1", "commit"]
+        [
+            "close",
+            "park",
+            "reached",
+            "copy 0",
+            "copy 1",
+            "begin 0-1",
+            "write 0",
+            "write 1",
+            "finish",
+            "commit"
+        ]
     );
 }
 
 #[test]
 fn whatever_fails_the_job_goes_on_and_its_next_line_is_saved() {
-    for stop in [false, true] {
-        for fails in ["close", "park", "copy 1", "write", "commit"] {
-            let host = MadeUp::failing(fails);
-            let lines = lines(&host, 0);
-            let mut images = Written { fails: Some(fails), ..Written::to(&host.log) };
-            let error = lines.save(stop, &mut images).unwrap_err();
-            match fails {
-                "write" | "commit" => assert_eq!(error.to_string(), "the disk is full"),
-                _ => assert_eq!(error, LineError::Engine(OrderError::Moves(1))),
+    let stops = [(false, 0), (true, 0), (false, 3 * 4096), (true, 3 * 4096)];
+    let steps = ["close", "park", "copy 1", "begin", "write 1", "finish", "commit"];
+    for ((stop, taken), fails) in stops.into_iter().flat_map(|it| steps.map(|step| (it, step))) {
+        let host = MadeUp::failing(fails);
+        host.taken.store(taken, Ordering::Relaxed);
+        let lines = lines(&host, 0);
+        let mut images = Written { fails: Some(fails), ..Written::to(&host.log) };
+        let error = lines.save(stop, &mut images).unwrap_err();
+        match fails {
+            "close" | "park" | "copy 1" => {
+                assert_eq!(error, LineError::Engine(OrderError::Moves(1)));
             }
-            let done = host.done();
-            assert_eq!(done.iter().filter(|what| *what == "open").count(), 1, "{done:?}");
-            // It is as if nothing had been asked for, and its number is not given again.
-            *host.fails.lock().unwrap() = None;
-            let (epoch, _) = lines.save(stop, &mut Written::to(&host.log)).unwrap();
-            assert_eq!(epoch.number, 2, "after {fails}");
+            _ => assert_eq!(error.to_string(), "the disk is full"),
         }
+        let done = host.done();
+        assert_eq!(done.iter().filter(|what| *what == "open").count(), 1, "{done:?}");
+        // It is as if nothing had been asked for, and its number is not given again.
+        *host.fails.lock().unwrap() = None;
+        let (epoch, _) = lines.save(stop, &mut Written::to(&host.log)).unwrap();
+        assert_eq!(epoch.number, 2, "after {fails}");
     }
 }
 
@@ -189,7 +243,7 @@ fn while_an_image_is_written_all_else_is_refused_at_once() {
     assert!(!lines.is_held());
     go.send(()).unwrap();
     saver.join().unwrap().unwrap();
-    assert_eq!(host.done(), ["write 0-1", "commit"]);
+    assert_eq!(host.done(), ["begin 0-1", "write 0", "write 1", "finish", "commit"]);
     lines.hold(true).unwrap();
     assert_eq!(host.done(), ["close", "park"]);
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
-use dom0_proxy::control::{JobInfo, LineReport, RankKind, Summary};
+use dom0_proxy::control::{JobInfo, LineReport, RankKind, Summary, WRITTEN_THROUGH};
 use dom0_proxy::images::Listed;
 
 /// The jobs that run.
@@ -34,8 +34,12 @@ pub fn line(report: &LineReport) -> String {
     let times =
         [report.to_the_line, report.park, report.copy, report.stall, report.write, report.commit];
     let sizes = [report.memory, report.zero, report.free, report.shared, report.new, report.packed];
+    let slow = match report.written_through {
+        true => format!("{WRITTEN_THROUGH}\n"),
+        false => String::new(),
+    };
     format!(
-        "job {job} is saved as line {line} in {}{ends}\n{}{}",
+        "job {job} is saved as line {line} in {}{ends}\n{slow}{}{}",
         directory.display(),
         render(
             ["to the line", "park", "copy", "stall", "write", "commit"],
@@ -190,6 +194,7 @@ mod tests {
             directory: "/images".into(),
             line: "1-2".into(),
             stopped: true,
+            written_through: false,
             to_the_line: 0.0001,
             park: 0.002,
             copy: 0.0304,
@@ -213,6 +218,8 @@ memory   zeros    free   known    new  on disk
 64 MiB  32 MiB  16 MiB  12 MiB  4 MiB    1 MiB
 "
         );
+        let slow = line(&LineReport { written_through: true, ..report });
+        assert_eq!(slow.lines().nth(1), Some(WRITTEN_THROUGH));
     }
 
     #[test]
