@@ -4,9 +4,9 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::OnceLock;
 
-use super::config::DEFAULT_GRANT_FRAMES;
-use super::listing::{self, Domain};
+use super::listing::{self, Domain, HostInfo};
 use super::names::parse_domain_name;
 use super::tool::{program, run, run_with};
 use crate::error::{Error, Result};
@@ -25,26 +25,23 @@ pub fn domains_of(job: &str) -> Result<Vec<(u32, Domain)>> {
     Ok(list()?.into_iter().filter_map(of_job).collect())
 }
 
-/// Free memory of the host, in MiB.
-pub fn free_memory_mib() -> Result<u64> {
-    let info = run(&["info"])?;
-    listing::free_memory(&info).ok_or_else(|| Error::Tool {
+/// What Xen has and allows, now.
+pub fn host_info() -> Result<HostInfo> {
+    HostInfo::parse(&run(&["info"])?).ok_or_else(|| Error::Tool {
         command: "xl info".into(),
         why: "it does not say free_memory".into(),
     })
 }
 
-/// Grant frames that Xen lets a domain have: its option `gnttab_max_frames`, or what it takes
-/// without.
+/// Grant frames that Xen lets a domain have, as [`host_info`] says. It is asked once: as long as
+/// Xen runs that stays.
 pub fn most_grant_frames() -> Result<u64> {
-    Ok(listing::most_grant_frames(&run(&["info"])?).unwrap_or(DEFAULT_GRANT_FRAMES))
-}
-
-/// Frames for what domain 0 has mapped of other domains: Xen's option `gnttab_max_maptrack_frames`,
-/// or what there is without.
-pub fn most_maptrack_frames() -> Result<u64> {
-    const DEFAULT: u64 = 1024;
-    Ok(listing::most_maptrack_frames(&run(&["info"])?).unwrap_or(DEFAULT))
+    static FRAMES: OnceLock<u64> = OnceLock::new();
+    if let Some(frames) = FRAMES.get() {
+        return Ok(*frames);
+    }
+    let frames = host_info()?.most_grant_frames;
+    Ok(*FRAMES.get_or_init(|| frames))
 }
 
 /// MiB of memory that the ranks on this host have.

@@ -2,6 +2,11 @@
 
 use xen_hypercall::sched_op::ShutdownReason;
 
+use super::config::DEFAULT_GRANT_FRAMES;
+
+/// What Xen takes if nothing is said (`xen/include/xen/grant_table.h`).
+const DEFAULT_MAPTRACK_FRAMES: u64 = 1024;
+
 /// One domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Domain {
@@ -63,21 +68,29 @@ fn parse_line(line: &str) -> Option<Domain> {
     Some(Domain { id, name, memory_mib, shutdown, dying: dying == b'd' })
 }
 
-/// `free_memory` of `xl info`.
-pub fn free_memory(info: &str) -> Option<u64> {
-    value(info, "free_memory")?.parse().ok()
+/// What `xl info` says of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostInfo {
+    /// MiB of memory that are free.
+    pub free_memory_mib: u64,
+    /// Grant frames that Xen lets a domain have: its option `gnttab_max_frames`, or what it takes
+    /// without.
+    pub most_grant_frames: u64,
+    /// Frames for what a domain has mapped of others that Xen lets a domain have: its option
+    /// `gnttab_max_maptrack_frames`, or what it takes without.
+    pub most_maptrack_frames: u64,
 }
 
-/// Grant frames that Xen lets a domain have, from the command line that Xen was started with (`xl
-/// info`). None if that does not say.
-pub fn most_grant_frames(info: &str) -> Option<u64> {
-    option(info, "gnttab_max_frames=")
-}
-
-/// Frames for what a domain has mapped of others that Xen lets a domain have, from the same. None
-/// if that does not say.
-pub fn most_maptrack_frames(info: &str) -> Option<u64> {
-    option(info, "gnttab_max_maptrack_frames=")
+impl HostInfo {
+    /// Reads it; none if it does not say how much memory is free.
+    pub fn parse(info: &str) -> Option<Self> {
+        Some(Self {
+            free_memory_mib: value(info, "free_memory")?.parse().ok()?,
+            most_grant_frames: option(info, "gnttab_max_frames=").unwrap_or(DEFAULT_GRANT_FRAMES),
+            most_maptrack_frames: option(info, "gnttab_max_maptrack_frames=")
+                .unwrap_or(DEFAULT_MAPTRACK_FRAMES),
+        })
+    }
 }
 
 /// The number that an option of Xen has.
@@ -124,32 +137,27 @@ mod tests {
 
     #[test]
     fn free_memory_is_found() {
+        let free = |info| HostInfo::parse(info).map(|info| info.free_memory_mib);
         assert_eq!(
-            free_memory("total_memory           : 3071\nfree_memory            : 1450\n"),
+            free("total_memory           : 3071\nfree_memory            : 1450\n"),
             Some(1450)
         );
-        assert_eq!(free_memory("free_memory : many\n"), None);
-        assert_eq!(free_memory(""), None);
+        assert_eq!(free("free_memory : many\n"), None);
+        assert_eq!(free(""), None);
     }
 
     #[test]
-    fn xens_limit_is_on_its_command_line() {
-        let info =
-            |options: &str| format!("free_memory : 12\nxen_commandline        : {options}\n");
-        assert_eq!(
-            most_grant_frames(&info("console=com1 gnttab_max_frames=256 loglvl=all")),
-            Some(256)
-        );
-        assert_eq!(
-            most_grant_frames(&info("gnttab_max_frames=1 gnttab_max_frames=0x80")),
-            Some(128)
-        );
+    fn xens_limits_are_on_its_command_line() {
+        let frames = |options: &str| {
+            let info = format!("free_memory : 12\nxen_commandline        : {options}\n");
+            let info = HostInfo::parse(&info).unwrap();
+            (info.most_grant_frames, info.most_maptrack_frames)
+        };
+        assert_eq!(frames("console=com1 gnttab_max_frames=256 loglvl=all"), (256, 1024));
+        assert_eq!(frames("gnttab_max_frames=1 gnttab_max_frames=0x80"), (128, 1024));
         for none in ["console=com1", "gnttab_max_frames=", "gnttab_max_frames=many", ""] {
-            assert_eq!(most_grant_frames(&info(none)), None, "{none}");
+            assert_eq!(frames(none), (64, 1024), "{none}");
         }
-        assert_eq!(most_grant_frames(""), None);
-        let both = info("gnttab_max_frames=64 gnttab_max_maptrack_frames=2048");
-        assert_eq!(most_maptrack_frames(&both), Some(2048));
-        assert_eq!(most_maptrack_frames(&info("gnttab_max_frames=64")), None);
+        assert_eq!(frames("gnttab_max_frames=32 gnttab_max_maptrack_frames=2048"), (32, 2048));
     }
 }

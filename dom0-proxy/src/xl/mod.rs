@@ -7,11 +7,11 @@ mod names;
 mod tool;
 
 pub use commands::{
-    check_installed, create, destroy, domains_of, free_memory_mib, host_memory_mib, list,
-    memory_of_ranks_mib, most_grant_frames, most_maptrack_frames,
+    check_installed, create, destroy, domains_of, host_info, host_memory_mib, list,
+    memory_of_ranks_mib, most_grant_frames,
 };
 pub use config::{
     DomainConfig, REST, WORDS_IN_MODULE, can_be_on_command_line, common_words, more_grant_frames,
 };
-pub use listing::{Domain, StopReason};
+pub use listing::{Domain, HostInfo, StopReason};
 pub use names::{domain_name, parse_domain_name};

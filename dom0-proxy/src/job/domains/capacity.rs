@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::control::JobSpec;
 use crate::error::{Error, Result};
+use crate::xl::HostInfo;
 use crate::{xen, xl};
 
 const PAGES_A_MIB: u64 = 256;
@@ -18,18 +19,19 @@ pub fn check(spec: &JobSpec) -> Result<()> {
     xl::check_installed()?;
     let each_mib = spec.memory_mib();
     let needed_mib = xl::host_memory_mib(each_mib) * u64::from(spec.size);
-    let mut free_mib = xl::free_memory_mib()?;
-    if free_mib < needed_mib {
+    let mut info = xl::host_info()?;
+    if info.free_memory_mib < needed_mib {
         // Xen cleans the memory of domains that have just ended before it counts as free.
         thread::sleep(Duration::from_secs(1));
-        free_mib = xl::free_memory_mib()?;
+        info = xl::host_info()?;
     }
+    let HostInfo { free_memory_mib: free_mib, most_grant_frames, most_maptrack_frames } = info;
     if free_mib < needed_mib {
         return Err(Error::NotEnoughMemory { ranks: spec.size, each_mib, needed_mib, free_mib });
     }
-    let most_frames = xl::most_maptrack_frames()?;
     let others_mib = xl::memory_of_ranks_mib()?;
-    check_maptrack(spec, others_mib, xen::is_paravirtual(), most_frames, xl::most_grant_frames()?)
+    let is_paravirtual = xen::is_paravirtual();
+    check_maptrack(spec, others_mib, is_paravirtual, most_maptrack_frames, most_grant_frames)
 }
 
 /// Whether domain 0 can have all memory of the job's ranks mapped, besides that of other ranks.
