@@ -83,6 +83,14 @@ impl Image {
         Ok(image)
     }
 
+    /// Opens it once more, for another thread.
+    ///
+    /// # Errors
+    /// [`ImagesError`].
+    pub fn again(&self) -> Result<Self> {
+        Self::open(&self.folder, self.line(), self.distrusted.clone())
+    }
+
     /// What the job is.
     pub fn description(&self) -> &Description {
         &self.manifest.description

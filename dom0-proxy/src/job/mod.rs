@@ -26,6 +26,7 @@ mod saving;
 mod summary;
 mod supervisor;
 mod verdict;
+mod windows;
 
 pub use client::JobClient;
 pub use handle::Job;

@@ -10,6 +10,7 @@ mod saving;
 #[cfg(test)]
 mod tests;
 
+pub use available_memory::available_memory;
 pub use free_memory::free_pages;
 pub use host::RankCopy;
 pub use line_error::LineError;
