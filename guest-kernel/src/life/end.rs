@@ -13,7 +13,7 @@ use crate::Exit;
 use crate::arch::{cpu, hypercall_page};
 use crate::logic::xenstore_wire::StoreError;
 use crate::rank::{attachment, place};
-use crate::xen::{console, xenstore};
+use crate::xen::{console, hold, xenstore};
 
 /// Says that the kernel runs.
 const UP: &str = "data/xenolith/up";
@@ -41,6 +41,9 @@ pub fn exit(exit: impl Into<Exit>) -> ! {
     }
     // In this order: whoever reads the status may destroy the domain.
     console::drain();
+    // For good: a rank that was saved between the node and the end of its domain would end in
+    // another one, where nobody has been told of its status.
+    hold::hold();
     report(EXIT, &format!("{}", exit.code()));
     shut_down(ShutdownReason::Poweroff)
 }
