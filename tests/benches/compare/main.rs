@@ -5,12 +5,15 @@
 //! - `cargo bench -p xenolith-tests --bench compare -- --xen`: Xen guests beside memcpy and beside
 //!   a Linux guest, in one boot;
 //! - `cargo bench -p xenolith-tests --bench compare -- --recovery`: jobs saved and restored, beside
-//!   Xen's tools and Linux guests, in one boot.
+//!   Xen's tools and Linux guests, in one boot;
+//! - `cargo bench -p xenolith-tests --bench compare -- --costs`: what it costs to be a domain rather
+//!   than a Linux process in one, and to be saved again and again, in one boot.
 //!
 //! Tables go to standard output, and as CSV to `bench/` in the target directory.
 
 #![forbid(unsafe_code)]
 
+mod costs;
 mod dom0;
 mod guests;
 mod hosted;
@@ -36,8 +39,11 @@ struct Cli {
     #[arg(long, value_name = "JOB", num_args = 0.., value_delimiter = ',', conflicts_with = "xen")]
     #[arg(default_missing_values = ["4x8", "4x32", "16x8"])]
     recovery: Option<Vec<String>>,
-    /// How often to measure everything; each row is that of its calmest round [default: 5, in Xen
-    /// 2]
+    /// Measure what it costs to be a domain and to be saved, in one boot of a host in QEMU
+    #[arg(long, conflicts_with_all = ["xen", "recovery", "beside"])]
+    costs: bool,
+    /// How often to measure everything; each row is that of its calmest round [default: 5; in Xen 2,
+    /// of costs 3]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: Option<u32>,
     /// Leave out ARMCI-MPI, and install nothing
@@ -59,6 +65,7 @@ fn main() -> Result<()> {
         return Ok(());
     }
     match (&cli.recovery, cli.xen) {
+        _ if cli.costs => costs::compare(cli.rounds.unwrap_or(3)),
         (Some(jobs), _) => recovery::compare(jobs),
         (None, true) => guests::compare(cli.rounds.unwrap_or(2)),
         (None, false) => {
