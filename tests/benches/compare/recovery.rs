@@ -78,12 +78,14 @@ impl Numbers {
         println!(
             "\nThe same beside Xen's tools, which save one guest after the other: how much longer"
         );
-        println!("those take than a whole job is stopped, or takes to be restored.\n");
+        println!("those take than a whole job is stopped, or takes to be restored; and how many");
+        println!("tenths of a second a restored job takes to be as quick as before.\n");
         let mut table = Table::new([
             "ranks x data",
             "xl save, our ranks",
             "xl save, Linux",
             "xl restore, Linux",
+            "tenths until full speed",
         ]);
         for job in self.jobs() {
             let stall = self.get(job, "xenolith", "second stall");
@@ -93,6 +95,7 @@ impl Numbers {
                 ratio(self.get(job, "xenolith", "xl save"), stall),
                 ratio(self.get(job, "linux", "xl save"), stall),
                 ratio(self.get(job, "linux", "xl restore"), restore),
+                self.get(job, "xenolith", "slow tenths").to_string(),
             ]);
         }
         table.print();
