@@ -153,6 +153,12 @@ pub struct Console {
 }
 
 impl Description {
+    /// Whether both can be of one job, which has another name when it has been restored: it is the
+    /// same program, started in the same way.
+    pub fn can_be_same_job(&self, other: &Self) -> bool {
+        self.program.hash == other.program.hash && self.options == other.options
+    }
+
     /// What is too large or wrong in it, if anything is.
     pub fn fault(&self) -> Option<String> {
         let options = &self.options;

@@ -73,6 +73,19 @@ pub enum ImagesError {
         /// The newest that there is.
         newest: Line,
     },
+    /// The images are another job's.
+    #[error(
+        "{} has images of another job, {job} of {program}: use another directory",
+        path.display()
+    )]
+    OtherJob {
+        /// The directory.
+        path: PathBuf,
+        /// The name of that job.
+        job: String,
+        /// Its program.
+        program: String,
+    },
     /// Not that image.
     #[error(
         "there is no image of line {line} in {}: `pgas images` lists what there is",

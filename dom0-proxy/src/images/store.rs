@@ -65,8 +65,8 @@ impl ImageStore {
         self.folder.path()
     }
 
-    /// Begins to save a line, which must be newer than all that are there. Only one can be saved
-    /// at a time. What a saver has left that died is removed.
+    /// Begins to save a line, which must be of the job whose images are there, and newer than all of
+    /// them. Only one can be saved at a time. What a saver has left that died is removed.
     ///
     /// # Errors
     /// [`ImagesError`].
@@ -77,6 +77,14 @@ impl ImageStore {
             if let Err(ImagesError::OtherVersion { path, found, known }) = read {
                 let (path, found, known) = (path.clone(), *found, *known);
                 return Err(ImagesError::OtherVersion { path, found, known });
+            }
+        }
+        for (manifest, _) in contents.manifests.values().flatten() {
+            let there = &manifest.description;
+            if !there.can_be_same_job(&description) {
+                let (path, job) = (self.folder.path().into(), there.job.clone());
+                let program = there.program.name.clone();
+                return Err(ImagesError::OtherJob { path, job, program });
             }
         }
         let line = description.line;

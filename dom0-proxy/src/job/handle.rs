@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
@@ -56,6 +56,10 @@ pub struct Job {
     ends: Mutex<Vec<Option<i32>>>,
     /// The directory of its newest image.
     images: Mutex<Option<PathBuf>>,
+    /// Held while it is saved without anybody having asked, old images being removed included.
+    keeping: Mutex<()>,
+    /// Whether it is being saved for the last time: then it is not saved otherwise.
+    leaves: AtomicBool,
 }
 
 impl Job {
@@ -107,6 +111,8 @@ impl Job {
             input: Mutex::new(None),
             client,
             lines: OnceLock::new(),
+            keeping: Mutex::default(),
+            leaves: AtomicBool::new(false),
         };
         Ok((Arc::new(job), incoming))
     }
@@ -206,8 +212,27 @@ impl Job {
         Ok(report)
     }
 
-    /// Saves it where it was last saved, and ends it then.
+    /// Does what saves it without anybody having asked; not when it is saved for the last time.
+    pub(super) fn keep<T>(&self, save: impl FnOnce() -> T) -> Option<T> {
+        let _turn = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.leaves.load(Ordering::Relaxed) { None } else { Some(save()) }
+    }
+
+    /// Saves it where it was last saved, and ends it then. A save that nobody has asked for comes
+    /// to its end first.
     pub fn leave(&self) -> Result<LineReport> {
+        self.leaves.store(true, Ordering::Relaxed);
+        let turn = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = self.save_and_end();
+        drop(turn);
+        if left.is_err() {
+            // It goes on.
+            self.leaves.store(false, Ordering::Relaxed);
+        }
+        left
+    }
+
+    fn save_and_end(&self) -> Result<LineReport> {
         let directory = self.images.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let otherwise = PathBuf::from("/");
         self.checkpoint(&CheckpointSpec {

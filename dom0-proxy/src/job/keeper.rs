@@ -51,7 +51,9 @@ fn keep(job: &Job, saving: &Saving, every: Duration, stopped: &Receiver<()>) {
         }
         // An image that takes longer than that is followed by the next at once.
         next = Instant::now().checked_add(every);
-        match save(job, &saving.directory, saving.keep) {
+        let saved = job.keep(|| save(job, &saving.directory, saving.keep));
+        let Some(saved) = saved else { continue };
+        match saved {
             Ok(report) => {
                 if std::mem::take(&mut is_failing) {
                     job.notify("the job is saved again".into());

@@ -144,7 +144,7 @@ fn a_full_disk_at_any_step_leaves_what_was_there() {
         if refused == "SyncFolder" {
             // What is durable then is not known: the next saver removes what this one has left.
             let again = ImageStore::open(dir.path()).unwrap();
-            again.begin(description(2, 0)).unwrap();
+            again.begin(description(2, 1)).unwrap();
         }
         assert_eq!(file_names(dir.path()), before, "{refused}");
         check(&ImageStore::open(dir.path()).unwrap(), 1, &memory(1)).unwrap();

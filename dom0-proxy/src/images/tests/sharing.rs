@@ -262,7 +262,7 @@ fn leftovers_are_removed_by_the_next_saver() {
 fn a_line_is_newer_than_all_before() {
     let dir = tempfile::tempdir().unwrap();
     let store = ImageStore::open_or_create(dir.path()).unwrap();
-    commit(&store, 3, &[]);
+    commit(&store, 3, &[Vec::new()]);
     for number in [2, 3] {
         let error = store.begin(description(number, 1)).map(drop).unwrap_err();
         assert!(matches!(error, ImagesError::NotNewer { .. }), "{error}");
@@ -271,6 +271,34 @@ fn a_line_is_newer_than_all_before() {
     restored.line.incarnation = 1;
     store.begin(restored).unwrap().finish().unwrap().commit().unwrap();
     assert_eq!(store.load(Pick::Newest).unwrap().line().incarnation, 1);
+}
+
+/// It would be taken for a newer line of that job, and be removed with its images.
+#[test]
+fn another_job_is_not_saved_among_the_images_of_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = ImageStore::open_or_create(dir.path()).unwrap();
+    let memory = [noise(1, 9 * PAGE)];
+    commit(&store, 1, &memory);
+    let mut restored = description(2, 1);
+    restored.job = "fedcba".into();
+    restored.created += 1;
+    restored.program.name = "renamed.img".into();
+    drop(store.begin(restored).unwrap());
+    let mut others = [description(2, 1), description(2, 1), description(2, 2), description(2, 1)];
+    others[0].program.hash[31] ^= 1;
+    others[1].options.args.pop();
+    others[3].options.memory *= 2;
+    for other in others {
+        let error = store.begin(other).map(drop).unwrap_err();
+        assert!(matches!(error, ImagesError::OtherJob { .. }), "{error}");
+        let said = error.to_string();
+        assert!(
+            said.contains("has images of another job, abcdef of cg.img: use another"),
+            "{said}"
+        );
+    }
+    check(&store, 1, &memory).unwrap();
 }
 
 #[test]
