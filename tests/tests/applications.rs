@@ -72,6 +72,28 @@ fn arguments_arrive_as_they_were_given() -> Result<()> {
     Ok(())
 }
 
+/// Or who saves and kills it could not tell by its answer whether it went on rightly.
+#[test]
+fn all_rounds_come_to_the_same_each_time() -> Result<()> {
+    let host = Host::new()?;
+    for kind in ["registers", "locks", "barriers", "accumulates", "messages"] {
+        for ranks in [1, 2, 3, 5] {
+            let sums = || -> Result<Vec<String>> {
+                let ended = host.run(ranks, "rounds", &[kind, "20"])?;
+                ensure!(ended.status == 0, "{kind} on {ranks} ranks: {ended:#?}");
+                let ends = ended.stdout.lines().filter(|line| line.contains("20 rounds come to"));
+                let mut sums: Vec<String> = ends.map(str::to_owned).collect();
+                sums.sort_unstable();
+                Ok(sums)
+            };
+            let (first, second) = (sums()?, sums()?);
+            ensure!(first.len() == ranks, "{kind} on {ranks} ranks: {first:#?}");
+            ensure!(first == second, "{kind} on {ranks} ranks: {first:#?}, then {second:#?}");
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn sixteen_ranks_of_hello() -> Result<()> {
     let ended = Host::new()?.run(16, "hello", &[])?;

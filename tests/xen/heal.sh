@@ -3,49 +3,14 @@
 # and end with the right answer; those that do not get on are given up; those that are told to leave
 # are saved first.
 . ./expect.bash
+. ./recovery.bash
 
 images=/tmp/heal-images
 log=/tmp/heal.log
 
-# start COMMAND...: runs pgas behind the script's back.
-start() {
-    echo "+ pgas $*"
-    rm -rf $images
-    pgas "$@" >$log 2>&1 &
-    pid=$!
-}
-
-# ends STATUS: what was started has ended so; its output is $out.
-ends() {
-    wait $pid
-    status=$?
-    out=$(cat $log)
-    printf '%s\n' "$out" | tail -n 20
-    expect_status "$1"
-    wait_for no_domains pgas-
-}
-
-is_running() {
-    kill -0 $pid 2>/dev/null
-}
-
-# images LEAST: whether there are that many, or the job has ended.
-images() {
-    ! is_running || [ "$(find $images -name '*.image' 2>/dev/null | wc -l)" -ge "$1" ]
-}
-
-says() {
-    ! is_running || grep -qF -- "$1" $log
-}
-
 # says_times COUNT TEXT: what was started has written it as often as that, or has ended.
 says_times() {
     ! is_running || [ "$(grep -cF -- "$2" $log)" -ge "$1" ]
-}
-
-# a_rank: the number of a rank's domain.
-a_rank() {
-    xl list | awk '/^pgas-/ { print $2; exit }'
 }
 
 # A domain is destroyed, and then the daemon killed.
