@@ -65,8 +65,8 @@ impl ImageStore {
         self.folder.path()
     }
 
-    /// Begins to save a line, which must be of the job whose images are there, and newer than all of
-    /// them. Only one can be saved at a time. What a saver has left that died is removed.
+    /// Begins to save a line, which must be of the job whose images are there, and newer than all
+    /// of them. Only one can be saved at a time. What a saver has left that died is removed.
     ///
     /// # Errors
     /// [`ImagesError`].
