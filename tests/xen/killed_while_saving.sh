@@ -64,17 +64,16 @@ for ((try = 0; try < tries; try++)); do
     case $way-$ending in
     *-0 | pgas-137) ;;
     restoring-123)
-        # Also the one who restores it dies in the middle, and goes back by itself.
+        # The daemon dies while it restores that: what has begun goes back by itself.
         echo "+ pgas restore --restart 3"
         pgas restore --restart 3 $images >$log 2>&1 &
         pid=$!
         after 3000
         pkill -KILL -x dom0-proxy
         ended
-        expect_status 0
         cat $log >>$story
-        goes_on $reference.1 $reference.2 $story
-        continue
+        ending=$status
+        [ "$status" = 0 ] || [ "$status" = 121 ] || fail "the status is $status"
         ;;
     *) fail "$way: the status is $ending" ;;
     esac
