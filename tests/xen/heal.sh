@@ -8,11 +8,6 @@
 images=/tmp/heal-images
 log=/tmp/heal.log
 
-# says_times COUNT TEXT: what was started has written it as often as that, or has ended.
-says_times() {
-    ! is_running || [ "$(grep -cF -- "$2" $log)" -ge "$1" ]
-}
-
 # A domain is destroyed, and then the daemon killed.
 start run -n 4 --mem 32M --every 2s --restart 3 --dir $images cg.img -- --class W
 wait_for images 1
@@ -53,8 +48,7 @@ start run -n 2 --every 3s --dir $images hello.img -- --ticks 100
 wait_for images 2
 kill -TERM $pid
 ends 130
-pgas restore $images --epoch 0-1 --restart 1 >$log 2>&1 &
-pid=$!
+start restore $images --epoch 0-1 --restart 1
 wait_for says "[1] tick"
 xl destroy "$(a_rank)"
 wait_for says "goes back to its start (restart 1 of 1)"

@@ -42,6 +42,11 @@ says() {
     ! is_running || grep -qF -- "$1" "$log"
 }
 
+# says_times COUNT TEXT: it has written it as often as that, or has ended.
+says_times() {
+    ! is_running || [ "$(grep -cF -- "$2" "$log")" -ge "$1" ]
+}
+
 # images LEAST: there are that many images, or it has ended.
 images() {
     ! is_running || [ "$(find "$images" -name '*.image' 2>/dev/null | wc -l)" -ge "$1" ]

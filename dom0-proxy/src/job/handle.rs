@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use armci_nostd::wire::attach::Attach;
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -21,6 +22,9 @@ use crate::engine::OrderError;
 use crate::error::{Context, Error, Result};
 use crate::images::{ImageStore, Line};
 use crate::recovery::{LineError, Lines};
+
+/// How often to look whether the ranks of a job have started that is to be saved.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A job as others see it.
 #[derive(Debug)]
@@ -56,6 +60,8 @@ pub struct Job {
     ends: Mutex<Vec<Option<i32>>>,
     /// The directory of its newest image.
     images: Mutex<Option<PathBuf>>,
+    /// Whether all of its ranks have started, or landed: before it cannot be saved.
+    open: AtomicBool,
     /// Held while it is saved without anybody having asked, old images being removed included.
     keeping: Mutex<()>,
     /// Whether it is being saved for the last time: then it is not saved otherwise.
@@ -111,6 +117,7 @@ impl Job {
             input: Mutex::new(None),
             client,
             lines: OnceLock::new(),
+            open: AtomicBool::new(false),
             keeping: Mutex::default(),
             leaves: AtomicBool::new(false),
         };
@@ -218,9 +225,18 @@ impl Job {
         if self.leaves.load(Ordering::Relaxed) { None } else { Some(save()) }
     }
 
-    /// Saves it where it was last saved, and ends it then. A save that nobody has asked for comes
-    /// to its end first.
+    /// Its ranks have all started, or landed.
+    pub(super) fn note_open(&self) {
+        self.open.store(true, Ordering::Relaxed);
+    }
+
+    /// Saves it where it was last saved, and ends it then. Ranks that are still to start are waited
+    /// for, as long as somebody wants to hear of the job; and a save that nobody has asked for
+    /// comes to its end first.
     pub fn leave(&self) -> Result<LineReport> {
+        while !self.open.load(Ordering::Relaxed) && !self.client.is_gone() {
+            thread::sleep(LOOK_AGAIN);
+        }
         self.leaves.store(true, Ordering::Relaxed);
         let turn = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
         let left = self.save_and_end();

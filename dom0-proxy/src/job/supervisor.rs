@@ -318,8 +318,9 @@ impl Supervisor {
         self.keep_saving();
     }
 
-    /// Has the job saved again and again, if that is wanted.
+    /// The job can be saved now; has that done again and again, if it is wanted.
     fn keep_saving(&mut self) {
+        self.job.note_open();
         let Some(saving) = self.job.spec.saving.clone() else { return };
         let Some(every) = saving.every.filter(|_| self.keeper.is_none()) else { return };
         match Keeper::start(&self.job, &saving, every) {

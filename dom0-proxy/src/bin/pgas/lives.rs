@@ -4,7 +4,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use dom0_proxy::Error;
 use dom0_proxy::control::{ClientRequest, JobSpec, RankKind, Reply, RestoreSpec, RestoredFrom};
+use dom0_proxy::error::status;
 use dom0_proxy::images::{ImageStore, Line, Pick};
 use dom0_proxy::run_dir::RunDir;
 
@@ -55,8 +57,9 @@ pub fn live(asked: Lives<'_>) -> anyhow::Result<u8> {
             Ok(Followed::Ended { status, is_accident: false }) => return Ok(status),
             Ok(Followed::Ended { status, is_accident: true }) => Ok(status),
             Ok(Followed::Lost(error)) => Err(error.into()),
-            // The memory of the domains before may not be free yet.
-            Err(NoLife::Refused(error)) if healing.has_healed() => {
+            // A job whose daemon dies over it is as it was before; and the memory of the domains
+            // before may not be free yet.
+            Err(NoLife::Refused(error)) if healing.has_healed() || is_daemon_lost(&error) => {
                 std::thread::sleep(PAUSE);
                 Err(error)
             }
@@ -134,6 +137,12 @@ fn shorten(request: &mut ClientRequest, lived: Duration) {
     }
 }
 
+/// Whether the daemon is gone.
+fn is_daemon_lost(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<Error>();
+    error.is_some_and(|error| error.exit_status() == status::DAEMON_LOST)
+}
+
 /// Says where a job comes from; how many ranks it has.
 fn say_restored(origin: RestoredFrom) -> u32 {
     let RestoredFrom { directory, line, skipped, size } = origin;
@@ -147,4 +156,17 @@ fn say_restored(origin: RestoredFrom) -> u32 {
 /// The newest image that looks good; what is wrong with its pages the daemon finds out.
 fn newest(directory: &Path) -> Option<Line> {
     Some(ImageStore::open(directory).ok()?.load(Pick::Newest).ok()?.line())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_that_dies_before_a_life_begins_is_an_accident() {
+        let refused = |status| Error::Refused { status, text: "why".into() }.into();
+        assert!(is_daemon_lost(&refused(status::DAEMON_LOST)));
+        assert!(!is_daemon_lost(&refused(status::NOT_RUNNABLE)));
+        assert!(!is_daemon_lost(&anyhow::anyhow!("no Xen")));
+    }
 }

@@ -173,12 +173,12 @@ fn another_version_is_refused_by_name_and_stays() {
     fs::write(&path, &bytes).unwrap();
     let error = store.load(Pick::Line(line(1))).unwrap_err();
     assert!(error.to_string().contains("hash is wrong"), "a flipped bit is no version: {error}");
-    store.begin(description(3, 1)).unwrap();
+    store.begin(description(3, 2)).unwrap();
     seal_as_of_another_version(&mut bytes);
     fs::write(&path, &bytes).unwrap();
     let error = store.load(Pick::Line(line(1))).unwrap_err();
     assert!(error.to_string().contains("format 9"), "{error}");
-    let error = store.begin(description(3, 1)).map(drop).unwrap_err();
+    let error = store.begin(description(3, 2)).map(drop).unwrap_err();
     assert!(matches!(error, ImagesError::OtherVersion { found: 9, .. }), "{error}");
     store.keep(1).unwrap();
     assert!(path.exists());
