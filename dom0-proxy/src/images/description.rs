@@ -114,7 +114,7 @@ pub struct RankDescription {
     /// Its counters of traffic, as whoever counts writes them.
     #[serde(deserialize_with = "bounded::<_, _, MAX_TEXT>")]
     pub traffic: Vec<u8>,
-    /// What it has written and nobody has been shown.
+    /// What it had written.
     pub console: Console,
 }
 
@@ -141,15 +141,25 @@ pub struct Layout {
     pub public_end: u64,
 }
 
-/// What a rank has written and nobody has been shown.
+/// What a rank had written at the line. Nobody writes that again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Console {
-    /// The beginning of a line that has not ended.
+    /// Bytes that were read of its output, in all runs of its job: the log of the run that was
+    /// saved has them.
+    pub written: u64,
+    /// The last of these bytes, where they are the beginning of a line that has not ended.
     #[serde(deserialize_with = "bounded::<_, _, MAX_TEXT>")]
     pub partial: Vec<u8>,
-    /// Written to the console's ring, and not read from there.
+    /// What follows, which was in the console's ring and could not be read from there.
     #[serde(deserialize_with = "bounded::<_, _, MAX_TEXT>")]
     pub unread: Vec<u8>,
+}
+
+impl Console {
+    /// Bytes that the rank had written before what a restored job shows of it.
+    pub fn begins(&self) -> u64 {
+        self.written.saturating_sub(self.partial.len() as u64)
+    }
 }
 
 impl Description {

@@ -6,7 +6,7 @@ use super::chunk::{ChunkHash, PAGE};
 use super::description::{Description, RankDescription, bounded};
 
 /// Version of the files. There is no reading of other versions.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// What a manifest begins with.
 const MAGIC: [u8; 8] = *b"XNLIMAGE";

@@ -13,6 +13,7 @@ use armci_nostd::wire::attach::Attach;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::client::JobClient;
+use super::consoles::Consoles;
 use super::event::{JobEvent, KillReason};
 use super::saved::{self, SavedJob};
 use super::saving::JobImage;
@@ -54,6 +55,8 @@ pub struct Job {
     pub(super) saved: Option<Arc<SavedJob>>,
     /// The directory of its record, once it has one.
     pub(super) record: OnceLock<PathBuf>,
+    /// What its ranks write, once they may.
+    pub(super) consoles: OnceLock<Consoles>,
     /// Its recovery lines, once its engine serves it.
     pub(super) lines: OnceLock<Lines>,
     /// The statuses of ranks that have ended by themselves, by rank.
@@ -107,6 +110,7 @@ impl Job {
             }),
             saved,
             record: OnceLock::new(),
+            consoles: OnceLock::new(),
             spec,
             started: Instant::now(),
             up: AtomicU32::new(0),
@@ -177,13 +181,14 @@ impl Job {
         let directory = asked.directory.clone().or_else(|| last().clone());
         let directory = directory.unwrap_or_else(|| asked.otherwise.clone());
         let (epoch, times, sizes) = self.with_lines("saved", |lines| {
-            // It has both, or none.
+            // It has all of them, or none.
             let record = self.record.get().ok_or(OrderError::NotRunning)?;
+            let consoles = self.consoles.get().ok_or(OrderError::NotRunning)?;
             let as_line_error = |error: Error| LineError::Image(error.to_string());
             let store = ImageStore::open_or_create(&directory);
             let store = store.map_err(|error| as_line_error(saved::refused(error)))?;
             let ends = || self.ends();
-            let mut image = JobImage::new(&store, &self.name, &self.spec, record, &ends)
+            let mut image = JobImage::new(&store, &self.name, &self.spec, record, consoles, &ends)
                 .map_err(as_line_error)?;
             let (epoch, times) = lines.save(asked.stop, &mut image)?;
             Ok((epoch, times, image.sizes()))

@@ -14,7 +14,8 @@ use crate::control::{InputFor, JobSpec, RankKind, RestoreSpec, RestoredFrom, Sav
 use crate::engine::Traffic;
 use crate::error::{Error, Result};
 use crate::images::{
-    Description, Image, ImageStore, ImagesError, Input, Line, Options, Pick, RankState, StoredRank,
+    Console, Description, Image, ImageStore, ImagesError, Input, Line, Options, Pick, RankState,
+    StoredRank,
 };
 use crate::inheritance::Inheritance;
 use crate::recovery::available_memory;
@@ -34,6 +35,7 @@ pub struct SavedJob {
     layouts: Vec<WindowLayout>,
     traffic: Vec<Traffic>,
     ended: Vec<Option<i32>>,
+    written: Vec<Console>,
     /// As long as something of it is still to be had.
     kept: Mutex<Option<Kept>>,
 }
@@ -78,7 +80,8 @@ impl SavedJob {
         };
         let incarnation = newest.max(line.incarnation).checked_add(1);
         let incarnation = incarnation.and_then(|next| u32::try_from(next).ok());
-        let Checked { spec, layouts, traffic, ended } = check(image, asked).map_err(bad)?;
+        let Checked { spec, layouts, traffic, ended, written } =
+            check(image, asked).map_err(bad)?;
         // What is needed to create its domains; the rest is read again as it is needed.
         image.kernel().and_then(|_| image.modules()).map_err(refused)?;
         Ok(Self {
@@ -90,6 +93,7 @@ impl SavedJob {
             layouts,
             traffic,
             ended,
+            written,
             kept: Mutex::new(Some(kept)),
         })
     }
@@ -132,6 +136,11 @@ impl SavedJob {
     /// The ranks that had ended, with their statuses.
     pub(super) fn ended(&self) -> impl Iterator<Item = (u32, i32)> {
         (0..).zip(&self.ended).filter_map(|(rank, status)| Some((rank, (*status)?)))
+    }
+
+    /// What each rank had written.
+    pub(super) fn written(&self) -> &[Console] {
+        &self.written
     }
 
     /// The image that its ranks were booted from, and the boot module, which may be empty.
@@ -194,6 +203,7 @@ struct Checked {
     layouts: Vec<WindowLayout>,
     traffic: Vec<Traffic>,
     ended: Vec<Option<i32>>,
+    written: Vec<Console>,
 }
 
 /// Whether the image is of a whole job, and goes with what is asked for; why not. Of what it says
@@ -251,7 +261,13 @@ fn check(image: &Image, asked: &RestoreSpec) -> Result<Checked, String> {
         timeout: asked.timeout,
         saving: asked.saving.clone(),
     };
-    let mut checked = Checked { spec, layouts: Vec::new(), traffic: Vec::new(), ended: Vec::new() };
+    let mut checked = Checked {
+        spec,
+        layouts: Vec::new(),
+        traffic: Vec::new(),
+        ended: Vec::new(),
+        written: Vec::new(),
+    };
     for (rank, StoredRank { description, .. }) in (0..).zip(ranks) {
         let wrong = |why: String| format!("what it has of rank {rank} makes no sense: {why}");
         let layout = WindowLayout {
@@ -272,6 +288,10 @@ fn check(image: &Image, asked: &RestoreSpec) -> Result<Checked, String> {
             RankState::Running => None,
             RankState::Ended { status } => Some(status),
         });
+        // The last line of a rank that has ended is as whole as it will ever be.
+        let ended = matches!(description.state, RankState::Ended { .. });
+        let partial = if ended { Vec::new() } else { description.console.partial.clone() };
+        checked.written.push(Console { partial, ..description.console.clone() });
     }
     if checked.ended.iter().all(Option::is_some) {
         return Err("all of its ranks had ended".into());

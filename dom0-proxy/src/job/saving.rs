@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::consoles::{AtLine, Consoles};
 use super::domains::{IMAGE_IN_RECORD, MODULE_IN_RECORD};
 use crate::control::{InputFor, JobSpec};
 use crate::error::{Context, Result};
@@ -31,18 +32,24 @@ pub struct JobImage<'a> {
     /// Tells the statuses of ranks that have ended, by rank.
     ends: &'a dyn Fn() -> Vec<Option<i32>>,
     ended: Vec<Option<i32>>,
+    consoles: &'a Consoles,
+    /// What its ranks write is read to the line. None if it is not read any more.
+    at_line: Option<AtLine>,
+    /// What they had written there, by rank.
+    written: Vec<Console>,
     saving: Option<Saving>,
     durable: Option<Durable>,
     sizes: Sizes,
 }
 
 impl<'a> JobImage<'a> {
-    /// Of a job whose domains were booted from what is in `record`.
+    /// Of a job whose domains were booted from what is in `record`, and write to `consoles`.
     pub fn new(
         store: &'a ImageStore,
         job: &'a str,
         spec: &'a JobSpec,
         record: &Path,
+        consoles: &'a Consoles,
         ends: &'a dyn Fn() -> Vec<Option<i32>>,
     ) -> Result<Self> {
         let read = |name: &str| {
@@ -62,6 +69,9 @@ impl<'a> JobImage<'a> {
             modules: read(MODULE_IN_RECORD)?,
             ends,
             ended: Vec::new(),
+            consoles,
+            at_line: None,
+            written: Vec::new(),
             saving: None,
             durable: None,
             sizes: Sizes::default(),
@@ -124,8 +134,7 @@ impl<'a> JobImage<'a> {
                 public_end: copy.layout.public_end,
             },
             traffic: postcard::to_allocvec(&copy.traffic).unwrap_or_default(),
-            // What it has written it has written: another domain's console is new.
-            console: Console::default(),
+            console: self.written.get(rank as usize).cloned().unwrap_or_default(),
         }
     }
 
@@ -138,9 +147,16 @@ impl<'a> JobImage<'a> {
 impl ImageWriter for JobImage<'_> {
     fn reached(&mut self) {
         self.ended = (self.ends)();
+        // No rank writes now, but what they have written may be on its way through their consoles'
+        // rings, xenconsoled and terminals, which are no part of their memory. So it is only noted
+        // how far each has come, which takes no time, and that is waited for before the image is
+        // written: what lies before the line is read, logged and shown in this run.
+        self.at_line = self.consoles.note_line();
     }
 
     fn begin(&mut self, epoch: Epoch) -> Result<(), String> {
+        let written = self.at_line.take().and_then(AtLine::wait);
+        self.written = written.ok_or("what its ranks write is not read any more")?;
         self.store_begin(epoch).map_err(|error| error.to_string())
     }
 

@@ -133,7 +133,9 @@ impl Supervisor {
         client: Arc<JobClient>,
     ) -> Result<Self> {
         let spec = &job.spec;
-        let (consoles, console_thread) = Consoles::start(&job.name, spec, logs, client.clone())?;
+        let written = job.saved.as_ref().map_or(&[][..], |saved| saved.written());
+        let (consoles, console_thread) =
+            Consoles::start(&job.name, spec, logs, client.clone(), written)?;
         let parts = Self::engine_and_ranks(job, ranks_socket, record, &consoles);
         let (engine, ranks) = match parts {
             Ok(parts) => parts,
@@ -177,6 +179,7 @@ impl Supervisor {
         };
         let engine = engine.context(|| "start the engine")?;
         job.record.get_or_init(|| record.clone());
+        job.consoles.get_or_init(|| consoles.clone());
         if job.saved.is_none() {
             job.lines.get_or_init(|| Lines::new(engine.orders(), 0));
         }
@@ -522,7 +525,7 @@ mod tests {
         let client = Arc::new(JobClient::new(ours).unwrap());
         let (job, incoming) = Job::new("abcdef".into(), spec.clone(), client.clone()).unwrap();
         let (consoles, console_thread) =
-            Consoles::start(&job.name, &spec, Some(logs.path()), client.clone()).unwrap();
+            Consoles::start(&job.name, &spec, Some(logs.path()), client.clone(), &[]).unwrap();
         let ended = Arc::new(AtomicBool::new(false));
         let started = job.clone();
         let clock = JobClock::new(job.started);

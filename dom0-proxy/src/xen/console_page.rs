@@ -16,6 +16,15 @@ pub struct ConsolePage {
     mapping: GrantMapping,
 }
 
+/// What is in a console's ring.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unread {
+    /// Bytes that xenconsoled has taken before, modulo 2^32.
+    pub from: u32,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
 impl ConsolePage {
     /// Maps the page of `domain`, which Xen's tools grant to domain 0 when they make a domain.
     pub fn new(domain: u32) -> io::Result<Self> {
@@ -25,6 +34,20 @@ impl ConsolePage {
     /// Bytes that the domain says it has written, modulo 2^32.
     pub fn written(&self) -> u32 {
         self.layout().interface.out_prod.load(Ordering::Acquire)
+    }
+
+    /// The bytes in the ring: those that the domain has written and xenconsoled has not taken.
+    pub fn unread(&self) -> Unread {
+        let interface = &self.layout().interface;
+        let from = interface.out_cons.load(Ordering::Acquire);
+        let length = self.written().wrapping_sub(from) as usize;
+        // More than there is room for is nonsense, of which nothing is believed.
+        let length = if length > interface.output.len() { 0 } else { length as u32 };
+        let byte = |offset: u32| {
+            let index = from.wrapping_add(offset) as usize % interface.output.len();
+            interface.output[index].load(Ordering::Relaxed)
+        };
+        Unread { from, bytes: (0..length).map(byte).collect() }
     }
 
     /// Asks the domain to write nothing more for now, or allows it again.

@@ -11,7 +11,7 @@ mod grant_mapping;
 pub mod store;
 pub mod wire;
 
-pub use console_page::ConsolePage;
+pub use console_page::{ConsolePage, Unread};
 pub use event_channel::{EventChannel, EventDevice};
 pub use grant_mapping::GrantMapping;
 pub use store::Store;

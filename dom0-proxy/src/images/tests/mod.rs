@@ -42,7 +42,11 @@ fn rank_description(rank: usize, window: usize) -> RankDescription {
         window: window as u64,
         layout: Layout { runtime: 0, public_start: 0, public_end: window as u64 },
         traffic: vec![1, 2, 3],
-        console: Console { partial: b"half a li".to_vec(), unread: b"ne\n".to_vec() },
+        console: Console {
+            written: 1_000 + rank as u64,
+            partial: b"half a li".to_vec(),
+            unread: b"ne\n".to_vec(),
+        },
     }
 }
 

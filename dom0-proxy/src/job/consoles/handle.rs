@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -11,11 +11,15 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use super::log::Log;
 use super::reader::{ConsoleOrder, ConsoleReader, ConsoleReport};
-use super::source::Source;
+use super::source::{RingPage, Source};
 use crate::control::{JobSpec, OutputStream};
 use crate::error::{Context, Result};
+use crate::images::Console;
 use crate::job::client::JobClient;
 use crate::xen::ConsolePage;
+
+/// How long the thread may take to see that ranks stand still. It waits for nothing.
+const NOTE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The consoles of one job. Clones are the same.
 #[derive(Clone, Debug)]
@@ -24,14 +28,27 @@ pub struct Consoles {
     wake: Arc<OwnedFd>,
 }
 
+/// What ranks had written at a recovery line, as soon as all of that has been read.
+#[derive(Debug)]
+pub struct AtLine(Receiver<Vec<Console>>);
+
+impl AtLine {
+    /// Waits for it, for a while; by rank. None if the consoles are not read any more.
+    pub fn wait(self) -> Option<Vec<Console>> {
+        self.0.recv().ok()
+    }
+}
+
 impl Consoles {
     /// Starts the thread. Logs go to files in `logs`, if there is room for them, and output to
-    /// `client`.
+    /// `client`. What ranks had `written` when they were saved, by rank, is shown before what they
+    /// write next.
     pub fn start(
         job: &str,
         spec: &JobSpec,
         logs: Option<&Path>,
         client: Arc<JobClient>,
+        written: &[Console],
     ) -> Result<(Self, JoinHandle<ConsoleReport>)> {
         let context = || "start the job's consoles";
         let wake =
@@ -42,7 +59,9 @@ impl Consoles {
             None => Ok(Log::nowhere()),
         };
         let logs = (0..spec.size).map(log).collect::<Result<Vec<_>>>()?;
-        let reader = ConsoleReader::new(incoming, wake.clone(), logs, client);
+        let written = |rank| written.get(rank).cloned().unwrap_or_default();
+        let ranks = logs.into_iter().enumerate().map(|(rank, log)| (log, written(rank)));
+        let reader = ConsoleReader::new(incoming, wake.clone(), ranks, client);
         let thread = thread::Builder::new()
             .name(format!("console-{job}"))
             .spawn(move || reader.run())
@@ -58,12 +77,23 @@ impl Consoles {
     /// Reads this console of a domain too. `fd` must not block; `page` is the console's page, if it
     /// could be mapped.
     pub fn add_terminal(&self, rank: u32, fd: OwnedFd, page: Option<ConsolePage>) {
+        let page = page.map(|page| Box::new(page) as Box<dyn RingPage>);
         self.tell(ConsoleOrder::Add(Source::console(rank, fd, page)));
     }
 
     /// Tells the client how many ranks have started.
     pub fn progress(&self, up: u32) {
         self.tell(ConsoleOrder::Progress { up });
+    }
+
+    /// All ranks stand still at a recovery line: notes how far they have written. Returns when that
+    /// is done, so that they may go on. None if the consoles are not read any more.
+    pub fn note_line(&self) -> Option<AtLine> {
+        let (noted, is_noted) = channel();
+        let (read, at_line) = channel();
+        self.tell(ConsoleOrder::Line { noted, read });
+        is_noted.recv_timeout(NOTE_PATIENCE).ok()?;
+        Some(AtLine(at_line))
     }
 
     /// Returns when all has been read that domains have written by now: what xenconsoled still has

@@ -10,6 +10,7 @@
 //! reader      the thread
 //! source      one thing that is read, and how much of it is still to come
 //! log         a rank's log file, which does not grow forever
+//! written     how far a rank's output has come, for images
 //! last_words  what a guest's kernel may have written about its end
 //! ```
 
@@ -18,6 +19,9 @@ mod last_words;
 mod log;
 mod reader;
 mod source;
+#[cfg(test)]
+mod tests;
+mod written;
 
-pub use handle::Consoles;
+pub use handle::{AtLine, Consoles};
 pub use reader::ConsoleReport;

@@ -12,7 +12,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::last_words::LastWords;
 use super::log::{JOB_LOG_LIMIT, Log};
 use super::source::{Found, Source};
+use super::written::Written;
 use crate::control::{OutputPiece, OutputStream, OutputSummary, Reply};
+use crate::images::Console;
 use crate::job::client::JobClient;
 
 /// Bytes that may wait here for the client before pipes are not read any more.
@@ -25,6 +27,9 @@ const QUIET: Duration = Duration::from_millis(300);
 /// How often to look while consoles are read to their end.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// How long what was written before a recovery line may take to be read.
+const LINE_PATIENCE: Duration = Duration::from_secs(20);
+
 /// What the thread is asked for.
 #[derive(Debug)]
 pub enum ConsoleOrder {
@@ -34,6 +39,13 @@ pub enum ConsoleOrder {
     Progress {
         /// How many.
         up: u32,
+    },
+    /// All ranks stand still at a recovery line: note how far they have written.
+    Line {
+        /// Where to say that it is noted.
+        noted: Sender<()>,
+        /// Where to say, when all of that has been read, what it was.
+        read: Sender<Vec<Console>>,
     },
     /// Say when all has been read that domains have written by now, or when nothing has come for so
     /// long.
@@ -63,6 +75,7 @@ struct RankOutput {
     log: Log,
     last_words: LastWords,
     summary: OutputSummary,
+    written: Written,
     /// Bytes that were read from its console, modulo 2^32.
     console: u32,
     /// Bytes that wait for the client.
@@ -85,6 +98,14 @@ struct Settling {
     patience: Duration,
     /// When the last byte came.
     read_at: Instant,
+}
+
+/// Consoles that are read to where their ranks stood still at a recovery line.
+struct AtLine {
+    read: Sender<Vec<Console>>,
+    since: Instant,
+    /// By rank, what it had written, once all of that has been read.
+    ranks: Vec<Option<Console>>,
 }
 
 /// How far the thread is. It only goes on.
@@ -114,22 +135,25 @@ pub struct ConsoleReader {
     /// Bytes that the logs of all ranks together may still take.
     log_room: u64,
     settling: Option<Settling>,
+    line: Option<AtLine>,
     phase: ConsolePhase,
     client: Arc<JobClient>,
 }
 
 impl ConsoleReader {
-    /// Of a job of which nothing is to be read yet. `logs` are by rank.
+    /// Of a job of which nothing is to be read yet. `ranks` have a log each, and what they had
+    /// written when they were saved.
     pub fn new(
         incoming: Receiver<ConsoleOrder>,
         wake: Arc<OwnedFd>,
-        logs: Vec<Log>,
+        ranks: impl Iterator<Item = (Log, Console)>,
         client: Arc<JobClient>,
     ) -> Self {
-        let rank = |log| RankOutput {
+        let rank = |(log, written)| RankOutput {
             log,
             last_words: LastWords::default(),
             summary: OutputSummary::default(),
+            written: Written::new(written),
             console: 0,
             waiting: 0,
             held: false,
@@ -138,13 +162,14 @@ impl ConsoleReader {
             incoming,
             wake,
             sources: Vec::new(),
-            ranks: logs.into_iter().map(rank).collect(),
+            ranks: ranks.map(rank).collect(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             untaken: VecDeque::new(),
             sent: 0,
             log_room: JOB_LOG_LIMIT,
             settling: None,
+            line: None,
             phase: ConsolePhase::Reading,
             client,
         }
@@ -158,6 +183,7 @@ impl ConsoleReader {
             }
             self.pass_on();
             self.hold_and_let_go();
+            self.leave_line();
             self.report_settled();
             if self.is_done() {
                 return self.report();
@@ -185,6 +211,17 @@ impl ConsoleReader {
                 }
             }
             ConsoleOrder::Progress { up } => self.client.send(&Reply::Up(up)),
+            ConsoleOrder::Line { noted, read } => {
+                self.sources.iter_mut().for_each(Source::note_line);
+                // A rank without a console has ended, or written nothing.
+                let ranks = self.ranks.iter().map(|rank| Some(rank.written.console()));
+                let mut line = AtLine { read, since: Instant::now(), ranks: ranks.collect() };
+                for source in self.sources.iter().filter(|source| source.before_line() > 0) {
+                    line.ranks[source.rank as usize] = None;
+                }
+                self.line = Some(line);
+                let _ = noted.send(());
+            }
             ConsoleOrder::Settle { settled, patience } => {
                 self.sources.iter_mut().for_each(Source::count_console);
                 self.settling = Some(Settling { settled, patience, read_at: Instant::now() });
@@ -211,7 +248,8 @@ impl ConsoleReader {
         let sources = readable.iter().map(|&index| &self.sources[index]);
         fds.extend(sources.map(|source| PollFd::new(&source.file, PollFlags::IN)));
         let look = Timespec { tv_sec: 0, tv_nsec: LOOK.as_nanos() as i64 };
-        match poll(&mut fds, self.settling.as_ref().map(|_| &look)) {
+        let is_timed = self.settling.is_some() || self.line.is_some();
+        match poll(&mut fds, is_timed.then_some(&look)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
@@ -257,6 +295,9 @@ impl ConsoleReader {
         if !source.is_console() {
             return;
         }
+        // Of a rank that was restored and has written nothing more.
+        self.keep(source.rank, source.stream, &[]);
+        self.leave_line_at(&mut source);
         source.count_console();
         let (rank, lost) = (source.rank, source.left().unwrap_or(0));
         let known = &mut self.ranks[rank as usize];
@@ -273,16 +314,21 @@ impl ConsoleReader {
             settling.read_at = Instant::now();
         }
         let Some(known) = self.ranks.get_mut(rank as usize) else { return };
-        if let Err(error) = known.log.keep(bytes, &mut self.log_room) {
+        let bytes = [known.written.take_before(), bytes.to_vec()].concat();
+        if bytes.is_empty() {
+            return;
+        }
+        known.written.push(&bytes);
+        if let Err(error) = known.log.keep(&bytes, &mut self.log_room) {
             tracing::warn!(%error, rank, "output could not be kept in the log");
         }
-        known.last_words.push(bytes);
+        known.last_words.push(&bytes);
         known.summary.bytes += bytes.len() as u64;
         known.waiting += bytes.len() as u64;
         self.waiting_bytes += bytes.len() as u64;
         let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let at = at.as_millis() as u64;
-        self.waiting.push_back(OutputPiece { rank, stream, at, bytes: bytes.to_vec() });
+        self.waiting.push_back(OutputPiece { rank, stream, at, bytes });
     }
 
     /// Gives the client what it has room for. What a client that is gone would have been given is
@@ -316,6 +362,33 @@ impl ConsoleReader {
                 known.held = held;
                 source.hold(held);
             }
+        }
+    }
+
+    /// Reads on behind the line where all has been read that was written before, or cannot be, and
+    /// says so when that is everywhere.
+    fn leave_line(&mut self) {
+        let Some(line) = &self.line else { return };
+        let is_late = line.since.elapsed() >= LINE_PATIENCE;
+        let mut sources = std::mem::take(&mut self.sources);
+        for source in sources.iter_mut().filter(|source| source.before_line() == 0 || is_late) {
+            self.leave_line_at(source);
+        }
+        self.sources = sources;
+        if let Some(line) = self.line.take_if(|line| line.ranks.iter().all(Option::is_some)) {
+            // Who has given the line up does not wait.
+            let _ = line.read.send(line.ranks.into_iter().flatten().collect());
+        }
+    }
+
+    /// The same at one console. What cannot be read nobody will have been shown.
+    fn leave_line_at(&mut self, source: &mut Source) {
+        let unread = source.leave_line();
+        let Some(line) = &mut self.line else { return };
+        if let Some(at @ None) = line.ranks.get_mut(source.rank as usize) {
+            let mut console = self.ranks[source.rank as usize].written.console();
+            console.unread.extend(unread);
+            *at = Some(console);
         }
     }
 

@@ -1,5 +1,6 @@
 //! One thing that ranks write to.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -7,7 +8,7 @@ use std::os::fd::OwnedFd;
 use rustix::io::ioctl_fionread;
 
 use crate::control::OutputStream;
-use crate::xen::ConsolePage;
+use crate::xen::{ConsolePage, Unread};
 
 /// A pipe of a process, or the console of a domain.
 #[derive(Debug)]
@@ -23,13 +24,50 @@ pub struct Source {
     read: u32,
     /// What is still to be read, once that is certain.
     left: Option<u64>,
+    /// Where the rank stood still, until all is read that it had written by then.
+    line: Option<LineMark>,
+}
+
+/// How far a domain had written when it stood still at a recovery line.
+#[derive(Debug)]
+struct LineMark {
+    /// All that it had written, modulo 2^32.
+    written: u32,
+    /// What of that was in the ring.
+    ring: Unread,
+}
+
+/// What a console's page is asked.
+pub trait RingPage: fmt::Debug + Send {
+    /// Bytes that the domain says it has written, modulo 2^32.
+    fn written(&self) -> u32;
+
+    /// What of that is in the ring.
+    fn unread(&self) -> Unread;
+
+    /// Asks the domain to write nothing more for now, or allows it again.
+    fn hold(&self, held: bool);
+}
+
+impl RingPage for ConsolePage {
+    fn written(&self) -> u32 {
+        self.written()
+    }
+
+    fn unread(&self) -> Unread {
+        self.unread()
+    }
+
+    fn hold(&self, held: bool) {
+        self.hold(held);
+    }
 }
 
 #[derive(Debug)]
 enum SourceKind {
     Pipe,
     /// With the page where the domain's kernel counts what it has written, as long as that matters.
-    Console(Option<ConsolePage>),
+    Console(Option<Box<dyn RingPage>>),
 }
 
 /// What one look at a source has found.
@@ -46,13 +84,16 @@ pub enum Found {
 impl Source {
     /// A pipe of which nothing has been read.
     pub fn pipe(rank: u32, stream: OutputStream, fd: OwnedFd) -> Self {
-        Self { rank, stream, file: fd.into(), kind: SourceKind::Pipe, read: 0, left: None }
+        Self::new(rank, stream, fd, SourceKind::Pipe)
     }
 
     /// A console of which nothing has been read.
-    pub fn console(rank: u32, fd: OwnedFd, page: Option<ConsolePage>) -> Self {
-        let (stream, kind) = (OutputStream::Output, SourceKind::Console(page));
-        Self { rank, stream, file: fd.into(), kind, read: 0, left: None }
+    pub fn console(rank: u32, fd: OwnedFd, page: Option<Box<dyn RingPage>>) -> Self {
+        Self::new(rank, OutputStream::Output, fd, SourceKind::Console(page))
+    }
+
+    fn new(rank: u32, stream: OutputStream, fd: OwnedFd, kind: SourceKind) -> Self {
+        Self { rank, stream, file: fd.into(), kind, read: 0, left: None, line: None }
     }
 
     /// Whether it is a domain's.
@@ -78,9 +119,38 @@ impl Source {
         self.read
     }
 
-    /// Reads a piece. Once [all is counted](Self::count_pipe), no more than is counted.
+    /// The rank stands still at a recovery line: notes how far it has written. Where nobody knows
+    /// that, it is as far as was read.
+    pub fn note_line(&mut self) {
+        if let SourceKind::Console(Some(page)) = &self.kind {
+            self.line = Some(LineMark { ring: page.unread(), written: page.written() });
+        }
+    }
+
+    /// Bytes from before the line that is noted, which are still to be read.
+    pub fn before_line(&self) -> u32 {
+        // Negative when more has come than the domain says: it can say what it likes.
+        let left = |line: &LineMark| line.written.wrapping_sub(self.read) as i32;
+        self.line.as_ref().map(left).unwrap_or(0).max(0) as u32
+    }
+
+    /// Reads on behind the line. What had been written before and nobody has been able to read is
+    /// given: it is in the ring as it was.
+    pub fn leave_line(&mut self) -> Vec<u8> {
+        let left = self.before_line() as usize;
+        let Some(LineMark { ring, .. }) = self.line.take() else { return Vec::new() };
+        // What xenconsoled has taken meanwhile it may still pass on.
+        let SourceKind::Console(Some(page)) = &self.kind else { return Vec::new() };
+        let taken = page.unread().from.wrapping_sub(ring.from) as usize;
+        let unread = ring.bytes.get(taken..).unwrap_or_default();
+        unread[unread.len().saturating_sub(left)..].to_vec()
+    }
+
+    /// Reads a piece, which does not go over a line that is noted. Once [all is
+    /// counted](Self::count_pipe), no more than is counted.
     pub fn read(&mut self, buffer: &mut [u8]) -> Found {
         let most = self.left.map_or(buffer.len(), |left| buffer.len().min(left as usize));
+        let most = if self.line.is_some() { most.min(self.before_line() as usize) } else { most };
         if most == 0 {
             return Found::Nothing;
         }
