@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::inheritance::Inheritance;
 
 /// Version of these messages. Both sides must agree exactly.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// The most output that is sent and not yet taken, by [weight](OutputPiece::weight).
 pub const OUTPUT_WINDOW: u64 = 128 << 10;
@@ -310,6 +310,9 @@ pub struct RestoredFrom {
     pub skipped: Option<String>,
     /// How many ranks it has.
     pub size: u32,
+    /// By rank, how much it had written, in all runs of the job, before what is sent of its output
+    /// now.
+    pub begins: Vec<u64>,
 }
 
 /// Which of its outputs a rank has written to.

@@ -110,6 +110,7 @@ impl SavedJob {
             line: self.line.to_string(),
             skipped: self.skipped.clone(),
             size: self.spec.size,
+            begins: self.written.iter().map(Console::begins).collect(),
         }
     }
 

@@ -71,16 +71,16 @@ pub enum Followed {
     Lost(Error),
 }
 
-/// Shows a job that has begun, to its end. `job` is its name, if it has been told.
+/// Shows a job that has begun, to its end. `job` is its name, when it has been told.
 pub fn follow(
     run_dir: &RunDir,
     daemon: &DaemonConnection,
-    mut job: Option<String>,
+    job: &mut Option<String>,
     show: Show,
 ) -> anyhow::Result<Followed> {
     loop {
         match message_frame::receive(&daemon.stream) {
-            Ok(Some(Reply::Started(name))) => job = Some(name),
+            Ok(Some(Reply::Started(name))) => *job = Some(name),
             Ok(Some(Reply::Up(up))) => show.up(up),
             Ok(Some(Reply::Output(piece))) => show.output(piece),
             Ok(Some(Reply::Notice(line))) => show.notice(&line),

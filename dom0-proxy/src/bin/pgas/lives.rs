@@ -15,7 +15,7 @@ use crate::connect::{Requests, unexpected};
 use crate::follow::{Followed, begin, follow};
 use crate::healing::Healing;
 use crate::output::print_error;
-use crate::show::Show;
+use crate::show::{Show, Shown, say_unshown};
 use crate::signals::Signals;
 
 /// What is asked for.
@@ -52,8 +52,9 @@ pub fn live(asked: Lives<'_>) -> anyhow::Result<u8> {
     let before = asked.again.as_ref().and_then(|again| newest(&again.directory));
     let mut healing = Healing::new(asked.restarts, before);
     let mut request = asked.first.clone();
+    let mut earlier = Earlier::default();
     loop {
-        let accident = match asked.life(&run_dir, &signals, &request) {
+        let accident = match asked.life(&run_dir, &signals, &request, &mut earlier) {
             Ok(Followed::Ended { status, is_accident: false }) => return Ok(status),
             Ok(Followed::Ended { status, is_accident: true }) => Ok(status),
             Ok(Followed::Lost(error)) => Err(error.into()),
@@ -85,8 +86,9 @@ pub fn live(asked: Lives<'_>) -> anyhow::Result<u8> {
         let to = own.map_or("its start".to_owned(), |line| format!("line {line}"));
         print_error(&format!(
             "pgas: the job goes back to {to} (restart {number} of {}): what was written since is \
-             written again",
-            healing.restarts()
+             written again{}",
+            healing.restarts(),
+            if asked.show.output.is_some() { ", behind it in the files of --output" } else { "" }
         ));
         request = match own {
             Some(_) => ClientRequest::Restore(again.clone()),
@@ -94,6 +96,15 @@ pub fn live(asked: Lives<'_>) -> anyhow::Result<u8> {
         };
         shorten(&mut request, began.elapsed());
     }
+}
+
+/// What is known of the lives that a job has had.
+#[derive(Debug, Default)]
+struct Earlier {
+    /// What was shown in them.
+    shown: Shown,
+    /// The name of the last one, if it was told.
+    job: Option<String>,
 }
 
 /// Why a life of a job has not been seen to its end.
@@ -111,18 +122,28 @@ impl Lives<'_> {
         run_dir: &RunDir,
         signals: &Signals,
         request: &ClientRequest,
+        earlier: &mut Earlier,
     ) -> Result<Followed, NoLife> {
         let (daemon, reply) = begin(run_dir, request, self.has_input).map_err(NoLife::Refused)?;
         let shown = || {
             let requests = Requests::new(&daemon)?;
-            let (job, size) = match reply {
-                Reply::Started(job) => (Some(job), self.size),
-                Reply::Restoring(origin) => (None, say_restored(origin)),
+            let (job, size, begins) = match reply {
+                Reply::Started(job) => (Some(job), self.size, Vec::new()),
+                Reply::Restoring(origin) => {
+                    let (size, begins) = say_restored(origin);
+                    (None, size, begins)
+                }
                 reply => return Err(unexpected(&reply).into()),
             };
-            let show = Show::new(self.show, size, &requests)?;
+            let missing = earlier.shown.missing_before(&begins);
+            if missing > 0 {
+                say_unshown(missing, earlier.job.as_deref());
+            }
+            earlier.shown = earlier.shown.next_run(size, &begins);
+            earlier.job = job;
+            let show = Show::new(self.show, size, &requests, earlier.shown.clone())?;
             signals.reach(requests, self.kind, self.grace)?;
-            follow(run_dir, &daemon, job, show)
+            follow(run_dir, &daemon, &mut earlier.job, show)
         };
         shown().map_err(NoLife::Unshown)
     }
@@ -143,14 +164,14 @@ fn is_daemon_lost(error: &anyhow::Error) -> bool {
     error.is_some_and(|error| error.exit_status() == status::DAEMON_LOST)
 }
 
-/// Says where a job comes from; how many ranks it has.
-fn say_restored(origin: RestoredFrom) -> u32 {
-    let RestoredFrom { directory, line, skipped, size } = origin;
+/// Says where a job comes from; how many ranks it has, and where their output begins.
+fn say_restored(origin: RestoredFrom) -> (u32, Vec<u64>) {
+    let RestoredFrom { directory, line, skipped, size, begins } = origin;
     if let Some(skipped) = skipped {
         print_error(&format!("pgas: {skipped}"));
     }
     print_error(&format!("pgas: restored from {}, line {line}", directory.display()));
-    size
+    (size, begins)
 }
 
 /// The newest image that looks good; what is wrong with its pages the daemon finds out.

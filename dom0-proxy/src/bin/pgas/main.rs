@@ -33,7 +33,7 @@ use dom0_proxy::run_dir::{LOGS_KEPT, RunDir};
 use arguments::{PgasArguments, PgasCommand, Then};
 use connect::DaemonConnection;
 use output::print_json;
-use show::{Fragment, JsonLine, Style, Tagged};
+use show::{Fragment, JsonLine, Mark, Style, Tagged};
 
 fn main() -> ExitCode {
     let arguments = PgasArguments::try_parse().unwrap_or_else(|error| {
@@ -152,7 +152,8 @@ fn logs(job: &str, rank: Option<u32>, json: bool) -> anyhow::Result<u8> {
         let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
         for bytes in bytes.split_inclusive(|&byte| byte == b'\n') {
             let stream = OutputStream::Output;
-            let line = Fragment { rank: number, stream, at: 0, bytes, goes_on: false };
+            let line =
+                Fragment { rank: number, stream, at: 0, bytes, goes_on: false, mark: Mark::None };
             if json {
                 print_json(&JsonLine::new(&line, false))?;
             } else {

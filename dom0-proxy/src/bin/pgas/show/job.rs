@@ -6,6 +6,7 @@ use dom0_proxy::control::{OutputPiece, Reply, Summary};
 use dom0_proxy::error::status;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::shown::Shown;
 use super::tagged::Style;
 use super::writer::{Presentation, Writer};
 use crate::arguments::ShowArguments;
@@ -26,8 +27,13 @@ pub struct Show {
 }
 
 impl Show {
-    /// A job of `size` ranks, to be shown so.
-    pub fn new(arguments: &ShowArguments, size: u32, requests: &Requests) -> anyhow::Result<Self> {
+    /// A job of `size` ranks, to be shown so, in a run before which so much was `shown`.
+    pub fn new(
+        arguments: &ShowArguments,
+        size: u32,
+        requests: &Requests,
+        shown: Shown,
+    ) -> anyhow::Result<Self> {
         // On a terminal only: indicatif draws nothing elsewhere.
         let progress =
             if arguments.json { ProgressBar::hidden() } else { ProgressBar::new(size.into()) };
@@ -40,7 +46,7 @@ impl Show {
             None if arguments.json => Presentation::Json { times },
             None => Presentation::Lines(Style { tags: !arguments.no_tag, times, terminal: false }),
         };
-        let writer = Writer::start(presentation, progress.clone(), requests.clone(), size)?;
+        let writer = Writer::start(presentation, progress.clone(), requests.clone(), size, shown)?;
         progress.enable_steady_tick(Duration::from_millis(100));
         Ok(Self { json: arguments.json, table: arguments.table, size, progress, writer })
     }

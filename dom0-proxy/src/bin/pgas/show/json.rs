@@ -4,6 +4,7 @@ use dom0_proxy::control::OutputStream;
 use serde::Serialize;
 
 use super::lines::Fragment;
+use super::shown::Mark;
 use super::tagged::time;
 
 /// A line, or a part of one, as `pgas run --json` has it.
@@ -20,6 +21,9 @@ pub struct JsonLine {
     /// The line does not end here.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     partial: bool,
+    /// All of it was shown in an earlier run.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    again: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     time: Option<String>,
 }
@@ -36,6 +40,7 @@ impl JsonLine {
             bytes: (text.as_bytes() != bytes).then(|| bytes.to_vec()),
             text,
             partial: line.is_none(),
+            again: fragment.mark == Mark::Again,
             time: times.then(|| time(fragment.at)),
         }
     }
@@ -47,14 +52,18 @@ mod tests {
 
     #[test]
     fn all_bytes_can_be_had() {
-        let json = |bytes| {
+        let json = |bytes, mark| {
             let stream = OutputStream::Error;
-            let fragment = Fragment { rank: 1, stream, at: 0, bytes, goes_on: false };
+            let fragment = Fragment { rank: 1, stream, at: 0, bytes, goes_on: false, mark };
             serde_json::to_string(&JsonLine::new(&fragment, false)).unwrap()
         };
-        assert_eq!(json(b"a\n"), r#"{"rank":1,"stream":"error","text":"a"}"#);
+        assert_eq!(json(b"a\n", Mark::None), r#"{"rank":1,"stream":"error","text":"a"}"#);
         assert_eq!(
-            json(b"\xe9"),
+            json(b"a\n", Mark::Again),
+            r#"{"rank":1,"stream":"error","text":"a","again":true}"#
+        );
+        assert_eq!(
+            json(b"\xe9", Mark::None),
             r#"{"rank":1,"stream":"error","text":"�","bytes":[233],"partial":true}"#
         );
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use dom0_proxy::control::{OutputPiece, OutputStream};
 
+use super::shown::{Mark, Shown};
+
 /// How long the beginning of a line waits for its end before it is shown alone: a prompt, or a
 /// progress bar. Pieces of one line that xenconsoled passes on come up to 0.2 s apart.
 pub const PATIENCE: Duration = Duration::from_millis(500);
@@ -24,6 +26,8 @@ pub struct Fragment<'a> {
     pub bytes: &'a [u8],
     /// An earlier fragment has the line's beginning.
     pub goes_on: bool,
+    /// Whether they have been shown before.
+    pub mark: Mark,
 }
 
 /// A line that has not ended.
@@ -46,9 +50,15 @@ pub struct Lines {
     /// How long we have waited for more in all: while we do not, since whoever reads is slow, the
     /// rest of a line may be there already.
     waited: Duration,
+    shown: Shown,
 }
 
 impl Lines {
+    /// Of a run in which so much has been shown.
+    pub fn new(shown: Shown) -> Self {
+        Self { shown, ..Self::default() }
+    }
+
     /// Takes a piece, and gives out what it makes complete.
     pub fn push<E>(
         &mut self,
@@ -67,13 +77,13 @@ impl Lines {
                 (line.at, line.since) = (at, self.waited);
             }
             line.bytes.extend_from_slice(bytes);
+            self.shown.push(rank, bytes);
             if bytes.ends_with(b"\n") {
-                let (at, goes_on) = (line.at, line.begun);
-                let result = out(Fragment { rank, stream, at, bytes: &line.bytes, goes_on });
+                let result = out(line.fragment(rank, stream, 0, &self.shown));
                 self.unfinished.remove(&(rank, stream));
                 result?;
             } else if line.bytes.len() > LONGEST {
-                line.give_out(rank, stream, self.waited, &mut out)?;
+                line.give_out(rank, stream, self.waited, &self.shown, &mut out)?;
             }
         }
         Ok(())
@@ -88,7 +98,7 @@ impl Lines {
         self.waited += time;
         for (&(rank, stream), line) in &mut self.unfinished {
             if !line.bytes.is_empty() && self.waited - line.since >= PATIENCE {
-                line.give_out(rank, stream, self.waited, &mut out)?;
+                line.give_out(rank, stream, self.waited, &self.shown, &mut out)?;
             }
         }
         Ok(())
@@ -106,8 +116,7 @@ impl Lines {
     ) -> Result<(), E> {
         for ((rank, stream), line) in std::mem::take(&mut self.unfinished) {
             if !line.bytes.is_empty() {
-                let (at, goes_on) = (line.at, line.begun);
-                out(Fragment { rank, stream, at, bytes: &line.bytes, goes_on })?;
+                out(line.fragment(rank, stream, 0, &self.shown))?;
             }
         }
         Ok(())
@@ -115,12 +124,26 @@ impl Lines {
 }
 
 impl Unfinished {
+    /// All that there is, but for so many bytes at its end.
+    fn fragment(
+        &self,
+        rank: u32,
+        stream: OutputStream,
+        kept: usize,
+        shown: &Shown,
+    ) -> Fragment<'_> {
+        let bytes = &self.bytes[..self.bytes.len() - kept];
+        let mark = shown.mark(rank, kept);
+        Fragment { rank, stream, at: self.at, bytes, goes_on: self.begun, mark }
+    }
+
     /// Gives out what there is, up to a character that has not all come yet.
     fn give_out<E>(
         &mut self,
         rank: u32,
         stream: OutputStream,
         now: Duration,
+        shown: &Shown,
         out: &mut impl FnMut(Fragment<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let kept = cut_character(&self.bytes);
@@ -130,8 +153,7 @@ impl Unfinished {
         }
         // What has waited that long alone is no character.
         let whole = if whole == 0 { kept } else { whole };
-        let (at, goes_on) = (self.at, self.begun);
-        out(Fragment { rank, stream, at, bytes: &self.bytes[..whole], goes_on })?;
+        out(self.fragment(rank, stream, self.bytes.len() - whole, shown))?;
         self.bytes.drain(..whole);
         self.begun = true;
         self.since = now;
@@ -255,6 +277,61 @@ mod tests {
             for (_, bytes, _) in given_out(&story) {
                 prop_assert!(str::from_utf8(&bytes).is_ok(), "{:?}", bytes);
             }
+        }
+    }
+
+    proptest! {
+        /// A job goes back to lines in the middle of whatever: what has been shown before is
+        /// marked, byte for byte, and nothing else. Whole lines without a mark are each line once.
+        #[test]
+        fn what_is_shown_again_is_marked(
+            text in "([ab]{0,9}\n){0,20}[ab]{0,5}",
+            runs in proptest::collection::vec((0.0..1.0f64, 0.0..1.0f64), 0..5),
+            cuts in proptest::collection::vec((1..9usize, 0..333u64), 1..30),
+        ) {
+            let place = |part: f64| (part * (text.len() + 1) as f64) as usize;
+            let mut shown = Shown::default();
+            let mut cuts = cuts.into_iter().cycle();
+            let (mut farthest, mut whole_lines) = (0, String::new());
+            for (line, end) in runs.into_iter().chain([(0.0, 1.0)]) {
+                // A line is behind what was shown in no run.
+                let line = place(line).min(farthest);
+                let begins = text[..line].rfind('\n').map_or(0, |newline| newline + 1);
+                let end = place(end).clamp(begins, text.len());
+                shown = shown.next_run(1, &[begins as u64]);
+                let mut lines = Lines::new(shown.clone());
+                let mut at = begins;
+                let mut check = |fragment: Fragment<'_>| {
+                    let goes_on = fragment.goes_on;
+                    let bytes = str::from_utf8(fragment.bytes).unwrap();
+                    assert_eq!(bytes, &text[at..][..bytes.len()]);
+                    at += bytes.len();
+                    let mark = if at <= farthest { Mark::Again } else { Mark::None };
+                    assert_eq!(fragment.mark, mark, "{bytes:?} up to {at}, shown to {farthest}");
+                    if mark == Mark::None && bytes.ends_with('\n') && !goes_on {
+                        whole_lines.push_str(bytes);
+                    }
+                    Ok::<_, Infallible>(())
+                };
+                let mut rest = &text.as_bytes()[begins..end];
+                let mut has_waited = false;
+                while !rest.is_empty() {
+                    let (length, time) = cuts.next().unwrap();
+                    let (bytes, later) = rest.split_at(rest.len().min(length));
+                    let Ok(()) = lines.push(&piece(0, bytes), &mut check);
+                    let Ok(()) = lines.wait(Duration::from_millis(time), &mut check);
+                    has_waited |= time > 0;
+                    rest = later;
+                }
+                let Ok(()) = lines.finish(&mut check);
+                prop_assert_eq!(at, end);
+                farthest = farthest.max(end);
+                if !has_waited {
+                    let newline = text[..farthest].rfind('\n').map_or(0, |newline| newline + 1);
+                    prop_assert!(text[..newline].ends_with(&whole_lines));
+                }
+            }
+            prop_assert_eq!(farthest, text.len());
         }
     }
 

@@ -5,16 +5,19 @@
 //! writer    the thread that shows a job's output as it comes
 //! lines     whole lines, or beginnings of lines that take their time
 //! tagged    lines for people: whose each is, and when it came
+//! shown     what has been shown, over all runs of a job
 //! json      lines for programs
 //! ```
 
 mod job;
 mod json;
 mod lines;
+mod shown;
 mod tagged;
 mod writer;
 
 pub use job::{Show, say_unshown};
 pub use json::JsonLine;
 pub use lines::Fragment;
+pub use shown::{Mark, Shown};
 pub use tagged::{Style, Tagged};

@@ -5,11 +5,12 @@ use std::time::{Duration, SystemTime};
 use dom0_proxy::control::OutputStream;
 
 use super::lines::Fragment;
+use super::shown::Mark;
 
 /// How lines are shown.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Style {
-    /// Each begins with its rank: `[3] `.
+    /// Each begins with its rank: `[3] `, or `[3 again] ` if it was shown in an earlier run.
     pub tags: bool,
     /// Each begins with the time at which it came, in UTC.
     pub times: bool,
@@ -20,13 +21,14 @@ pub struct Style {
 /// What has been written to one file so far, as far as it matters for what is written next.
 ///
 /// A line keeps its tag, however many fragments it comes in, unless another one comes between; then
-/// a newline ends what has been shown of it, and the tag of the rest is `[3]+ `. Without tags and
+/// a newline ends what has been shown of it, and the tag of the rest is `[3]+ `. So does the rest
+/// of a line of which only the beginning is shown again. Without tags and
 /// times bytes pass as they are.
 #[derive(Debug)]
 pub struct Tagged {
     style: Style,
     /// Whose line has been shown up to some point within it.
-    open: Option<(u32, OutputStream)>,
+    open: Option<(u32, OutputStream, Mark)>,
     /// A terminal's cursor is back at the open line's beginning.
     returned: bool,
 }
@@ -39,7 +41,8 @@ impl Tagged {
 
     /// The bytes that show a fragment.
     pub fn show(&mut self, fragment: &Fragment<'_>) -> Vec<u8> {
-        let source = (fragment.rank, fragment.stream);
+        let mark = if self.style.tags { fragment.mark } else { Mark::None };
+        let source = (fragment.rank, fragment.stream, mark);
         let mut shown = Vec::with_capacity(fragment.bytes.len() + 16);
         let is_open = self.open == Some(source);
         if !is_open {
@@ -83,7 +86,11 @@ impl Tagged {
             shown.push(b' ');
         }
         if tags {
-            shown.extend_from_slice(format!("[{}]", fragment.rank).as_bytes());
+            let mark = match fragment.mark {
+                Mark::None => "",
+                Mark::Again => " again",
+            };
+            shown.extend_from_slice(format!("[{}{mark}]", fragment.rank).as_bytes());
         }
         match (goes_on, tags) {
             (true, _) if self.has_prefix() => shown.extend_from_slice(b"+ "),
@@ -108,7 +115,7 @@ mod tests {
 
     fn fragment(rank: u32, bytes: &str, goes_on: bool) -> Fragment<'_> {
         let bytes = bytes.as_bytes();
-        Fragment { rank, stream: OutputStream::Output, at: 1_234, bytes, goes_on }
+        Fragment { rank, stream: OutputStream::Output, at: 1_234, bytes, goes_on, mark: Mark::None }
     }
 
     fn show(style: Style, fragments: &[(u32, &str, bool)]) -> String {
@@ -128,6 +135,26 @@ mod tests {
         let broken = [(1, "begin", false), (0, "one\n", false), (1, "ning\n", true)];
         assert_eq!(show(PLAIN, &broken), "[1] begin\n[0] one\n[1]+ ning\n");
         assert_eq!(show(PLAIN, &[(0, "name? ", false)]), "[0] name? \n");
+    }
+
+    #[test]
+    fn what_is_shown_again_is_marked() {
+        let again = |bytes, goes_on| Fragment { mark: Mark::Again, ..fragment(3, bytes, goes_on) };
+        for (style, expected) in [
+            (PLAIN, "[3 again] one\n[3 again] half \n[3]+ of it\n[3] three\n"),
+            (Style::default(), "one\nhalf of it\nthree\n"),
+        ] {
+            let mut tagged = Tagged::new(style);
+            let fragments = [
+                again("one\n", false),
+                again("half ", false),
+                fragment(3, "of it\n", true),
+                fragment(3, "three\n", false),
+            ];
+            let mut shown: Vec<u8> = fragments.iter().flat_map(|it| tagged.show(it)).collect();
+            shown.extend(tagged.close());
+            assert_eq!(str::from_utf8(&shown).unwrap(), expected);
+        }
     }
 
     #[test]

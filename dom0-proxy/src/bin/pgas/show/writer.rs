@@ -15,6 +15,7 @@ use indicatif::ProgressBar;
 
 use super::json::JsonLine;
 use super::lines::{Fragment, Lines, PATIENCE};
+use super::shown::Shown;
 use super::tagged::{Style, Tagged};
 use crate::connect::Requests;
 use crate::output;
@@ -44,14 +45,15 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread. What it has shown it reports to `daemon`, which sends more then.
+    /// Starts the thread, in a run before which so much was `shown`. What it has shown it reports to `daemon`, which sends more then.
     pub fn start(
         presentation: Presentation,
         progress: ProgressBar,
         daemon: Requests,
         ranks: u32,
+        shown: Shown,
     ) -> anyhow::Result<Self> {
-        let mut sink = Sink::new(presentation, ranks)?;
+        let mut sink = Sink::new(presentation, ranks, shown)?;
         let (sender, pieces) = channel();
         let waiting = Arc::new(AtomicU64::new(0));
         let still_waiting = waiting.clone();
@@ -139,7 +141,7 @@ fn write(
 enum Sink {
     Lines { lines: Lines, files: Files },
     Json { lines: Lines, times: bool },
-    Directory(PathBuf),
+    Directory { directory: PathBuf, shown: Shown },
 }
 
 /// Standard output and standard error.
@@ -150,20 +152,23 @@ struct Files {
 }
 
 impl Sink {
-    fn new(presentation: Presentation, ranks: u32) -> anyhow::Result<Self> {
+    fn new(presentation: Presentation, ranks: u32, shown: Shown) -> anyhow::Result<Self> {
         Ok(match presentation {
             Presentation::Lines(style) => {
-                Self::Lines { lines: Lines::default(), files: Files::new(style) }
+                Self::Lines { lines: Lines::new(shown), files: Files::new(style) }
             }
-            Presentation::Json { times } => Self::Json { lines: Lines::default(), times },
+            Presentation::Json { times } => Self::Json { lines: Lines::new(shown), times },
             Presentation::Files(directory) => {
                 fs::create_dir_all(&directory)
                     .with_context(|| format!("--output {}", directory.display()))?;
                 for rank in 0..ranks {
                     let path = file_of(&directory, rank);
-                    File::create(&path).with_context(|| format!("create {}", path.display()))?;
+                    // Those of earlier runs of this job are gone on with.
+                    let mut file = File::options();
+                    file.write(true).create(true).truncate(!shown.is_next_run());
+                    file.open(&path).with_context(|| format!("create {}", path.display()))?;
                 }
-                Self::Directory(directory)
+                Self::Directory { directory, shown }
             }
         })
     }
@@ -174,12 +179,14 @@ impl Sink {
             Self::Json { lines, times } => {
                 lines.push(piece, |fragment| show_json(&fragment, *times))
             }
-            Self::Directory(directory) => {
+            Self::Directory { directory, shown } => {
                 // Opened for each piece: jobs have more ranks than a process has open files.
                 let path = file_of(directory, piece.rank);
                 let file = File::options().append(true).open(&path);
                 file.and_then(|mut file| file.write_all(&piece.bytes))
-                    .with_context(|| format!("write to {}", path.display()))
+                    .with_context(|| format!("write to {}", path.display()))?;
+                shown.push(piece.rank, &piece.bytes);
+                Ok(())
             }
         }
     }
@@ -187,7 +194,7 @@ impl Sink {
     fn has_unfinished(&self) -> bool {
         match self {
             Self::Lines { lines, .. } | Self::Json { lines, .. } => lines.has_unfinished(),
-            Self::Directory(_) => false,
+            Self::Directory { .. } => false,
         }
     }
 
@@ -197,7 +204,7 @@ impl Sink {
             Self::Json { lines, times } => {
                 lines.wait(time, |fragment| show_json(&fragment, *times))
             }
-            Self::Directory(_) => Ok(()),
+            Self::Directory { .. } => Ok(()),
         }
     }
 
@@ -208,7 +215,7 @@ impl Sink {
                 files.close()
             }
             Self::Json { lines, times } => lines.finish(|fragment| show_json(&fragment, *times)),
-            Self::Directory(_) => Ok(()),
+            Self::Directory { .. } => Ok(()),
         }
     }
 }
