@@ -76,6 +76,8 @@ pub struct JobSpec {
     pub timeout: Option<Duration>,
     /// Where it is saved, and how often.
     pub saving: Option<Saving>,
+    /// The job that met with an accident, after which this one begins.
+    pub after: Option<String>,
 }
 
 /// Where a job is saved, and how often.
@@ -111,6 +113,7 @@ impl JobSpec {
             directory: "/".into(),
             timeout: None,
             saving: None,
+            after: None,
         }
     }
 }
@@ -208,6 +211,8 @@ pub struct RestoreSpec {
     pub timeout: Option<Duration>,
     /// Where it is saved then, and how often.
     pub saving: Option<Saving>,
+    /// The job that met with an accident, after which this one begins.
+    pub after: Option<String>,
 }
 
 /// A recovery line that was saved: how often the job had been restored, and the line's number.

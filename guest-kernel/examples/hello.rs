@@ -1,7 +1,8 @@
 //! The smallest application: says which rank of how many it is.
 //!
-//! `hello [--ticks N] [--files]`: with `--ticks` it also counts to N, a line a second; with
-//! `--files` it lists the files that it was started with.
+//! `hello [--ticks N] [--dots N] [--files]`: with `--ticks` it also counts to N, a line a second;
+//! with `--dots` it writes a line of N dots, a dot a second; with `--files` it lists the files that
+//! it was started with.
 
 #![cfg_attr(xenolith_guest, no_std, no_main)]
 
@@ -10,7 +11,7 @@ extern crate alloc;
 use alloc::string::String;
 use core::time::Duration;
 
-use guest_kernel::{Exit, clock, println};
+use guest_kernel::{Exit, clock, print, println};
 
 guest_kernel::main!(run);
 
@@ -19,11 +20,16 @@ fn run() -> Exit {
     println!("hello from {} of {}", armci.rank(), armci.size());
     let mut words = guest_kernel::args().iter().map(String::as_str);
     while let Some(word) = words.next() {
-        match (word, word.strip_prefix("--ticks").and_then(|_| words.next()?.parse().ok())) {
+        let number = match word {
+            "--ticks" | "--dots" => words.next().and_then(|number| number.parse().ok()),
+            _ => None,
+        };
+        match (word, number) {
             ("--ticks", Some(ticks)) => count(ticks),
+            ("--dots", Some(dots)) => draw(dots),
             ("--files", _) => list_files(),
             _ => {
-                println!("usage: hello [--ticks N] [--files]");
+                println!("usage: hello [--ticks N] [--dots N] [--files]");
                 return Exit::from(2);
             }
         }
@@ -36,6 +42,14 @@ fn count(ticks: u64) {
         clock::sleep(Duration::from_secs(1));
         println!("tick {tick}");
     }
+}
+
+fn draw(dots: u64) {
+    for _ in 0..dots {
+        clock::sleep(Duration::from_secs(1));
+        print!(".");
+    }
+    println!();
 }
 
 fn list_files() {

@@ -33,6 +33,31 @@ start run -n 2 --restart 2 --dir $images faults.img -- --rank 1 exit 7
 ends 7
 case $out in *"goes back"*) fail "it went back" ;; esac
 
+# What is written again is marked; the rest is as if nothing had happened.
+start run -n 2 --restart 3 --dir $images hello.img -- --ticks 15
+wait_for says "[1] tick 2"
+job=$(pgas ps --json | sed -n 's/.*"job":"\([0-9a-f]*\)".*/\1/p')
+run pgas checkpoint "$job" --dir $images
+expect_status 0
+last=$(sed -n 's/^\[1\] tick //p' $log | tail -n 1)
+wait_for says "[0] tick $((last + 3))"
+wait_for says "[1] tick $((last + 3))"
+xl destroy "$(a_rank)"
+ends 0
+expect "(restart 1 of 3): what was written since is written again"
+for rank in 0 1; do
+    counted=$(sed -n "s/^\[$rank\] tick //p" $log | tr '\n' ' ')
+    [ "$counted" = "$(seq -s ' ' 15) " ] || fail "rank $rank has counted $counted"
+    grep -q "^\[$rank again\] tick $((last + 3))$" $log || fail "rank $rank: nothing is marked"
+done
+case $out in *"[0 again] hello"*) fail "more is marked than was written behind the line" ;; esac
+healed=$(ls -t /var/log/xenolith | head -n 1)
+run pgas logs "$healed" --all-runs
+expect_status 0
+expect "-- job $job --"
+expect "[0 undone] tick $((last + 3))"
+expect "-- job $healed: restored from line 0-1 of job $job, after its accident --"
+
 # Told to leave, it is saved, and goes on later.
 start run -n 2 --grace 300s --dir $images hello.img -- --ticks 12
 wait_for says "[0] tick 3"

@@ -103,6 +103,56 @@ for link in 0 1 2 3 4; do
     expect " $link-1 "
 done
 
+# A line that had begun comes whole: from the job that is restored, once, and from all runs.
+rm -rf $images
+start run -n 1 hello.img -- --dots 9
+wait_for says "[0] ..."
+save --dir $images --then stop
+ends 120
+first=$job
+wait_for no_domains pgas-
+start restore $images
+ends 0
+second=$(ls -t /var/log/xenolith | head -n 1)
+[ "$(grep -c '^\[0\] \.\{9\}$' $log)" = 1 ] || fail "the line is not whole"
+[ "$(grep -c '\.' $log)" = 1 ] || fail "dots are shown twice"
+wait_for no_domains pgas-
+run pgas logs "$second"
+expect_status 0
+expect "-- job $second: restored from line 0-1 of job $first --
+[0] ........."
+run pgas logs "$second" --all-runs
+expect "-- job $first --
+[0] hello from 0 of 1
+[0 undone] ..."
+
+# Nothing of what ranks write is lost or doubled at a line, wherever in their text that is.
+rm -rf $images /tmp/undisturbed
+run pgas run -n 2 --output /tmp/undisturbed chatter.img -- 7 200000 60 well
+expect_status 0
+wait_for no_domains pgas-
+start run -n 2 chatter.img -- 7 200000 60 well
+wait_for says "[0] "
+wait_for says "[1] "
+moment
+save --dir $images --then stop
+ends 120
+logs=/var/log/xenolith
+first=$logs/$job
+wait_for no_domains pgas-
+start restore $images
+ends 0
+second=$logs/$(ls -t $logs | head -n 1)
+wait_for no_domains pgas-
+begins=$(sed 's/.*"begins":\[\([0-9,]*\)\].*/\1/' "$second/origin.json")
+for rank in 0 1; do
+    at=$(echo "$begins" | cut -d, -f $((rank + 1)))
+    { head -c "$at" "$first/rank-$rank.log"; cat "$second/rank-$rank.log"; } >/tmp/put-together
+    cmp /tmp/put-together "/tmp/undisturbed/rank-$rank.log" || fail "rank $rank has written else"
+    [ "$at" -gt 0 ] || fail "rank $rank had written nothing"
+done
+rm -rf /tmp/undisturbed /tmp/put-together
+
 # The newest image is damaged: the one before it is taken, and that is said.
 newest=$(ls $images/*.pack | sort | tail -n 1)
 size=$(stat -c %s "$newest")

@@ -23,6 +23,7 @@ use crate::engine::OrderError;
 use crate::error::{Context, Error, Result};
 use crate::images::{ImageStore, Line};
 use crate::recovery::{LineError, Lines};
+use crate::run_dir::JobOrigin;
 
 /// How often to look whether the ranks of a job have started that is to be saved.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -126,6 +127,16 @@ impl Job {
             leaves: AtomicBool::new(false),
         };
         Ok((Arc::new(job), incoming))
+    }
+
+    /// What it goes on with, if it does.
+    pub(super) fn origin(&self) -> Option<JobOrigin> {
+        let after = self.spec.after.clone();
+        (self.saved.is_some() || after.is_some()).then(|| JobOrigin {
+            after,
+            restored: self.saved.as_ref().map(|saved| saved.restored_line()),
+            begins: self.saved.as_ref().map(|saved| saved.begins()).unwrap_or_default(),
+        })
     }
 
     /// Takes the user's standard input, for its ranks.

@@ -19,6 +19,7 @@ use crate::images::{
 };
 use crate::inheritance::Inheritance;
 use crate::recovery::available_memory;
+use crate::run_dir::RestoredLine;
 
 const MIB: u64 = 1 << 20;
 
@@ -27,6 +28,8 @@ const MIB: u64 = 1 << 20;
 pub struct SavedJob {
     directory: PathBuf,
     line: Line,
+    /// The job's name then.
+    job: String,
     /// Why this is not the newest line.
     skipped: Option<String>,
     /// How often it will have been restored.
@@ -87,6 +90,7 @@ impl SavedJob {
         Ok(Self {
             directory: asked.directory.clone(),
             line,
+            job: image.description().job.clone(),
             skipped,
             incarnation: incarnation.ok_or_else(|| bad("it has been restored too often".into()))?,
             spec,
@@ -110,7 +114,16 @@ impl SavedJob {
             line: self.line.to_string(),
             skipped: self.skipped.clone(),
             size: self.spec.size,
-            begins: self.written.iter().map(Console::begins).collect(),
+            begins: self.begins(),
+        }
+    }
+
+    /// The line that it is restored from.
+    pub(super) fn restored_line(&self) -> RestoredLine {
+        RestoredLine {
+            line: self.line.to_string(),
+            job: self.job.clone(),
+            directory: self.directory.display().to_string(),
         }
     }
 
@@ -137,6 +150,11 @@ impl SavedJob {
     /// The ranks that had ended, with their statuses.
     pub(super) fn ended(&self) -> impl Iterator<Item = (u32, i32)> {
         (0..).zip(&self.ended).filter_map(|(rank, status)| Some((rank, (*status)?)))
+    }
+
+    /// By rank, how much it had written before what is shown of it now.
+    pub(super) fn begins(&self) -> Vec<u64> {
+        self.written.iter().map(Console::begins).collect()
     }
 
     /// What each rank had written.
@@ -261,6 +279,7 @@ fn check(image: &Image, asked: &RestoreSpec) -> Result<Checked, String> {
         directory: "/".into(),
         timeout: asked.timeout,
         saving: asked.saving.clone(),
+        after: asked.after.clone(),
     };
     let mut checked = Checked {
         spec,

@@ -52,6 +52,10 @@ pub fn supervise(
     let result = begun.and_then(|(_promise, JobFolders { record, logs })| {
         let record_path = record.path().to_owned();
         let logs = logs.as_ref().map(JobFolder::path);
+        let kept = logs.zip(job.origin()).map_or(Ok(()), |(logs, origin)| origin.keep(logs));
+        if let Err(error) = kept {
+            tracing::warn!(%error, job = job.name, "`pgas logs` will not know the runs before");
+        }
         let socket = run_dir.ranks_socket();
         let run = || {
             let client = client.clone();

@@ -54,6 +54,10 @@ pub enum PgasCommand {
         /// A JSON object a line
         #[arg(long)]
         json: bool,
+        /// Of a job that was restored also what the runs before have written, the oldest first;
+        /// `[RANK undone]` is what was written behind the line, and again by a later run
+        #[arg(long)]
+        all_runs: bool,
     },
     /// Save a job: stop it at a recovery line, copy its memory, let it go on, write an image
     Checkpoint {

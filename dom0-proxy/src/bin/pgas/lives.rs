@@ -95,6 +95,11 @@ pub fn live(asked: Lives<'_>) -> anyhow::Result<u8> {
             None => asked.first.clone(),
         };
         shorten(&mut request, began.elapsed());
+        if let ClientRequest::Run(JobSpec { after, .. })
+        | ClientRequest::Restore(RestoreSpec { after, .. }) = &mut request
+        {
+            *after = earlier.job.clone();
+        }
     }
 }
 
@@ -127,7 +132,7 @@ impl Lives<'_> {
         let (daemon, reply) = begin(run_dir, request, self.has_input).map_err(NoLife::Refused)?;
         let shown = || {
             let requests = Requests::new(&daemon)?;
-            let (job, size, begins) = match reply {
+            let (mut job, size, begins) = match reply {
                 Reply::Started(job) => (Some(job), self.size, Vec::new()),
                 Reply::Restoring(origin) => {
                     let (size, begins) = say_restored(origin);
@@ -140,10 +145,12 @@ impl Lives<'_> {
                 say_unshown(missing, earlier.job.as_deref());
             }
             earlier.shown = earlier.shown.next_run(size, &begins);
-            earlier.job = job;
             let show = Show::new(self.show, size, &requests, earlier.shown.clone())?;
             signals.reach(requests, self.kind, self.grace)?;
-            follow(run_dir, &daemon, &mut earlier.job, show)
+            let followed = follow(run_dir, &daemon, &mut job, show);
+            // One that was not told a name has written nothing.
+            earlier.job = job.or(earlier.job.take());
+            followed
         };
         shown().map_err(NoLife::Unshown)
     }

@@ -10,6 +10,7 @@ mod follow;
 mod healing;
 mod image;
 mod lives;
+mod logs;
 mod output;
 mod restore;
 mod run;
@@ -25,15 +26,14 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use dom0_proxy::Error;
-use dom0_proxy::control::{CheckpointSpec, ClientRequest, OutputStream, RankKind, Reply};
+use dom0_proxy::control::{CheckpointSpec, ClientRequest, RankKind, Reply};
 use dom0_proxy::error::status;
 use dom0_proxy::images::ImagesError;
-use dom0_proxy::run_dir::{LOGS_KEPT, RunDir};
+use dom0_proxy::run_dir::RunDir;
 
 use arguments::{PgasArguments, PgasCommand, Then};
 use connect::DaemonConnection;
 use output::print_json;
-use show::{Fragment, JsonLine, Mark, Style, Tagged};
 
 fn main() -> ExitCode {
     let arguments = PgasArguments::try_parse().unwrap_or_else(|error| {
@@ -43,7 +43,9 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         PgasCommand::Run(arguments) => run::run(&arguments),
         PgasCommand::Ps { json } => ps(json),
-        PgasCommand::Logs { job, rank, json } => logs(&job, rank, json),
+        PgasCommand::Logs { job, rank, json, all_runs } => {
+            logs::logs(&job, logs::Asked { rank, json, all_runs })
+        }
         PgasCommand::Checkpoint { job, dir, then, json } => checkpoint(job, dir, then, json),
         PgasCommand::Restore(arguments) => restore::restore(&arguments),
         PgasCommand::Hold { job } => hold(job),
@@ -126,41 +128,4 @@ fn done(request: ClientRequest) -> anyhow::Result<u8> {
         Reply::Done => Ok(0),
         reply => Err(connect::unexpected(&reply).into()),
     }
-}
-
-fn logs(job: &str, rank: Option<u32>, json: bool) -> anyhow::Result<u8> {
-    let dir = RunDir::from_env()?.job_logs(job);
-    let no_log = |path: PathBuf| Error::NoLog { path, kept: LOGS_KEPT };
-    let is_name = !job.is_empty() && job.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let entries =
-        std::fs::read_dir(&dir).ok().filter(|_| is_name).ok_or_else(|| no_log(dir.clone()))?;
-    let mut ranks: Vec<u32> = entries
-        .flatten()
-        .filter_map(|entry| {
-            entry.file_name().to_str()?.strip_prefix("rank-")?.strip_suffix(".log")?.parse().ok()
-        })
-        .filter(|number| rank.is_none_or(|only| only == *number))
-        .collect();
-    ranks.sort_unstable();
-    if let (Some(rank), true) = (rank, ranks.is_empty()) {
-        return Err(no_log(dir.join(format!("rank-{rank}.log"))).into());
-    }
-    let [terminal, _] = output::are_terminals();
-    let mut tagged = Tagged::new(Style { tags: rank.is_none(), times: false, terminal });
-    for number in ranks {
-        let path = dir.join(format!("rank-{number}.log"));
-        let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
-        for bytes in bytes.split_inclusive(|&byte| byte == b'\n') {
-            let stream = OutputStream::Output;
-            let line =
-                Fragment { rank: number, stream, at: 0, bytes, goes_on: false, mark: Mark::None };
-            if json {
-                print_json(&JsonLine::new(&line, false))?;
-            } else {
-                output::write(stream, &tagged.show(&line))?;
-            }
-        }
-    }
-    output::write(OutputStream::Output, tagged.close())?;
-    Ok(0)
 }

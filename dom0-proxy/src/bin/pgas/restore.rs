@@ -21,6 +21,7 @@ pub fn restore(arguments: &RestoreArguments) -> anyhow::Result<u8> {
         timeout: timeout(&arguments.show)?,
         saving: Some(saving::of_directory(&arguments.saving, directory.clone())),
         directory,
+        after: None,
     };
     live(Lives {
         // Later on its newest line is one that it has been saved as since.

@@ -33,6 +33,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<u8> {
         has_input: spec.input != InputFor::Nobody,
         timeout: spec.timeout,
         saving: Some(saving),
+        after: None,
     });
     live(Lives {
         again,
@@ -84,6 +85,7 @@ fn spec(arguments: &RunArguments) -> anyhow::Result<JobSpec> {
         directory: std::env::current_dir().context("the working directory")?,
         timeout,
         saving: saving::of_run(&arguments.saving, kind, arguments.dir.as_deref())?,
+        after: None,
     })
 }
 

@@ -24,6 +24,9 @@ pub struct JsonLine {
     /// All of it was shown in an earlier run.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     again: bool,
+    /// A later run has gone back to before it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    undone: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     time: Option<String>,
 }
@@ -41,6 +44,7 @@ impl JsonLine {
             text,
             partial: line.is_none(),
             again: fragment.mark == Mark::Again,
+            undone: fragment.mark == Mark::Undone,
             time: times.then(|| time(fragment.at)),
         }
     }

@@ -13,6 +13,8 @@ pub enum Mark {
     None,
     /// All of them were shown in an earlier run, and have been written again.
     Again,
+    /// They were written behind the line to which a later run went back.
+    Undone,
 }
 
 /// How far the output of each rank has been shown, in this run of its job and in those before. What

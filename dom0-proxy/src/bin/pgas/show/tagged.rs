@@ -89,6 +89,7 @@ impl Tagged {
             let mark = match fragment.mark {
                 Mark::None => "",
                 Mark::Again => " again",
+                Mark::Undone => " undone",
             };
             shown.extend_from_slice(format!("[{}{mark}]", fragment.rank).as_bytes());
         }
