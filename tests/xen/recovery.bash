@@ -186,6 +186,8 @@ goes_on() {
         life = 1
         is_fresh = 1
     }
+    # Whether a line is marked as one that was shown before is looked at elsewhere.
+    /^\[[0-9]+ again\]/ { sub(/ again\]/, "]") }
     /^pgas: restored from / { settle(); life++; is_fresh = 0 }
     /^pgas: the job goes back to its start/ { settle(); life++; is_fresh = 1 }
     /^\[[0-9]+\]/ { take($0, lived, count) }
