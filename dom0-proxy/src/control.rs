@@ -276,6 +276,8 @@ pub struct LineReport {
     pub written_through: bool,
     /// Until no operation was under way any more.
     pub to_the_line: f64,
+    /// Operations that had to be brought to their end for that.
+    pub drained: u64,
     /// Until all ranks stood still.
     pub park: f64,
     /// Copying their memory.

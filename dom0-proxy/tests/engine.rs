@@ -208,6 +208,36 @@ fn gates_close_behind_the_last_rank() {
 }
 
 #[test]
+fn what_had_to_be_drained_is_counted() {
+    let bench = Bench::new(2);
+    let [a, b] = &bench.ranks[..] else { unreachable!() };
+    wait_until("open gates", || a.enter().is_some());
+    // What comes before does not count.
+    b.run(put(0, PUBLIC, PUBLIC, 8));
+    let inside = a.enter().expect("the gates are open from the start");
+    std::thread::scope(|scope| {
+        let closing = scope.spawn(|| bench.engine.close_gates());
+        wait_until("closing gates", || a.is_shut_out() && b.is_shut_out());
+        b.submit(&[put(0, PUBLIC, PUBLIC, 8), put(0, PUBLIC, PUBLIC, 8)]);
+        b.completions(2);
+        b.run(put(0, PUBLIC, PUBLIC, 8));
+        drop(inside);
+        assert_eq!(closing.join().unwrap(), Ok(()));
+    });
+    bench.engine.stop_serving().unwrap();
+    // These wait for the line to be over.
+    a.submit(&[put(1, PUBLIC, PUBLIC, 8)]);
+    assert_eq!(bench.engine.drained(), Ok(3 + 1));
+    bench.engine.start_serving().unwrap();
+    bench.engine.open_gates().unwrap();
+    a.completions(1);
+    bench.engine.close_gates().unwrap();
+    bench.engine.stop_serving().unwrap();
+    assert_eq!(bench.engine.drained(), Ok(0), "nothing was under way");
+    bench.engine.end();
+}
+
+#[test]
 fn all_who_close_the_gates_are_answered() {
     let bench = Bench::new(2);
     let [a, b] = &bench.ranks[..] else { unreachable!() };

@@ -36,10 +36,12 @@ impl<'a> Gates<'a> {
         Self { fleet, epoch: 0, closed_at: Instant::now() }
     }
 
-    /// Closes them. Ranks may still be inside.
-    pub(super) fn close(&mut self) {
+    /// Closes them. How many ranks are still inside, each in the middle of an operation; one that
+    /// has just found its gate closed may be among them.
+    pub(super) fn close(&mut self) -> usize {
         self.closed_at = Instant::now();
         self.fleet.ranks().iter().for_each(|rank| rank.area().gate().close());
+        self.ranks_inside().count()
     }
 
     /// Offers all ranks a new epoch: each opens its gate when it next wants to pass, and its
@@ -56,10 +58,17 @@ impl<'a> Gates<'a> {
 
     /// Looks whether all ranks are out.
     pub(super) fn inside(&self) -> Inside {
-        match self.fleet.ranks().iter().position(|rank| !rank.area().gate().is_empty()) {
+        match self.ranks_inside().next() {
             None => Inside::Nobody,
-            Some(rank) if self.closed_at.elapsed() >= LEAVE_PATIENCE => Inside::Stays(rank as u32),
+            Some(rank) if self.closed_at.elapsed() >= LEAVE_PATIENCE => Inside::Stays(rank),
             Some(_) => Inside::Somebody,
         }
+    }
+
+    /// The ranks that are in a neighbour's memory. While gates are open that may have changed when
+    /// it is known.
+    fn ranks_inside(&self) -> impl Iterator<Item = u32> {
+        let ranks = (0..).zip(self.fleet.ranks());
+        ranks.filter(|(_, rank)| !rank.area().gate().is_empty()).map(|(number, _)| number)
     }
 }

@@ -234,6 +234,16 @@ impl EngineOrders {
         self.ask(EngineOrder::Traffic)
     }
 
+    /// How many operations have come to their end since the gates were last closed: entries of
+    /// rings that were served, and what ranks were doing in their neighbours' memory then. Once the
+    /// rings are [not served](Self::stop_serving) it is what there was to drain.
+    ///
+    /// # Errors
+    /// [`OrderError::NotRunning`].
+    pub fn drained(&self) -> Result<u64, OrderError> {
+        self.ask(EngineOrder::Drained)
+    }
+
     /// Where the ranks' memory is, by their own addresses.
     ///
     /// # Errors

@@ -115,6 +115,8 @@ pub struct Rounds<'a> {
     ranks: Vec<Served<'a>>,
     /// Ranks to be woken at the end of the batch.
     to_wake: Vec<u32>,
+    /// Operations that have come to their end since the gates were last closed.
+    drained: u64,
 }
 
 impl<'a> Rounds<'a> {
@@ -133,7 +135,7 @@ impl<'a> Rounds<'a> {
             })
             .collect();
         let bounds = fleet.windows().iter().map(|window| window.bounds().clone()).collect();
-        Self { fleet, bounds, ranks, to_wake: Vec::new() }
+        Self { fleet, bounds, ranks, to_wake: Vec::new(), drained: 0 }
     }
 
     /// Takes up all rings anew where they are, since other memory has been laid over them, and
@@ -150,6 +152,18 @@ impl<'a> Rounds<'a> {
     /// What was served for each rank.
     pub fn traffic(&self) -> Vec<Traffic> {
         self.ranks.iter().map(|served| *served.traffic).collect()
+    }
+
+    /// The gates are being closed: from now on what comes to its end is counted. This many ranks
+    /// are in the middle of an operation of their own.
+    pub fn begin_to_drain(&mut self, inside: usize) {
+        self.drained = inside as u64;
+    }
+
+    /// Operations that have come to their end since the gates were last closed: entries served, and
+    /// what ranks were in the middle of then.
+    pub fn drained(&self) -> u64 {
+        self.drained
     }
 
     /// Gives every rank one turn. Whether there was anything to do, or which rank did what wrong.
@@ -210,6 +224,7 @@ impl<'a> Rounds<'a> {
         if entries == 0 {
             return Ok(false);
         }
+        self.drained += entries as u64;
         // In this order: who sees a completion finds room for the next request.
         served.submissions.release();
         served.completions.publish();

@@ -268,6 +268,7 @@ impl Worker {
                 }
                 // Whoever asked may be gone, here and below.
                 EngineOrder::Traffic(reply) => drop(reply.send(Ok(rounds.traffic()))),
+                EngineOrder::Drained(reply) => drop(reply.send(Ok(rounds.drained()))),
                 EngineOrder::Layouts(reply) => {
                     let layouts = fleet.windows().iter().map(|window| window.bounds().layout());
                     let _ = reply.send(Ok(layouts.collect()));
@@ -340,7 +341,7 @@ fn act(
     let mut actions = VecDeque::from(service.take(input));
     while let Some(action) = actions.pop_front() {
         match action {
-            ServiceAction::CloseGates => gates.close(),
+            ServiceAction::CloseGates => rounds.begin_to_drain(gates.close()),
             ServiceAction::OpenGates => gates.open(),
             ServiceAction::ParkRanks => parking.begin(),
             ServiceAction::LetRanksGo => parking.end(),

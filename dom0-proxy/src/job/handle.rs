@@ -191,7 +191,7 @@ impl Job {
         let last = || self.images.lock().unwrap_or_else(PoisonError::into_inner);
         let directory = asked.directory.clone().or_else(|| last().clone());
         let directory = directory.unwrap_or_else(|| asked.otherwise.clone());
-        let (epoch, times, sizes) = self.with_lines("saved", |lines| {
+        let (epoch, took, sizes) = self.with_lines("saved", |lines| {
             // It has all of them, or none.
             let record = self.record.get().ok_or(OrderError::NotRunning)?;
             let consoles = self.consoles.get().ok_or(OrderError::NotRunning)?;
@@ -201,8 +201,8 @@ impl Job {
             let ends = || self.ends();
             let mut image = JobImage::new(&store, &self.name, &self.spec, record, consoles, &ends)
                 .map_err(as_line_error)?;
-            let (epoch, times) = lines.save(asked.stop, &mut image)?;
-            Ok((epoch, times, image.sizes()))
+            let (epoch, took) = lines.save(asked.stop, &mut image)?;
+            Ok((epoch, took, image.sizes()))
         })?;
         let line = Line { incarnation: epoch.incarnation.into(), number: epoch.number };
         *last() = Some(directory.clone());
@@ -210,13 +210,14 @@ impl Job {
             job: self.name.clone(),
             line: line.to_string(),
             stopped: asked.stop,
-            written_through: times.through,
-            to_the_line: times.line.as_secs_f64(),
-            park: times.park.as_secs_f64(),
-            copy: times.copy.as_secs_f64(),
-            stall: times.stall.as_secs_f64(),
-            write: times.write.as_secs_f64(),
-            commit: times.commit.as_secs_f64(),
+            written_through: took.through,
+            to_the_line: took.line.as_secs_f64(),
+            drained: took.drained,
+            park: took.park.as_secs_f64(),
+            copy: took.copy.as_secs_f64(),
+            stall: took.stall.as_secs_f64(),
+            write: took.write.as_secs_f64(),
+            commit: took.commit.as_secs_f64(),
             memory: sizes.memory,
             zero: sizes.zero,
             free: sizes.free,
@@ -226,7 +227,7 @@ impl Job {
             directory,
         };
         let directory = report.directory.display();
-        tracing::info!(job = self.name, %line, %directory, ?times, ?sizes, "saved");
+        tracing::info!(job = self.name, %line, %directory, ?took, ?sizes, "saved");
         if asked.stop {
             self.send(JobEvent::Saved(format!(
                 "saved as line {line}, and stopped: `pgas restore {directory}` goes on with it"

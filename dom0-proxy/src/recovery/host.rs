@@ -39,8 +39,9 @@ impl RankCopy {
 
 /// The ranks of one host, as a line needs them.
 pub(super) trait Host: fmt::Debug + Send + Sync {
-    /// Brings all that is under way to its end, and takes nothing new.
-    fn close(&self) -> Result<(), OrderError>;
+    /// Brings all that is under way to its end, and takes nothing new. How many operations that
+    /// were.
+    fn close(&self) -> Result<u64, OrderError>;
 
     /// Undoes [`close`](Self::close), as far as it came, and what stands still goes on.
     fn open(&self) -> Result<(), OrderError>;
@@ -62,9 +63,10 @@ pub(super) trait Host: fmt::Debug + Send + Sync {
 }
 
 impl Host for EngineOrders {
-    fn close(&self) -> Result<(), OrderError> {
+    fn close(&self) -> Result<u64, OrderError> {
         self.close_gates()?;
-        self.stop_serving()
+        self.stop_serving()?;
+        self.drained()
     }
 
     fn open(&self) -> Result<(), OrderError> {

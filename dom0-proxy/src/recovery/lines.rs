@@ -14,7 +14,7 @@ use super::protocol::{
     Action, Answer, Ask, Cause, Coordinator, Decision, Epoch, Event, Fact, Message, Participant,
     Progress, RequestId, Tree,
 };
-use super::saving::{ImageWriter, LineTimes, Save};
+use super::saving::{ImageWriter, LineFigures, Save};
 use crate::engine::EngineOrders;
 
 /// What can be done about the recovery lines of one job.
@@ -119,7 +119,7 @@ impl Lines {
         &self,
         stop: bool,
         images: &mut dyn ImageWriter,
-    ) -> Result<(Epoch, LineTimes), LineError> {
+    ) -> Result<(Epoch, LineFigures), LineError> {
         if self.is_held() {
             return Err(LineError::Held);
         }
@@ -127,10 +127,10 @@ impl Lines {
         let mut kept = self.copies.try_lock().map_err(|_| LineError::Busy)?;
         let mut save = Save::new(&*self.host, images, std::mem::take(&mut *kept))?;
         let answer = self.ask(Ask::Checkpoint { stop }, Some(&mut save));
-        let Save { copies, times, .. } = save;
+        let Save { copies, figures, .. } = save;
         *kept = copies;
         match answer {
-            Answer::Saved(epoch) => Ok((epoch, times)),
+            Answer::Saved(epoch) => Ok((epoch, figures)),
             answer => Err(self.refusal(answer)),
         }
     }
@@ -182,7 +182,7 @@ impl Lines {
         let unasked = || Err(LineError::Busy);
         let done = match (&work, save) {
             (Work::Close(_), Some(save)) => save.close(host),
-            (Work::Close(_), None) => host.close().map_err(LineError::from),
+            (Work::Close(_), None) => host.close().map(drop).map_err(LineError::from),
             (Work::Open, Some(save)) => save.open(host),
             (Work::Open, None) => host.open().map_err(LineError::from),
             (Work::Copy(epoch), save) => save.map_or_else(unasked, |save| save.copy(host, *epoch)),

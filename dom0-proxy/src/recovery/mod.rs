@@ -15,4 +15,4 @@ pub use free_memory::free_pages;
 pub use host::RankCopy;
 pub use line_error::LineError;
 pub use lines::Lines;
-pub use saving::{ImageWriter, LineTimes};
+pub use saving::{ImageWriter, LineFigures};

@@ -41,11 +41,13 @@ pub trait ImageWriter {
     fn commit(&mut self) -> Result<(), String>;
 }
 
-/// How long each part of a line took.
+/// What a line took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LineTimes {
+pub struct LineFigures {
     /// Until nothing was under way any more.
     pub line: Duration,
+    /// Operations that had to be brought to their end for that.
+    pub drained: u64,
     /// Until all ranks stood still.
     pub park: Duration,
     /// Copying their memory; writing it besides, if it was [written through](Self::through).
@@ -68,7 +70,7 @@ pub(super) struct Save<'a> {
     /// Of each rank; if they are written through, of one at a time.
     pub(super) copies: Vec<RankCopy>,
     closed_at: Instant,
-    pub(super) times: LineTimes,
+    pub(super) figures: LineFigures,
 }
 
 impl<'a> Save<'a> {
@@ -97,30 +99,30 @@ impl<'a> Save<'a> {
             RankCopy { layout: *layout, traffic: Traffic::default(), memory }
         });
         let copies = copies.collect();
-        let times = LineTimes { through, ..LineTimes::default() };
-        Ok(Self { images, layouts, copies, closed_at: Instant::now(), times })
+        let figures = LineFigures { through, ..LineFigures::default() };
+        Ok(Self { images, layouts, copies, closed_at: Instant::now(), figures })
     }
 
     pub(super) fn close(&mut self, host: &dyn Host) -> Result<(), LineError> {
         self.closed_at = Instant::now();
-        timed(&mut self.times.line, || host.close())?;
+        self.figures.drained = timed(&mut self.figures.line, || host.close())?;
         Ok(())
     }
 
     pub(super) fn open(&mut self, host: &dyn Host) -> Result<(), LineError> {
         let opened = host.open();
-        self.times.stall = self.closed_at.elapsed();
+        self.figures.stall = self.closed_at.elapsed();
         Ok(opened?)
     }
 
     /// Has the ranks stand still, and copies them.
     pub(super) fn copy(&mut self, host: &dyn Host, epoch: Epoch) -> Result<(), LineError> {
-        timed(&mut self.times.park, || host.park())?;
+        timed(&mut self.figures.park, || host.park())?;
         self.images.reached();
-        let Self { images, layouts, copies, times, .. } = self;
-        let through = times.through;
+        let Self { images, layouts, copies, figures, .. } = self;
+        let through = figures.through;
         let ranks = (0..).zip(&*layouts).zip(host.traffic()?);
-        timed(&mut times.copy, || {
+        timed(&mut figures.copy, || {
             if through {
                 images.begin(epoch).map_err(LineError::Image)?;
             }
@@ -139,13 +141,13 @@ impl<'a> Save<'a> {
             Ok(())
         })?;
         // Until it goes on, if it does.
-        self.times.stall = self.closed_at.elapsed();
+        self.figures.stall = self.closed_at.elapsed();
         Ok(())
     }
 
     pub(super) fn write(&mut self, epoch: Epoch) -> Result<(), LineError> {
-        let Self { images, copies, times, .. } = self;
-        let through = times.through;
+        let Self { images, copies, figures, .. } = self;
+        let through = figures.through;
         let write = || {
             if !through {
                 images.begin(epoch)?;
@@ -153,12 +155,12 @@ impl<'a> Save<'a> {
             }
             images.finish()
         };
-        timed(&mut times.write, write).map_err(LineError::Image)
+        timed(&mut figures.write, write).map_err(LineError::Image)
     }
 
     pub(super) fn commit(&mut self) -> Result<(), LineError> {
         let images = &mut self.images;
-        timed(&mut self.times.commit, || images.commit()).map_err(LineError::Image)
+        timed(&mut self.figures.commit, || images.commit()).map_err(LineError::Image)
     }
 }
 

@@ -54,8 +54,8 @@ fn layout(rank: u64) -> WindowLayout {
 }
 
 impl Host for MadeUp {
-    fn close(&self) -> Result<(), OrderError> {
-        self.do_it("close", ())
+    fn close(&self) -> Result<u64, OrderError> {
+        self.do_it("close", 5)
     }
 
     fn open(&self) -> Result<(), OrderError> {
@@ -142,14 +142,15 @@ fn ranks_go_on_as_soon_as_they_are_copied() {
     let host = MadeUp::default();
     let lines = lines(&host, 3);
     for number in 1..=2 {
-        let (epoch, times) = lines.save(false, &mut Written::to(&host.log)).unwrap();
+        let (epoch, took) = lines.save(false, &mut Written::to(&host.log)).unwrap();
         assert_eq!(epoch, Epoch { incarnation: 3, number });
-        assert!(times.stall >= times.line + times.park + times.copy);
+        assert!(took.stall >= took.line + took.park + took.copy);
+        assert_eq!(took.drained, 5);
         let begin = format!("begin 3-{number}");
         let mut all = vec!["close", "park", "reached", "copy 0", "copy 1", "open"];
         all.extend([&begin, "write 0", "write 1", "finish", "commit"]);
         assert_eq!(host.done(), all);
-        assert!(!times.through);
+        assert!(!took.through);
     }
 }
 
@@ -158,8 +159,8 @@ fn where_there_is_no_memory_for_all_ranks_each_is_written_at_once() {
     let host = MadeUp::default();
     let lines = lines(&host, 0);
     host.taken.store(3 * 4096, Ordering::Relaxed);
-    let (_, times) = lines.save(false, &mut Written::to(&host.log)).unwrap();
-    assert!(times.through);
+    let (_, took) = lines.save(false, &mut Written::to(&host.log)).unwrap();
+    assert!(took.through);
     let copied = ["begin 0-1", "copy 0", "write 0", "copy 1", "write 1"];
     let done = host.done();
     assert_eq!(done[..3], ["close", "park", "reached"]);
@@ -167,8 +168,8 @@ fn where_there_is_no_memory_for_all_ranks_each_is_written_at_once() {
     assert_eq!(done[8..], ["open", "finish", "commit"]);
     // When there is memory again it is used, and less than one rank is too little.
     host.taken.store(0, Ordering::Relaxed);
-    let (_, times) = lines.save(false, &mut Written::to(&host.log)).unwrap();
-    assert!(!times.through);
+    let (_, took) = lines.save(false, &mut Written::to(&host.log)).unwrap();
+    assert!(!took.through);
     let host = MadeUp::default();
     host.taken.store(4 * 4096, Ordering::Relaxed);
     let error = self::lines(&host, 0).save(false, &mut Written::to(&host.log)).unwrap_err();

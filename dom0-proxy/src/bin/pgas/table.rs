@@ -31,8 +31,10 @@ pub fn line(report: &LineReport) -> String {
     let LineReport { job, directory, line, stopped, .. } = report;
     let ends = if *stopped { ", and ends" } else { "" };
     let milliseconds = |seconds: f64| format!("{:.1} ms", seconds * 1000.0);
-    let times =
-        [report.to_the_line, report.park, report.copy, report.stall, report.write, report.commit];
+    let LineReport { to_the_line, drained, park, copy, stall, write, commit, .. } = report;
+    let [to_the_line, park, copy, stall, write, commit] =
+        [to_the_line, park, copy, stall, write, commit].map(|seconds| milliseconds(*seconds));
+    let costs = [to_the_line, drained.to_string(), park, copy, stall, write, commit];
     let sizes = [report.memory, report.zero, report.free, report.shared, report.new, report.packed];
     let slow = match report.written_through {
         true => format!("{WRITTEN_THROUGH}\n"),
@@ -42,8 +44,8 @@ pub fn line(report: &LineReport) -> String {
         "job {job} is saved as line {line} in {}{ends}\n{slow}{}{}",
         directory.display(),
         render(
-            ["to the line", "park", "copy", "stall", "write", "commit"],
-            std::iter::once(times.map(milliseconds))
+            ["to the line", "drained", "park", "copy", "stall", "write", "commit"],
+            std::iter::once(costs)
         ),
         render(
             ["memory", "zeros", "free", "known", "new", "on disk"],
@@ -196,6 +198,7 @@ mod tests {
             stopped: true,
             written_through: false,
             to_the_line: 0.0001,
+            drained: 3,
             park: 0.002,
             copy: 0.0304,
             stall: 0.05,
@@ -212,8 +215,8 @@ mod tests {
             line(&report),
             "\
 job ab12cd is saved as line 1-2 in /images, and ends
-to the line    park     copy    stall      write  commit
-     0.1 ms  2.0 ms  30.4 ms  50.0 ms  1250.0 ms  0.0 ms
+to the line  drained    park     copy    stall      write  commit
+     0.1 ms        3  2.0 ms  30.4 ms  50.0 ms  1250.0 ms  0.0 ms
 memory   zeros    free   known    new  on disk
 64 MiB  32 MiB  16 MiB  12 MiB  4 MiB    1 MiB
 "
