@@ -238,6 +238,41 @@ fn what_had_to_be_drained_is_counted() {
 }
 
 #[test]
+fn a_quiet_moment_is_one_without_anything_to_drain() {
+    let bench = Bench::new(2);
+    let [a, b] = &bench.ranks[..] else { unreachable!() };
+    let is_quiet = || bench.engine.is_quiet(PATIENCE);
+    assert!(is_quiet());
+    wait_until("open gates", || a.enter().is_some());
+    let inside = a.enter().expect("the gates are open from the start");
+    assert!(!is_quiet());
+    drop(inside);
+    // Answers that a rank has not taken are in its memory.
+    b.submit(&[put(0, PUBLIC, PUBLIC, 8)]);
+    wait_until("an empty ring", is_quiet);
+    b.completions(1);
+    // A request that waits for a lock.
+    let held = TargetLock(&b.mailbox().lock.0).try_lock(1).unwrap();
+    a.submit(&[Request {
+        opcode: Opcode::ReadModifyWrite as u8,
+        kind: RmwKind::FetchAdd64 as u8,
+        ..put(1, PUBLIC, 0, 8)
+    }]);
+    for _ in 0..20 {
+        assert!(!is_quiet());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    drop(held);
+    a.completions(1);
+    wait_until("an empty ring", is_quiet);
+    bench.engine.close_gates().unwrap();
+    assert!(!is_quiet(), "somebody's line is under way");
+    bench.engine.open_gates().unwrap();
+    assert!(!bench.engine.is_quiet(Duration::ZERO) || is_quiet());
+    bench.engine.end();
+}
+
+#[test]
 fn all_who_close_the_gates_are_answered() {
     let bench = Bench::new(2);
     let [a, b] = &bench.ranks[..] else { unreachable!() };

@@ -65,6 +65,11 @@ impl<'a> Gates<'a> {
         }
     }
 
+    /// Whether no rank is in a neighbour's memory now. While gates are open that is advice.
+    pub(super) fn are_quiet(&self) -> bool {
+        self.ranks_inside().next().is_none()
+    }
+
     /// The ranks that are in a neighbour's memory. While gates are open that may have changed when
     /// it is known.
     fn ranks_inside(&self) -> impl Iterator<Item = u32> {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use armci_nostd::wire::attach::WindowLayout;
 use rustix::event::{EventfdFlags, eventfd};
@@ -232,6 +233,15 @@ impl EngineOrders {
     /// [`OrderError::NotRunning`].
     pub fn traffic(&self) -> Result<Vec<Traffic>, OrderError> {
         self.ask(EngineOrder::Traffic)
+    }
+
+    /// Whether at this moment no request waits in a ring and no rank is in a neighbour's memory, so
+    /// that closing a line would have nothing to drain. Ranks go on meanwhile, and write the words
+    /// that are looked at: this is advice. False if the engine does not say within `patience`.
+    pub fn is_quiet(&self, patience: Duration) -> bool {
+        let (reply, answer) = channel();
+        self.tell(EngineOrder::IsQuiet(reply));
+        answer.recv_timeout(patience).unwrap_or(false)
     }
 
     /// How many operations have come to their end since the gates were last closed: entries of

@@ -24,6 +24,8 @@ pub(super) enum EngineOrder {
     Describe(Sender<Result<Vec<String>, OrderError>>),
     /// Tell what was served for each rank, without what it has done directly.
     Traffic(Sender<Result<Vec<Traffic>, OrderError>>),
+    /// Tell whether nothing is under way now.
+    IsQuiet(Sender<bool>),
     /// Tell how many operations have come to their end since the gates were last closed.
     Drained(Sender<Result<u64, OrderError>>),
     /// Tell where the ranks' memory is.

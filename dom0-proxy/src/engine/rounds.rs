@@ -166,6 +166,11 @@ impl<'a> Rounds<'a> {
         self.drained
     }
 
+    /// Whether no request waits in any ring.
+    pub fn are_quiet(&self) -> bool {
+        !self.ranks.iter().any(|served| served.submissions.has_entries())
+    }
+
     /// Gives every rank one turn. Whether there was anything to do, or which rank did what wrong.
     pub fn round(&mut self) -> Result<bool, (u32, Violation)> {
         let mut worked = false;

@@ -268,6 +268,10 @@ impl Worker {
                 }
                 // Whoever asked may be gone, here and below.
                 EngineOrder::Traffic(reply) => drop(reply.send(Ok(rounds.traffic()))),
+                EngineOrder::IsQuiet(reply) => {
+                    let is_open = service.state() == ServiceState::Open;
+                    let _ = reply.send(is_open && rounds.are_quiet() && gates.are_quiet());
+                }
                 EngineOrder::Drained(reply) => drop(reply.send(Ok(rounds.drained()))),
                 EngineOrder::Layouts(reply) => {
                     let layouts = fleet.windows().iter().map(|window| window.bounds().layout());

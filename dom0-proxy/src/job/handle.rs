@@ -182,6 +182,12 @@ impl Job {
         Ok(())
     }
 
+    /// Whether a recovery line would have nothing to drain now, as far as can be told within
+    /// `patience`.
+    pub(super) fn is_quiet(&self, patience: Duration) -> bool {
+        self.lines.get().is_some_and(|lines| lines.is_quiet(patience))
+    }
+
     /// Saves it at a recovery line; with `stop` it ends there.
     pub fn checkpoint(&self, asked: &CheckpointSpec) -> Result<LineReport> {
         if self.spec.kind == RankKind::Hosted {

@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::handle::Job;
+use super::moment::{LastTenth, Step};
 use crate::control::{CheckpointSpec, LineReport, Saving, WRITTEN_THROUGH};
 use crate::error::{Error, Result};
 use crate::images::ImageStore;
@@ -20,7 +21,7 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Starts it for a job that runs. Its first line is `every` from now.
+    /// Starts it for a job that runs. Its first line is `every` from now, or a little earlier.
     pub fn start(job: &Arc<Job>, saving: &Saving, every: Duration) -> io::Result<Self> {
         let (stop, stopped) = channel();
         let (job, saving) = (job.clone(), saving.clone());
@@ -42,15 +43,17 @@ impl Keeper {
 fn keep(job: &Job, saving: &Saving, every: Duration, stopped: &Receiver<()>) {
     let mut is_failing = false;
     let mut is_slow = false;
-    let mut next = Instant::now().checked_add(every);
+    let mut since = Instant::now();
     // A time that never comes needs no thread.
-    while let Some(at) = next {
-        match stopped.recv_timeout(at.saturating_duration_since(Instant::now())) {
-            Err(RecvTimeoutError::Timeout) => {}
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+    while let Some(last_tenth) = LastTenth::of(since, every) {
+        while let Step::Wait(until) = last_tenth.step(Instant::now(), |left| job.is_quiet(left)) {
+            match stopped.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+            }
         }
-        // An image that takes longer than that is followed by the next at once.
-        next = Instant::now().checked_add(every);
+        // An image that takes longer than the interval is followed by the next at once.
+        since = Instant::now();
         let saved = job.keep(|| save(job, &saving.directory, saving.keep));
         let Some(saved) = saved else { continue };
         match saved {

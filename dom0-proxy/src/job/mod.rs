@@ -17,6 +17,7 @@ pub mod domains;
 pub mod event;
 mod handle;
 mod keeper;
+mod moment;
 mod open_files;
 pub mod processes;
 mod ranks;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::mem::offset_of;
 use std::ops::Range;
+use std::time::Duration;
 
 use armci_nostd::wire::Header;
 use armci_nostd::wire::attach::WindowLayout;
@@ -39,6 +40,9 @@ impl RankCopy {
 
 /// The ranks of one host, as a line needs them.
 pub(super) trait Host: fmt::Debug + Send + Sync {
+    /// Whether nothing seems to be under way now, if that can be told within `patience`.
+    fn is_quiet(&self, patience: Duration) -> bool;
+
     /// Brings all that is under way to its end, and takes nothing new. How many operations that
     /// were.
     fn close(&self) -> Result<u64, OrderError>;
@@ -63,6 +67,10 @@ pub(super) trait Host: fmt::Debug + Send + Sync {
 }
 
 impl Host for EngineOrders {
+    fn is_quiet(&self, patience: Duration) -> bool {
+        Self::is_quiet(self, patience)
+    }
+
     fn close(&self) -> Result<u64, OrderError> {
         self.close_gates()?;
         self.stop_serving()?;

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::host::{Host, RankCopy};
 use super::line_error::LineError;
@@ -133,6 +134,12 @@ impl Lines {
             Answer::Saved(epoch) => Ok((epoch, figures)),
             answer => Err(self.refusal(answer)),
         }
+    }
+
+    /// Whether a line would have nothing to drain now, as far as can be told within `patience`: ranks
+    /// do not wait for the answer. Not if a line is being closed, or is held.
+    pub fn is_quiet(&self, patience: Duration) -> bool {
+        self.host.is_quiet(patience)
     }
 
     /// Whether it is held. Does not wait for what is under way.
