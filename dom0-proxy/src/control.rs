@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::images::Sizes;
 use crate::inheritance::Inheritance;
 
 /// Version of these messages. Both sides must agree exactly.
@@ -167,6 +168,9 @@ pub enum ClientRequest {
     Signal(RankSignal),
     /// Output of this [weight](OutputPiece::weight) has been passed on.
     Taken(u64),
+    /// The newest [`Reply::Saved`] of the job that was started on this connection has been passed
+    /// on. Another one comes only then.
+    TakenReport,
     /// Which jobs are there.
     List,
     /// End this job and answer when it is gone.
@@ -247,7 +251,8 @@ pub enum Reply {
         /// How its ranks run: domains stand still, processes compute until they need each other.
         kind: RankKind,
     },
-    /// The job is saved.
+    /// The job is saved. The answer to [`ClientRequest::Checkpoint`]; and whoever has started the
+    /// job is told of each of its lines, whoever has asked for it.
     Saved(LineReport),
     /// The job that is to be restored was found.
     Restoring(RestoredFrom),
@@ -261,7 +266,7 @@ pub enum Reply {
 }
 
 /// A line that was saved, and what that took. Times are in seconds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LineReport {
     /// The job.
     pub job: String,
@@ -274,7 +279,9 @@ pub struct LineReport {
     /// Whether the ranks stood still until they were written, since domain 0 had no memory for
     /// copies of all of them.
     pub written_through: bool,
-    /// Until no operation was under way any more.
+    /// When the gates were closed, in milliseconds since 1970.
+    pub at: u64,
+    /// From then until no operation was under way any more.
     pub to_the_line: f64,
     /// Operations that had to be brought to their end for that.
     pub drained: u64,
@@ -282,24 +289,17 @@ pub struct LineReport {
     pub park: f64,
     /// Copying their memory.
     pub copy: f64,
-    /// All of the time for which ranks could not go on.
+    /// From the closing of the gates until the ranks were served again.
     pub stall: f64,
+    /// For how long of that each rank stood still, by rank: from when the proxy saw that it did
+    /// until it was told to go on. Empty if the job ended meanwhile.
+    pub stalls: Vec<f64>,
     /// Writing the image and making it durable, while ranks went on.
     pub write: f64,
     /// Making it the newest image.
     pub commit: f64,
-    /// Bytes of the ranks' memory.
-    pub memory: u64,
-    /// Bytes of it that are zeros, which are not stored.
-    pub zero: u64,
-    /// Bytes of it that ranks do not need, which are not stored.
-    pub free: u64,
-    /// Bytes of which there was an equal page, of whichever rank and line.
-    pub shared: u64,
-    /// Bytes that were stored.
-    pub new: u64,
-    /// What those take on the disk, compressed.
-    pub packed: u64,
+    /// Bytes of memory, and what became of them.
+    pub sizes: Sizes,
 }
 
 /// What to tell the user of a line that was [written through](LineReport::written_through).

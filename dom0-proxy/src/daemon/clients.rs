@@ -97,7 +97,8 @@ pub fn serve_client(daemon: &Arc<Daemon>, stream: &UnixStream, place: Place) -> 
         ClientRequest::Interrupt
         | ClientRequest::Leave
         | ClientRequest::Signal(_)
-        | ClientRequest::Taken(_) => refusal(&Error::Protocol {
+        | ClientRequest::Taken(_)
+        | ClientRequest::TakenReport => refusal(&Error::Protocol {
             peer: "pgas".into(),
             why: "it speaks of a job and has started none".into(),
         }),
@@ -198,6 +199,7 @@ fn follow(job: &Arc<Job>, stream: &UnixStream) {
             Ok(Some(ClientRequest::Leave)) => leave(job),
             Ok(Some(ClientRequest::Signal(signal))) => job.send(JobEvent::Signal(signal)),
             Ok(Some(ClientRequest::Taken(weight))) => job.client_has_taken(weight),
+            Ok(Some(ClientRequest::TakenReport)) => job.client_has_taken_report(),
             Ok(Some(_)) => tracing::warn!(
                 job = job.name,
                 "a client asked for something else while its job ran"

@@ -254,6 +254,16 @@ impl EngineOrders {
         self.ask(EngineOrder::Drained)
     }
 
+    /// For how long each rank stood still when they were last [parked](Self::park): from when the
+    /// engine saw that it did, until all were told to go on, or until now. Zero for a rank that had
+    /// ended.
+    ///
+    /// # Errors
+    /// [`OrderError::NotRunning`].
+    pub fn stood_still(&self) -> Result<Vec<Duration>, OrderError> {
+        self.ask(EngineOrder::StoodStill)
+    }
+
     /// Where the ranks' memory is, by their own addresses.
     ///
     /// # Errors

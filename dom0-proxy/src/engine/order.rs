@@ -1,6 +1,7 @@
 //! What the engine's thread is asked for.
 
 use std::sync::mpsc::Sender;
+use std::time::Duration;
 
 use armci_nostd::wire::attach::WindowLayout;
 
@@ -28,6 +29,8 @@ pub(super) enum EngineOrder {
     IsQuiet(Sender<bool>),
     /// Tell how many operations have come to their end since the gates were last closed.
     Drained(Sender<Result<u64, OrderError>>),
+    /// Tell for how long each rank stood still.
+    StoodStill(Sender<Result<Vec<Duration>, OrderError>>),
     /// Tell where the ranks' memory is.
     Layouts(Sender<Result<Vec<WindowLayout>, OrderError>>),
     /// Fill memory of a domain that is to land.

@@ -22,6 +22,10 @@ pub(super) struct Parking<'a> {
     order: u32,
     /// When it was given.
     since: Instant,
+    /// When each rank was first seen to stand still by that order.
+    still_since: Vec<Option<Instant>>,
+    /// When the ranks were told to go on after it.
+    let_go: Option<Instant>,
     /// Ranks that have ended: what is left of them is their memory.
     ended: Vec<bool>,
     /// Whether the ranks are domains whose memory is still to be filled.
@@ -31,8 +35,16 @@ pub(super) struct Parking<'a> {
 impl<'a> Parking<'a> {
     /// Of ranks that all run; or of domains that are to land.
     pub(super) fn new(fleet: &'a Fleet, is_to_land: bool) -> Self {
-        let ended = vec![false; fleet.ranks().len()];
-        Self { fleet, order: 0, since: Instant::now(), ended, is_to_land }
+        let size = fleet.ranks().len();
+        Self {
+            fleet,
+            order: 0,
+            since: Instant::now(),
+            still_since: vec![None; size],
+            let_go: None,
+            ended: vec![false; size],
+            is_to_land,
+        }
     }
 
     /// Whether the ranks are domains whose memory is still to be filled.
@@ -51,11 +63,14 @@ impl<'a> Parking<'a> {
     pub(super) fn begin(&mut self) {
         self.order = self.order.checked_add(1).unwrap_or(1);
         self.since = Instant::now();
+        self.still_since.fill(None);
+        self.let_go = None;
         self.fleet.ranks().iter().for_each(|rank| rank.park(self.order));
     }
 
     /// Lets them go on.
-    pub(super) fn end(&self) {
+    pub(super) fn end(&mut self) {
+        self.let_go = Some(Instant::now());
         self.fleet.ranks().iter().for_each(|rank| rank.park(0));
     }
 
@@ -114,23 +129,38 @@ impl<'a> Parking<'a> {
     }
 
     /// The ranks that have not ended.
-    fn running(&self) -> impl Iterator<Item = (u32, &'a AttachedRank)> + Clone {
+    fn running(&self) -> impl Iterator<Item = (u32, &'a AttachedRank)> {
         let ranks = (0..).zip(self.fleet.ranks()).zip(&self.ended);
         ranks.filter(|(_, ended)| !**ended).map(|(rank, _)| rank)
     }
 
     /// Whether all stand still, or which does not and why.
-    pub(super) fn look(&self) -> Result<bool, OrderError> {
-        let mut moving = self.running();
-        if let Some((rank, _)) = moving.clone().find(|(_, rank)| !rank.can_park()) {
-            return Err(OrderError::CannotPark(rank));
-        }
-        match moving.find(|(_, rank)| !rank.is_parked(self.order)) {
-            None => Ok(true),
-            Some((rank, _)) if self.since.elapsed() >= PARK_PATIENCE => {
-                Err(OrderError::Moves(rank))
+    pub(super) fn look(&mut self) -> Result<bool, OrderError> {
+        let now = Instant::now();
+        let mut moving = None;
+        let ranks = (0..).zip(self.fleet.ranks()).zip(&self.ended).zip(&mut self.still_since);
+        for (((rank, attached), _), since) in ranks.filter(|((_, ended), _)| !**ended) {
+            if !attached.can_park() {
+                return Err(OrderError::CannotPark(rank));
             }
+            if attached.is_parked(self.order) {
+                since.get_or_insert(now);
+            } else {
+                moving.get_or_insert(rank);
+            }
+        }
+        match moving {
+            None => Ok(true),
+            Some(rank) if now - self.since >= PARK_PATIENCE => Err(OrderError::Moves(rank)),
             Some(_) => Ok(false),
         }
+    }
+
+    /// For how long each rank stood still by the newest order: from when that was seen until the
+    /// ranks were told to go on, or until now. None at all for a rank that had ended.
+    pub(super) fn stood_still(&self) -> Vec<Duration> {
+        let until = self.let_go.unwrap_or_else(Instant::now);
+        let stood = |since: &Option<Instant>| since.map_or(Duration::ZERO, |since| until - since);
+        self.still_since.iter().map(stood).collect()
     }
 }

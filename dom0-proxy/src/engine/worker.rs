@@ -273,6 +273,7 @@ impl Worker {
                     let _ = reply.send(is_open && rounds.are_quiet() && gates.are_quiet());
                 }
                 EngineOrder::Drained(reply) => drop(reply.send(Ok(rounds.drained()))),
+                EngineOrder::StoodStill(reply) => drop(reply.send(Ok(parking.stood_still()))),
                 EngineOrder::Layouts(reply) => {
                     let layouts = fleet.windows().iter().map(|window| window.bounds().layout());
                     let _ = reply.send(Ok(layouts.collect()));

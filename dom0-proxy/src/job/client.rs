@@ -1,14 +1,15 @@
 //! The `pgas run` that a job was started by.
 
+use std::collections::VecDeque;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::control::{OUTPUT_WINDOW, OutputPiece, Reply};
+use crate::control::{LineReport, OUTPUT_WINDOW, OutputPiece, Reply};
 use crate::error::{Context, Result};
 
 /// Takes replies until the client is gone, and forgets them from then on.
@@ -21,8 +22,17 @@ pub struct JobClient {
     /// Weight of all output that was sent, and of what the client has taken of it.
     sent: AtomicU64,
     taken: AtomicU64,
+    lines: Mutex<UntoldLines>,
     /// Readable when the client has taken something or is gone.
     progress: OwnedFd,
+}
+
+/// Lines that were saved, of which a client that is slow has not been told yet.
+#[derive(Debug, Default)]
+struct UntoldLines {
+    waiting: VecDeque<LineReport>,
+    /// One has been sent that the client has not passed on.
+    is_one_under_way: bool,
 }
 
 impl JobClient {
@@ -35,6 +45,7 @@ impl JobClient {
             gone: AtomicBool::new(false),
             sent: AtomicU64::new(0),
             taken: AtomicU64::new(0),
+            lines: Mutex::default(),
             progress: eventfd(0, flags).context(|| "create an eventfd")?,
         })
     }
@@ -61,9 +72,40 @@ impl JobClient {
         Ok(())
     }
 
-    /// Whether the client has passed on all output that it was sent.
+    /// Tells of a line that was saved, as soon as the client has passed on what it was told of the
+    /// one before: a client that is stopped is not to fill the connection.
+    pub fn saved(&self, report: LineReport) {
+        let mut lines = self.lines();
+        lines.waiting.push_back(report);
+        self.tell_next_line(&mut lines);
+    }
+
+    /// The client says that it has passed on what it was told of a line.
+    pub fn has_taken_report(&self) {
+        let mut lines = self.lines();
+        lines.is_one_under_way = false;
+        self.tell_next_line(&mut lines);
+        drop(lines);
+        self.tell_progress();
+    }
+
+    fn tell_next_line(&self, lines: &mut UntoldLines) {
+        if !lines.is_one_under_way
+            && let Some(report) = lines.waiting.pop_front()
+        {
+            lines.is_one_under_way = true;
+            self.send(&Reply::Saved(report));
+        }
+    }
+
+    fn lines(&self) -> MutexGuard<'_, UntoldLines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the client has passed on all output that it was sent, and all that it was told of
+    /// lines.
     pub fn has_taken_all(&self) -> bool {
-        self.is_gone() || self.untaken() == 0
+        self.is_gone() || (self.untaken() == 0 && !self.lines().is_one_under_way)
     }
 
     fn untaken(&self) -> u64 {
@@ -137,6 +179,25 @@ mod tests {
         assert!(client.has_taken_all());
         assert!(client.output(piece(1)).is_ok());
         drop(far);
+        client.cut_off();
+        assert!(client.has_taken_all());
+    }
+
+    #[test]
+    fn a_client_that_is_stopped_is_told_of_one_line_at_a_time() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let client = JobClient::new(near).unwrap();
+        let line = |number: u32| LineReport { line: number.to_string(), ..LineReport::default() };
+        // As many would fill the connection.
+        (0..10_000).for_each(|number| client.saved(line(number)));
+        assert!(!client.has_taken_all());
+        for number in 0..10_000 {
+            assert_eq!(message_frame::receive(&far).unwrap(), Some(Reply::Saved(line(number))));
+            client.has_taken_report();
+        }
+        assert!(client.has_taken_all());
+        client.has_taken_report();
+        client.saved(line(0));
         client.cut_off();
         assert!(client.has_taken_all());
     }

@@ -217,23 +217,41 @@ impl Job {
             line: line.to_string(),
             stopped: asked.stop,
             written_through: took.through,
+            at: took.at.as_millis() as u64,
             to_the_line: took.line.as_secs_f64(),
             drained: took.drained,
             park: took.park.as_secs_f64(),
             copy: took.copy.as_secs_f64(),
             stall: took.stall.as_secs_f64(),
+            stalls: took.stalls.iter().map(Duration::as_secs_f64).collect(),
             write: took.write.as_secs_f64(),
             commit: took.commit.as_secs_f64(),
-            memory: sizes.memory,
-            zero: sizes.zero,
-            free: sizes.free,
-            shared: sizes.shared,
-            new: sizes.new,
-            packed: sizes.packed,
+            sizes,
             directory,
         };
         let directory = report.directory.display();
-        tracing::info!(job = self.name, %line, %directory, ?took, ?sizes, "saved");
+        tracing::info!(
+            job = self.name,
+            %line,
+            %directory,
+            to_the_line = ?took.line,
+            drained = took.drained,
+            park = ?took.park,
+            copy = ?took.copy,
+            stall = ?took.stall,
+            stalls = ?took.stalls,
+            write = ?took.write,
+            commit = ?took.commit,
+            written_through = took.through,
+            memory = sizes.memory,
+            zero = sizes.zero,
+            free = sizes.free,
+            shared = sizes.shared,
+            new = sizes.new,
+            packed = sizes.packed,
+            "saved"
+        );
+        self.client.saved(report.clone());
         if asked.stop {
             self.send(JobEvent::Saved(format!(
                 "saved as line {line}, and stopped: `pgas restore {directory}` goes on with it"
@@ -324,6 +342,11 @@ impl Job {
     /// Its client has passed on output of this weight.
     pub fn client_has_taken(&self, weight: u64) {
         self.client.has_taken(weight);
+    }
+
+    /// Its client has passed on what it was told of a line.
+    pub fn client_has_taken_report(&self) {
+        self.client.has_taken_report();
     }
 
     /// Its client is gone, and with it the job.

@@ -53,6 +53,9 @@ pub(super) trait Host: fmt::Debug + Send + Sync {
     /// Has the ranks stand still.
     fn park(&self) -> Result<(), OrderError>;
 
+    /// For how long each rank stood still, or does by now.
+    fn stood_still(&self) -> Result<Vec<Duration>, OrderError>;
+
     /// Where the ranks' memory is.
     fn layouts(&self) -> Result<Vec<WindowLayout>, OrderError>;
 
@@ -85,6 +88,10 @@ impl Host for EngineOrders {
 
     fn park(&self) -> Result<(), OrderError> {
         Self::park(self)
+    }
+
+    fn stood_still(&self) -> Result<Vec<Duration>, OrderError> {
+        Self::stood_still(self)
     }
 
     fn layouts(&self) -> Result<Vec<WindowLayout>, OrderError> {

@@ -193,7 +193,9 @@ impl Lines {
             (Work::Open, Some(save)) => save.open(host),
             (Work::Open, None) => host.open().map_err(LineError::from),
             (Work::Copy(epoch), save) => save.map_or_else(unasked, |save| save.copy(host, *epoch)),
-            (Work::Write(epoch), save) => save.map_or_else(unasked, |save| save.write(*epoch)),
+            (Work::Write(epoch), save) => {
+                save.map_or_else(unasked, |save| save.write(host, *epoch))
+            }
             (Work::Commit(_), save) => save.map_or_else(unasked, Save::commit),
             // What was written and not committed goes with whoever has written it.
             (Work::Leave(_), _) => Ok(()),

@@ -1,7 +1,7 @@
 //! One line on its way to an image: copies, times, and whoever writes the image.
 
 use std::iter;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use armci_nostd::wire::attach::WindowLayout;
 
@@ -42,9 +42,11 @@ pub trait ImageWriter {
 }
 
 /// What a line took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LineFigures {
-    /// Until nothing was under way any more.
+    /// When the gates were closed, since 1970.
+    pub at: Duration,
+    /// From then until nothing was under way any more.
     pub line: Duration,
     /// Operations that had to be brought to their end for that.
     pub drained: u64,
@@ -54,6 +56,8 @@ pub struct LineFigures {
     pub copy: Duration,
     /// From the closing of the gates until the ranks went on, or were left as they were.
     pub stall: Duration,
+    /// For how long of that each rank stood still; nothing is known if the job ended meanwhile.
+    pub stalls: Vec<Duration>,
     /// Writing the image and making it durable.
     pub write: Duration,
     /// The commit.
@@ -105,6 +109,7 @@ impl<'a> Save<'a> {
 
     pub(super) fn close(&mut self, host: &dyn Host) -> Result<(), LineError> {
         self.closed_at = Instant::now();
+        self.figures.at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.figures.drained = timed(&mut self.figures.line, || host.close())?;
         Ok(())
     }
@@ -145,7 +150,9 @@ impl<'a> Save<'a> {
         Ok(())
     }
 
-    pub(super) fn write(&mut self, epoch: Epoch) -> Result<(), LineError> {
+    pub(super) fn write(&mut self, host: &dyn Host, epoch: Epoch) -> Result<(), LineError> {
+        // What was copied is good, whatever has become of the job.
+        self.figures.stalls = host.stood_still().unwrap_or_default();
         let Self { images, copies, figures, .. } = self;
         let through = figures.through;
         let write = || {

@@ -216,7 +216,12 @@ pub struct ShowArguments {
     #[arg(long)]
     pub table: bool,
 
-    /// Write a JSON object a line: what ranks write, and at the end how it ended
+    /// Show each line that the job is saved at, and at the end a table of what they have cost
+    #[arg(long)]
+    pub lines: bool,
+
+    /// Write a JSON object a line: what ranks write, each line that the job is saved at, and at the
+    /// end how it ended
     #[arg(long)]
     pub json: bool,
 

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use dom0_proxy::Error;
-use dom0_proxy::control::{ClientRequest, JobSpec, RankKind, Reply, RestoreSpec, RestoredFrom};
+use dom0_proxy::control::{
+    ClientRequest, JobSpec, LineReport, RankKind, Reply, RestoreSpec, RestoredFrom,
+};
 use dom0_proxy::error::status;
 use dom0_proxy::images::{ImageStore, Line, Pick};
 use dom0_proxy::run_dir::RunDir;
@@ -15,7 +17,7 @@ use crate::connect::{Requests, unexpected};
 use crate::follow::{Followed, begin, follow};
 use crate::healing::Healing;
 use crate::output::print_error;
-use crate::show::{Show, Shown, say_unshown};
+use crate::show::{Show, Shown, say_lines, say_unshown};
 use crate::signals::Signals;
 
 /// What is asked for.
@@ -43,7 +45,17 @@ pub struct Lives<'a> {
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs or restores a job to its end; the status to end with.
-pub fn live(asked: Lives<'_>) -> anyhow::Result<u8> {
+pub fn live(asked: &Lives<'_>) -> anyhow::Result<u8> {
+    let mut lines = Vec::new();
+    let result = live_on(asked, &mut lines);
+    if asked.show.lines && !asked.show.json {
+        say_lines(&lines);
+    }
+    result
+}
+
+/// The same; `lines` gets what it is saved as.
+fn live_on(asked: &Lives<'_>, lines: &mut Vec<LineReport>) -> anyhow::Result<u8> {
     let run_dir = RunDir::from_env()?;
     let signals = Signals::default();
     let began = Instant::now();
@@ -54,7 +66,7 @@ pub fn live(asked: Lives<'_>) -> anyhow::Result<u8> {
     let mut request = asked.first.clone();
     let mut earlier = Earlier::default();
     loop {
-        let accident = match asked.life(&run_dir, &signals, &request, &mut earlier) {
+        let accident = match asked.life(&run_dir, &signals, &request, &mut earlier, lines) {
             Ok(Followed::Ended { status, is_accident: false }) => return Ok(status),
             Ok(Followed::Ended { status, is_accident: true }) => Ok(status),
             Ok(Followed::Lost(error)) => Err(error.into()),
@@ -128,6 +140,7 @@ impl Lives<'_> {
         signals: &Signals,
         request: &ClientRequest,
         earlier: &mut Earlier,
+        lines: &mut Vec<LineReport>,
     ) -> Result<Followed, NoLife> {
         let (daemon, reply) = begin(run_dir, request, self.has_input).map_err(NoLife::Refused)?;
         let shown = || {
@@ -147,7 +160,7 @@ impl Lives<'_> {
             earlier.shown = earlier.shown.next_run(size, &begins);
             let show = Show::new(self.show, size, &requests, earlier.shown.clone())?;
             signals.reach(requests, self.kind, self.grace)?;
-            let followed = follow(run_dir, &daemon, &mut job, show);
+            let followed = follow(run_dir, &daemon, &mut job, show, lines);
             // One that was not told a name has written nothing.
             earlier.job = job.or(earlier.job.take());
             followed

@@ -23,7 +23,7 @@ pub fn restore(arguments: &RestoreArguments) -> anyhow::Result<u8> {
         directory,
         after: None,
     };
-    live(Lives {
+    live(&Lives {
         // Later on its newest line is one that it has been saved as since.
         again: Some(RestoreSpec { line: None, ..spec.clone() }),
         // What it is restored with is what was saved.

@@ -35,7 +35,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<u8> {
         saving: Some(saving),
         after: None,
     });
-    live(Lives {
+    live(&Lives {
         again,
         size: spec.size,
         kind: spec.kind,

@@ -28,14 +28,9 @@ pub fn jobs(jobs: &[JobInfo]) -> String {
 
 /// A line that was saved: where, how long each part took, and what became of the memory.
 pub fn line(report: &LineReport) -> String {
-    let LineReport { job, directory, line, stopped, .. } = report;
+    let LineReport { job, directory, line, stopped, sizes, .. } = report;
     let ends = if *stopped { ", and ends" } else { "" };
-    let milliseconds = |seconds: f64| format!("{:.1} ms", seconds * 1000.0);
-    let LineReport { to_the_line, drained, park, copy, stall, write, commit, .. } = report;
-    let [to_the_line, park, copy, stall, write, commit] =
-        [to_the_line, park, copy, stall, write, commit].map(|seconds| milliseconds(*seconds));
-    let costs = [to_the_line, drained.to_string(), park, copy, stall, write, commit];
-    let sizes = [report.memory, report.zero, report.free, report.shared, report.new, report.packed];
+    let sizes = [sizes.memory, sizes.zero, sizes.free, sizes.shared, sizes.new, sizes.packed];
     let slow = match report.written_through {
         true => format!("{WRITTEN_THROUGH}\n"),
         false => String::new(),
@@ -43,15 +38,46 @@ pub fn line(report: &LineReport) -> String {
     format!(
         "job {job} is saved as line {line} in {}{ends}\n{slow}{}{}",
         directory.display(),
-        render(
-            ["to the line", "drained", "park", "copy", "stall", "write", "commit"],
-            std::iter::once(costs)
-        ),
+        render(COSTS, std::iter::once(costs(report))),
         render(
             ["memory", "zeros", "free", "known", "new", "on disk"],
             std::iter::once(sizes.map(bytes))
         )
     )
+}
+
+/// The lines of a job, one below the other.
+pub fn lines<'a>(reports: impl Iterator<Item = &'a LineReport>) -> String {
+    let [line, drained, park, copy, stall, write, commit] = COSTS;
+    let heads = ["line", line, drained, park, copy, stall, write, commit, "memory", "stored"];
+    let rows = reports.map(|report| {
+        let [to_the_line, drained, park, copy, stall, write, commit] = costs(report);
+        let (memory, stored) = (bytes(report.sizes.memory), bytes(report.sizes.packed));
+        let line = report.line.clone();
+        [line, to_the_line, drained, park, copy, stall, write, commit, memory, stored]
+    });
+    render(heads, rows)
+}
+
+/// A line that was saved, in short.
+pub fn short_line(report: &LineReport) -> String {
+    let [_, drained, _, _, stall, write, _] = costs(report);
+    let (memory, stored) = (bytes(report.sizes.memory), bytes(report.sizes.packed));
+    format!(
+        "line {}: stall {stall}, {drained} drained, write {write}, {memory}, {stored} stored",
+        report.line
+    )
+}
+
+/// What a line costs.
+const COSTS: [&str; 7] = ["to the line", "drained", "park", "copy", "stall", "write", "commit"];
+
+fn costs(report: &LineReport) -> [String; 7] {
+    let LineReport { to_the_line, drained, park, copy, stall, write, commit, .. } = report;
+    let milliseconds = |seconds: &f64| format!("{:.1} ms", seconds * 1000.0);
+    let [to_the_line, park, copy, stall, write, commit] =
+        [to_the_line, park, copy, stall, write, commit].map(milliseconds);
+    [to_the_line, drained.to_string(), park, copy, stall, write, commit]
 }
 
 /// What each rank of a job did.
@@ -145,6 +171,7 @@ pub fn bytes(count: u64) -> String {
 mod tests {
     use super::*;
     use dom0_proxy::control::{OperationSummary, OutputSummary, RankSummary, TrafficSummary};
+    use dom0_proxy::images::Sizes;
 
     #[test]
     fn units_are_chosen() {
@@ -189,30 +216,37 @@ mod tests {
         assert_eq!(row.join(" "), "0-2 - - - - - - - - damaged");
     }
 
-    #[test]
-    fn a_line_is_told_in_two_rows() {
-        let report = LineReport {
+    fn report() -> LineReport {
+        LineReport {
             job: "ab12cd".into(),
             directory: "/images".into(),
             line: "1-2".into(),
             stopped: true,
             written_through: false,
+            at: 1_000,
             to_the_line: 0.0001,
             drained: 3,
             park: 0.002,
             copy: 0.0304,
             stall: 0.05,
+            stalls: vec![0.04, 0.045],
             write: 1.25,
             commit: 0.0,
-            memory: 64 << 20,
-            zero: 32 << 20,
-            free: 16 << 20,
-            shared: 12 << 20,
-            new: 4 << 20,
-            packed: 1 << 20,
-        };
+            sizes: Sizes {
+                memory: 64 << 20,
+                zero: 32 << 20,
+                free: 16 << 20,
+                shared: 12 << 20,
+                new: 4 << 20,
+                packed: 1 << 20,
+            },
+        }
+    }
+
+    #[test]
+    fn a_line_is_told_in_two_rows() {
         assert_eq!(
-            line(&report),
+            line(&report()),
             "\
 job ab12cd is saved as line 1-2 in /images, and ends
 to the line  drained    park     copy    stall      write  commit
@@ -221,8 +255,25 @@ memory   zeros    free   known    new  on disk
 64 MiB  32 MiB  16 MiB  12 MiB  4 MiB    1 MiB
 "
         );
-        let slow = line(&LineReport { written_through: true, ..report });
+        let slow = line(&LineReport { written_through: true, ..report() });
         assert_eq!(slow.lines().nth(1), Some(WRITTEN_THROUGH));
+    }
+
+    #[test]
+    fn a_row_for_each_line() {
+        let next = LineReport { line: "1-3".into(), drained: 0, ..report() };
+        assert_eq!(
+            lines([report(), next].iter()),
+            "\
+line  to the line  drained    park     copy    stall      write  commit  memory  stored
+ 1-2       0.1 ms        3  2.0 ms  30.4 ms  50.0 ms  1250.0 ms  0.0 ms  64 MiB   1 MiB
+ 1-3       0.1 ms        0  2.0 ms  30.4 ms  50.0 ms  1250.0 ms  0.0 ms  64 MiB   1 MiB
+"
+        );
+        assert_eq!(
+            short_line(&report()),
+            "line 1-2: stall 50.0 ms, 3 drained, write 1250.0 ms, 64 MiB, 1 MiB stored"
+        );
     }
 
     #[test]

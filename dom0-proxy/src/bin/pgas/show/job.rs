@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use dom0_proxy::control::{OutputPiece, Reply, Summary};
+use dom0_proxy::control::{LineReport, OutputPiece, Reply, Summary};
 use dom0_proxy::error::status;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::shown::Shown;
 use super::tagged::Style;
-use super::writer::{Presentation, Writer};
+use super::writer::{Presentation, Telling, Writer};
 use crate::arguments::ShowArguments;
 use crate::connect::Requests;
 use crate::output::{error_takes_more, print, print_error, print_json};
@@ -46,7 +46,13 @@ impl Show {
             None if arguments.json => Presentation::Json { times },
             None => Presentation::Lines(Style { tags: !arguments.no_tag, times, terminal: false }),
         };
-        let writer = Writer::start(presentation, progress.clone(), requests.clone(), size, shown)?;
+        let telling = match arguments {
+            ShowArguments { json: true, .. } => Telling::Json,
+            ShowArguments { lines: true, .. } => Telling::InShort,
+            _ => Telling::Nothing,
+        };
+        let (bar, requests) = (progress.clone(), requests.clone());
+        let writer = Writer::start(presentation, telling, bar, requests, size, shown)?;
         progress.enable_steady_tick(Duration::from_millis(100));
         Ok(Self { json: arguments.json, table: arguments.table, size, progress, writer })
     }
@@ -62,6 +68,11 @@ impl Show {
     /// A rank has written something.
     pub fn output(&self, piece: OutputPiece) {
         self.writer.show(piece);
+    }
+
+    /// The job was saved.
+    pub fn saved(&self, report: LineReport) {
+        self.writer.saved(report);
     }
 
     /// Something that the user should know.
@@ -112,6 +123,15 @@ impl Show {
     pub fn stop(self) -> anyhow::Result<u64> {
         self.progress.finish_and_clear();
         self.writer.finish(Some(PATIENCE))
+    }
+}
+
+/// Says what all lines of a job have cost.
+pub fn say_lines(reports: &[LineReport]) {
+    if reports.is_empty() {
+        say("pgas: no line was saved");
+    } else {
+        table::lines(reports.iter()).lines().for_each(say);
     }
 }
 

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use dom0_proxy::control::{ClientRequest, OutputPiece, OutputStream};
+use dom0_proxy::control::{ClientRequest, LineReport, OutputPiece, OutputStream, Reply};
 use indicatif::ProgressBar;
 
 use super::json::JsonLine;
@@ -18,7 +18,7 @@ use super::lines::{Fragment, Lines, PATIENCE};
 use super::shown::Shown;
 use super::tagged::{Style, Tagged};
 use crate::connect::Requests;
-use crate::output;
+use crate::{output, table};
 
 /// How output is shown.
 #[derive(Debug)]
@@ -34,11 +34,29 @@ pub enum Presentation {
     Files(PathBuf),
 }
 
+/// How the lines that were saved are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Telling {
+    /// Not at all.
+    Nothing,
+    /// In a line each, on standard error.
+    InShort,
+    /// As JSON, on standard output.
+    Json,
+}
+
+/// Something to be shown.
+#[derive(Debug)]
+enum Item {
+    Piece(OutputPiece),
+    Saved(Box<LineReport>),
+}
+
 /// Shows output in a thread of its own: whoever reads it may be slow, and how the job has ended is
 /// to be heard meanwhile.
 #[derive(Debug)]
 pub struct Writer {
-    pieces: Option<Sender<OutputPiece>>,
+    items: Option<Sender<Item>>,
     /// Bytes that are still to be shown.
     waiting: Arc<AtomicU64>,
     thread: JoinHandle<anyhow::Result<()>>,
@@ -48,24 +66,31 @@ impl Writer {
     /// Starts the thread, in a run before which so much was `shown`. What it has shown it reports to `daemon`, which sends more then.
     pub fn start(
         presentation: Presentation,
+        telling: Telling,
         progress: ProgressBar,
         daemon: Requests,
         ranks: u32,
         shown: Shown,
     ) -> anyhow::Result<Self> {
         let mut sink = Sink::new(presentation, ranks, shown)?;
-        let (sender, pieces) = channel();
+        let (sender, items) = channel();
         let waiting = Arc::new(AtomicU64::new(0));
         let still_waiting = waiting.clone();
         let thread = thread::Builder::new()
             .name("output".into())
             .spawn(move || {
-                let shown = |piece: &OutputPiece| {
-                    still_waiting.fetch_sub(piece.bytes.len() as u64, Ordering::Relaxed);
+                let shown = |item: &Item| {
+                    let taken = match item {
+                        Item::Piece(piece) => {
+                            still_waiting.fetch_sub(piece.bytes.len() as u64, Ordering::Relaxed);
+                            ClientRequest::Taken(piece.weight())
+                        }
+                        Item::Saved(_) => ClientRequest::TakenReport,
+                    };
                     // A daemon that is gone is noticed elsewhere.
-                    let _ = daemon.send(&ClientRequest::Taken(piece.weight()));
+                    let _ = daemon.send(&taken);
                 };
-                let result = write(&pieces, &mut sink, &progress, shown);
+                let result = write(&items, &mut sink, telling, &progress, shown);
                 if result.is_err() {
                     // Nobody is to wait for the rest.
                     daemon.close();
@@ -73,21 +98,30 @@ impl Writer {
                 result
             })
             .context("start a thread")?;
-        Ok(Self { pieces: Some(sender), waiting, thread })
+        Ok(Self { items: Some(sender), waiting, thread })
     }
 
     /// Shows a piece, when those before are shown.
     pub fn show(&self, piece: OutputPiece) {
         self.waiting.fetch_add(piece.bytes.len() as u64, Ordering::Relaxed);
-        if let Some(pieces) = &self.pieces {
+        self.send(Item::Piece(piece));
+    }
+
+    /// Tells of a line that was saved, when all that came before is shown.
+    pub fn saved(&self, report: LineReport) {
+        self.send(Item::Saved(Box::new(report)));
+    }
+
+    fn send(&self, item: Item) {
+        if let Some(items) = &self.items {
             // A thread that has ended has had an error, which `finish` will tell.
-            let _ = pieces.send(piece);
+            let _ = items.send(item);
         }
     }
 
     /// Waits until all is shown, or until nothing of it was for so long. How many bytes were not.
     pub fn finish(mut self, patience: Option<Duration>) -> anyhow::Result<u64> {
-        drop(self.pieces.take());
+        drop(self.items.take());
         let waiting = || self.waiting.load(Ordering::Relaxed);
         let (mut left, mut since) = (waiting(), Instant::now());
         while let Some(patience) = patience
@@ -107,34 +141,47 @@ impl Writer {
     }
 }
 
-/// Shows pieces until there are no more.
+/// Shows items until there are no more.
 fn write(
-    pieces: &Receiver<OutputPiece>,
+    items: &Receiver<Item>,
     sink: &mut Sink,
+    telling: Telling,
     progress: &ProgressBar,
-    shown: impl Fn(&OutputPiece),
+    shown: impl Fn(&Item),
 ) -> anyhow::Result<()> {
     loop {
         let since = Instant::now();
         let next = if sink.has_unfinished() {
-            pieces.recv_timeout(PATIENCE / 4)
+            items.recv_timeout(PATIENCE / 4)
         } else {
-            pieces.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            items.recv().map_err(|_| RecvTimeoutError::Disconnected)
         };
         sink.wait(since.elapsed())?;
         match next {
-            Ok(piece) => {
+            Ok(item) => {
                 // Output takes the bar's place. Nobody may hold the bar while output is stuck.
                 if !progress.is_finished() {
                     progress.finish_and_clear();
                 }
-                sink.take(&piece)?;
-                shown(&piece);
+                match &item {
+                    Item::Piece(piece) => sink.take(piece)?,
+                    Item::Saved(report) => tell(telling, report)?,
+                }
+                shown(&item);
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return sink.finish(),
         }
     }
+}
+
+fn tell(telling: Telling, report: &LineReport) -> anyhow::Result<()> {
+    match telling {
+        Telling::Nothing => {}
+        Telling::InShort => output::print_error(&format!("pgas: {}", table::short_line(report))),
+        Telling::Json => output::print_json(&Reply::Saved(report.clone()))?,
+    }
+    Ok(())
 }
 
 /// Where output goes.
