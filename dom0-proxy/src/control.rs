@@ -236,6 +236,8 @@ pub enum Reply {
     Started(String),
     /// This many ranks have started.
     Up(u32),
+    /// All ranks run, and are served from now on.
+    Running,
     /// A rank has written something.
     Output(OutputPiece),
     /// Something that the user should know of the job, in one line.
@@ -386,6 +388,8 @@ pub struct Summary {
     pub is_accident: bool,
     /// From its start to its end.
     pub seconds: f64,
+    /// From its start to whatever has ended it; the rest is cleaning up.
+    pub ending_seconds: f64,
     /// Its ranks, in order.
     pub ranks: Vec<RankSummary>,
 }
@@ -395,6 +399,8 @@ pub struct Summary {
 pub struct RankSummary {
     /// Bytes of its memory.
     pub memory: u64,
+    /// From the job's start to the start of its creation.
+    pub begun_seconds: Option<f64>,
     /// From the start of its creation to its kernel's first word (of a hosted rank: to its attach).
     pub boot_seconds: Option<f64>,
     /// Its exit status, when it ended by itself.

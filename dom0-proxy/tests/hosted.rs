@@ -619,6 +619,7 @@ fn a_job_that_a_daemon_refuses_since_it_ends_is_asked_of_the_next_one() {
         cause: None,
         is_accident: false,
         seconds: 0.0,
+        ending_seconds: 0.0,
         ranks,
     };
     answer(&[Reply::Started(job), Reply::Ended(summary)]);

@@ -37,9 +37,17 @@ impl Summaries {
         first
     }
 
-    /// The job has ended: how its ranks have, and what the engine has counted.
-    pub fn finish(mut self, verdict: &Verdict, traffic: &[Traffic]) -> Vec<RankSummary> {
-        for (rank, summary) in (0..).zip(&mut self.ranks) {
+    /// The job, which began at `started`, has ended: how its ranks have, and what the engine has
+    /// counted.
+    pub fn finish(
+        mut self,
+        started: Instant,
+        verdict: &Verdict,
+        traffic: &[Traffic],
+    ) -> Vec<RankSummary> {
+        for ((rank, summary), begun) in (0..).zip(&mut self.ranks).zip(&self.begun) {
+            let seconds = |begun: Instant| begun.saturating_duration_since(started).as_secs_f64();
+            summary.begun_seconds = begun.map(seconds);
             summary.status = verdict.exit_status(rank);
             summary.traffic = traffic.get(rank as usize).copied().unwrap_or_default().into();
         }

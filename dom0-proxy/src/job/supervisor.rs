@@ -278,7 +278,7 @@ impl Supervisor {
             }
             JobEvent::Engine(Notice::Open) => {
                 self.verdict.engine(Notice::Open);
-                self.keep_saving();
+                self.runs();
             }
             JobEvent::Engine(Notice::Waiting) => self.restore(),
             JobEvent::Engine(notice) => self.verdict.engine(notice),
@@ -322,11 +322,13 @@ impl Supervisor {
         }
         self.job.lines.get_or_init(|| Lines::new(self.engine.orders(), saved.incarnation()));
         tracing::info!(job = self.job.name, seconds = ?self.job.started.elapsed(), "restored");
-        self.keep_saving();
+        self.runs();
     }
 
-    /// The job can be saved now; has that done again and again, if it is wanted.
-    fn keep_saving(&mut self) {
+    /// All ranks are served, and the job can be saved now; has that done again and again, if it is
+    /// wanted.
+    fn runs(&mut self) {
+        self.client.send(&Reply::Running);
         self.job.note_open();
         let Some(saving) = self.job.spec.saving.clone() else { return };
         let Some(every) = saving.every.filter(|_| self.keeper.is_none()) else { return };
@@ -363,6 +365,7 @@ impl Supervisor {
 
     /// The same at every end: nothing of the job stays but its logs.
     fn finish(mut self, failed: Option<Error>) -> Summary {
+        let ending_seconds = self.job.started.elapsed().as_secs_f64();
         let mut ending = self.verdict.ending().cloned().unwrap_or_else(|| {
             let error = failed.unwrap_or(Error::SupervisorPanicked);
             JobEnding::failure(error.exit_status(), error.to_string())
@@ -394,7 +397,7 @@ impl Supervisor {
         {
             ending.cause = Some(crash(rank, cause));
         }
-        let mut ranks = self.summaries.finish(&self.verdict, &traffic);
+        let mut ranks = self.summaries.finish(self.job.started, &self.verdict, &traffic);
         for (rank, output) in ranks.iter_mut().zip(&report.output) {
             rank.output = *output;
         }
@@ -413,6 +416,7 @@ impl Supervisor {
             cause: ending.cause,
             is_accident: ending.is_accident,
             seconds: self.job.started.elapsed().as_secs_f64(),
+            ending_seconds,
             ranks,
         }
     }

@@ -136,8 +136,8 @@ impl Lines {
         }
     }
 
-    /// Whether a line would have nothing to drain now, as far as can be told within `patience`: ranks
-    /// do not wait for the answer. Not if a line is being closed, or is held.
+    /// Whether a line would have nothing to drain now, as far as can be told within `patience`:
+    /// ranks do not wait for the answer. Not if a line is being closed, or is held.
     pub fn is_quiet(&self, patience: Duration) -> bool {
         self.host.is_quiet(patience)
     }

@@ -220,6 +220,10 @@ pub struct ShowArguments {
     #[arg(long)]
     pub lines: bool,
 
+    /// Draw at the end what has become of the job: starts, lines, accidents, where it went back to
+    #[arg(long, value_name = "FILE.svg")]
+    pub timeline: Option<PathBuf>,
+
     /// Write a JSON object a line: what ranks write, each line that the job is saved at, and at the
     /// end how it ended
     #[arg(long)]

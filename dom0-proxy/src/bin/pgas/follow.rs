@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use armci_nostd::hosted::frame;
 use dom0_proxy::Error;
-use dom0_proxy::control::{ClientRequest, LineReport, Reply};
+use dom0_proxy::control::{ClientRequest, Reply};
 use dom0_proxy::daemon::clean_up_after_daemon;
 use dom0_proxy::error::status;
 use dom0_proxy::run_dir::RunDir;
 
 use crate::connect::{DaemonConnection, unexpected};
+use crate::recorder::Recorder;
 use crate::show::{Show, say_unshown};
 
 /// How long a daemon that takes no more jobs may take to end.
@@ -71,24 +72,26 @@ pub enum Followed {
     Lost(Error),
 }
 
-/// Shows a job that has begun, to its end. `job` is its name, when it has been told; `lines` gets
-/// what it is saved as.
+/// Shows a job that has begun, to its end. `job` is its name, when it has been told; `recorder`
+/// hears all of it.
 pub fn follow(
     run_dir: &RunDir,
     daemon: &DaemonConnection,
     job: &mut Option<String>,
     show: Show,
-    lines: &mut Vec<LineReport>,
+    recorder: &mut Recorder,
 ) -> anyhow::Result<Followed> {
     loop {
-        match message_frame::receive(&daemon.stream) {
+        let received = message_frame::receive(&daemon.stream);
+        if let Ok(Some(reply)) = &received {
+            recorder.hear(reply);
+        }
+        match received {
             Ok(Some(Reply::Started(name))) => *job = Some(name),
             Ok(Some(Reply::Up(up))) => show.up(up),
             Ok(Some(Reply::Output(piece))) => show.output(piece),
-            Ok(Some(Reply::Saved(report))) => {
-                lines.push(report.clone());
-                show.saved(report);
-            }
+            Ok(Some(Reply::Running)) => {}
+            Ok(Some(Reply::Saved(report))) => show.saved(report),
             Ok(Some(Reply::Notice(line))) => show.notice(&line),
             Ok(Some(Reply::Ended(summary))) => {
                 let is_accident = summary.is_accident;

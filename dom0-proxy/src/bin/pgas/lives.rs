@@ -5,9 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use dom0_proxy::Error;
-use dom0_proxy::control::{
-    ClientRequest, JobSpec, LineReport, RankKind, Reply, RestoreSpec, RestoredFrom,
-};
+use dom0_proxy::control::{ClientRequest, JobSpec, RankKind, Reply, RestoreSpec, RestoredFrom};
 use dom0_proxy::error::status;
 use dom0_proxy::images::{ImageStore, Line, Pick};
 use dom0_proxy::run_dir::RunDir;
@@ -17,8 +15,10 @@ use crate::connect::{Requests, unexpected};
 use crate::follow::{Followed, begin, follow};
 use crate::healing::Healing;
 use crate::output::print_error;
-use crate::show::{Show, Shown, say_lines, say_unshown};
+use crate::recorder::Recorder;
+use crate::show::{Show, Shown, say, say_lines, say_unshown};
 use crate::signals::Signals;
+use crate::timeline;
 
 /// What is asked for.
 #[derive(Debug)]
@@ -46,16 +46,27 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs or restores a job to its end; the status to end with.
 pub fn live(asked: &Lives<'_>) -> anyhow::Result<u8> {
-    let mut lines = Vec::new();
-    let result = live_on(asked, &mut lines);
+    let timeline = asked.show.timeline.as_deref();
+    timeline.map_or(Ok(()), timeline::check)?;
+    let mut recorder = Recorder::default();
+    let result = live_on(asked, &mut recorder);
+    if let Err(error) = &result {
+        recorder.lose(error);
+    }
+    let history = recorder.history();
     if asked.show.lines && !asked.show.json {
-        say_lines(&lines);
+        say_lines(history.lines());
+    }
+    if let Some(file) = timeline
+        && let Err(error) = timeline::write(file, &program(&asked.first), history)
+    {
+        say(&format!("pgas: {error:#}"));
     }
     result
 }
 
-/// The same; `lines` gets what it is saved as.
-fn live_on(asked: &Lives<'_>, lines: &mut Vec<LineReport>) -> anyhow::Result<u8> {
+/// The same; `recorder` hears all of it.
+fn live_on(asked: &Lives<'_>, recorder: &mut Recorder) -> anyhow::Result<u8> {
     let run_dir = RunDir::from_env()?;
     let signals = Signals::default();
     let began = Instant::now();
@@ -66,13 +77,17 @@ fn live_on(asked: &Lives<'_>, lines: &mut Vec<LineReport>) -> anyhow::Result<u8>
     let mut request = asked.first.clone();
     let mut earlier = Earlier::default();
     loop {
-        let accident = match asked.life(&run_dir, &signals, &request, &mut earlier, lines) {
+        let accident = match asked.life(&run_dir, &signals, &request, &mut earlier, recorder) {
             Ok(Followed::Ended { status, is_accident: false }) => return Ok(status),
             Ok(Followed::Ended { status, is_accident: true }) => Ok(status),
-            Ok(Followed::Lost(error)) => Err(error.into()),
+            Ok(Followed::Lost(error)) => {
+                recorder.lose(&error);
+                Err(error.into())
+            }
             // A job whose daemon dies over it is as it was before; and the memory of the domains
             // before may not be free yet.
             Err(NoLife::Refused(error)) if healing.has_healed() || is_daemon_lost(&error) => {
+                recorder.lose(&error);
                 std::thread::sleep(PAUSE);
                 Err(error)
             }
@@ -140,9 +155,11 @@ impl Lives<'_> {
         signals: &Signals,
         request: &ClientRequest,
         earlier: &mut Earlier,
-        lines: &mut Vec<LineReport>,
+        recorder: &mut Recorder,
     ) -> Result<Followed, NoLife> {
+        recorder.begin(self.size);
         let (daemon, reply) = begin(run_dir, request, self.has_input).map_err(NoLife::Refused)?;
+        recorder.hear(&reply);
         let shown = || {
             let requests = Requests::new(&daemon)?;
             let (mut job, size, begins) = match reply {
@@ -160,7 +177,7 @@ impl Lives<'_> {
             earlier.shown = earlier.shown.next_run(size, &begins);
             let show = Show::new(self.show, size, &requests, earlier.shown.clone())?;
             signals.reach(requests, self.kind, self.grace)?;
-            let followed = follow(run_dir, &daemon, &mut job, show, lines);
+            let followed = follow(run_dir, &daemon, &mut job, show, recorder);
             // One that was not told a name has written nothing.
             earlier.job = job.or(earlier.job.take());
             followed
@@ -182,6 +199,16 @@ fn shorten(request: &mut ClientRequest, lived: Duration) {
 fn is_daemon_lost(error: &anyhow::Error) -> bool {
     let error = error.downcast_ref::<Error>();
     error.is_some_and(|error| error.exit_status() == status::DAEMON_LOST)
+}
+
+/// What a job runs, as far as it is known before it begins.
+fn program(first: &ClientRequest) -> String {
+    let path = match first {
+        ClientRequest::Run(JobSpec { image, .. }) => image,
+        ClientRequest::Restore(RestoreSpec { directory, .. }) => directory,
+        _ => return String::new(),
+    };
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
 /// Says where a job comes from; how many ranks it has, and where their output begins.

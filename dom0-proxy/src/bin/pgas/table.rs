@@ -281,6 +281,7 @@ line  to the line  drained    park     copy    stall      write  commit  memory 
         let put = OperationSummary { operations: 3, bytes: 24 };
         let rank = RankSummary {
             memory: 16 << 20,
+            begun_seconds: Some(0.0),
             boot_seconds: Some(0.5),
             status: Some(0),
             output: OutputSummary::default(),
@@ -293,6 +294,7 @@ line  to the line  drained    park     copy    stall      write  commit  memory 
             cause: None,
             is_accident: false,
             seconds: 1.0,
+            ending_seconds: 1.0,
             ranks: ranks_of,
         };
         assert_eq!(

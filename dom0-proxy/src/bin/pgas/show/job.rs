@@ -127,11 +127,11 @@ impl Show {
 }
 
 /// Says what all lines of a job have cost.
-pub fn say_lines(reports: &[LineReport]) {
-    if reports.is_empty() {
-        say("pgas: no line was saved");
-    } else {
-        table::lines(reports.iter()).lines().for_each(say);
+pub fn say_lines<'a>(reports: impl Iterator<Item = &'a LineReport>) {
+    let mut reports = reports.peekable();
+    match reports.peek() {
+        None => say("pgas: no line was saved"),
+        Some(_) => table::lines(reports).lines().for_each(say),
     }
 }
 
@@ -142,7 +142,7 @@ pub fn say_unshown(bytes: u64, job: Option<&str>) {
 }
 
 /// Says a line, unless standard error is as stuck as standard output may be.
-fn say(line: &str) {
+pub fn say(line: &str) {
     if error_takes_more() {
         print_error(line);
     }

@@ -16,7 +16,7 @@ mod shown;
 mod tagged;
 mod writer;
 
-pub use job::{Show, say_lines, say_unshown};
+pub use job::{Show, say, say_lines, say_unshown};
 pub use json::JsonLine;
 pub use lines::Fragment;
 pub use shown::{Mark, Shown};
