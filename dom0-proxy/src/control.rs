@@ -7,7 +7,8 @@
 //!
 //! What ranks write is sent as the bytes that it is. The client says [`ClientRequest::Taken`] when
 //! it has passed output on; the daemon never has more than [`OUTPUT_WINDOW`] under way. So a client
-//! that is slow makes the ranks wait, and still hears at once how the job has ended.
+//! that is slow makes the ranks wait, and still hears at once how the job has ended. Of lines that
+//! the job is saved at it is told one at a time, see [`ClientRequest::TakenReport`].
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -181,6 +181,35 @@ fn a_job_shows_its_lines_and_its_table() {
 }
 
 #[test]
+fn a_job_is_drawn_however_it_ends() {
+    let host = Host::new();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("job.svg");
+    let timeline = file.display().to_string();
+    let run = |mode: &str, timeline: &str| {
+        let size = ["run", "--hosted", "-n", "2", "--lines", "--timeline", timeline];
+        host.run(&[&size[..], &[&test_rank(), "--", mode]].concat())
+    };
+    let ended = run("behave", &timeline);
+    assert_eq!((ended.status, ended.errors.as_str()), (0, "pgas: no line was saved\n"));
+    let drawn = std::fs::read_to_string(&file).unwrap();
+    for words in ["<title>test_rank: 2 ranks, ", "rank 1 of ", " runs: ", "the end, status 0"] {
+        assert!(drawn.contains(words), "{words:?} is not in {drawn}");
+    }
+    let ended = run("abort", &timeline);
+    assert_ne!(ended.status, 0, "{ended:?}");
+    let drawn = std::fs::read_to_string(&file).unwrap();
+    assert!(drawn.contains(" accident of "), "{drawn}");
+    assert!(drawn.contains("rank 1 "), "{drawn}");
+    // Before anything begins.
+    let ended = run("behave", &format!("{timeline}/job.svg"));
+    assert_eq!(ended.status, 125, "{ended:?}");
+    assert!(ended.errors.contains("--timeline: there is no directory"), "{ended:?}");
+    assert_eq!(ended.output, "");
+    assert_eq!(folder.path().read_dir().unwrap().count(), 1, "nothing else is left");
+}
+
+#[test]
 fn a_machine_reads_the_same_in_json() {
     let host = Host::new();
     let ended = host.run(&[

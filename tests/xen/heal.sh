@@ -8,8 +8,11 @@
 images=/tmp/heal-images
 log=/tmp/heal.log
 
-# A domain is destroyed, and then the daemon killed.
-start run -n 4 --mem 32M --every 2s --restart 3 --dir $images cg.img -- --class W
+# A domain is destroyed, and then the daemon killed. What has become of the job is told and drawn.
+drawn=/tmp/heal.svg
+rm -f $drawn
+start run -n 4 --mem 32M --every 2s --restart 3 --lines --timeline $drawn --dir $images \
+    cg.img -- --class W
 wait_for images 1
 xl destroy "$(a_rank)"
 wait_for says "pgas: restored from $images"
@@ -20,6 +23,14 @@ expect "(restart 1 of 3)"
 expect "the daemon (process "
 expect "VERIFICATION SUCCESSFUL"
 [ "$(grep -c 'pgas: restored from' $log)" = 2 ] || fail "it was not restored twice"
+expect "pgas: line 0-1: stall "
+expect "line  to the line  drained "
+told=$(grep -c 'pgas: line ' $log)
+rows=$(grep -cE '^ *[0-9]+-[0-9]+ +[0-9.]+ ms ' $log)
+[ "$rows" = "$told" ] || fail "the table has $rows lines of $told"
+[ "$(grep -c ' operations drained<' $drawn)" = "$told" ] || fail "a line is not drawn"
+[ "$(grep -c ' accident of ' $drawn)" = 2 ] || fail "not both accidents are drawn"
+[ "$(grep -c '>back to line ' $drawn)" = 2 ] || fail "not both ways back are drawn"
 
 # What goes wrong each time is given up. There is no image: it begins at its start.
 start run -n 2 --restart 2 --dir $images faults.img -- --rank 1 panic

@@ -225,7 +225,11 @@ impl Picture {
             None => (0.0, "back to the start: all is done again".to_owned()),
             Some(name) => match line(name) {
                 Some(to) => (to.min(from), format!("back to line {name}, of {to:.2} s")),
-                None => (0.0, format!("back to line {name}, which was saved before this start")),
+                None if before[0].from.as_ref() == Some(name) => {
+                    (0.0, format!("back to line {name}, where it began"))
+                }
+                // The daemon died before it could tell.
+                None => (from, format!("back to line {name}, which had just been saved")),
             },
         };
         self.returns.push(Return { from, to, title });
@@ -389,6 +393,15 @@ pub mod tests {
         let [back] = &picture.returns[..] else { panic!("{:?}", picture.returns) };
         assert_eq!((back.from, back.to), (5.0, 4.0));
         assert_eq!(back.title, "back to line 0-3, of 4.00 s");
+        // A daemon may die before it has told of its last line.
+        let mut history = job(3, 1);
+        history.lives_mut()[0].lines.pop();
+        let [back] = &Picture::of("cg.img", &history).returns[..] else { panic!("no arrow") };
+        assert_eq!((back.from, back.to), (5.0, 5.0));
+        // What was saved before is where it began.
+        history.lives_mut()[0].from = Some("0-3".into());
+        let [back] = &Picture::of("cg.img", &history).returns[..] else { panic!("no arrow") };
+        assert_eq!((back.from, back.to), (5.0, 0.0));
         // Without a line it begins again.
         let [back] = &Picture::of("cg.img", &job(0, 1)).returns[..] else { panic!("no arrow") };
         assert_eq!((back.from, back.to), (2.0, 0.0));
