@@ -135,7 +135,9 @@ impl Run {
             let mut at = self.begins(rank);
             for bytes in bytes.split_inclusive(|&byte| byte == b'\n') {
                 let stream = OutputStream::Output;
-                let is_undone = later.iter().any(|run| run.begins(rank) <= at);
+                // Where one begins whose logs are gone nobody knows.
+                let known = later.iter().filter(|run| run.origin.is_some());
+                let is_undone = known.map(|run| run.begins(rank)).any(|begins| begins <= at);
                 let mark = if is_undone { Mark::Undone } else { Mark::None };
                 at = at.saturating_add(bytes.len() as u64);
                 let line = Fragment { rank, stream, at: 0, bytes, goes_on: false, mark };
