@@ -132,7 +132,11 @@ fn happens() -> impl Strategy<Value = Happens> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 64,
+        failure_persistence: None,
+        ..Default::default()
+    })]
 
     /// Whatever is in the ring and on its way when a rank stands still, what an image has of its
     /// output is what it had written by then, and all of it is shown once.

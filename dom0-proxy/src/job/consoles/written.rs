@@ -18,7 +18,7 @@ pub struct Written {
 }
 
 impl Written {
-    /// Of a rank that had written so much.
+    /// Of a rank that had written this `before`.
     pub fn new(before: Console) -> Self {
         Self { bytes: before.begins(), partial: Vec::new(), before: Some(before) }
     }

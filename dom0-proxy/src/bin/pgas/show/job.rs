@@ -27,7 +27,7 @@ pub struct Show {
 }
 
 impl Show {
-    /// A job of `size` ranks, to be shown so, in a run before which so much was `shown`.
+    /// A job of `size` ranks, to be shown so, of which earlier runs have `shown` something.
     pub fn new(
         arguments: &ShowArguments,
         size: u32,

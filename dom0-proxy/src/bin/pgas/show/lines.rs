@@ -54,7 +54,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Of a run in which so much has been shown.
+    /// Of a run of a job, of which earlier ones have `shown` something.
     pub fn new(shown: Shown) -> Self {
         Self { shown, ..Self::default() }
     }
@@ -124,7 +124,7 @@ impl Lines {
 }
 
 impl Unfinished {
-    /// All that there is, but for so many bytes at its end.
+    /// All that there is, but for the last `kept` bytes.
     fn fragment(
         &self,
         rank: u32,
@@ -282,8 +282,8 @@ mod tests {
 
     proptest! {
         /// A job goes back to lines in the middle of whatever: what has been shown before is
-        /// marked, byte for byte, and nothing else. If none takes its time, what has no mark is each
-        /// line once.
+        /// marked, byte for byte, and nothing else. If none takes its time, what has no mark is
+        /// each line once.
         #[test]
         fn what_is_shown_again_is_marked(
             text in "([ab]{0,9}\n){0,20}[ab]{0,5}",

@@ -42,7 +42,7 @@ struct RankShown {
 /// How a line begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Beginning {
-    /// As far as it has come, as a kernel's does: so many bytes.
+    /// As far as it has come, as a kernel's does: the number of bytes.
     Kernels(usize),
     /// In another way.
     Other,
@@ -65,8 +65,8 @@ impl Beginning {
 }
 
 impl Shown {
-    /// The next run of the job begins, of so many ranks, at these places of their output; where
-    /// nothing is told, at its start.
+    /// The next run of the job begins, of this number of ranks, at these places of their output;
+    /// where nothing is told, at its start.
     pub fn next_run(&self, ranks: u32, begins: &[u64]) -> Self {
         let earlier = self.lock();
         let rank = |rank: u32| {

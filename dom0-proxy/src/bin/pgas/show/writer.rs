@@ -63,7 +63,8 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread, in a run before which so much was `shown`. What it has shown it reports to `daemon`, which sends more then.
+    /// Starts the thread, in a run of a job of which earlier ones have `shown` something. What it
+    /// has shown it reports to `daemon`, which sends more then.
     pub fn start(
         presentation: Presentation,
         telling: Telling,
