@@ -86,6 +86,7 @@ wait_for says "[0] tick 1"
 xl destroy "$(a_rank)"
 wait_for says "pgas: restored from $images, line 0-"
 goes_on_ticking
+wait_for named
 run pgas kill "$job"
 ends 137
 run pgas verify "$images"
