@@ -100,7 +100,7 @@ save --dir $kept
 goes_on_ticking
 run pgas kill "$job"
 ends 137
-before=$(cd $kept && stat -c '%n %s %Y' -- *)
+before=$(cd $kept && stat -c '%n %s %Y' -- *.image *.pack)
 start run -n 1 hello.img -- --ticks 100000
 save --dir $disk/own
 for time in 1 2; do
@@ -110,7 +110,7 @@ for time in 1 2; do
 done
 run pgas kill "$job"
 ends 137
-[ "$(cd $kept && stat -c '%n %s %Y' -- *)" = "$before" ] || fail "there is something else in $kept"
+[ "$(cd $kept && stat -c '%n %s %Y' -- *.image *.pack)" = "$before" ] || fail "there is something else in $kept"
 
 # damaged WHAT FILE: a copy of those images, which has that damage, in $damaged.
 damaged() {
