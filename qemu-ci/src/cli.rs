@@ -23,7 +23,7 @@ pub struct Cli {
 /// What qemu-ci can do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Run a PGAS job on four unikernels and show its result
+    /// Run a PGAS job on four unikernels, destroy one of them, and see it heal
     Demo(HostArgs),
     /// Run all tests, hosted and in Xen, or only those named
     Test(TestArgs),

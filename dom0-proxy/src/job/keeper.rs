@@ -13,6 +13,9 @@ use crate::control::{CheckpointSpec, LineReport, Saving, WRITTEN_THROUGH};
 use crate::error::{Error, Result};
 use crate::images::ImageStore;
 
+/// How long a job may take to end of which a line has failed for that.
+const DOUBT: Duration = Duration::from_secs(2);
+
 /// That thread.
 #[derive(Debug)]
 pub struct Keeper {
@@ -69,13 +72,16 @@ fn keep(job: &Job, saving: &Saving, every: Duration, stopped: &Receiver<()>) {
             }
             Err(error) => {
                 tracing::warn!(job = job.name, %error, "not saved");
-                // Once, however long the disk is full. A job that is ending cannot be saved, which
-                // is nobody's concern.
-                let is_ending = stopped.try_recv() != Err(std::sync::mpsc::TryRecvError::Empty);
-                if !is_failing && !is_ending {
-                    job.notify(format!("{error}; that is tried again"));
+                // Once, however long the disk is full. That a job which is ending cannot be saved is
+                // nobody's concern, and may be found out before its end is.
+                if !std::mem::replace(&mut is_failing, true) {
+                    match stopped.recv_timeout(DOUBT) {
+                        Err(RecvTimeoutError::Timeout) => {
+                            job.notify(format!("{error}; that is tried again"));
+                        }
+                        Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+                    }
                 }
-                is_failing = true;
             }
         }
     }
