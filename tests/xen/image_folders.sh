@@ -110,7 +110,8 @@ for time in 1 2; do
 done
 run pgas kill "$job"
 ends 137
-[ "$(cd $kept && stat -c '%n %s %Y' -- *.image *.pack)" = "$before" ] || fail "there is something else in $kept"
+now=$(cd $kept && stat -c '%n %s %Y' -- *.image *.pack)
+[ "$now" = "$before" ] || fail "there is something else in $kept"
 
 # damaged WHAT FILE: a copy of those images, which has that damage, in $damaged.
 damaged() {

@@ -260,6 +260,11 @@ impl Job {
         Ok(report)
     }
 
+    /// Makes room for saving it.
+    pub(super) fn make_room(&self) -> Result<()> {
+        self.with_lines("saved", Lines::make_room)
+    }
+
     /// Does what saves it without anybody having asked; not when it is saved for the last time.
     pub(super) fn keep<T>(&self, save: impl FnOnce() -> T) -> Option<T> {
         let _turn = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);

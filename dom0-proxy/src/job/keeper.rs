@@ -47,6 +47,8 @@ fn keep(job: &Job, saving: &Saving, every: Duration, stopped: &Receiver<()>) {
     let mut is_failing = false;
     let mut is_slow = false;
     let mut since = Instant::now();
+    // So that the first line is not late. If there is none the line says so.
+    let _ = job.make_room();
     // A time that never comes needs no thread.
     while let Some(last_tenth) = LastTenth::of(since, every) {
         while let Step::Wait(until) = last_tenth.step(Instant::now(), |left| job.is_quiet(left)) {

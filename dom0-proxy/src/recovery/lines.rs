@@ -15,6 +15,7 @@ use super::protocol::{
     Action, Answer, Ask, Cause, Coordinator, Decision, Epoch, Event, Fact, Message, Participant,
     Progress, RequestId, Tree,
 };
+use super::room::Room;
 use super::saving::{ImageWriter, LineFigures, Save};
 use crate::engine::EngineOrders;
 
@@ -111,6 +112,16 @@ impl Lines {
         }
     }
 
+    /// Makes room for copies of the ranks' memory, so that the next line finds it.
+    ///
+    /// # Errors
+    /// [`LineError`].
+    pub fn make_room(&self) -> Result<(), LineError> {
+        let mut kept = self.copies.try_lock().map_err(|_| LineError::Busy)?;
+        *kept = Room::make(&*self.host, std::mem::take(&mut *kept))?.copies;
+        Ok(())
+    }
+
     /// Saves an image by `images`. The ranks, which must be domains, go on as soon as their memory
     /// is copied; with `stop` they are left as they are, at the line.
     ///
@@ -126,7 +137,7 @@ impl Lines {
         }
         // Somebody else's line has them, and nothing is to be waited for.
         let mut kept = self.copies.try_lock().map_err(|_| LineError::Busy)?;
-        let mut save = Save::new(&*self.host, images, std::mem::take(&mut *kept))?;
+        let mut save = Save::new(images, Room::make(&*self.host, std::mem::take(&mut *kept))?);
         let answer = self.ask(Ask::Checkpoint { stop }, Some(&mut save));
         let Save { copies, figures, .. } = save;
         *kept = copies;

@@ -6,6 +6,7 @@ mod host;
 mod line_error;
 mod lines;
 pub mod protocol;
+mod room;
 mod saving;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,5 @@
 //! One line on its way to an image: copies, times, and whoever writes the image.
 
-use std::iter;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use armci_nostd::wire::attach::WindowLayout;
@@ -8,7 +7,7 @@ use armci_nostd::wire::attach::WindowLayout;
 use super::host::{Host, RankCopy};
 use super::line_error::LineError;
 use super::protocol::Epoch;
-use crate::engine::Traffic;
+use super::room::Room;
 
 /// Writes an image. Dropping it before its commit leaves nothing behind.
 pub trait ImageWriter {
@@ -78,33 +77,11 @@ pub(super) struct Save<'a> {
 }
 
 impl<'a> Save<'a> {
-    /// Makes room for copies of the ranks' memory while they still run, in `copies` as far as that
-    /// goes: memory that has just been taken from the system is slow. Where there is too little for
-    /// all ranks, there is room for one, and they are written through, one after the other.
-    pub(super) fn new(
-        host: &dyn Host,
-        images: &'a mut dyn ImageWriter,
-        copies: Vec<RankCopy>,
-    ) -> Result<Self, LineError> {
-        let layouts = host.layouts()?;
-        let there: u64 = copies.iter().map(|copy| copy.memory.capacity() as u64).sum();
-        let available = host.available_memory().saturating_add(there);
-        let all: u64 = layouts.iter().map(|layout| layout.len).sum();
-        let largest = layouts.iter().map(|layout| layout.len).max().unwrap_or(0);
-        if largest > available {
-            return Err(LineError::NoMemory { needed: largest >> 20, available: available >> 20 });
-        }
-        let through = all > available;
-        let rooms = if through { 1 } else { layouts.len() };
-        let memories = copies.into_iter().map(|copy| copy.memory);
-        let memories = memories.chain(iter::repeat_with(Vec::new));
-        let copies = layouts.iter().take(rooms).zip(memories).map(|(layout, mut memory)| {
-            memory.resize(if through { largest } else { layout.len } as usize, 0);
-            RankCopy { layout: *layout, traffic: Traffic::default(), memory }
-        });
-        let copies = copies.collect();
+    /// The copies go where there is `room`.
+    pub(super) fn new(images: &'a mut dyn ImageWriter, room: Room) -> Self {
+        let Room { layouts, copies, through } = room;
         let figures = LineFigures { through, ..LineFigures::default() };
-        Ok(Self { images, layouts, copies, closed_at: Instant::now(), figures })
+        Self { images, layouts, copies, closed_at: Instant::now(), figures }
     }
 
     pub(super) fn close(&mut self, host: &dyn Host) -> Result<(), LineError> {

@@ -209,6 +209,20 @@ fn ranks_that_are_to_stop_never_go_on() {
 }
 
 #[test]
+fn room_that_was_made_is_there_when_all_other_memory_is_taken() {
+    let host = MadeUp::default();
+    let lines = lines(&host, 0);
+    lines.make_room().unwrap();
+    assert_eq!(host.done(), [""; 0]);
+    host.taken.store(MEMORY, Ordering::Relaxed);
+    for _ in 0..2 {
+        let (_, figures) = lines.save(false, &mut Written::to(&host.log)).unwrap();
+        assert!(!figures.through);
+        lines.make_room().unwrap();
+    }
+}
+
+#[test]
 fn whatever_fails_the_job_goes_on_and_its_next_line_is_saved() {
     let stops = [(false, 0), (true, 0), (false, 3 * 4096), (true, 3 * 4096)];
     let steps = ["close", "park", "copy 1", "begin", "write 1", "finish", "commit"];

@@ -6,8 +6,8 @@
 //!   a Linux guest, in one boot;
 //! - `cargo bench -p xenolith-tests --bench compare -- --recovery`: jobs saved and restored, beside
 //!   Xen's tools and Linux guests, in one boot;
-//! - `cargo bench -p xenolith-tests --bench compare -- --costs`: what it costs to be a domain rather
-//!   than a Linux process in one, and to be saved again and again, in one boot.
+//! - `cargo bench -p xenolith-tests --bench compare -- --costs`: what it costs to be a domain, and
+//!   not a Linux process in one, and to be saved again and again, in one boot.
 //!
 //! Tables go to standard output, and as CSV to `bench/` in the target directory.
 
@@ -42,8 +42,8 @@ struct Cli {
     /// Measure what it costs to be a domain and to be saved, in one boot of a host in QEMU
     #[arg(long, conflicts_with_all = ["xen", "recovery", "beside"])]
     costs: bool,
-    /// How often to measure everything; each row is that of its calmest round [default: 5; in Xen 2,
-    /// of costs 3]
+    /// How often to measure everything; each row is that of its calmest round [default: 5; in Xen
+    /// 2, of costs 3]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: Option<u32>,
     /// Leave out ARMCI-MPI, and install nothing

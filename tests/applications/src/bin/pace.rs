@@ -2,7 +2,7 @@
 //! next rank and worked on what has come from the one before. So one sees whether a restored job is
 //! as quick as it was.
 //!
-//! `pace TENTHS`: for so many tenths of a second.
+//! `pace TENTHS`: for that long, in tenths of a second.
 
 #![cfg_attr(xenolith_guest, no_std, no_main)]
 
