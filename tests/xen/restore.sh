@@ -206,13 +206,13 @@ rm -rf $images
 start run -n 3 --mem 96M hello.img -- --ticks 30
 wait_for says "[2] tick 1"
 available=$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)
-head -c $((available - 180))M /dev/zero >/tmp/filling
+head -c $(((available - 180) << 20)) /dev/zero >/tmp/filling
 save --dir $images
 case $out in
 *"they stand still until they are written"*) ;;
 *) fail "nothing is said of too little memory: $out" ;;
 esac
-head -c 110M /dev/zero >>/tmp/filling
+head -c $((110 << 20)) /dev/zero >>/tmp/filling
 run pgas checkpoint "$job" --dir $images
 expect_status 125
 expect "the memory of a rank is copied first, which takes 96 MiB"
