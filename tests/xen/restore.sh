@@ -82,27 +82,6 @@ for then in continue stop; do
     expect "VERIFICATION SUCCESSFUL"
 done
 
-# A chain: each restored job is saved in its turn when it has got on, and the last one ends.
-rm -rf $images
-start run -n 2 hello.img -- --ticks 40
-for link in 0 1 2 3 4; do
-    wait_for says "[0] tick"
-    save --dir $images --then stop
-    ends 120
-    last=$(sed -n 's/^\[0\] tick //p' $log | tail -n 1)
-    wait_for no_domains pgas-
-    start restore $images
-done
-ends 0
-expect "pgas: restored from $images, line 4-1"
-grep -qF "[0] tick $((last + 1))" $log || fail "rank 0 did not go on behind tick $last"
-expect "tick 40"
-run pgas images $images
-expect_status 0
-for link in 0 1 2 3 4; do
-    expect " $link-1 "
-done
-
 # A line that had begun comes whole: from the job that is restored, once, and from all runs.
 rm -rf $images
 start run -n 1 hello.img -- --dots 9
@@ -152,6 +131,27 @@ for rank in 0 1; do
     [ "$at" -gt 0 ] || fail "rank $rank had written nothing"
 done
 rm -rf /tmp/undisturbed /tmp/put-together
+
+# A chain: each restored job is saved in its turn when it has got on, and the last one ends.
+rm -rf $images
+start run -n 2 hello.img -- --ticks 40
+for link in 0 1 2 3 4; do
+    wait_for says "[0] tick"
+    save --dir $images --then stop
+    ends 120
+    last=$(sed -n 's/^\[0\] tick //p' $log | tail -n 1)
+    wait_for no_domains pgas-
+    start restore $images
+done
+ends 0
+expect "pgas: restored from $images, line 4-1"
+grep -qF "[0] tick $((last + 1))" $log || fail "rank 0 did not go on behind tick $last"
+expect "tick 40"
+run pgas images $images
+expect_status 0
+for link in 0 1 2 3 4; do
+    expect " $link-1 "
+done
 
 # The newest image is damaged: the one before it is taken, and that is said.
 newest=$(ls $images/*.pack | sort | tail -n 1)
