@@ -32,7 +32,7 @@ over() {
     expect_status 0
 }
 
-command=(-n 2 rounds.img -- accumulates 150)
+command=(-n 2 rounds.img -- accumulates 500)
 began=$(milliseconds)
 for time in 1 2; do
     pgas run "${command[@]}" >$reference.$time 2>&1 || fail "the job ends with $?"
@@ -51,9 +51,9 @@ for ((try = 0; try < tries; try++)); do
     after 300
     echo "try $try: $way is killed"
     case $way in
-    rank | restoring) xl destroy "$(a_rank)" ;;
+    rank | restoring) for domain in $(a_rank); do xl destroy "$domain"; done ;;
     daemon) pkill -KILL -x dom0-proxy ;;
-    pgas) kill -KILL $pid ;;
+    pgas) kill -KILL $pid 2>/dev/null ;;
     esac
     wait $saver
     [ "$(wc -l </tmp/killed.checkpoint)" = 1 ] ||
@@ -110,8 +110,8 @@ ends 137
 for how in leave save; do
     for try in 1 2 3; do
         start run --grace 300s --dir $images -n 2 hello.img -- --ticks 1
-        wait_for says "] tick 1"
-        after 100
+        wait_for says "[1] hello from 1 of 2"
+        after 1300
         case $how in
         leave) kill -TERM $pid 2>/dev/null ;;
         save) run pgas checkpoint "$job" ;;

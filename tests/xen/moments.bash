@@ -27,10 +27,10 @@ program() {
         ;;
     printf) image=c_talker.img arguments=(lines 4000) ;;
     computes) image=faults.img arguments=(compute 40) ;;
-    registers) arguments+=(1500) ;;
-    locks) arguments+=(2000) ;;
+    registers) arguments+=(700) ;;
+    locks) arguments+=(1200) ;;
     barriers) arguments+=(1500) ;;
-    accumulates) arguments+=(150) ;;
+    accumulates) arguments+=(250) ;;
     messages) arguments+=(150) ;;
     *) return 1 ;;
     esac
