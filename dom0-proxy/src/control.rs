@@ -20,7 +20,7 @@ use crate::images::Sizes;
 use crate::inheritance::Inheritance;
 
 /// Version of these messages. Both sides must agree exactly.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// The most output that is sent and not yet taken, by [weight](OutputPiece::weight).
 pub const OUTPUT_WINDOW: u64 = 128 << 10;
