@@ -74,8 +74,8 @@ fn keep(job: &Job, saving: &Saving, every: Duration, stopped: &Receiver<()>) {
             }
             Err(error) => {
                 tracing::warn!(job = job.name, %error, "not saved");
-                // Once, however long the disk is full. That a job which is ending cannot be saved is
-                // nobody's concern, and may be found out before its end is.
+                // Once, however long the disk is full. A job that is ending cannot be saved either,
+                // which is nobody's concern, and may be found out before its end.
                 if !std::mem::replace(&mut is_failing, true) {
                     match stopped.recv_timeout(DOUBT) {
                         Err(RecvTimeoutError::Timeout) => {
