@@ -66,8 +66,10 @@ pub struct Job {
     images: Mutex<Option<PathBuf>>,
     /// Whether all of its ranks have started, or landed: before it cannot be saved.
     open: AtomicBool,
-    /// Held while it is saved without anybody having asked, old images being removed included.
-    keeping: Mutex<()>,
+    /// Held while it is saved, old images being removed included.
+    saving: Mutex<()>,
+    /// How many have asked for it to be saved, and wait for their turn.
+    askers: AtomicU32,
     /// Whether it is being saved for the last time: then it is not saved otherwise.
     leaves: AtomicBool,
 }
@@ -123,7 +125,8 @@ impl Job {
             client,
             lines: OnceLock::new(),
             open: AtomicBool::new(false),
-            keeping: Mutex::default(),
+            saving: Mutex::default(),
+            askers: AtomicU32::new(0),
             leaves: AtomicBool::new(false),
         };
         Ok((Arc::new(job), incoming))
@@ -188,8 +191,17 @@ impl Job {
         self.lines.get().is_some_and(|lines| lines.is_quiet(patience))
     }
 
-    /// Saves it at a recovery line; with `stop` it ends there.
+    /// Saves it at a recovery line; with `stop` it ends there. Whoever saves it already comes to
+    /// the end first.
     pub fn checkpoint(&self, asked: &CheckpointSpec) -> Result<LineReport> {
+        self.askers.fetch_add(1, Ordering::Relaxed);
+        let _turn = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        self.askers.fetch_sub(1, Ordering::Relaxed);
+        self.save(asked)
+    }
+
+    /// The same, of whoever's turn it is.
+    pub(super) fn save(&self, asked: &CheckpointSpec) -> Result<LineReport> {
         if self.spec.kind == RankKind::Hosted {
             let why = "its ranks are processes, and only domains can be".into();
             return Err(Error::NoLine { job: self.name.clone(), what: "saved", why });
@@ -265,9 +277,13 @@ impl Job {
         self.with_lines("saved", Lines::make_room)
     }
 
-    /// Does what saves it without anybody having asked; not when it is saved for the last time.
+    /// Does what saves it without anybody having asked, after those who have; not when it is saved
+    /// for the last time.
     pub(super) fn keep<T>(&self, save: impl FnOnce() -> T) -> Option<T> {
-        let _turn = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
+        while self.askers.load(Ordering::Relaxed) > 0 {
+            thread::sleep(LOOK_AGAIN);
+        }
+        let _turn = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         if self.leaves.load(Ordering::Relaxed) { None } else { Some(save()) }
     }
 
@@ -277,14 +293,14 @@ impl Job {
     }
 
     /// Saves it where it was last saved, and ends it then. Ranks that are still to start are waited
-    /// for, as long as somebody wants to hear of the job; and a save that nobody has asked for
-    /// comes to its end first.
+    /// for, as long as somebody wants to hear of the job; and whoever saves it already comes to the
+    /// end first.
     pub fn leave(&self) -> Result<LineReport> {
         while !self.open.load(Ordering::Relaxed) && !self.client.is_gone() {
             thread::sleep(LOOK_AGAIN);
         }
         self.leaves.store(true, Ordering::Relaxed);
-        let turn = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         let left = self.save_and_end();
         drop(turn);
         if left.is_err() {
@@ -297,12 +313,7 @@ impl Job {
     fn save_and_end(&self) -> Result<LineReport> {
         let directory = self.images.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let otherwise = PathBuf::from("/");
-        self.checkpoint(&CheckpointSpec {
-            job: self.name.clone(),
-            directory,
-            otherwise,
-            stop: true,
-        })
+        self.save(&CheckpointSpec { job: self.name.clone(), directory, otherwise, stop: true })
     }
 
     fn with_lines<T>(
@@ -400,4 +411,37 @@ fn token() -> Result<String> {
     let mut bytes = [0u8; 16];
     getrandom(&mut bytes, GetRandomFlags::empty()).context(|| "make a token")?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn who_has_asked_saves_it_before_who_has_not() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let client = Arc::new(JobClient::new(ours).unwrap());
+        let (job, _events) = Job::new("abcdef".into(), JobSpec::smallest(), client).unwrap();
+        let turn = job.saving.lock().unwrap();
+        thread::scope(|scope| {
+            // It is of processes: this fails as soon as it has its turn.
+            let asked = scope.spawn(|| {
+                job.checkpoint(&CheckpointSpec {
+                    job: job.name.clone(),
+                    directory: None,
+                    otherwise: "/".into(),
+                    stop: false,
+                })
+            });
+            while job.askers.load(Ordering::Relaxed) == 0 {
+                thread::yield_now();
+            }
+            let kept = scope.spawn(|| job.keep(|| job.askers.load(Ordering::Relaxed)));
+            drop(turn);
+            assert!(asked.join().unwrap().is_err());
+            assert_eq!(kept.join().unwrap(), Some(0));
+        });
+    }
 }

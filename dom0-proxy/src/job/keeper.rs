@@ -90,7 +90,7 @@ fn keep(job: &Job, saving: &Saving, every: Duration, stopped: &Receiver<()>) {
 }
 
 fn save(job: &Job, directory: &Path, keep: u32) -> Result<LineReport> {
-    let report = job.checkpoint(&CheckpointSpec {
+    let report = job.save(&CheckpointSpec {
         job: job.name.clone(),
         directory: Some(directory.into()),
         otherwise: directory.into(),
