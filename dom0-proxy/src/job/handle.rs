@@ -213,12 +213,11 @@ impl Job {
             // It has all of them, or none.
             let record = self.record.get().ok_or(OrderError::NotRunning)?;
             let consoles = self.consoles.get().ok_or(OrderError::NotRunning)?;
-            let as_line_error = |error: Error| LineError::Image(error.to_string());
             let store = ImageStore::open_or_create(&directory);
-            let store = store.map_err(|error| as_line_error(saved::refused(error)))?;
+            let store =
+                store.map_err(|error| LineError::Image(saved::refused(error).to_string()))?;
             let ends = || self.ends();
-            let mut image = JobImage::new(&store, &self.name, &self.spec, record, consoles, &ends)
-                .map_err(as_line_error)?;
+            let mut image = JobImage::new(&store, &self.name, &self.spec, record, consoles, &ends);
             let (epoch, took) = lines.save(asked.stop, &mut image)?;
             Ok((epoch, took, image.sizes()))
         })?;

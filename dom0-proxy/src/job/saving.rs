@@ -26,9 +26,8 @@ pub struct JobImage<'a> {
     store: &'a ImageStore,
     job: &'a str,
     spec: &'a JobSpec,
-    /// What its domains were booted from.
-    kernel: Vec<u8>,
-    modules: Vec<u8>,
+    /// Where what its domains were booted from is.
+    record: &'a Path,
     /// Tells the statuses of ranks that have ended, by rank.
     ends: &'a dyn Fn() -> Vec<Option<i32>>,
     ended: Vec<Option<i32>>,
@@ -43,30 +42,22 @@ pub struct JobImage<'a> {
 }
 
 impl<'a> JobImage<'a> {
-    /// Of a job whose domains were booted from what is in `record`, and write to `consoles`.
+    /// Of a job whose domains were booted from what is in `record`, and write to `consoles`. That
+    /// is read when the image is written: nothing that takes time is to come between the moment
+    /// that was found for a line and the line.
     pub fn new(
         store: &'a ImageStore,
         job: &'a str,
         spec: &'a JobSpec,
-        record: &Path,
+        record: &'a Path,
         consoles: &'a Consoles,
         ends: &'a dyn Fn() -> Vec<Option<i32>>,
-    ) -> Result<Self> {
-        let read = |name: &str| {
-            let path = record.join(name);
-            match fs::read(&path) {
-                Err(error) if error.kind() == ErrorKind::NotFound && name == MODULE_IN_RECORD => {
-                    Ok(Vec::new())
-                }
-                read => read.context(|| format!("read {}", path.display())),
-            }
-        };
-        Ok(Self {
+    ) -> Self {
+        Self {
             store,
             job,
             spec,
-            kernel: read(IMAGE_IN_RECORD)?,
-            modules: read(MODULE_IN_RECORD)?,
+            record,
             ends,
             ended: Vec::new(),
             consoles,
@@ -75,7 +66,7 @@ impl<'a> JobImage<'a> {
             saving: None,
             durable: None,
             sizes: Sizes::default(),
-        })
+        }
     }
 
     /// What the image takes.
@@ -83,7 +74,7 @@ impl<'a> JobImage<'a> {
         self.sizes
     }
 
-    fn description(&self, epoch: Epoch) -> Description {
+    fn description(&self, epoch: Epoch, kernel: &[u8]) -> Description {
         let spec = self.spec;
         let bytes = |text: &std::ffi::OsString| text.as_bytes().to_vec();
         let name = spec.image.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -92,7 +83,7 @@ impl<'a> JobImage<'a> {
             created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs()),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             job: self.job.into(),
-            program: Program { name, hash: *blake3::hash(&self.kernel).as_bytes() },
+            program: Program { name, hash: *blake3::hash(kernel).as_bytes() },
             options: Options {
                 args: spec.args.iter().map(|arg| arg.clone().into_bytes()).collect(),
                 environment: spec
@@ -114,12 +105,30 @@ impl<'a> JobImage<'a> {
         }
     }
 
-    fn store_begin(&mut self, epoch: Epoch) -> Result<(), ImagesError> {
-        let mut saving = self.store.begin(self.description(epoch))?;
-        saving.kernel(&self.kernel)?;
-        saving.modules(&self.modules)?;
-        self.saving = Some(saving);
-        Ok(())
+    fn store_begin(
+        &self,
+        epoch: Epoch,
+        kernel: &[u8],
+        modules: &[u8],
+    ) -> std::result::Result<Saving, ImagesError> {
+        let mut saving = self.store.begin(self.description(epoch, kernel))?;
+        saving.kernel(kernel)?;
+        saving.modules(modules)?;
+        Ok(saving)
+    }
+
+    /// What its domains were booted from: the kernel, and the archive of modules if there is one.
+    fn read_record(&self) -> Result<[Vec<u8>; 2]> {
+        let read = |name: &str| {
+            let path = self.record.join(name);
+            match fs::read(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound && name == MODULE_IN_RECORD => {
+                    Ok(Vec::new())
+                }
+                read => read.context(|| format!("read {}", path.display())),
+            }
+        };
+        Ok([read(IMAGE_IN_RECORD)?, read(MODULE_IN_RECORD)?])
     }
 
     fn rank_description(&self, rank: u32, copy: &RankCopy) -> RankDescription {
@@ -157,7 +166,10 @@ impl ImageWriter for JobImage<'_> {
     fn begin(&mut self, epoch: Epoch) -> Result<(), String> {
         let written = self.at_line.take().and_then(AtLine::wait);
         self.written = written.ok_or("what its ranks write is not read any more")?;
-        self.store_begin(epoch).map_err(|error| error.to_string())
+        let [kernel, modules] = self.read_record().map_err(|error| error.to_string())?;
+        let saving = self.store_begin(epoch, &kernel, &modules);
+        self.saving = Some(saving.map_err(|error| error.to_string())?);
+        Ok(())
     }
 
     fn rank(&mut self, rank: u32, copy: &RankCopy) -> Result<(), String> {
