@@ -130,8 +130,8 @@ bound() {
 }
 bound "memory in use" 110 "${used[@]}"
 bound "what an image adds" 110 "${written[@]:1}"
-# Under emulation times are coarse.
-bound "the time of a restore" 150 "${times[@]}"
+# Under emulation times are coarse, and say nothing while other work comes and goes.
+[ "$links" -lt 20 ] || bound "the time of a restore" 150 "${times[@]}"
 run pgas verify $images
 expect_status 0
 rm -rf $images $log $all

@@ -203,7 +203,7 @@ wait_for no_domains pgas-
 
 # Domain 0 has no memory for copies of all ranks.
 rm -rf $images
-start run -n 3 --mem 96M hello.img -- --ticks 30
+start run -n 3 --mem 96M hello.img -- --ticks 100000
 wait_for says "[2] tick 1"
 available=$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)
 head -c $(((available - 180) << 20)) /dev/zero >/tmp/filling
@@ -217,11 +217,12 @@ run pgas checkpoint "$job" --dir $images
 expect_status 125
 expect "the memory of a rank is copied first, which takes 96 MiB"
 rm /tmp/filling
-ends 0
-expect "[2] tick 30"
+run pgas kill "$job"
+ends 137
 wait_for no_domains pgas-
 start restore $images
-ends 0
-expect "[2] tick 30"
+wait_for says "[2] tick"
+run pgas kill "$job"
+ends 137
 rm -rf $images $log* /tmp/empty
 finish
