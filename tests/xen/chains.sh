@@ -1,7 +1,7 @@
 #!/bin/bash
 # A job is restored again and again, gets on a little each time, and is saved and ended at once: by
 # its save, or by the end of a rank's domain. No link of the chain is without progress, the clocks
-# are right, and neither images nor the time that a restore takes grow. LINKS=N makes it longer.
+# are right, and images do not grow. LINKS=N makes it longer; from 20 on times are bounded too.
 . ./expect.bash
 . ./recovery.bash
 
