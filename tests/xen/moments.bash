@@ -25,13 +25,14 @@ program() {
         # With more ranks only what depends on their number.
         [ "$2" -le 3 ] || arguments=(query groups mutexes messages reductions)
         ;;
-    printf) image=c_talker.img arguments=(lines 4000) ;;
-    computes) image=faults.img arguments=(compute 40) ;;
-    registers) arguments+=(700) ;;
-    locks) arguments+=(1200) ;;
-    barriers) arguments+=(1500) ;;
-    accumulates) arguments+=(250) ;;
-    messages) arguments+=(150) ;;
+    # All ranks have one processor.
+    printf) image=c_talker.img arguments=(lines $((6000 / $2))) ;;
+    computes) image=faults.img arguments=(compute $((40 / $2))) ;;
+    registers) arguments+=($((800 / $2))) ;;
+    locks) arguments+=($((3600 / $2))) ;;
+    barriers) arguments+=($((4000 / $2))) ;;
+    accumulates) arguments+=($((500 / $2))) ;;
+    messages) arguments+=($((400 / $2))) ;;
     *) return 1 ;;
     esac
     case $1-$2 in
