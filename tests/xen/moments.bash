@@ -32,7 +32,7 @@ program() {
     locks) arguments+=($((3600 / $2))) ;;
     barriers) arguments+=($((4000 / $2))) ;;
     accumulates) arguments+=($((500 / $2))) ;;
-    messages) arguments+=($((400 / $2))) ;;
+    messages) arguments+=($((160 / $2))) ;;
     *) return 1 ;;
     esac
     case $1-$2 in
