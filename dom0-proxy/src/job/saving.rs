@@ -164,6 +164,10 @@ impl ImageWriter for JobImage<'_> {
     }
 
     fn begin(&mut self, epoch: Epoch) -> Result<(), String> {
+        // Nothing of it would go on, and it would stand in the way of the image before.
+        if self.ended.iter().all(Option::is_some) {
+            return Err("all of its ranks have ended".into());
+        }
         let written = self.at_line.take().and_then(AtLine::wait);
         self.written = written.ok_or("what its ranks write is not read any more")?;
         let [kernel, modules] = self.read_record().map_err(|error| error.to_string())?;
