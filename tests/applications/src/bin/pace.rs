@@ -29,7 +29,7 @@ fn run() -> Exit {
         println!("{USAGE}");
         return Exit::FAILURE;
     };
-    match work(&armci, tenths) {
+    match work(armci, tenths) {
         Ok(()) => Exit::SUCCESS,
         Err(error) => {
             println!("error: {error}");
