@@ -47,7 +47,7 @@ cat "$linux/initramfs" "$scratch/programs.cpio" >"$scratch/initramfs"
 # tell WHERE FILE: what cg and bench have written into it.
 tell() {
     sed -n "s/^\[0\]   time  *\([0-9.]*\) s.*/cost,$1,cg,\1/p" "$2" | tr -d '\r'
-    sed -n "s/^\[0\] bench,\(put\),8,\([0-9.]*\),.*/cost,$1,\1,\2/p" "$2" | tr -d '\r'
+    sed -n "s/^\[0\] [a-z]*,\(put\),8,\([0-9.]*\),.*/cost,$1,\1,\2/p" "$2" | tr -d '\r'
 }
 
 # ours WHERE CLASS ARGUMENTS...: the class of CG on one unikernel.
