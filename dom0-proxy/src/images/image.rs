@@ -42,6 +42,8 @@ pub struct Image {
     packs: BTreeMap<u32, PackReader>,
     /// By pack and block; the one used last is the last.
     blocks: Vec<(u32, usize, Vec<u8>)>,
+    /// All chunks, or none as long as they are read when they are needed.
+    kept: Vec<PageBytes>,
     distrusted: Distrusted,
     /// Locked, so that the image stays.
     _file: File,
@@ -73,6 +75,7 @@ impl Image {
             ends: manifest.pack_ends(),
             packs: BTreeMap::new(),
             blocks: Vec::new(),
+            kept: Vec::new(),
             distrusted,
             manifest,
             _file: file,
@@ -84,11 +87,19 @@ impl Image {
     }
 
     /// Opens it once more, for another thread.
-    ///
-    /// # Errors
-    /// [`ImagesError`].
-    pub fn again(&self) -> Result<Self> {
+    pub(super) fn again(&self) -> Result<Self> {
         Self::open(&self.folder, self.line(), self.distrusted.clone())
+    }
+
+    /// How many chunks it has.
+    pub(super) fn chunks(&self) -> u32 {
+        // The manifest was refused if it had more than fit.
+        self.manifest.hashes.len() as u32
+    }
+
+    /// Takes all chunks, as they were read.
+    pub(super) fn keep(&mut self, chunks: Vec<PageBytes>) {
+        self.kept = chunks;
     }
 
     /// What the job is.
@@ -172,7 +183,10 @@ impl Image {
     }
 
     /// The bytes of a chunk, which have its hash.
-    fn chunk(&mut self, number: u32) -> Result<&PageBytes> {
+    pub(super) fn chunk(&mut self, number: u32) -> Result<&PageBytes> {
+        if !self.kept.is_empty() {
+            return Ok(&self.kept[number as usize]);
+        }
         let place = self.starts.partition_point(|start| *start <= number) - 1;
         let (start, place) = (self.starts[place], self.manifest.places[place]);
         let position = (place.first + (number - start)) as usize;

@@ -20,6 +20,7 @@
 //! All that is read is taken for hostile: sizes and counts are checked before room is made for
 //! them, hashes before anything is handed out, and no path is ever read from a file.
 
+mod ahead;
 mod chunk;
 mod collect;
 mod description;

@@ -27,7 +27,6 @@ mod saving;
 mod summary;
 mod supervisor;
 mod verdict;
-mod windows;
 
 pub use client::JobClient;
 pub use handle::Job;

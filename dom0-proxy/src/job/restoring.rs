@@ -5,7 +5,7 @@ use std::sync::mpsc::Sender;
 use std::{io, thread};
 
 use super::event::JobEvent;
-use super::saved::{SavedJob, SavedMemory, refused};
+use super::saved::{SavedJob, refused};
 use crate::engine::{EngineOrders, OrderError};
 use crate::error::Result;
 use crate::images::{PAGE, Page};
@@ -31,22 +31,15 @@ pub fn start(
 }
 
 fn restore(saved: &SavedJob, engine: &EngineOrders) -> Result<(), RestoreError> {
-    match saved.take_memory()? {
-        SavedMemory::Windows(windows) => {
-            for (rank, window) in (0..).zip(windows) {
-                engine.fill_window(rank, 0, window)?;
-            }
-        }
-        SavedMemory::Image(mut image) => {
-            let mut filler = Filler::new(engine);
-            for rank in 0..saved.spec().size {
-                image
-                    .for_each_page(rank, |number, page| filler.take(rank, number, page))
-                    .map_err(refused)?;
-            }
-            filler.finish()?;
-        }
+    let mut image = saved.take_image()?;
+    let mut filler = Filler::new(engine);
+    for rank in 0..saved.spec().size {
+        image
+            .for_each_page(rank, |number, page| filler.take(rank, number, page))
+            .map_err(refused)?;
     }
+    filler.finish()?;
+    drop(image);
     // They are their memory, and stay where they wait.
     saved.ended().for_each(|(rank, _)| engine.ended(rank));
     engine.land()?;

@@ -9,7 +9,6 @@ use armci_nostd::serve::Bounds;
 use armci_nostd::wire::MAX_RANKS;
 use armci_nostd::wire::attach::WindowLayout;
 
-use super::windows;
 use crate::control::{InputFor, JobSpec, RankKind, RestoreSpec, RestoredFrom, SavedLine};
 use crate::engine::Traffic;
 use crate::error::{Error, Result};
@@ -39,24 +38,8 @@ pub struct SavedJob {
     traffic: Vec<Traffic>,
     ended: Vec<Option<i32>>,
     written: Vec<Console>,
-    /// As long as something of it is still to be had.
-    kept: Mutex<Option<Kept>>,
-}
-
-/// What is kept of an image.
-#[derive(Debug)]
-struct Kept {
-    image: Image,
-    /// The memory of its ranks, unless there was too little room for that.
-    windows: Option<Vec<Vec<u8>>>,
-}
-
-/// The memory of all ranks of a saved job.
-pub(super) enum SavedMemory {
-    /// All of it, by rank.
-    Windows(Vec<Vec<u8>>),
-    /// Where to read it.
-    Image(Box<Image>),
+    /// Until its memory has been taken.
+    image: Mutex<Option<Image>>,
 }
 
 impl SavedJob {
@@ -66,8 +49,7 @@ impl SavedJob {
     /// [`Error`], if there is none, or none that can be restored so.
     pub fn open(asked: &RestoreSpec) -> Result<Self> {
         let store = ImageStore::open(&asked.directory).map_err(refused)?;
-        let mut kept = load(&store, asked.line).map_err(refused)?;
-        let image = &mut kept.image;
+        let image = load(&store, asked.line).map_err(refused)?;
         let listed = store.images().map_err(refused)?;
         let line = image.line();
         let newer = listed.iter().rev().find(|listed| listed.line() > line);
@@ -84,9 +66,7 @@ impl SavedJob {
         let incarnation = newest.max(line.incarnation).checked_add(1);
         let incarnation = incarnation.and_then(|next| u32::try_from(next).ok());
         let Checked { spec, layouts, traffic, ended, written } =
-            check(image, asked).map_err(bad)?;
-        // What is needed to create its domains; the rest is read again as it is needed.
-        image.kernel().and_then(|_| image.modules()).map_err(refused)?;
+            check(&image, asked).map_err(bad)?;
         Ok(Self {
             directory: asked.directory.clone(),
             line,
@@ -98,7 +78,7 @@ impl SavedJob {
             traffic,
             ended,
             written,
-            kept: Mutex::new(Some(kept)),
+            image: Mutex::new(Some(image)),
         })
     }
 
@@ -164,20 +144,19 @@ impl SavedJob {
 
     /// The image that its ranks were booted from, and the boot module, which may be empty.
     pub(super) fn program(&self) -> Result<(Vec<u8>, Vec<u8>)> {
-        let mut kept = self.kept();
-        let Kept { image, .. } = kept.as_mut().ok_or(Error::SupervisorPanicked)?;
+        let mut image = self.image();
+        let image = image.as_mut().ok_or(Error::SupervisorPanicked)?;
         let kernel = image.kernel().map_err(refused)?;
         Ok((kernel, image.modules().map_err(refused)?))
     }
 
-    /// Hands out the memory of all ranks. Nothing can be had any more when that has been done.
-    pub(super) fn take_memory(&self) -> Result<SavedMemory> {
-        let Kept { image, windows } = self.kept().take().ok_or(Error::SupervisorPanicked)?;
-        Ok(windows.map_or_else(|| SavedMemory::Image(Box::new(image)), SavedMemory::Windows))
+    /// Hands out the image, for the memory of all ranks: nothing can be had here any more then.
+    pub(super) fn take_image(&self) -> Result<Image> {
+        self.image().take().ok_or(Error::SupervisorPanicked)
     }
 
-    fn kept(&self) -> MutexGuard<'_, Option<Kept>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn image(&self) -> MutexGuard<'_, Option<Image>> {
+        self.image.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -186,14 +165,15 @@ pub(super) fn refused(error: ImagesError) -> Error {
     Error::Refused { status: error.exit_status(), text: error.to_string() }
 }
 
-/// Loads the image of that line, or the newest that is good, and reads all of it.
-fn load(store: &ImageStore, line: Option<SavedLine>) -> Result<Kept, ImagesError> {
+/// Loads the image of that line, or the newest that is good. All of it is read, so that what is
+/// damaged shows before any domain is made, and kept if there is memory for that.
+fn load(store: &ImageStore, line: Option<SavedLine>) -> Result<Image, ImagesError> {
     let line = line.map(|SavedLine { incarnation, number }| Line { incarnation, number });
     let mut pick = line.map_or(Pick::Newest, Pick::Line);
     loop {
         let mut image = store.load(pick)?;
-        match read_all(&mut image) {
-            Ok(windows) => return Ok(Kept { image, windows }),
+        match image.read_ahead(available_memory()) {
+            Ok(()) => return Ok(image),
             Err(error) if error.is_damage() && line.is_none() => {
                 tracing::warn!(%error, line = %image.line(), "a saved image is damaged");
                 pick = Pick::Before(image.line());
@@ -201,18 +181,6 @@ fn load(store: &ImageStore, line: Option<SavedLine>) -> Result<Kept, ImagesError
             Err(error) => return Err(error),
         }
     }
-}
-
-/// Reads all pages, so that what is damaged shows before any domain is made. Gives them if there is
-/// memory for them; else they are read again.
-fn read_all(image: &mut Image) -> Result<Option<Vec<Vec<u8>>>, ImagesError> {
-    let windows = image.ranks().iter().map(|rank| rank.description.window);
-    if windows.fold(0, u64::saturating_add) <= available_memory() {
-        return windows::read(image).map(Some);
-    }
-    let ranks: Vec<u32> = image.ranks().iter().map(|rank| rank.description.rank).collect();
-    ranks.into_iter().try_for_each(|rank| image.for_each_page(rank, |_, _| {}))?;
-    Ok(None)
 }
 
 /// What was checked of an image.

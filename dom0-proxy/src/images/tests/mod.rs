@@ -1,5 +1,6 @@
 //! Tests of the store as a whole.
 
+mod ahead;
 mod crash;
 mod damage;
 mod folders;
