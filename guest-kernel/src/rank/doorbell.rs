@@ -1,6 +1,7 @@
 //! The event channel to the proxy: its doorbell, and ours.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::ops::RangeInclusive;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 
 use xen_hypercall::DomainId;
@@ -10,8 +11,12 @@ use crate::arch::hypercall_page;
 use crate::arch::lock::IrqLock;
 use crate::xen::{events, idle};
 
-/// How long a wait for the doorbell lasts before both sides look again.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// How long waits for the doorbell last before both sides look again, in milliseconds: the first
+/// after a ring, and the longest. Each is twice as long as the one before it, so that ranks which
+/// wait for long cost the host next to nothing.
+const LOOK_AGAIN: RangeInclusive<u64> = 50..=1600;
+/// How long the next wait lasts.
+static PATIENCE: AtomicU64 = AtomicU64::new(*LOOK_AGAIN.start());
 /// Whether our doorbell has rung since the last wait began.
 static RUNG: AtomicBool = AtomicBool::new(false);
 
@@ -47,10 +52,15 @@ pub(super) fn ring() {
 /// Waits until our own doorbell has rung, or anything else has happened.
 pub(super) fn wait() {
     RUNG.store(false, Ordering::Relaxed);
-    idle::wait_for_event(LOOK_AGAIN);
-    // A ring that was lost must not stop the job, whoever lost it: we look again, and have the
-    // proxy look.
-    if !RUNG.load(Ordering::Relaxed) {
+    let patience = PATIENCE.load(Ordering::Relaxed);
+    idle::wait_for_event(Duration::from_millis(patience));
+    let next = if RUNG.load(Ordering::Relaxed) {
+        *LOOK_AGAIN.start()
+    } else {
+        // A ring that was lost must not stop the job, whoever lost it: we look again, and have the
+        // proxy look.
         ring();
-    }
+        (patience * 2).min(*LOOK_AGAIN.end())
+    };
+    PATIENCE.store(next, Ordering::Relaxed);
 }
