@@ -41,10 +41,9 @@ pub struct HostArgs {
     /// Memory of each host, in MiB or with M or G behind it
     #[arg(long, value_name = "SIZE", default_value = "3G", value_parser = parse_memory)]
     pub mem: u32,
-    /// Processors of each host
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=32))]
-    pub cpus: u32,
+    /// Processors of each host; without it two, or one on a machine that has not as many to spare
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=32))]
+    pub cpus: Option<u32>,
     /// What executes the hosts; auto tries once whether KVM works
     #[arg(long, value_enum, default_value = "auto")]
     pub accel: Wish,

@@ -71,11 +71,8 @@ impl Cluster {
     ) -> Result<Self> {
         let Setup { hosts: count, machine, .. } = *setup;
         let step = Step::start(match count {
-            1 => format!("Booting Xen ({}, {} MiB)", machine.accelerator, machine.memory),
-            _ => format!(
-                "Booting Xen on {count} hosts ({}, {} MiB each)",
-                machine.accelerator, machine.memory
-            ),
+            1 => format!("Booting Xen ({machine})"),
+            _ => format!("Booting Xen on {count} hosts ({machine} each)"),
         });
         let initramfs = Removed(logs.path().join("initramfs"));
         overlay.write_initramfs(image, &initramfs.0)?;

@@ -45,6 +45,14 @@ pub struct Machine {
     pub accelerator: Accelerator,
 }
 
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { memory, cpus, accelerator } = self;
+        let processors = if *cpus == 1 { "processor" } else { "processors" };
+        write!(f, "{accelerator}, {memory} MiB, {cpus} {processors}")
+    }
+}
+
 impl Machine {
     /// dom0's part of the memory, in MiB: enough for its file system, the rest is for domUs.
     fn dom0_memory(self) -> u32 {

@@ -10,7 +10,8 @@
 //! 3. [`programs`]: cargo builds what is to run in dom0, and the image builder the unikernels.
 //! 4. [`accelerator`]: KVM if it can run Xen here, which is tried once, else emulation.
 //! 5. [`cluster`]: hosts ([`host`]) are booted with all that in their root file system
-//!    ([`overlay`], [`cpio`]).
+//!    ([`overlay`], [`cpio`]), and with as many processors as this machine can spare
+//!    ([`processors`]).
 //! 6. [`verbs`]: what the user wanted is done in dom0.
 //!
 //! ```text
@@ -49,6 +50,7 @@ pub mod host;
 pub mod install;
 pub mod log_dir;
 pub mod overlay;
+pub mod processors;
 pub mod programs;
 pub mod progress;
 pub mod signals;

@@ -21,6 +21,7 @@ use crate::host::Machine;
 use crate::install;
 use crate::log_dir::LogDir;
 use crate::overlay::{IMAGES, Overlay, Packing};
+use crate::processors;
 use crate::programs::Programs;
 use crate::workspace::Workspace;
 
@@ -43,7 +44,7 @@ impl Ground {
             hosts,
             machine: Machine {
                 memory: args.mem,
-                cpus: args.cpus,
+                cpus: args.cpus.unwrap_or_else(|| processors::of_each(hosts)),
                 accelerator: accelerator::choose(&self.workspace, &self.image, args.accel)?,
             },
             boot_timeout: args.boot_timeout,

@@ -11,7 +11,7 @@ pub fn run(script: &str, puts: &[String], arguments: &[String]) -> Result<String
     let script = format!("{}/benches/{script}", env!("CARGO_MANIFEST_DIR"));
     let mut qemu_ci = Command::new(env!("CARGO"))
         .args(["run", "--quiet", "--release", "--package", "qemu-ci", "--", "exec"])
-        .args(["--timeout", "14400", "--mem", "6G"])
+        .args(["--timeout", "14400", "--mem", "6G", "--cpus", "2"])
         .args(puts.iter().flat_map(|put| ["--put", put]))
         .arg(script)
         .args(arguments)

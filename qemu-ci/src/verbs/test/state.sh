@@ -33,6 +33,13 @@ hang)
     xl list
     xl vcpu-list
     pgas ps
+    echo "--- where guests that run were, in ten looks:"
+    for _ in $(seq 10); do
+        xl dmesg -c >/dev/null
+        xl debug-keys d
+        xl dmesg -c | grep -A 11 'guest state (d[1-9]'
+        sleep 0.2
+    done
     pkill -TERM -x pgas
     settle 'pgrep -x pgas'
     echo "--- end of daemon.log:"
