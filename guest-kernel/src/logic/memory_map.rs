@@ -63,7 +63,8 @@ pub struct MemoryPlan {
     pub low: Span,
     /// RAM above the image, for the heap.
     pub heap: Span,
-    /// Addresses with nothing behind them, one large page, for pages that Xen shares.
+    /// Addresses with nothing behind them, a few large pages, for pages that Xen shares: one, and
+    /// the frames of the grant table.
     pub window: Span,
     /// Addresses with nothing behind them, for memory of other domains. May be empty.
     pub foreign: Span,
@@ -82,12 +83,14 @@ pub enum MemoryError {
     )]
     TooLittle(u64, u64),
     /// All addresses below 4 GiB are taken.
-    #[error("the memory map has no free 2 MiB below 4 GiB")]
-    NoWindow,
+    #[error("the memory map has no free {} MiB below 4 GiB", .0 >> 20)]
+    NoWindow(u64),
 }
 
-/// Bytes in the window.
-pub const WINDOW: u64 = LARGE_PAGE;
+/// To how many domains all of RAM can be granted: domain 0, and some neighbours.
+const READERS: u64 = 4;
+/// Grants in a frame of the table.
+const GRANTS_A_FRAME: u64 = 512;
 /// The least RAM below the image.
 pub const LEAST_LOW: u64 = 416 << 10;
 /// The least RAM for the heap.
@@ -135,11 +138,13 @@ pub fn plan(
     }
 
     let first = ram.end.next_multiple_of(LARGE_PAGE);
+    let frames = (ram.end / PAGE * READERS).div_ceil(GRANTS_A_FRAME);
+    let size = ((1 + frames) * PAGE).next_multiple_of(LARGE_PAGE);
     let window = (first..FOUR_GIB)
         .step_by(LARGE_PAGE as usize)
-        .map(|start| Span::sized(start, WINDOW))
-        .find(|window| !spans().any(|(_, span)| span.overlaps(*window)))
-        .ok_or(MemoryError::NoWindow)?;
+        .map(|start| Span::sized(start, size))
+        .find(|window| window.end <= FOUR_GIB && !spans().any(|(_, span)| span.overlaps(*window)))
+        .ok_or(MemoryError::NoWindow(size))?;
 
     // Below 4 GiB: `xl save` looks at every frame number up to the highest that was ever used.
     let reachable = Span { start: window.end, end: HIDDEN.max(window.end) };
@@ -251,6 +256,19 @@ mod tests {
     }
 
     #[test]
+    fn the_window_has_room_for_the_grants_of_all_memory() {
+        let window = |mib: u64| {
+            let map = [MemoryMapEntry::new(0, mib << 20, MemoryKind::RAM)];
+            plan(map.into_iter(), IMAGE, &[], ALL).map(|plan| plan.window)
+        };
+        assert_eq!(window(255), Ok(Span::sized(256 << 20, 2 << 20)));
+        assert_eq!(window(256), Ok(Span::sized(256 << 20, 4 << 20)));
+        assert_eq!(window(1032), Ok(Span::sized(1032 << 20, 10 << 20)));
+        assert_eq!(window(3072), Ok(Span::sized(3 << 30, 26 << 20)));
+        assert_eq!(window(4095), Err(MemoryError::NoWindow(32 << 20)));
+    }
+
+    #[test]
     fn what_the_domain_does_not_have_is_not_used() {
         let map = || small_domain().into_iter();
         let (whole, pages) = (plan(map(), IMAGE, &[], ALL).unwrap(), (4 << 20) / PAGE);
@@ -281,7 +299,10 @@ mod tests {
             MemoryMapEntry::new(0, 4 << 20, MemoryKind::RAM),
             MemoryMapEntry::new(4 << 20, u64::MAX, MemoryKind::RESERVED),
         ];
-        assert_eq!(plan(everything.into_iter(), IMAGE, &[], ALL), Err(MemoryError::NoWindow));
+        assert_eq!(
+            plan(everything.into_iter(), IMAGE, &[], ALL),
+            Err(MemoryError::NoWindow(2 << 20))
+        );
         assert_eq!(plan([].into_iter(), IMAGE, &[], ALL), Err(MemoryError::ImageNotInRam));
     }
 }

@@ -19,11 +19,8 @@ use crate::arch::landing::Landed;
 use crate::arch::lock::IrqLock;
 use crate::arch::{hypercall_page, paging, shared_page};
 use crate::logic::grant_blocks::{block, reader};
-use crate::logic::memory_map::{Span, WINDOW};
+use crate::logic::memory_map::Span;
 use crate::logic::runs::Runs;
-
-/// Frames that there is room for, one page of the window being Xen's shared one.
-const FRAMES_IN_WINDOW: u32 = (WINDOW / PAGE_SIZE as u64) as u32 - 1;
 
 type GrantFrame = [GrantEntry; ENTRIES_PER_FRAME];
 
@@ -311,10 +308,12 @@ impl Table {
     }
 }
 
-/// How many frames the table may have.
+/// How many frames the table may have: as many as Xen lets it, and as there is room for behind the
+/// window's first page, which is Xen's shared one.
 fn max_frames() -> Result<u32, GrantError> {
     let Size { max_frames, .. } = grant_table_op::query_size(&hypercall_page::xen())?;
-    Ok(max_frames.min(FRAMES_IN_WINDOW))
+    let window = paging::plan().map_or(0, |plan| plan.window.len() / PAGE_SIZE as u64);
+    Ok(max_frames.min(u32::try_from(window).unwrap_or(u32::MAX).saturating_sub(1)))
 }
 
 /// Where a frame of the table is mapped: in the window, behind the page that Xen shares.
