@@ -91,7 +91,7 @@ fn why_not_kvm(workspace: &Workspace, image: &Dom0Image) -> Result<Option<String
 fn probe(workspace: &Workspace, image: &Dom0Image) -> Result<Option<String>> {
     let setup = Setup {
         hosts: 1,
-        machine: Machine { memory: 2048, cpus: 2, accelerator: Accelerator::Kvm },
+        machine: Machine { memory: 2048, guests: None, cpus: 2, accelerator: Accelerator::Kvm },
         boot_timeout: BOOT,
     };
     let logs = LogDir::create(workspace)?;

@@ -41,6 +41,10 @@ pub struct HostArgs {
     /// Memory of each host, in MiB or with M or G behind it
     #[arg(long, value_name = "SIZE", default_value = "3G", value_parser = parse_memory)]
     pub mem: u32,
+    /// Memory that guests are to have together: dom0 gets the rest, not 1 GiB at most, and Xen lets
+    /// that much be granted
+    #[arg(long, value_name = "SIZE", value_parser = parse_guests)]
+    pub guests: Option<u32>,
     /// Processors of each host; without it two, or one on a machine that has not as many to spare
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=32))]
     pub cpus: Option<u32>,
@@ -163,6 +167,14 @@ pub fn parse_memory(text: &str) -> Result<u32, String> {
         Ok(mib) if mib >= LEAST => Ok(mib),
         Ok(mib) => Err(format!("{mib} MiB is too little for Xen and dom0: {LEAST} is the least")),
         Err(_) => Err(format!("{text} is too much")),
+    }
+}
+
+fn parse_guests(text: &str) -> Result<u32, String> {
+    let amount: Mebibytes = text.parse().map_err(|error: BadAmount| error.to_string())?;
+    match u32::try_from(amount.count()) {
+        Ok(mib @ 1..=1_048_576) => Ok(mib),
+        _ => Err(format!("{text} is nothing, or too much")),
     }
 }
 

@@ -34,11 +34,16 @@ impl fmt::Display for Accelerator {
     }
 }
 
+/// MiB that dom0 needs.
+const LEAST_DOM0: u32 = 512;
+
 /// The machine that a host is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Machine {
     /// Memory in MiB.
     pub memory: u32,
+    /// MiB that guests are to have of it together; without, what dom0 does not get.
+    pub guests: Option<u32>,
     /// Processors.
     pub cpus: u32,
     /// What executes it.
@@ -47,16 +52,34 @@ pub struct Machine {
 
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { memory, cpus, accelerator } = self;
+        let Self { memory, cpus, accelerator, .. } = self;
         let processors = if *cpus == 1 { "processor" } else { "processors" };
         write!(f, "{accelerator}, {memory} MiB, {cpus} {processors}")
     }
 }
 
 impl Machine {
-    /// dom0's part of the memory, in MiB: enough for its file system, the rest is for domUs.
+    /// dom0's part of the memory, in MiB: what guests are not to have, and Xen does not need for
+    /// itself; else enough for its file system, the rest is for domUs.
     fn dom0_memory(self) -> u32 {
-        (self.memory / 3).clamp(512, 1024)
+        match self.guests {
+            Some(guests) => {
+                self.memory.saturating_sub(guests + 256 + self.memory / 32).max(LEAST_DOM0)
+            }
+            None => (self.memory / 3).clamp(LEAST_DOM0, 1024),
+        }
+    }
+
+    /// The frames of grants that Xen allows a domain, and the frames of what dom0 may have mapped
+    /// of them.
+    fn grant_frames(self) -> (u32, u32) {
+        match self.guests {
+            // All of it may be granted to four domains, by 512 grants a frame; and mapped by dom0,
+            // which takes two of a frame's 256 entries a page.
+            Some(guests) => (2 * guests, 2 * guests),
+            // Ranks may have up to 500 MiB: the 64 frames that Xen allows by itself do for 124.
+            None => (256, 1024),
+        }
     }
 
     /// The one processor that guests are to run on, if it may be one only. A guest that moves
@@ -253,8 +276,8 @@ fn xen_options(machine: Machine) -> String {
     // Switching the FPU lazily, as Xen does on AMD, goes wrong on QEMU's emulated SVM: guests and
     // dom0 get each other's vector registers.
     let fpu = "spec-ctrl=eager-fpu";
-    // Ranks may have up to 500 MiB: the 64 frames that Xen allows by itself do for 124.
-    let grants = "gnttab_max_frames=256";
+    let (frames, mapped) = machine.grant_frames();
+    let grants = format!("gnttab_max_frames={frames} gnttab_max_maptrack_frames={mapped}");
     format!(
         "console=com1 com1=115200 dom0_mem={dom0}M,max:{dom0}M bootscrub=0 {fpu} {grants} \
          loglvl=warning guest_loglvl=all"
@@ -320,16 +343,26 @@ pub fn qemu_version() -> Result<String> {
 mod tests {
     use super::*;
 
+    fn machine(memory: u32, guests: Option<u32>) -> Machine {
+        Machine { memory, guests, cpus: 1, accelerator: Accelerator::Tcg }
+    }
+
     #[test]
     fn dom0_gets_enough_and_not_too_much() {
-        let dom0 =
-            |memory| Machine { memory, cpus: 1, accelerator: Accelerator::Tcg }.dom0_memory();
+        let dom0 = |memory| machine(memory, None).dom0_memory();
         assert_eq!([dom0(1024), dom0(2400), dom0(16384)], [512, 800, 1024]);
     }
 
     #[test]
+    fn dom0_gets_what_guests_leave() {
+        let dom0 = |guests| machine(8192, Some(guests)).dom0_memory();
+        assert_eq!([dom0(2048), dom0(4096), dom0(u32::MAX / 4)], [5632, 3584, 512]);
+    }
+
+    #[test]
     fn guests_stay_on_one_emulated_processor() {
-        let on = |accelerator, cpus| Machine { memory: 3072, cpus, accelerator }.guest_cpu();
+        let on =
+            |accelerator, cpus| Machine { cpus, accelerator, ..machine(3072, None) }.guest_cpu();
         assert_eq!(on(Accelerator::Tcg, 2), Some(1));
         assert_eq!(on(Accelerator::Tcg, 1), None);
         assert_eq!(on(Accelerator::Kvm, 2), None);

@@ -11,7 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// Processors of a host on a machine that has them.
 const BEST: u32 = 2;
-/// Of the time of so many processors, the part that the machine must have to spare, in percent.
+/// Of the processor time that hosts could use, the part that the machine must have to spare, in percent.
 const ENOUGH: u32 = 80;
 /// How long a look takes.
 const LOOK: Duration = Duration::from_millis(250);
@@ -20,7 +20,7 @@ const LOOKS: u32 = 4;
 /// From one look to the next.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// How many processors each of so many hosts is to have, as busy as this machine is now.
+/// How many processors each host is to have, as busy as this machine is now.
 pub fn of_each(hosts: usize) -> u32 {
     let wanted = BEST as usize * hosts;
     for look in 0..LOOKS {
@@ -34,7 +34,7 @@ pub fn of_each(hosts: usize) -> u32 {
     1
 }
 
-/// The processor time that so many threads get during a look.
+/// The processor time that this number of threads gets during a look.
 fn given(threads: usize) -> Duration {
     thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(given_to_one)).collect();

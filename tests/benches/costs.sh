@@ -1,6 +1,7 @@
 #!/bin/bash
 # Measures in dom0 what `compare --costs` reports; run by it through `qemu-ci exec`.
-# Arguments: how many rounds. Prints lines for machines, `cost,WHERE,WHAT,NUMBER`; see
+# Arguments: how many rounds. In /root/other may be pgas, dom0-proxy, cg.img and bench.img of
+# another build. Prints lines for machines, `cost,WHERE,WHAT,NUMBER`; see
 # tests/benches/compare/costs.rs.
 set -euo pipefail
 
@@ -59,6 +60,16 @@ ours() {
     tell "$where" "$scratch/ours.log"
 }
 
+# others: class W of CG, and puts, on the other build.
+others() {
+    local pgas=(env "PATH=/root/other:$PATH" XENOLITH_RUN_DIR=/run/other /root/other/pgas)
+    "${pgas[@]}" run -n 1 /root/other/cg.img -- --class W >"$scratch/other.log" 2>&1
+    tell other "$scratch/other.log"
+    "${pgas[@]}" run -n 2 --mem 16M /root/other/bench.img -- --longest 8 --way direct \
+        >"$scratch/other.log" 2>&1
+    tell other "$scratch/other.log"
+}
+
 serial=0
 # theirs: the same programs in a Linux domU.
 theirs() {
@@ -96,5 +107,6 @@ for ((round = 0; round < rounds; round++)); do
     tell xenolith "$scratch/bench.log"
     theirs
     ours plain W
+    if [[ -d /root/other ]]; then others; fi
     ours saved W --every "${every}s" --keep 2 --dir "$scratch/images"
 done

@@ -1,8 +1,8 @@
 #!/bin/bash
 # Measures in dom0 what `compare --recovery` reports; run by it through `qemu-ci exec`.
-# Arguments: RANKSxMIB..., how many ranks hold how many MiB of random data each. Prints lines for
-# machines, `KIND,RANKS,MIB,WHAT,NUMBER` with times in microseconds and sizes in bytes; see
-# tests/benches/compare/recovery.rs.
+# Arguments: RANKSxMIB..., how many ranks hold how many MiB of random data each, or RANKSxcg, how
+# many are at work on NPB CG. Prints lines for machines, `KIND,RANKS,DATA,WHAT,NUMBER` with times in
+# microseconds and sizes in bytes; see tests/benches/compare/recovery.rs.
 set -euo pipefail
 
 linux=/usr/share/xenolith/linux
@@ -20,7 +20,7 @@ now() { printf -v "$1" '%s' "${EPOCHREALTIME/[.,]/}"; }
 # wait_for COMMAND...: as long as it takes; whoever has started this sees whether it hangs.
 wait_for() { until "$@"; do sleep 0.1; done; }
 # tell WHAT NUMBER
-tell() { echo "$kind,$ranks,$mib,$1,$2"; }
+tell() { echo "$kind,$ranks,$data,$1,$2"; }
 # took WHAT COMMAND...: tells how long it takes.
 took() {
     local start end what=$1
@@ -70,15 +70,33 @@ restored() {
     }')"
 }
 
+# copied MIB: how long a plain copy of that takes.
+copied() {
+    local kind=memcpy
+    tell once "$(/root/copying "$1")"
+}
+
 # ours: a job of such ranks is saved three times, once by xl, and restored.
 ours() {
-    local kind=xenolith pid job domains
-    pgas run -n "$ranks" --mem "$((mib + 8))M" "$XENOLITH_IMAGES/ballast.img" -- "$mib" 100000 \
-        >"$scratch/run.log" 2>&1 &
+    local kind=xenolith pid job domains ready="filled $data MiB" count=$ranks used
+    local run=(--mem "$((data + 8))M" "$XENOLITH_IMAGES/ballast.img" -- "$data" 100000)
+    if [[ $data == cg ]]; then
+        run=(--mem 32M "$XENOLITH_IMAGES/cg.img" -- --class A)
+        ready='^.0.  *2 '
+        count=1
+    fi
+    pgas run -n "$ranks" "${run[@]}" >"$scratch/run.log" 2>&1 &
     pid=$!
-    wait_for started "$scratch/run.log" "filled $mib MiB" "$ranks"
+    wait_for started "$scratch/run.log" "$ready" "$count"
     wait_for named
     checkpoint first
+    if [[ $data == cg ]]; then
+        # What ranks have in use.
+        used=$(($(field memory) - $(field zero) - $(field free)))
+        copied $((used / ranks / 1048576 + 1))
+    else
+        copied "$data"
+    fi
     checkpoint second
     domains=$(xl list | awk -v name="pgas-$job-" 'index($1, name) == 1 { print $1 }')
     took "xl save" save "$domains" -c
@@ -140,7 +158,7 @@ save() {
 
 # theirs: as many Linux domUs with the same data.
 theirs() {
-    local kind=linux names="" name index start saved begin end saving=0 restoring=0 size=0
+    local kind=linux mib=$data names="" name index start saved begin end saving=0 restoring=0 size=0
     for ((index = 0; index < ranks; index++)); do
         serial=$((serial + 1))
         name=bench-linux-$serial
@@ -173,10 +191,10 @@ theirs() {
 serial=0
 for measured in "$@"; do
     ranks=${measured%x*}
-    mib=${measured#*x}
-    kind=memcpy
-    tell once "$(/root/copying "$mib")"
+    data=${measured#*x}
     ours
+    # Neither pace nor Linux guests hold what a program holds.
+    [[ $data != cg ]] || continue
     pace
     # The daemon of the last job may still be ending.
     theirs

@@ -44,6 +44,7 @@ impl Ground {
             hosts,
             machine: Machine {
                 memory: args.mem,
+                guests: args.guests,
                 cpus: args.cpus.unwrap_or_else(|| processors::of_each(hosts)),
                 accelerator: accelerator::choose(&self.workspace, &self.image, args.accel)?,
             },

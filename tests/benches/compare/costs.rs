@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
@@ -14,9 +15,18 @@ use crate::table::{Table, ratio};
 #[derive(Debug, Default)]
 struct Numbers(BTreeMap<(String, String), Vec<f64>>);
 
-/// Measures and prints the table.
-pub fn compare(rounds: u32) -> Result<()> {
-    let output = dom0::run("costs.sh", &[], &[rounds.to_string()])?;
+/// Measures and prints the table; also beside another build, whose cargo target directory `other`
+/// is.
+pub fn compare(rounds: u32, other: Option<&Path>) -> Result<()> {
+    let parts = ["release/pgas", "release/dom0-proxy", "images/cg.img", "images/bench.img"];
+    let puts: Vec<String> = other
+        .iter()
+        .flat_map(|target| parts.map(|part| (target.join(part), part)))
+        .filter_map(|(path, part)| {
+            Some(format!("{}:/root/other/{}", path.display(), part.split_once('/')?.1))
+        })
+        .collect();
+    let output = dom0::run("costs.sh", &puts, dom0::USUAL, &[rounds.to_string()])?;
     let file = results_directory()?.join("costs.csv");
     fs::write(&file, format!("cost,where,what,number\n{output}"))
         .with_context(|| format!("write {}", file.display()))?;
@@ -53,6 +63,11 @@ impl Numbers {
         row("cg S, one rank", linux, self.best("xenolith", "cg"), self.best("linux", "cg"));
         let put = |place| self.best(place, "put");
         row("put of 8 bytes, two ranks", linux, put("xenolith"), put("linux"));
+        if put("other").is_finite() {
+            let other = "on the other build";
+            row("put of 8 bytes, two ranks", other, put("xenolith"), put("other"));
+            row("cg W, not saved", other, self.best("plain", "cg"), self.best("other", "cg"));
+        }
         let saved = format!("cg W, saved every {:.2} s", self.best("saved", "every"));
         row(&saved, "not saved", self.best("saved", "cg"), self.best("plain", "cg"));
         println!("\nHow much longer it takes.\n");

@@ -5,13 +5,31 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
+/// The memory of a host, in MiB.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// What guests are to have together.
+    pub guests: u64,
+    /// What domain 0 is to have, and Xen.
+    pub rest: u64,
+}
+
+/// For some small guests.
+pub const USUAL: Memory = Memory { guests: 4096, rest: 2048 };
+
 /// Runs a script of this directory's parent with these arguments, with `puts` put into the host,
 /// each `LOCAL:REMOTE`, and returns what it printed, which also shows how far it is.
-pub fn run(script: &str, puts: &[String], arguments: &[String]) -> Result<String> {
+pub fn run(
+    script: &str,
+    puts: &[String],
+    Memory { guests, rest }: Memory,
+    arguments: &[String],
+) -> Result<String> {
     let script = format!("{}/benches/{script}", env!("CARGO_MANIFEST_DIR"));
     let mut qemu_ci = Command::new(env!("CARGO"))
         .args(["run", "--quiet", "--release", "--package", "qemu-ci", "--", "exec"])
-        .args(["--timeout", "14400", "--mem", "6G", "--cpus", "2"])
+        .args(["--timeout", "14400", "--cpus", "2"])
+        .args(["--mem", &format!("{}M", guests + rest), "--guests", &format!("{guests}M")])
         .args(puts.iter().flat_map(|put| ["--put", put]))
         .arg(script)
         .args(arguments)

@@ -13,7 +13,7 @@ use crate::table::{Table, bytes, ratio};
 
 /// Measures and prints the tables.
 pub fn compare(rounds: u32) -> Result<()> {
-    let output = dom0::run("guests.sh", &[], &[rounds.to_string()])?;
+    let output = dom0::run("guests.sh", &[], dom0::USUAL, &[rounds.to_string()])?;
     let (tables, guests) =
         output.split_once("guests\n").context("the script printed nothing about guests")?;
     let guests = Guests::parse(guests)?;

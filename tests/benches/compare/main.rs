@@ -35,12 +35,12 @@ struct Cli {
     #[arg(long)]
     xen: bool,
     /// Measure saving and restoring of jobs, in one boot of a host in QEMU; for each job its number
-    /// of ranks and the MiB of data that each rank has, RANKSxMIB
+    /// of ranks and the MiB of random data that each rank has, RANKSxMIB, or RANKSxcg for NPB CG
     #[arg(long, value_name = "JOB", num_args = 0.., value_delimiter = ',', conflicts_with = "xen")]
-    #[arg(default_missing_values = ["4x8", "4x32", "16x8"])]
+    #[arg(default_missing_values = ["4x8", "4x32", "4x128", "16x8", "4xcg"])]
     recovery: Option<Vec<String>>,
     /// Measure what it costs to be a domain and to be saved, in one boot of a host in QEMU
-    #[arg(long, conflicts_with_all = ["xen", "recovery", "beside"])]
+    #[arg(long, conflicts_with_all = ["xen", "recovery"])]
     costs: bool,
     /// How often to measure everything; each row is that of its calmest round [default: 5; in Xen
     /// 2, of costs 3]
@@ -50,8 +50,9 @@ struct Cli {
     #[arg(long)]
     no_peers: bool,
     /// Measure another build of this project too: its `target/release`, as after `cargo build
-    /// --release --workspace --bins --examples`. Not with --xen
-    #[arg(long, value_name = "DIR", conflicts_with = "xen")]
+    /// --release --workspace --bins --examples`; with --costs its `target`, as after `qemu-ci
+    /// build`
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["xen", "recovery"])]
     beside: Option<PathBuf>,
     /// What cargo says when it runs benchmarks rather than tests them
     #[arg(long, hide = true)]
@@ -65,7 +66,7 @@ fn main() -> Result<()> {
         return Ok(());
     }
     match (&cli.recovery, cli.xen) {
-        _ if cli.costs => costs::compare(cli.rounds.unwrap_or(3)),
+        _ if cli.costs => costs::compare(cli.rounds.unwrap_or(3), cli.beside.as_deref()),
         (Some(jobs), _) => recovery::compare(jobs),
         (None, true) => guests::compare(cli.rounds.unwrap_or(2)),
         (None, false) => {

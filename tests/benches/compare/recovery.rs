@@ -4,15 +4,53 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::num::ParseIntError;
+use std::str::FromStr;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::dom0;
+use crate::dom0::{self, Memory};
 use crate::results_directory;
 use crate::table::{Table, bytes, ratio};
 
-/// Ranks, and MiB of data that each has.
-type Job = (u32, u64);
+/// Ranks, and what they hold.
+type Job = (u32, Data);
+
+/// What a rank holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Data {
+    /// Random bytes, in MiB.
+    Random(u64),
+    /// What it needs for NPB CG, class A.
+    Cg,
+}
+
+impl FromStr for Data {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        if text == "cg" { Ok(Self::Cg) } else { text.parse().map(Self::Random) }
+    }
+}
+
+/// What all of the jobs, one after the other, can do with.
+fn memory(jobs: &[String]) -> Result<Memory> {
+    let mut memory = Memory { guests: 0, rest: 0 };
+    for job in jobs {
+        let not_understood = || format!("{job} is no job: write RANKSxMIB or RANKSxcg");
+        let (ranks, data) = job.split_once('x').with_context(not_understood)?;
+        let ranks: u64 = ranks.parse().with_context(not_understood)?;
+        let mib = match data.parse().with_context(not_understood)? {
+            Data::Random(mib) => mib,
+            Data::Cg => 32,
+        };
+        // Linux guests need some for themselves. Domain 0 keeps copies of all, images with all of
+        // that in them, and what xl saves.
+        memory.guests = memory.guests.max(ranks * (mib + 128));
+        memory.rest = memory.rest.max(2048 + 3 * ranks * mib);
+    }
+    Ok(memory)
+}
 
 /// What the script tells: microseconds or bytes, by job, kind of guest and what it is.
 #[derive(Debug, Default)]
@@ -21,9 +59,9 @@ struct Numbers(BTreeMap<(Job, String, String), f64>);
 /// Measures and prints the tables.
 pub fn compare(jobs: &[String]) -> Result<()> {
     let copying = format!("{}:/root/copying", env!("CARGO_BIN_EXE_copying"));
-    let output = dom0::run("recovery.sh", &[copying], jobs)?;
+    let output = dom0::run("recovery.sh", &[copying], memory(jobs)?, jobs)?;
     let file = results_directory()?.join("recovery.csv");
-    fs::write(&file, format!("guest,ranks,mib,what,number\n{output}"))
+    fs::write(&file, format!("guest,ranks,data,what,number\n{output}"))
         .with_context(|| format!("write {}", file.display()))?;
     Numbers::parse(&output)?.print();
     eprintln!("rows: {}", file.display());
@@ -36,10 +74,10 @@ impl Numbers {
         for line in text.lines() {
             let not_understood = || format!("the script printed a line that is no row: {line}");
             let words: Vec<_> = line.split(',').collect();
-            let [kind, ranks, mib, what, number] = words[..] else { continue };
+            let [kind, ranks, data, what, number] = words[..] else { continue };
             let job = (
                 ranks.parse().with_context(not_understood)?,
-                mib.parse().with_context(not_understood)?,
+                data.parse().with_context(not_understood)?,
             );
             let number = number.parse().with_context(not_understood)?;
             numbers.insert((job, kind.into(), what.into()), number);
@@ -95,7 +133,7 @@ impl Numbers {
                 ratio(self.get(job, "xenolith", "xl save"), stall),
                 ratio(self.get(job, "linux", "xl save"), stall),
                 ratio(self.get(job, "linux", "xl restore"), restore),
-                self.get(job, "xenolith", "slow tenths").to_string(),
+                ratio(self.get(job, "xenolith", "slow tenths"), 1.0),
             ]);
         }
         table.print();
@@ -130,6 +168,9 @@ impl Numbers {
     }
 }
 
-fn name((ranks, mib): Job) -> String {
-    format!("{ranks} x {mib} MiB")
+fn name((ranks, data): Job) -> String {
+    match data {
+        Data::Random(mib) => format!("{ranks} x {mib} MiB"),
+        Data::Cg => format!("{ranks} of cg"),
+    }
 }
