@@ -11,7 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// Processors of a host on a machine that has them.
 const BEST: u32 = 2;
-/// Of the processor time that hosts could use, the part that the machine must have to spare, in percent.
+/// Of the processor time that hosts could use, what the machine must have to spare, in percent.
 const ENOUGH: u32 = 80;
 /// How long a look takes.
 const LOOK: Duration = Duration::from_millis(250);
