@@ -79,6 +79,26 @@ fn a_start_that_runs_out_of_files_leaves_nothing() {
 }
 
 #[test]
+fn a_daemon_that_may_open_less_than_it_has_open_loses_no_output() {
+    let mut host = Host::new("");
+    let daemon = host.daemon.id().to_string();
+    let up = tempfile::tempdir().unwrap();
+    let lines =
+        "touch \"$TMPDIR/$XENOLITH_RANK\"; for i in $(seq 20); do echo $i; sleep 0.05; done";
+    let job = host.shell(8, lines).env("TMPDIR", up.path()).spawn().unwrap();
+    wait_until("that all ranks run", || up.path().read_dir().unwrap().count() == 8);
+    for most in ["8:", "4096:"] {
+        let limit = format!("--nofile={most}");
+        let set = Command::new("prlimit").args(["--pid", &daemon, &limit]).status();
+        assert!(set.unwrap().success());
+        thread::sleep(Duration::from_millis(300));
+    }
+    let ended = end(job);
+    assert_eq!((ended.status, ended.output.lines().count()), (0, 8 * 20), "{ended:?}");
+    host.assert_daemon_runs();
+}
+
+#[test]
 fn the_daemons_log_does_not_grow_forever() {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("daemon.log");

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -251,6 +252,12 @@ impl ConsoleReader {
         let is_timed = self.settling.is_some() || self.line.is_some();
         match poll(&mut fds, is_timed.then_some(&look)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            // More than the process may open, for the moment, although they are open.
+            Err(rustix::io::Errno::INVAL) => {
+                drop(fds);
+                thread::sleep(LOOK);
+                return Ok(readable);
+            }
             Err(error) => return Err(error.into()),
         }
         if !fds[0].revents().is_empty() {
