@@ -65,7 +65,7 @@ mount -o remount,rw $disk
 wait_for is_saved_again 2
 save --then stop
 ends 120
-expect "goes on with it"
+expect "\`pgas restore '$images'\` goes on with it"
 last=$(last_tick)
 # What is read-only can be restored from.
 wait_for mount -o remount,ro $disk

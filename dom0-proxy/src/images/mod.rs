@@ -21,6 +21,7 @@
 //! them, hashes before anything is handed out, and no path is ever read from a file.
 
 mod ahead;
+mod argument;
 mod chunk;
 mod collect;
 mod description;
@@ -41,6 +42,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
+pub use argument::as_argument;
 pub use chunk::{ChunkHash, PAGE, Page, PageBytes};
 pub use collect::Removed;
 pub use description::{

@@ -21,7 +21,7 @@ use crate::attach::MemoryProvider;
 use crate::control::{CheckpointSpec, JobInfo, JobSpec, LineReport, RankKind, Reply};
 use crate::engine::OrderError;
 use crate::error::{Context, Error, Result};
-use crate::images::{ImageStore, Line};
+use crate::images::{ImageStore, Line, as_argument};
 use crate::recovery::{LineError, Lines};
 use crate::run_dir::JobOrigin;
 
@@ -264,6 +264,7 @@ impl Job {
         );
         self.client.saved(report.clone());
         if asked.stop {
+            let directory = as_argument(&report.directory);
             self.send(JobEvent::Saved(format!(
                 "saved as line {line}, and stopped: `pgas restore {directory}` goes on with it"
             )));

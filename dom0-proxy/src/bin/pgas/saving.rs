@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use dom0_proxy::control::{RankKind, Saving};
-use dom0_proxy::images::{ImageStore, ImagesError};
+use dom0_proxy::images::{ImageStore, ImagesError, as_argument};
 
 use crate::arguments::SavingArguments;
 
@@ -36,11 +36,12 @@ pub fn of_directory(arguments: &SavingArguments, directory: PathBuf) -> Saving {
 pub fn check_new(directory: &Path) -> anyhow::Result<()> {
     let there = |store: ImageStore| Ok::<_, ImagesError>(store.images()?.len());
     let count = ImageStore::open_or_create(directory).and_then(there)?;
-    let directory = directory.display();
     ensure!(
         count == 0,
-        "{directory} has images of another job: go on with it by `pgas restore {directory}`, or \
-         name another directory"
+        "{} has images of another job: go on with it by `pgas restore {}`, or name another \
+         directory",
+        directory.display(),
+        as_argument(directory)
     );
     Ok(())
 }
