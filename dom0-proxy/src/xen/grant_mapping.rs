@@ -12,6 +12,9 @@ use xen_hypercall::PAGE_SIZE;
 const DEVICE: &str = "/dev/xen/gntdev";
 /// Pages that the kernel takes in one request.
 const CHUNK: usize = 65_536;
+/// Chunks that are mapped through one descriptor: behind 2 GiB the kernel answers with offsets that
+/// are none, since it counts pages as `int` and shifts that (`gntdev_ioctl_map_grant_ref` of 6.1).
+const CHUNKS_A_DEVICE: usize = 8;
 
 /// Announces pages to map; answers at which offset of the device they can be mapped.
 ///
@@ -86,10 +89,11 @@ unsafe impl Ioctl for GntdevUnmap {
 /// unmapped when dropped.
 #[derive(Debug)]
 pub struct GrantMapping {
-    device: File,
+    /// What it is mapped through, some chunks each.
+    devices: Vec<File>,
     base: NonNull<u8>,
     pages: usize,
-    /// Announcements: offset in the device, pages.
+    /// Announcements of the chunks: offset in the device, pages.
     announced: Vec<(u64, u32)>,
 }
 
@@ -102,9 +106,9 @@ impl GrantMapping {
     pub fn new(domain: u32, first_ref: u32, pages: u32) -> io::Result<Self> {
         let last = first_ref.checked_add(pages).filter(|_| pages > 0);
         let end = last.ok_or(io::ErrorKind::InvalidInput)?;
-        let device = File::options().read(true).write(true).open(DEVICE)?;
         let base = reserve(pages as usize)?;
-        let mut mapping = Self { device, base, pages: pages as usize, announced: Vec::new() };
+        let (devices, announced) = (Vec::new(), Vec::new());
+        let mut mapping = Self { devices, base, pages: pages as usize, announced };
         for start in (first_ref..end).step_by(CHUNK) {
             let references = start..end.min(start.saturating_add(CHUNK as u32));
             mapping.add(domain, references, (start - first_ref) as usize)?;
@@ -115,8 +119,13 @@ impl GrantMapping {
     /// Maps one chunk over the reserved addresses from page `at` on.
     fn add(&mut self, domain: u32, references: std::ops::Range<u32>, at: usize) -> io::Result<()> {
         let count = references.len();
+        let number = self.announced.len() / CHUNKS_A_DEVICE;
+        if number == self.devices.len() {
+            self.devices.push(File::options().read(true).write(true).open(DEVICE)?);
+        }
+        let device = &self.devices[number];
         // SAFETY: the device is gntdev's, whose request this is.
-        let offset = unsafe { ioctl(&self.device, GntdevMap::new(domain, references)) }?;
+        let offset = unsafe { ioctl(device, GntdevMap::new(domain, references)) }?;
         self.announced.push((offset, count as u32));
         // SAFETY: replaces addresses that `reserve` has set aside for this value, and nobody has a
         // pointer to yet.
@@ -126,7 +135,7 @@ impl GrantMapping {
                 count * PAGE_SIZE,
                 ProtFlags::READ | ProtFlags::WRITE,
                 MapFlags::SHARED | MapFlags::FIXED,
-                &self.device,
+                device,
                 offset,
             )
         };
@@ -157,11 +166,13 @@ impl Drop for GrantMapping {
         if let Err(error) = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len()) } {
             tracing::error!(%error, "granted pages could not be unmapped");
         }
-        for &(index, count) in &self.announced {
-            // SAFETY: the device is gntdev's, whose request this is.
-            let taken_back = unsafe { ioctl(&self.device, GntdevUnmap { index, count, pad: 0 }) };
-            if let Err(error) = taken_back {
-                tracing::error!(%error, "grants could not be given back");
+        for (device, chunks) in self.devices.iter().zip(self.announced.chunks(CHUNKS_A_DEVICE)) {
+            for &(index, count) in chunks {
+                // SAFETY: the device is gntdev's, whose request this is.
+                let taken_back = unsafe { ioctl(device, GntdevUnmap { index, count, pad: 0 }) };
+                if let Err(error) = taken_back {
+                    tracing::error!(%error, "grants could not be given back");
+                }
             }
         }
     }
