@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use dom0_proxy::images::{
     BLOCK_CHUNKS, ChunkHash, Console, Description, Durable, ImageStore, Layout, Line, Options,
-    PAGE, Pick, RankDescription, RankState,
+    PAGE, PageMemory, Pick, RankDescription, RankState,
 };
 
 /// Measures saving and loading of images.
@@ -86,28 +86,28 @@ fn random(length: usize) -> Vec<u8> {
     (0..length / 8).flat_map(|_| random.next().to_le_bytes()).collect()
 }
 
-/// The memory after some work: every tenth page has changed.
-fn worked_on(memory: &[u8], round: u32) -> Vec<u8> {
-    let mut memory = memory.to_vec();
+/// The memory after some work, and the numbers of the pages that have changed: every tenth.
+fn worked_on(mut memory: Vec<u8>, round: u32) -> (Vec<u8>, Vec<u32>) {
     for page in memory.chunks_mut(PAGE).step_by(10) {
         page[8..12].copy_from_slice(&round.wrapping_add(0x5555_0000).to_le_bytes());
     }
-    memory
+    let pages = (memory.len() / PAGE) as u32;
+    (memory, (0..pages).step_by(10).collect())
 }
 
-fn save(store: &ImageStore, number: u64, memory: &[u8]) -> Result<Durable> {
+fn save(store: &ImageStore, number: u64, memory: &mut PageMemory) -> Result<Durable> {
     let line = Line { incarnation: 0, number };
     let options = Options { size: 1, ..Options::default() };
     let mut saving = store.begin(Description { line, options, ..Description::default() })?;
     let description = RankDescription {
         rank: 0,
         state: RankState::Running,
-        window: memory.len() as u64,
+        window: memory.bytes().len() as u64,
         layout: Layout::default(),
         traffic: Vec::new(),
         console: Console::default(),
     };
-    saving.rank_memory(description, memory, &[])?;
+    saving.rank(description, memory, &[])?;
     Ok(saving.finish()?)
 }
 
@@ -157,8 +157,9 @@ fn measure(memory: &[u8], rounds: u32, directory: &PathBuf) -> Result<(Times, u6
         times.note("plain write, fsync", begun);
         fs::remove_file(&file)?;
 
+        let mut pages = PageMemory::from(memory.to_vec());
         let begun = Instant::now();
-        let first = save(&store, 1, memory)?;
+        let first = save(&store, 1, &mut pages)?;
         times.note("first save", begun);
         packed = first.sizes().packed;
         let begun = Instant::now();
@@ -166,12 +167,12 @@ fn measure(memory: &[u8], rounds: u32, directory: &PathBuf) -> Result<(Times, u6
         times.note("commit", begun);
 
         let begun = Instant::now();
-        save(&store, 2, memory)?.commit()?;
+        save(&store, 2, &mut pages)?.commit()?;
         times.note("save, nothing new", begun);
 
-        let memory_then = worked_on(memory, round);
+        pages.change(|bytes| anyhow::Ok(worked_on(bytes, round)))?;
         let begun = Instant::now();
-        save(&store, 3, &memory_then)?.commit()?;
+        save(&store, 3, &mut pages)?.commit()?;
         times.note("save, a tenth new", begun);
 
         let begun = Instant::now();

@@ -16,7 +16,7 @@ use armci_nostd::wire::{
     AccKind, COMPLETIONS, Flags, JobState, Opcode, Request, RmwKind, SUBMISSIONS, Status,
 };
 use dom0_proxy::attach::{MemoryProvider, RankAttachment, hosted, provide_memory};
-use dom0_proxy::engine::{Engine, Notice, OrderError, Pause, ServiceState, Traffic};
+use dom0_proxy::engine::{Copied, Engine, Notice, OrderError, Pause, ServiceState, Traffic};
 use raw_rank::{BASE, END, PUBLIC, RawRank, put, send_attach, wait_until};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::net::{SendFlags, send};
@@ -302,7 +302,7 @@ impl Bench {
         let mut all = Vec::new();
         loop {
             let offset = all.len() as u64;
-            let bytes = self.engine.copy_window(rank, offset, vec![0; piece]).unwrap();
+            let bytes = self.engine.copy_window(rank, offset, vec![0; piece]).unwrap().bytes;
             all.extend_from_slice(&bytes);
             if bytes.len() < piece {
                 return all;
@@ -340,10 +340,16 @@ fn behind_stopped_rings_nothing_is_written_and_all_can_be_copied() {
     }
     let word = (PUBLIC - BASE) as usize;
     assert_eq!(before[0][word..word + 8], 11u64.to_ne_bytes());
+    // What has changed since a buffer was filled is told.
+    let again = |bytes: Vec<u8>| bench.engine.copy_window(0, 0, bytes).unwrap();
+    let Copied { bytes, changed } = again(before[0].clone());
+    assert_eq!((bytes == before[0], &changed[..]), (true, &[][..]));
+    a.set_word(PUBLIC + 4096, 12);
+    assert_eq!(again(bytes).changed, [(word / 4096 + 1) as u32]);
     assert_eq!(b.word(PUBLIC + 64), 0);
     assert!(!a.is_woken(Duration::ZERO) && !b.is_woken(Duration::ZERO));
-    assert_eq!(bench.engine.copy_window(1, END - BASE, vec![0; 8]), Ok(Vec::new()));
-    assert_eq!(bench.engine.copy_window(1, u64::MAX, vec![0; 8]), Ok(Vec::new()));
+    assert_eq!(bench.engine.copy_window(1, END - BASE, vec![0; 8]), Ok(Copied::default()));
+    assert_eq!(bench.engine.copy_window(1, u64::MAX, vec![0; 8]), Ok(Copied::default()));
     assert_eq!(bench.engine.copy_window(2, 0, Vec::new()), Err(OrderError::NoRank(2)));
 
     bench.engine.start_serving().unwrap();
@@ -371,7 +377,7 @@ fn whoever_cannot_stand_still_goes_on() {
     bench.engine.ended(1);
     bench.engine.park().unwrap();
     assert_ne!(a.header().park.0.load(Ordering::Relaxed), 0);
-    assert_eq!(bench.engine.copy_window(0, 0, vec![0; 8]).map(|bytes| bytes.len()), Ok(8));
+    assert_eq!(bench.engine.copy_window(0, 0, vec![0; 8]).map(|copied| copied.bytes.len()), Ok(8));
     assert_eq!(bench.engine.start_serving(), Err(OrderError::NotNow(ServiceState::Parked)));
     bench.engine.go_on().unwrap();
     assert_eq!(a.header().park.0.load(Ordering::Relaxed), 0);

@@ -32,7 +32,7 @@ fn save(directory: &Path, number: u64) {
             traffic: Vec::new(),
             console: Console::default(),
         };
-        saving.rank_memory(description, &memory, &[]).unwrap();
+        saving.rank(description, &mut memory.into(), &[]).unwrap();
     }
     saving.finish().unwrap().commit().unwrap();
 }

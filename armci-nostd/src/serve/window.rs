@@ -8,6 +8,9 @@ use crate::shared::lock::TargetLock;
 use crate::wire::area::RuntimeArea;
 use crate::wire::attach::WindowLayout;
 
+/// Bytes of a page of a buffer.
+const BUFFER_PAGE: usize = 4096;
+
 /// One rank's memory, as it is mapped here. The rank, and others, may change it at any time.
 #[derive(Debug)]
 pub struct Window {
@@ -63,36 +66,28 @@ impl Window {
     }
 
     /// Copies bytes of the window, from the one that is `offset` behind its start: as many as
-    /// `buffer` has room for, or as there are. How many that were.
+    /// `buffer` has room for, or as there are. How many that were. `changed` hears of each page of
+    /// the buffer, of 4096 bytes, whose bytes were others before.
     ///
     /// The rank may be writing meanwhile. Words of 8 bytes that are aligned in the window are read
     /// whole.
-    pub fn copy_out(&self, offset: u64, buffer: &mut [u8]) -> usize {
+    pub fn copy_out(
+        &self,
+        offset: u64,
+        buffer: &mut [u8],
+        mut changed: impl FnMut(usize),
+    ) -> usize {
         let window = self.bounds.window();
         let there = (window.end - window.start).saturating_sub(offset);
         let count = buffer.len().min(usize::try_from(there).unwrap_or(usize::MAX));
-        let from = self.at(window.start.saturating_add(offset), count as u64);
-        let buffer = &mut buffer[..count];
-        // Up to the first aligned word, by words, and what is left.
-        let head = from.as_ptr().align_offset(size_of::<u64>()).min(count);
-        let (head, rest) = buffer.split_at_mut(head);
-        // SAFETY: `count` bytes from `from` on are mapped as long as the window lives.
-        let byte = |at| unsafe { AtomicU8::from_ptr(from.as_ptr().add(at)) };
-        let mut at = 0;
-        for place in head {
-            *place = byte(at).load(Ordering::Relaxed);
-            at += 1;
-        }
-        let mut words = rest.chunks_exact_mut(size_of::<u64>());
-        for place in &mut words {
-            // SAFETY: as above, and aligned.
-            let word = unsafe { AtomicU64::from_ptr(from.as_ptr().add(at).cast()) };
-            place.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
-            at += size_of::<u64>();
-        }
-        for place in words.into_remainder() {
-            *place = byte(at).load(Ordering::Relaxed);
-            at += 1;
+        let mut from = self.at(window.start.saturating_add(offset), count as u64);
+        for (number, page) in buffer[..count].chunks_mut(BUFFER_PAGE).enumerate() {
+            // SAFETY: all `count` bytes are mapped as long as the window lives.
+            if unsafe { copy_and_compare(from, page) } {
+                changed(number);
+            }
+            // SAFETY: not behind the end of them.
+            from = unsafe { from.add(page.len()) };
         }
         count
     }
@@ -131,6 +126,45 @@ impl Window {
     }
 }
 
+/// Copies to `to` what is at `from`; whether that has changed it. Words of 8 bytes that are aligned
+/// there are read whole.
+///
+/// # Safety
+/// As many bytes must be mapped from `from` on; others may write to them.
+unsafe fn copy_and_compare(from: NonNull<u8>, to: &mut [u8]) -> bool {
+    // SAFETY: by the caller.
+    let byte = |at| unsafe { AtomicU8::from_ptr(from.as_ptr().add(at)) };
+    let mut difference = 0;
+    let mut copy_byte = |at, place: &mut u8| {
+        let byte = byte(at).load(Ordering::Relaxed);
+        difference |= u64::from(*place ^ byte);
+        *place = byte;
+    };
+    // Up to the first aligned word, by words, and what is left.
+    let head = from.as_ptr().align_offset(size_of::<u64>()).min(to.len());
+    let (head, rest) = to.split_at_mut(head);
+    let mut at = 0;
+    for place in head {
+        copy_byte(at, place);
+        at += 1;
+    }
+    let (words, tail) = rest.as_chunks_mut();
+    let mut of_words = 0;
+    for place in words {
+        // SAFETY: by the caller, and aligned.
+        let word = unsafe { AtomicU64::from_ptr(from.as_ptr().add(at).cast()) };
+        let word = word.load(Ordering::Relaxed);
+        of_words |= u64::from_ne_bytes(*place) ^ word;
+        *place = word.to_ne_bytes();
+        at += size_of::<u64>();
+    }
+    for place in tail {
+        copy_byte(at, place);
+        at += 1;
+    }
+    difference | of_words != 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,15 +199,37 @@ mod tests {
         for offset in [0, 1, 7, 8, 4095, LEN - 20, LEN - 1] {
             for len in [0, 1, 3, 8, 9, 16, 4100] {
                 let mut buffer = vec![0xaa; len];
-                let count = window.copy_out(offset as u64, &mut buffer);
+                let count = window.copy_out(offset as u64, &mut buffer, |_| ());
                 assert_eq!(count, len.min(LEN - offset));
                 assert_eq!(buffer[..count], bytes[offset..][..count], "{len} from {offset}");
                 assert!(buffer[count..].iter().all(|&byte| byte == 0xaa));
             }
         }
         for behind in [LEN as u64, LEN as u64 + 1, u64::MAX] {
-            assert_eq!(window.copy_out(behind, &mut [0; 8]), 0);
+            assert_eq!(window.copy_out(behind, &mut [0; 8], |_| ()), 0);
         }
+    }
+
+    #[test]
+    fn pages_that_change_are_told() {
+        let mut pages = vec![[0u64; 512]; LEN / 4096 + 1];
+        let window = window(&mut pages);
+        let mut copy = vec![0; LEN];
+        let update = |copy: &mut [u8], offset| {
+            let mut changed = Vec::new();
+            window.copy_out(offset, copy, |page| changed.push(page));
+            changed
+        };
+        assert_eq!(update(&mut copy, 0), []);
+        for at in [0, 4095, 4096, 3 * 4096 + 13, LEN - 1] {
+            window.copy_in(at as u64, &[at as u8 | 1]);
+            assert_eq!(update(&mut copy, 0), [at / 4096]);
+            assert_eq!(update(&mut copy, 0), []);
+        }
+        // Pages are those of the buffer, wherever it begins.
+        window.copy_in(8200, &[77, 78]);
+        assert_eq!(update(&mut copy[4105..], 4105), [0, 1]);
+        assert_eq!(copy[8200..8202], [77, 78]);
     }
 
     #[test]
@@ -188,7 +244,7 @@ mod tests {
                 assert_eq!(count, len.min(LEN - offset));
                 expected[offset..][..count].copy_from_slice(&bytes[..count]);
                 let mut all = vec![0; LEN];
-                window.copy_out(0, &mut all);
+                window.copy_out(0, &mut all, |_| ());
                 assert!(all == expected, "{len} to {offset}");
             }
         }

@@ -81,7 +81,7 @@ mod tests {
         let window = unsafe { Window::new(base, &layout) }.unwrap();
         test(&window, &|| {
             let mut bytes = vec![0; LEN];
-            window.copy_out(0, &mut bytes);
+            window.copy_out(0, &mut bytes, |_| ());
             bytes
         });
     }

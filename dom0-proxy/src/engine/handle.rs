@@ -14,7 +14,7 @@ use armci_nostd::wire::attach::WindowLayout;
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::notice::Notice;
-use super::order::EngineOrder;
+use super::order::{Copied, EngineOrder};
 use super::patience::Pause;
 use super::service::{Change, OrderError};
 use super::traffic::Traffic;
@@ -185,8 +185,9 @@ impl EngineOrders {
     }
 
     /// Copies memory of a rank from `offset` of its window on, as much as `buffer` has room for, or
-    /// as there is: the buffer comes back with that length. What the proxies do is not in the way,
-    /// since the rings are not served; what the rank does is for the caller to know.
+    /// as there is: the buffer comes back with that length, and with what of it has changed. What
+    /// the proxies do is not in the way, since the rings are not served; what the rank does is for
+    /// the caller to know.
     ///
     /// # Errors
     /// [`OrderError`] while the rings are served.
@@ -195,7 +196,7 @@ impl EngineOrders {
         rank: u32,
         offset: u64,
         buffer: Vec<u8>,
-    ) -> Result<Vec<u8>, OrderError> {
+    ) -> Result<Copied, OrderError> {
         self.ask(|reply| EngineOrder::CopyWindow { rank, offset, buffer, reply })
     }
 

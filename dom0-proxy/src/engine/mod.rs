@@ -46,6 +46,7 @@ mod worker;
 
 pub use handle::{Engine, EngineOrders};
 pub use notice::Notice;
+pub use order::Copied;
 pub use patience::Pause;
 pub use service::{OrderError, ServiceState};
 pub use traffic::{Count, Traffic};

@@ -52,7 +52,16 @@ pub(super) enum EngineOrder {
         offset: u64,
         /// What to fill.
         buffer: Vec<u8>,
-        /// Where it goes, cut down to what there was.
-        reply: Sender<Result<Vec<u8>, OrderError>>,
+        /// Where it goes.
+        reply: Sender<Result<Copied, OrderError>>,
     },
+}
+
+/// A buffer that memory of a rank was copied to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// The buffer, cut down to what there was.
+    pub bytes: Vec<u8>,
+    /// The numbers of its pages, of 4096 bytes, that held other bytes before.
+    pub changed: Vec<u32>,
 }

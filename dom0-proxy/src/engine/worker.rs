@@ -14,7 +14,7 @@ use armci_nostd::wire::JobState;
 use super::doorbells::Doorbells;
 use super::gates::{Gates, Inside};
 use super::notice::Notice;
-use super::order::EngineOrder;
+use super::order::{Copied, EngineOrder};
 use super::parking::Parking;
 use super::patience::{LockPause, Patience, Pause};
 use super::rounds::{Rounds, Violation};
@@ -290,9 +290,11 @@ impl Worker {
                 EngineOrder::CopyWindow { rank, offset, mut buffer, reply } => {
                     let copied = match (service.state(), fleet.windows().get(rank as usize)) {
                         (ServiceState::Stopped | ServiceState::Parked, Some(window)) => {
-                            let count = window.copy_out(offset, &mut buffer);
+                            let mut changed = Vec::new();
+                            let note = |page| changed.push(page as u32);
+                            let count = window.copy_out(offset, &mut buffer, note);
                             buffer.truncate(count);
-                            Ok(buffer)
+                            Ok(Copied { bytes: buffer, changed })
                         }
                         (ServiceState::Stopped | ServiceState::Parked, None) => {
                             Err(OrderError::NoRank(rank))

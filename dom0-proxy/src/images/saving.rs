@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::chunk::{ByHash, ChunkHash, PAGE, Page, PageBytes, is_zero};
+use super::chunk::{ByHash, ChunkHash, PAGE, PageBytes};
 use super::description::{Description, Line, RankDescription};
 use super::error::{ImagesError, Result};
 use super::folder::Folder;
@@ -14,11 +14,11 @@ use super::manifest::{
 };
 use super::names::Name;
 use super::pack::PackWriter;
+use super::page_memory::PageMemory;
 
 /// An image that is being written. What was written is removed when this is dropped.
 ///
-/// It works on copies that the caller has made: memory that changes meanwhile would be stored under
-/// a hash that is not its own, and found damaged.
+/// It works on copies that the caller has made.
 #[derive(Debug)]
 pub struct Saving {
     written: Written,
@@ -103,7 +103,7 @@ impl Saving {
         let mut last = [0; PAGE];
         last[..rest.len()].copy_from_slice(rest);
         for page in pages.iter().chain((!rest.is_empty()).then_some(&last)) {
-            let chunk = self.chunk(page)?;
+            let chunk = self.chunk(page, ChunkHash::of(page))?;
             match blob.chunks.last_mut() {
                 Some(run) if run.first + run.count == chunk => run.count += 1,
                 _ => blob.chunks.push(ChunkRun { first: chunk, count: 1 }),
@@ -113,38 +113,47 @@ impl Saving {
         Ok(blob)
     }
 
-    /// Stores a rank: what it is, and each page of its window. Ranks come in their order.
+    /// Stores a rank: what it is, and all of its memory, from the first page of its window to the
+    /// last. `free` are the numbers of pages of no use to anybody. Ranks come in their order.
     ///
     /// # Errors
     /// [`ImagesError`]; then this cannot be finished.
-    pub fn rank<'a>(
+    pub fn rank(
         &mut self,
         description: RankDescription,
-        pages: impl IntoIterator<Item = Page<'a>>,
+        memory: &mut PageMemory,
+        free: &[std::ops::Range<u64>],
     ) -> Result<()> {
         self.is_whole = false;
+        let RankDescription { rank, window, .. } = description;
+        let refused = |why: String| Err(ImagesError::NotSavable(format!("rank {rank}: {why}")));
+        let length = memory.bytes().len();
+        if !length.is_multiple_of(PAGE) || !free.is_sorted_by(|a, b| a.end <= b.start) {
+            return refused("its pages make no sense".into());
+        }
+        if window != length as u64 {
+            return refused(format!("it has a window of {window} bytes, and {length} were given"));
+        }
         let mut runs = Vec::new();
-        let mut count = 0;
-        for page in pages {
-            let page = match page {
-                Page::Data(bytes) if is_zero(bytes) => Page::Zero,
-                page => page,
+        let mut free = free.iter().peekable();
+        for (number, page) in (0..).zip(memory.pages()) {
+            while free.next_if(|run| run.end <= number).is_some() {}
+            let run = match free.peek() {
+                Some(run) if run.contains(&number) => PageRun::Free(1),
+                _ => match page.look() {
+                    None => PageRun::Zero(1),
+                    Some((bytes, hash)) => {
+                        PageRun::Stored(ChunkRun { first: self.chunk(bytes, hash)?, count: 1 })
+                    }
+                },
             };
             let sizes = &mut self.manifest.sizes;
             sizes.memory += PAGE as u64;
-            count += 1;
-            match page {
-                Page::Zero => sizes.zero += PAGE as u64,
-                Page::Free => sizes.free += PAGE as u64,
-                Page::Data(_) => {}
+            match run {
+                PageRun::Zero(_) => sizes.zero += PAGE as u64,
+                PageRun::Free(_) => sizes.free += PAGE as u64,
+                PageRun::Stored(_) => {}
             }
-            let run = match page {
-                Page::Zero => PageRun::Zero(1),
-                Page::Free => PageRun::Free(1),
-                Page::Data(bytes) => {
-                    PageRun::Stored(ChunkRun { first: self.chunk(bytes)?, count: 1 })
-                }
-            };
             match (runs.last_mut(), run) {
                 (Some(PageRun::Zero(count)), PageRun::Zero(_))
                 | (Some(PageRun::Free(count)), PageRun::Free(_)) => *count += 1,
@@ -156,47 +165,13 @@ impl Saving {
                 _ => runs.push(run),
             }
         }
-        if description.window != count * PAGE as u64 {
-            let RankDescription { rank, window, .. } = description;
-            return Err(ImagesError::NotSavable(format!(
-                "rank {rank} has a window of {window} bytes, and {count} pages were given"
-            )));
-        }
         self.manifest.ranks.push(StoredRank { description, pages: runs });
         self.is_whole = true;
         Ok(())
     }
 
-    /// Stores a rank of which all memory is here, from address 0. `free` are the numbers of pages
-    /// of no use to anybody.
-    ///
-    /// # Errors
-    /// [`ImagesError`]; then this cannot be finished.
-    pub fn rank_memory(
-        &mut self,
-        description: RankDescription,
-        memory: &[u8],
-        free: &[std::ops::Range<u64>],
-    ) -> Result<()> {
-        if !memory.len().is_multiple_of(PAGE) || !free.is_sorted_by(|a, b| a.end <= b.start) {
-            self.is_whole = false;
-            let why = format!("rank {}: its pages make no sense", description.rank);
-            return Err(ImagesError::NotSavable(why));
-        }
-        let mut free = free.iter().peekable();
-        let pages = (0..).zip(memory.as_chunks::<PAGE>().0).map(|(number, page)| {
-            while free.next_if(|run| run.end <= number).is_some() {}
-            match free.peek() {
-                Some(run) if run.contains(&number) => Page::Free,
-                _ => Page::Data(page),
-            }
-        });
-        self.rank(description, pages)
-    }
-
     /// The number of a chunk, which is stored unless there is one that is equal.
-    fn chunk(&mut self, bytes: &PageBytes) -> Result<u32> {
-        let hash = ChunkHash::of(bytes);
+    fn chunk(&mut self, bytes: &PageBytes, hash: ChunkHash) -> Result<u32> {
         if let Some(number) = self.numbers.get(&hash) {
             self.manifest.sizes.shared += PAGE as u64;
             return Ok(*number);

@@ -10,7 +10,8 @@ use armci_nostd::wire::attach::WindowLayout;
 
 use super::available_memory::available_memory;
 use super::free_memory::free_pages;
-use crate::engine::{EngineOrders, OrderError, Traffic};
+use crate::engine::{Copied, EngineOrders, OrderError, Traffic};
+use crate::images::PageMemory;
 
 /// A rank as it was at a line, but for how it had ended if it had.
 #[derive(Clone, Debug)]
@@ -20,7 +21,7 @@ pub struct RankCopy {
     /// What had been served for it, without what it had done directly.
     pub traffic: Traffic,
     /// Its window, from the first byte to the last.
-    pub memory: Vec<u8>,
+    pub memory: PageMemory,
 }
 
 impl RankCopy {
@@ -28,11 +29,11 @@ impl RankCopy {
     pub fn free_pages(&self) -> Vec<Range<u64>> {
         let WindowLayout { window, runtime, public_start, public_end, .. } = self.layout;
         let at = (runtime - window) as usize + offset_of!(Header, free);
-        let word = self.memory.get(at..at + size_of::<u64>());
+        let word = self.memory.bytes().get(at..at + size_of::<u64>());
         let first = word.and_then(|word| word.try_into().ok()).map_or(0, u64::from_le_bytes);
         // Such a list is made by domains, whose windows begin at address 0.
         match window {
-            0 => free_pages(&self.memory, first, public_start..public_end),
+            0 => free_pages(self.memory.bytes(), first, public_start..public_end),
             _ => Vec::new(),
         }
     }
@@ -63,7 +64,7 @@ pub(super) trait Host: fmt::Debug + Send + Sync {
     fn traffic(&self) -> Result<Vec<Traffic>, OrderError>;
 
     /// Copies a rank's window, which is as long as the buffer.
-    fn copy(&self, rank: u32, buffer: Vec<u8>) -> Result<Vec<u8>, OrderError>;
+    fn copy(&self, rank: u32, buffer: Vec<u8>) -> Result<Copied, OrderError>;
 
     /// Bytes of memory that there are for copies.
     fn available_memory(&self) -> u64;
@@ -102,7 +103,7 @@ impl Host for EngineOrders {
         Self::traffic(self)
     }
 
-    fn copy(&self, rank: u32, buffer: Vec<u8>) -> Result<Vec<u8>, OrderError> {
+    fn copy(&self, rank: u32, buffer: Vec<u8>) -> Result<Copied, OrderError> {
         self.copy_window(rank, 0, buffer)
     }
 

@@ -7,6 +7,7 @@ use armci_nostd::wire::attach::WindowLayout;
 use super::host::{Host, RankCopy};
 use super::line_error::LineError;
 use crate::engine::Traffic;
+use crate::images::PageMemory;
 
 /// Room for copies, and where the memory is that is to be copied.
 pub(super) struct Room {
@@ -33,9 +34,9 @@ impl Room {
         let through = all > available;
         let count = if through { 1 } else { layouts.len() };
         let memories = kept.into_iter().map(|copy| copy.memory);
-        let memories = memories.chain(iter::repeat_with(Vec::new));
+        let memories = memories.chain(iter::repeat_with(PageMemory::default));
         let copies = layouts.iter().take(count).zip(memories).map(|(layout, mut memory)| {
-            memory.resize(if through { largest } else { layout.len } as usize, 0);
+            memory.resize(if through { largest } else { layout.len } as usize);
             RankCopy { layout: *layout, traffic: Traffic::default(), memory }
         });
         let copies = copies.collect();

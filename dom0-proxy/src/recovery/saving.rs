@@ -8,6 +8,7 @@ use super::host::{Host, RankCopy};
 use super::line_error::LineError;
 use super::protocol::Epoch;
 use super::room::Room;
+use crate::engine::Copied;
 
 /// Writes an image. Dropping it before its commit leaves nothing behind.
 pub trait ImageWriter {
@@ -21,11 +22,12 @@ pub trait ImageWriter {
     /// Why not, in one line for the user.
     fn begin(&mut self, epoch: Epoch) -> Result<(), String>;
 
-    /// Writes a rank. Ranks come in their order.
+    /// Writes a rank, and keeps with the copy what it finds out about its pages. Ranks come in
+    /// their order.
     ///
     /// # Errors
     /// Why not, in one line for the user.
-    fn rank(&mut self, rank: u32, copy: &RankCopy) -> Result<(), String>;
+    fn rank(&mut self, rank: u32, copy: &mut RankCopy) -> Result<(), String>;
 
     /// Ends the image, which would survive a power cut then.
     ///
@@ -111,9 +113,11 @@ impl<'a> Save<'a> {
             for ((rank, layout), traffic) in ranks {
                 let copy = &mut copies[if through { 0 } else { rank as usize }];
                 (copy.layout, copy.traffic) = (*layout, traffic);
-                copy.memory.resize(layout.len as usize, 0);
-                copy.memory = host.copy(rank, std::mem::take(&mut copy.memory))?;
-                if copy.memory.len() as u64 != layout.len {
+                copy.memory.resize(layout.len as usize);
+                copy.memory.change(|buffer| {
+                    host.copy(rank, buffer).map(|Copied { bytes, changed }| (bytes, changed))
+                })?;
+                if copy.memory.bytes().len() as u64 != layout.len {
                     return Err(LineError::Image(format!("rank {rank} has lost memory")));
                 }
                 if through {
@@ -135,7 +139,7 @@ impl<'a> Save<'a> {
         let write = || {
             if !through {
                 images.begin(epoch)?;
-                (0..).zip(&*copies).try_for_each(|(rank, copy)| images.rank(rank, copy))?;
+                (0..).zip(copies).try_for_each(|(rank, copy)| images.rank(rank, copy))?;
             }
             images.finish()
         };

@@ -13,7 +13,7 @@ use super::host::{Host, RankCopy};
 use super::lines::Lines;
 use super::protocol::Epoch;
 use super::saving::ImageWriter;
-use crate::engine::{OrderError, Traffic};
+use crate::engine::{Copied, OrderError, Traffic};
 
 /// What was done, in this order.
 type Log = Arc<Mutex<Vec<String>>>;
@@ -82,10 +82,10 @@ impl Host for MadeUp {
         Ok(vec![Traffic::default(); 2])
     }
 
-    fn copy(&self, rank: u32, mut buffer: Vec<u8>) -> Result<Vec<u8>, OrderError> {
-        buffer.fill(rank as u8 + 1);
-        assert_eq!(buffer.len() as u64, layout(rank.into()).len);
-        self.do_it(&format!("copy {rank}"), buffer)
+    fn copy(&self, rank: u32, mut bytes: Vec<u8>) -> Result<Copied, OrderError> {
+        bytes.fill(rank as u8 + 1);
+        assert_eq!(bytes.len() as u64, layout(rank.into()).len);
+        self.do_it(&format!("copy {rank}"), Copied { bytes, changed: vec![0, 1] })
     }
 
     fn available_memory(&self) -> u64 {
@@ -126,9 +126,9 @@ impl ImageWriter for Written {
         self.do_it(format!("begin {}-{}", epoch.incarnation, epoch.number))
     }
 
-    fn rank(&mut self, rank: u32, copy: &RankCopy) -> Result<(), String> {
+    fn rank(&mut self, rank: u32, copy: &mut RankCopy) -> Result<(), String> {
         assert_eq!(copy.layout, layout(rank.into()));
-        assert_eq!(copy.memory, vec![rank as u8 + 1; copy.layout.len as usize]);
+        assert_eq!(copy.memory.bytes(), vec![rank as u8 + 1; copy.layout.len as usize]);
         self.do_it(format!("write {rank}"))
     }
 

@@ -66,7 +66,7 @@ fn save(store: &ImageStore, number: u64, memories: &[Vec<u8>]) -> Result<Durable
     saving.kernel(&kernel())?;
     saving.modules(b"a short archive")?;
     for (rank, memory) in memories.iter().enumerate() {
-        saving.rank_memory(rank_description(rank, memory.len()), memory, &[])?;
+        saving.rank(rank_description(rank, memory.len()), &mut memory.clone().into(), &[])?;
     }
     saving.finish()
 }

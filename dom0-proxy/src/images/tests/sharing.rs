@@ -55,7 +55,8 @@ fn free_pages_are_told_and_not_stored() {
     let store = ImageStore::open_or_create(dir.path()).unwrap();
     let memory = noise(1, 10 * PAGE);
     let mut saving = store.begin(description(1, 1)).unwrap();
-    saving.rank_memory(rank_description(0, memory.len()), &memory, &[0..2, 2..3, 8..99]).unwrap();
+    let description = rank_description(0, memory.len());
+    saving.rank(description, &mut memory.clone().into(), &[0..2, 2..3, 8..99]).unwrap();
     let durable = saving.finish().unwrap();
     assert_eq!(durable.sizes().free, 5 * PAGE as u64);
     assert_eq!(durable.sizes().new, 5 * PAGE as u64);
@@ -302,6 +303,38 @@ fn another_job_is_not_saved_among_the_images_of_one() {
 }
 
 #[test]
+fn memory_that_is_saved_again_and_again_is_stored_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = ImageStore::open_or_create(dir.path()).unwrap();
+    let mut memory = PageMemory::default();
+    for number in 1..30 {
+        // Also longer and shorter ones, as when ranks are written through, one after the other.
+        memory.resize((20 + number as usize % 3) * PAGE);
+        let pages = (memory.bytes().len() / PAGE) as u32;
+        let change = |mut bytes: Vec<u8>| {
+            let changed: Vec<u32> =
+                (0..pages).filter(|page| page % 7 == number as u32 % 7).collect();
+            for page in &changed {
+                let place = &mut bytes[*page as usize * PAGE..][..PAGE];
+                match (page + number as u32) % 3 {
+                    0 => place.fill(0),
+                    seed => place.copy_from_slice(&noise(seed.into(), PAGE)),
+                }
+            }
+            Ok::<_, ()>((bytes, changed))
+        };
+        memory.change(change).unwrap();
+        let length = memory.bytes().len();
+        let mut saving = store.begin(description(number, 1)).unwrap();
+        saving.kernel(&kernel()).unwrap();
+        saving.modules(b"a short archive").unwrap();
+        saving.rank(rank_description(0, length), &mut memory, &[]).unwrap();
+        saving.finish().unwrap().commit().unwrap();
+        check(&store, number, &[memory.bytes().to_vec()]).unwrap();
+    }
+}
+
+#[test]
 fn what_makes_no_sense_is_not_saved() {
     let dir = tempfile::tempdir().unwrap();
     let store = ImageStore::open_or_create(dir.path()).unwrap();
@@ -316,15 +349,15 @@ fn what_makes_no_sense_is_not_saved() {
         error.to_string()
     };
     let rank = |rank, window| rank_description(rank, window);
-    refused(&|saving| saving.rank_memory(rank(0, 3 * PAGE), &memory, &[]));
-    refused(&|saving| saving.rank_memory(rank(0, 100), &memory[..100], &[]));
+    refused(&|saving| saving.rank(rank(0, 3 * PAGE), &mut memory.clone().into(), &[]));
+    refused(&|saving| saving.rank(rank(0, 100), &mut memory[..100].to_vec().into(), &[]));
     let backwards = [2..3, 1..2];
-    refused(&|saving| saving.rank_memory(rank(0, 4 * PAGE), &memory, &backwards));
-    let error = refused(&|saving| saving.rank_memory(rank(1, 4 * PAGE), &memory, &[]));
+    refused(&|saving| saving.rank(rank(0, 4 * PAGE), &mut memory.clone().into(), &backwards));
+    let error = refused(&|saving| saving.rank(rank(1, 4 * PAGE), &mut memory.clone().into(), &[]));
     assert!(error.contains("rank 1"), "there is no rank 1 of 1: {error}");
     refused(&|saving| {
-        saving.rank_memory(rank(0, 4 * PAGE), &memory, &[])?;
-        saving.rank_memory(rank(0, 4 * PAGE), &memory, &[])
+        saving.rank(rank(0, 4 * PAGE), &mut memory.clone().into(), &[])?;
+        saving.rank(rank(0, 4 * PAGE), &mut memory.clone().into(), &[])
     });
     assert_eq!(file_names(dir.path()), ["xenolith-images"]);
 }
