@@ -1,6 +1,7 @@
 //! What the processor enters by itself: exceptions, which are all fatal, and the event upcall.
 
 use core::arch::global_asm;
+use core::sync::atomic::AtomicU64;
 
 use x86_64::registers::control::Cr2;
 
@@ -11,6 +12,9 @@ use super::{cpu, fpu, register_state};
 pub(crate) const EXCEPTIONS: u8 = 32;
 /// The vector that Xen injects when events are pending.
 pub(crate) const UPCALL_VECTOR: u8 = 0x30;
+
+/// A register of an upcall that is not meant.
+static SCRATCH: AtomicU64 = AtomicU64::new(0);
 
 /// Bytes of code that each exception's stub takes.
 const STUB: u64 = 16;
@@ -97,6 +101,7 @@ global_asm!(
     "push [rsp + 32]", // flags
     "push [rsp + 32]", // code segment
     "push [rsp + 32]", // instruction pointer
+    "xenolith_upcall_copied:",
     "push rbp",
     "mov rbp, rsp",
     "push rax",
@@ -124,11 +129,29 @@ global_asm!(
     "pop rcx",
     "pop rax",
     "pop rbp",
+    "iretq",
+    // The second delivery, which leaves everything as it is: below its frame is the copy.
     "2:",
+    "mov [{SCRATCH}], rax",
+    "lea rax, [rip + xenolith_upcall]",
+    "cmp [rsp], rax",
+    "jb 3f",
+    "lea rax, [rip + xenolith_upcall_copied]",
+    "cmp [rsp], rax",
+    "jae 3f",
+    // It came before the first was copied, and nobody knows any more what that had interrupted.
+    "mov rax, [{SCRATCH}]",
+    "push 0",
+    "push {UPCALL_VECTOR}",
+    "jmp xenolith_exception",
+    "3:",
+    "mov rax, [{SCRATCH}]",
     "iretq",
     ".popsection",
     EXCEPTIONS = const EXCEPTIONS,
     STUB = const STUB,
+    UPCALL_VECTOR = const UPCALL_VECTOR,
+    SCRATCH = sym SCRATCH,
     SAVE_AREA = sym fpu::SAVE_AREA,
     save = sym register_state::save,
     restore = sym register_state::restore,

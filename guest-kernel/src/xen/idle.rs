@@ -24,23 +24,19 @@ pub fn sleep(time: Duration) {
 #[inline(never)]
 pub(crate) fn wait_until(deadline: Option<Duration>, ready: &mut dyn FnMut() -> bool) -> bool {
     assert!(may_wait(), "waiting for an event where none can come");
-    loop {
-        // From the look to the wait no event may be handled, or it would be waited for after it has
-        // come.
-        let result = cpu::without_interrupts(|| {
+    // From the look to the wait no event may be handled, or it would be waited for after it has
+    // come. Nor in between: the fewer upcalls there are, the fewer an emulation delivers wrongly.
+    cpu::without_interrupts(|| {
+        loop {
             if ready() {
-                return Some(true);
+                return true;
             }
             if deadline.is_some_and(|deadline| clock::now() >= deadline) {
-                return Some(false);
+                return false;
             }
             wait(deadline.map_or(0, clock::system_time_at));
-            None
-        });
-        if let Some(is_ready) = result {
-            return is_ready;
         }
-    }
+    })
 }
 
 /// Waits until a port that is bound quietly has had an event since the last wait, or anything else
