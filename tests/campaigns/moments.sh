@@ -12,14 +12,6 @@ cd /opt/xenolith/tests || exit 1
 . ./recovery.bash
 . ./moments.bash
 
-seed=${SEED:-$RANDOM}
-RANDOM=$seed
-echo "SEED=$seed"
-images=/tmp/moments-images
-log=/tmp/moments.log
-references=/tmp/moments-references
-mkdir $references
-
 names=(cg randomaccess semantics c_semantics printf computes registers locks barriers accumulates
     messages)
 ways=(stop rank continue daemon)

@@ -1,7 +1,14 @@
 # Jobs that are saved or killed at a moment, and restored, beside the same jobs undisturbed. Sourced
-# after recovery.bash by moments.sh and tests/campaigns/moments.sh, which say where `references` is:
-# the directory for the answers of jobs that nobody disturbs.
+# after recovery.bash by moments.sh and tests/campaigns/moments.sh.
 
+seed=${SEED:-$RANDOM}
+RANDOM=$seed
+echo "SEED=$seed"
+images=/tmp/moments-images
+log=/tmp/moments.log
+# The answers of jobs that nobody disturbs.
+references=/tmp/moments-references
+mkdir $references
 hits=0 misses=0
 
 # program NAME RANKS: sets $command, what a job of it is run with; false if it does not run on that

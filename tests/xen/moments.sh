@@ -6,14 +6,6 @@
 . ./recovery.bash
 . ./moments.bash
 
-seed=${SEED:-$RANDOM}
-RANDOM=$seed
-echo "SEED=$seed"
-images=/tmp/moments-images
-log=/tmp/moments.log
-references=/tmp/moments-references
-mkdir $references
-
 disturbed registers 1 stop
 disturbed accumulates 2 continue
 disturbed printf 1 daemon

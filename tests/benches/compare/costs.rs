@@ -2,13 +2,12 @@
 //! where times mean nothing by themselves: all results are ratios.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::dom0;
-use crate::results_directory;
+use crate::results;
 use crate::table::{Table, ratio};
 
 /// What the script tells, by where and what: of each round a number.
@@ -27,11 +26,8 @@ pub fn compare(rounds: u32, other: Option<&Path>) -> Result<()> {
         })
         .collect();
     let output = dom0::run("costs.sh", &puts, dom0::USUAL, &[rounds.to_string()])?;
-    let file = results_directory()?.join("costs.csv");
-    fs::write(&file, format!("cost,where,what,number\n{output}"))
-        .with_context(|| format!("write {}", file.display()))?;
+    results::keep("costs.csv", &format!("cost,where,what,number\n{output}"))?;
     Numbers::parse(&output)?.print();
-    eprintln!("rows: {}", file.display());
     Ok(())
 }
 

@@ -1,14 +1,12 @@
 //! Xen guests, in one boot of a host in QEMU, where times mean nothing by themselves: all results
 //! are ratios.
 
-use std::fs;
-
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::dom0;
 use crate::hosted::memcpy;
 use crate::measurements::{HEADER, Measurements};
-use crate::results_directory;
+use crate::results;
 use crate::table::{Table, bytes, ratio};
 
 /// Measures and prints the tables.
@@ -28,14 +26,8 @@ pub fn compare(rounds: u32) -> Result<()> {
     print_ratios("through the proxy", &proxy);
     println!();
     guests.print_table();
-    let file = results_directory()?.join("xen.csv");
-    fs::write(
-        &file,
-        format!("{HEADER}\n{}{}", direct.csv("xenolith"), proxy.csv("xenolith-by-proxy")),
-    )
-    .with_context(|| format!("write {}", file.display()))?;
-    eprintln!("rows: {}", file.display());
-    Ok(())
+    let rows = [direct.csv("xenolith"), proxy.csv("xenolith-by-proxy")].concat();
+    results::keep("xen.csv", &format!("{HEADER}\n{rows}"))
 }
 
 /// What a kind of guest costs.

@@ -8,12 +8,12 @@ use xenolith_tests::Host;
 
 use crate::measurements::{HEADER, Key, Measurements};
 use crate::peer::{PEERS, Peer};
-use crate::results_directory;
+use crate::results;
 use crate::table::{Table, bytes, microseconds, ratio};
 
 /// Measures and prints the table.
 pub fn compare(rounds: u32, with_peers: bool, beside: Option<&Path>) -> Result<()> {
-    let results = results_directory()?;
+    let results = results::directory()?;
     let peers: &'static [Peer] = if with_peers { &PEERS } else { &[] };
     let programs = peers.iter().map(|peer| peer.build(&results)).collect::<Result<Vec<_>>>()?;
     let host = Host::new()?;
@@ -62,10 +62,7 @@ pub fn compare(rounds: u32, with_peers: bool, beside: Option<&Path>) -> Result<(
     named.iter().for_each(|(name, theirs)| print_verdict(&ours, name, theirs));
     let mut csv = format!("{HEADER}\n{}{}", ours.csv("xenolith"), proxy.csv("xenolith-by-proxy"));
     named.iter().for_each(|(name, rows)| csv.push_str(&rows.csv(name)));
-    let file = results.join("hosted.csv");
-    fs::write(&file, csv).with_context(|| format!("write {}", file.display()))?;
-    eprintln!("rows, with minima: {}", file.display());
-    Ok(())
+    results::keep("hosted.csv", &csv)
 }
 
 /// What the numbers depend on.

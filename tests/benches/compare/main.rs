@@ -20,11 +20,12 @@ mod hosted;
 mod measurements;
 mod peer;
 mod recovery;
+mod results;
 mod table;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 
 /// Measures Xenolith beside its peers.
@@ -73,15 +74,4 @@ fn main() -> Result<()> {
             hosted::compare(cli.rounds.unwrap_or(5), !cli.no_peers, cli.beside.as_deref())
         }
     }
-}
-
-/// `bench/` in cargo's target directory.
-fn results_directory() -> Result<PathBuf> {
-    let own = std::env::current_exe().context("find the bench program")?;
-    // TARGET/release/deps/NAME
-    let target =
-        own.ancestors().nth(3).context("the bench program is not in a target directory")?;
-    let results = target.join("bench");
-    std::fs::create_dir_all(&results).with_context(|| format!("create {}", results.display()))?;
-    Ok(results)
 }

@@ -3,14 +3,13 @@
 //! themselves.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::num::ParseIntError;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::dom0::{self, Memory};
-use crate::results_directory;
+use crate::results;
 use crate::table::{Table, bytes, ratio};
 
 /// Ranks, and what they hold.
@@ -60,11 +59,8 @@ struct Numbers(BTreeMap<(Job, String, String), f64>);
 pub fn compare(jobs: &[String]) -> Result<()> {
     let copying = format!("{}:/root/copying", env!("CARGO_BIN_EXE_copying"));
     let output = dom0::run("recovery.sh", &[copying], memory(jobs)?, jobs)?;
-    let file = results_directory()?.join("recovery.csv");
-    fs::write(&file, format!("guest,ranks,data,what,number\n{output}"))
-        .with_context(|| format!("write {}", file.display()))?;
+    results::keep("recovery.csv", &format!("guest,ranks,data,what,number\n{output}"))?;
     Numbers::parse(&output)?.print();
-    eprintln!("rows: {}", file.display());
     Ok(())
 }
 
