@@ -11,6 +11,7 @@ pub(crate) mod fault;
 pub(crate) mod grant_blocks;
 #[cfg(any(feature = "c", test))]
 pub(crate) mod linux_abi;
+pub(crate) mod look_again;
 pub(crate) mod memory_map;
 #[cfg(any(feature = "c", test))]
 pub(crate) mod open_files;

@@ -1,22 +1,17 @@
 //! The event channel to the proxy: its doorbell, and ours.
 
-use core::ops::RangeInclusive;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use core::time::Duration;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use xen_hypercall::DomainId;
 use xen_hypercall::event_channel_op::{self, Port};
 
 use crate::arch::hypercall_page;
 use crate::arch::lock::IrqLock;
+use crate::logic::look_again::Patience;
 use crate::xen::{events, idle};
 
-/// How long waits for the doorbell last before both sides look again, in milliseconds: the first
-/// after a ring, and the longest. Each is twice as long as the one before it, so that ranks which
-/// wait for long cost the host next to nothing.
-const LOOK_AGAIN: RangeInclusive<u64> = 50..=1600;
-/// How long the next wait lasts.
-static PATIENCE: AtomicU64 = AtomicU64::new(*LOOK_AGAIN.start());
+/// How long to wait before both sides look again.
+static PATIENCE: Patience = Patience::new();
 /// Whether our doorbell has rung since the last wait began.
 static RUNG: AtomicBool = AtomicBool::new(false);
 
@@ -52,15 +47,12 @@ pub(super) fn ring() {
 /// Waits until our own doorbell has rung, or anything else has happened.
 pub(super) fn wait() {
     RUNG.store(false, Ordering::Relaxed);
-    let patience = PATIENCE.load(Ordering::Relaxed);
-    idle::wait_for_event(Duration::from_millis(patience));
-    let next = if RUNG.load(Ordering::Relaxed) {
-        *LOOK_AGAIN.start()
-    } else {
+    idle::wait_for_event(PATIENCE.wait());
+    let rung = RUNG.load(Ordering::Relaxed);
+    PATIENCE.learn(rung);
+    if !rung {
         // A ring that was lost must not stop the job, whoever lost it: we look again, and have the
         // proxy look.
         ring();
-        (patience * 2).min(*LOOK_AGAIN.end())
-    };
-    PATIENCE.store(next, Ordering::Relaxed);
+    }
 }
