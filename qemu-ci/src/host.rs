@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::io::FdFlags;
 use rustix::process::Signal;
 
@@ -37,6 +37,11 @@ impl fmt::Display for Accelerator {
 /// MiB that dom0 needs.
 const LEAST_DOM0: u32 = 512;
 
+/// MiB that Xen needs for itself on a host of `memory` MiB, at most.
+fn xens_memory(memory: u32) -> u32 {
+    256 + memory / 32
+}
+
 /// The machine that a host is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Machine {
@@ -59,13 +64,25 @@ impl fmt::Display for Machine {
 }
 
 impl Machine {
+    /// Refuses guests for which there is no room.
+    pub fn check(self) -> Result<()> {
+        let Self { memory, guests, .. } = self;
+        let others = memory.saturating_sub(guests.unwrap_or(0));
+        ensure!(
+            guests.is_none() || others >= LEAST_DOM0 + xens_memory(memory),
+            "a host of {memory} MiB has no room for {} MiB of guests: dom0 and Xen need {} MiB \
+             (--mem, --guests)",
+            guests.unwrap_or(0),
+            LEAST_DOM0 + xens_memory(memory)
+        );
+        Ok(())
+    }
+
     /// dom0's part of the memory, in MiB: what guests are not to have, and Xen does not need for
     /// itself; else enough for its file system, the rest is for domUs.
     fn dom0_memory(self) -> u32 {
         match self.guests {
-            Some(guests) => {
-                self.memory.saturating_sub(guests + 256 + self.memory / 32).max(LEAST_DOM0)
-            }
+            Some(guests) => self.memory.saturating_sub(guests + xens_memory(self.memory)),
             None => (self.memory / 3).clamp(LEAST_DOM0, 1024),
         }
     }
@@ -73,12 +90,13 @@ impl Machine {
     /// The frames of grants that Xen allows a domain, and the frames of what dom0 may have mapped
     /// of them.
     fn grant_frames(self) -> (u32, u32) {
+        // Ranks may have up to 500 MiB: the 64 frames that Xen allows by itself do for 124.
+        let (frames, mapped) = (256, 1024);
         match self.guests {
             // All of it may be granted to four domains, by 512 grants a frame; and mapped by dom0,
             // which takes two of a frame's 256 entries a page.
-            Some(guests) => (2 * guests, 2 * guests),
-            // Ranks may have up to 500 MiB: the 64 frames that Xen allows by itself do for 124.
-            None => (256, 1024),
+            Some(guests) => ((2 * guests).max(frames), (2 * guests).max(mapped)),
+            None => (frames, mapped),
         }
     }
 
@@ -356,7 +374,20 @@ mod tests {
     #[test]
     fn dom0_gets_what_guests_leave() {
         let dom0 = |guests| machine(8192, Some(guests)).dom0_memory();
-        assert_eq!([dom0(2048), dom0(4096), dom0(u32::MAX / 4)], [5632, 3584, 512]);
+        assert_eq!([dom0(2048), dom0(4096), dom0(7168)], [5632, 3584, 512]);
+        let refused = |guests| machine(8192, guests).check().is_err();
+        assert_eq!(
+            [None, Some(7168), Some(7169), Some(9000)].map(refused),
+            [false, false, true, true]
+        );
+    }
+
+    #[test]
+    fn no_host_allows_fewer_grants_than_is_usual() {
+        let frames = |guests| machine(8192, guests).grant_frames();
+        assert_eq!(frames(None), (256, 1024));
+        assert_eq!(frames(Some(64)), (256, 1024));
+        assert_eq!(frames(Some(2400)), (4800, 4800));
     }
 
     #[test]

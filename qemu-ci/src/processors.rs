@@ -1,8 +1,9 @@
 //! How many processors hosts get.
 //!
-//! Emulated processors spin when they wait for each other. Where they have to take turns on real
-//! ones, each of these waits takes as long as somebody else's turn: a host of two processors is
-//! then several times slower than a host of one.
+//! Where emulated processors have to take turns on real ones, a host of two is slower than a host
+//! of one: a job of sixteen ranks beside four busy loops took 38 to 51 s and 18 to 23 s, on two
+//! real processors. They are taken to spin when they wait for each other, as long as somebody
+//! else's turn takes.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -78,12 +78,15 @@ copied() {
 
 # ours: a job of such ranks is saved three times, once by xl, and restored.
 ours() {
-    local kind=xenolith pid job domains ready="filled $data MiB" count=$ranks used
-    local run=(--mem "$((data + 8))M" "$XENOLITH_IMAGES/ballast.img" -- "$data" 100000)
+    local kind=xenolith pid job domains run ready count used
     if [[ $data == cg ]]; then
         run=(--mem 32M "$XENOLITH_IMAGES/cg.img" -- --class A)
         ready='^.0.  *2 '
         count=1
+    else
+        run=(--mem "$((data + 8))M" "$XENOLITH_IMAGES/ballast.img" -- "$data" 100000)
+        ready="filled $data MiB"
+        count=$ranks
     fi
     pgas run -n "$ranks" "${run[@]}" >"$scratch/run.log" 2>&1 &
     pid=$!
@@ -98,10 +101,13 @@ ours() {
         copied "$data"
     fi
     checkpoint second
-    domains=$(xl list | awk -v name="pgas-$job-" 'index($1, name) == 1 { print $1 }')
-    took "xl save" save "$domains" -c
-    tell "xl size" "$(cat "$scratch"/*.saved | wc -c)"
-    rm "$scratch"/*.saved
+    # CG would have ended by then.
+    if [[ $data != cg ]]; then
+        domains=$(xl list | awk -v name="pgas-$job-" 'index($1, name) == 1 { print $1 }')
+        took "xl save" save "$domains" -c
+        tell "xl size" "$(cat "$scratch"/*.saved | wc -c)"
+        rm "$scratch"/*.saved
+    fi
     checkpoint third --then stop
     wait_for has_ended $pid
     pgas restore "$scratch/images" >"$scratch/restore.log" 2>&1 &

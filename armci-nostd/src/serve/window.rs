@@ -8,9 +8,6 @@ use crate::shared::lock::TargetLock;
 use crate::wire::area::RuntimeArea;
 use crate::wire::attach::WindowLayout;
 
-/// Bytes of a page of a buffer.
-const BUFFER_PAGE: usize = 4096;
-
 /// One rank's memory, as it is mapped here. The rank, and others, may change it at any time.
 #[derive(Debug)]
 pub struct Window {
@@ -23,6 +20,9 @@ pub struct Window {
 unsafe impl Send for Window {}
 
 impl Window {
+    /// Bytes of the pages that [`copy_out`](Self::copy_out) tells apart.
+    pub const PAGE: usize = 4096;
+
     /// The memory described by `layout`, mapped at `base`.
     ///
     /// # Safety
@@ -66,8 +66,8 @@ impl Window {
     }
 
     /// Copies bytes of the window, from the one that is `offset` behind its start: as many as
-    /// `buffer` has room for, or as there are. How many that were. `changed` hears of each page of
-    /// the buffer, of 4096 bytes, whose bytes were others before.
+    /// `buffer` has room for, or as there are. How many that were. `changed` hears of each
+    /// [page](Self::PAGE) of the buffer whose bytes were others before.
     ///
     /// The rank may be writing meanwhile. Words of 8 bytes that are aligned in the window are read
     /// whole.
@@ -81,7 +81,7 @@ impl Window {
         let there = (window.end - window.start).saturating_sub(offset);
         let count = buffer.len().min(usize::try_from(there).unwrap_or(usize::MAX));
         let mut from = self.at(window.start.saturating_add(offset), count as u64);
-        for (number, page) in buffer[..count].chunks_mut(BUFFER_PAGE).enumerate() {
+        for (number, page) in buffer[..count].chunks_mut(Self::PAGE).enumerate() {
             // SAFETY: all `count` bytes are mapped as long as the window lives.
             if unsafe { copy_and_compare(from, page) } {
                 changed(number);

@@ -62,6 +62,7 @@ pub(super) enum EngineOrder {
 pub struct Copied {
     /// The buffer, cut down to what there was.
     pub bytes: Vec<u8>,
-    /// The numbers of its pages, of 4096 bytes, that held other bytes before.
+    /// The numbers of its pages, of [`Window::PAGE`](armci_nostd::serve::Window::PAGE) bytes, that
+    /// held other bytes before.
     pub changed: Vec<u32>,
 }

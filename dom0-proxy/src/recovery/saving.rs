@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use armci_nostd::serve::Window;
 use armci_nostd::wire::attach::WindowLayout;
 
 use super::host::{Host, RankCopy};
@@ -9,6 +10,10 @@ use super::line_error::LineError;
 use super::protocol::Epoch;
 use super::room::Room;
 use crate::engine::Copied;
+use crate::images::PAGE;
+
+// What is copied tells of the pages that are stored.
+const _: () = assert!(Window::PAGE == PAGE);
 
 /// Writes an image. Dropping it before its commit leaves nothing behind.
 pub trait ImageWriter {

@@ -6,7 +6,7 @@ use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::end;
-use crate::arch::trap::Registers;
+use crate::arch::trap::{Registers, UPCALL_VECTOR};
 use crate::arch::{cpu, heap, stack};
 use crate::logic::fault::{PageFault, exception_name};
 use crate::rank::place;
@@ -29,6 +29,11 @@ pub(super) fn exception(registers: &Registers, address: u64) -> ! {
             stack::all().find(|stack| stack.guard.contains(address)).map(|stack| stack.name);
         let fault = PageFault { address, error_code, stack };
         say(format_args!("{fault}, rip {rip:#x}"))
+    } else if vector == u64::from(UPCALL_VECTOR) {
+        say(format_args!(
+            "an interrupt was delivered twice, as by an emulated processor now and then: what it \
+             had interrupted is lost"
+        ))
     } else {
         let name = exception_name(vector);
         say(format_args!("{name} (exception {vector}, error code {error_code:#x}), rip {rip:#x}"))

@@ -88,8 +88,6 @@ pub fn exception_name(vector: u64) -> &'static str {
         19 => "SIMD floating-point error",
         20 => "virtualization exception",
         21 => "control protection exception",
-        // The upcall's, which is none, unless its first instructions were interrupted by itself.
-        48 => "an interrupt was delivered twice, as an emulated processor does now and then",
         _ => "unknown exception",
     }
 }

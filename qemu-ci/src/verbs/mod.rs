@@ -40,16 +40,14 @@ impl Ground {
     }
 
     fn setup(&self, hosts: usize, args: &HostArgs) -> Result<Setup> {
-        Ok(Setup {
-            hosts,
-            machine: Machine {
-                memory: args.mem,
-                guests: args.guests,
-                cpus: args.cpus.unwrap_or_else(|| processors::of_each(hosts)),
-                accelerator: accelerator::choose(&self.workspace, &self.image, args.accel)?,
-            },
-            boot_timeout: args.boot_timeout,
-        })
+        let machine = Machine {
+            memory: args.mem,
+            guests: args.guests,
+            cpus: args.cpus.unwrap_or_else(|| processors::of_each(hosts)),
+            accelerator: accelerator::choose(&self.workspace, &self.image, args.accel)?,
+        };
+        machine.check()?;
+        Ok(Setup { hosts, machine, boot_timeout: args.boot_timeout })
     }
 
     /// Begins to pack what hosts get, with what the user has asked for.

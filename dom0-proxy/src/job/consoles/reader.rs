@@ -254,7 +254,6 @@ impl ConsoleReader {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             // More than the process may open, for the moment, although they are open.
             Err(rustix::io::Errno::INVAL) => {
-                drop(fds);
                 thread::sleep(LOOK);
                 return Ok(readable);
             }

@@ -24,6 +24,7 @@ use crate::cli::{HostArgs, TestArgs};
 use crate::cluster::{Cluster, Ending, Patience, Setup};
 use crate::log_dir::LogDir;
 use crate::overlay::{Overlay, Packing};
+use crate::processors;
 use crate::programs::Programs;
 use crate::workspace::Workspace;
 use directives::Directives;
@@ -113,6 +114,8 @@ fn select(tests: Vec<Test>, names: &[String]) -> Result<Vec<Test>> {
 struct Suite<'a> {
     ground: Ground,
     base: Setup,
+    /// Processors of each host, if the user wants that number.
+    cpus: Option<u32>,
     overlay: Overlay,
     logs: &'a LogDir,
     booted: Option<(Setup, Cluster)>,
@@ -127,7 +130,7 @@ impl<'a> Suite<'a> {
         packing.put(&ground.workspace.xen_tests(), REMOTE_DIR)?;
         let overlay = packing.finish()?;
         let base = ground.setup(1, host)?;
-        Ok(Self { ground, base, overlay, logs, booted: None, boots: 0 })
+        Ok(Self { ground, base, cpus: host.cpus, overlay, logs, booted: None, boots: 0 })
     }
 
     fn run(&mut self, test: &Test, verdicts: &mut Verdicts) {
@@ -149,7 +152,11 @@ impl<'a> Suite<'a> {
         let mut setup = self.base.clone();
         setup.hosts = hosts;
         setup.machine.memory = memory.unwrap_or(setup.machine.memory);
-        setup.machine.cpus = cpus.unwrap_or(setup.machine.cpus);
+        let usual = |hosts| match hosts {
+            1 => self.base.machine.cpus,
+            _ => processors::of_each(hosts),
+        };
+        setup.machine.cpus = cpus.or(self.cpus).unwrap_or_else(|| usual(hosts));
         if self.booted.as_ref().is_some_and(|(have, _)| *have == setup) && !own_boot {
             return Ok(());
         }
