@@ -120,11 +120,9 @@ fn proxys_words(engine: &Engine, rank: u32) -> Vec<u8> {
         offset_of!(Header, completion_tail),
         offset_of!(Header, proxy_asleep),
     ];
-    let word = |at: usize| engine.copy_window(rank, at as u64, vec![0; 4]).unwrap().bytes;
-    let completions = offset_of!(RuntimeArea, completions) as u64;
-    let room = vec![0; 16 * COMPLETIONS as usize];
-    let ring = engine.copy_window(rank, completions, room).unwrap().bytes;
-    words.into_iter().flat_map(word).chain(ring).collect()
+    let area = engine.copy_window(rank, vec![0; size_of::<RuntimeArea>()]).unwrap().bytes;
+    let ring = &area[offset_of!(RuntimeArea, completions)..][..16 * COMPLETIONS as usize];
+    words.into_iter().flat_map(|at| &area[at..at + 4]).chain(ring).copied().collect()
 }
 
 #[test]
@@ -139,8 +137,8 @@ fn behind_stopped_rings_nobody_gets_on_and_nothing_is_lost() {
             let before: Vec<_> = of_all().collect();
             // Until all ranks wait for what they have asked for.
             let asks = |rank| {
-                let word =
-                    |at: usize| engine.copy_window(rank, at as u64, vec![0; 4]).unwrap().bytes;
+                let header = engine.copy_window(rank, vec![0; size_of::<Header>()]).unwrap().bytes;
+                let word = |at: usize| &header[at..at + 4];
                 word(offset_of!(Header, submission_tail))
                     != word(offset_of!(Header, submission_head))
             };

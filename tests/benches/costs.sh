@@ -60,14 +60,22 @@ ours() {
     tell "$where" "$scratch/ours.log"
 }
 
+# no_daemon: the one that pgas has started, which is idle, gives up the host's domains.
+no_daemon() {
+    pkill -TERM -x dom0-proxy
+    while pgrep -x dom0-proxy >/dev/null; do sleep 0.1; done
+}
+
 # others: class W of CG, and puts, on the other build.
 others() {
+    no_daemon
     local pgas=(env "PATH=/root/other:$PATH" XENOLITH_RUN_DIR=/run/other /root/other/pgas)
     "${pgas[@]}" run -n 1 /root/other/cg.img -- --class W >"$scratch/other.log" 2>&1
     tell other "$scratch/other.log"
     "${pgas[@]}" run -n 2 --mem 16M /root/other/bench.img -- --longest 8 --way direct \
         >"$scratch/other.log" 2>&1
     tell other "$scratch/other.log"
+    no_daemon
 }
 
 serial=0
@@ -88,8 +96,9 @@ theirs() {
     xl destroy "$name"
 }
 
-# What a line of such a job costs decides how often it is saved.
-pgas run -n 1 "$XENOLITH_IMAGES/cg.img" -- --class W >"$scratch/first.log" 2>&1 &
+# What a line of such a job costs decides how often it is saved. The second is looked at: the first
+# has to take memory for the copy from the system.
+pgas run -n 1 --mem 64M "$XENOLITH_IMAGES/cg.img" -- --class A >"$scratch/first.log" 2>&1 &
 until job=$(pgas ps --json | sed -n 's/.*"job":"\([0-9a-f]*\)".*/\1/p') && [[ -n $job ]] &&
     pgas checkpoint "$job" --dir "$scratch/first" --json >"$scratch/report" 2>/dev/null; do
     sleep 0.1
@@ -108,5 +117,6 @@ for ((round = 0; round < rounds; round++)); do
     theirs
     ours plain W
     if [[ -d /root/other ]]; then others; fi
-    ours saved W --every "${every}s" --keep 2 --dir "$scratch/images"
+    ours unsaved A --mem 64M
+    ours saved A --mem 64M --every "${every}s" --keep 2 --dir "$scratch/images"
 done

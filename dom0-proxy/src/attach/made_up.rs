@@ -150,6 +150,11 @@ impl MadeUpDomain {
         unsafe { AtomicU32::from_ptr(self.memory.base().as_ptr().add(offset).cast()) }
     }
 
+    /// Writes a word of 8 bytes.
+    pub(crate) fn write_word(&self, offset: usize, word: u64) {
+        self.write(offset, &word.to_le_bytes());
+    }
+
     /// A word of its header, by its offset there.
     pub(crate) fn header(&self, offset: usize) -> &AtomicU32 {
         self.word(RUNTIME + offset)

@@ -13,8 +13,9 @@ use std::time::Duration;
 use armci_nostd::wire::attach::WindowLayout;
 use rustix::event::{EventfdFlags, eventfd};
 
+use super::copied::Copied;
 use super::notice::Notice;
-use super::order::{Copied, EngineOrder};
+use super::order::EngineOrder;
 use super::patience::Pause;
 use super::service::{Change, OrderError};
 use super::traffic::Traffic;
@@ -184,20 +185,16 @@ impl EngineOrders {
         self.change(Change::GoOn)
     }
 
-    /// Copies memory of a rank from `offset` of its window on, as much as `buffer` has room for, or
-    /// as there is: the buffer comes back with that length, and with what of it has changed. What
-    /// the proxies do is not in the way, since the rings are not served; what the rank does is for
-    /// the caller to know.
+    /// Copies a rank's window from its first byte on, as much as `buffer` has room for, or as there
+    /// is: the buffer comes back with that length, and with what of it has changed. Pages that a
+    /// rank which stands still tells to be free are left out. What the proxies do is not in the
+    /// way, since the rings are not served; what a rank does that does not stand still is for the
+    /// caller to know.
     ///
     /// # Errors
     /// [`OrderError`] while the rings are served.
-    pub fn copy_window(
-        &self,
-        rank: u32,
-        offset: u64,
-        buffer: Vec<u8>,
-    ) -> Result<Copied, OrderError> {
-        self.ask(|reply| EngineOrder::CopyWindow { rank, offset, buffer, reply })
+    pub fn copy_window(&self, rank: u32, buffer: Vec<u8>) -> Result<Copied, OrderError> {
+        self.ask(|reply| EngineOrder::CopyWindow { rank, buffer, reply })
     }
 
     /// Fills memory of a domain that is to become this rank, from `offset` of its window on, but

@@ -173,3 +173,49 @@ fn a_job_that_is_being_filled_can_be_ended() {
     assert!(notices.try_recv().is_err());
     drop(domains);
 }
+
+#[test]
+fn of_a_rank_that_stands_still_what_it_tells_to_be_free_is_not_copied() {
+    const PAGE: usize = 4096;
+    let (engine, _notices, domains) = job(2);
+    for (rank, content) in [(0, 1), (1, 2)] {
+        fill(&engine, rank, &MadeUpDomain::saved(content, None));
+    }
+    // The first free piece has pages 80 to 89 but for its head, the second the last 4 of all.
+    let (first, second) = (80 * PAGE - 16, LEN - 4 * PAGE - 64);
+    for (at, length, next) in [(first, 10 * PAGE + 32, second), (second, LEN - second, 0)] {
+        domains[0].write_word(at, length as u64);
+        domains[0].write_word(at + 8, next as u64);
+    }
+    domains[0].write_word(RUNTIME + offset_of!(Header, free), first as u64);
+    thread::scope(|scope| {
+        for domain in &domains {
+            scope.spawn(|| become_rank(domain));
+        }
+        engine.land().unwrap();
+    });
+    // It may have a list that is old while it does not stand still.
+    let copy = || engine.copy_window(0, vec![7; LEN + PAGE]).unwrap();
+    let moving = copy();
+    assert!(moving.free.is_empty() && moving.bytes == domains[0].read());
+
+    for domain in &domains {
+        domain.header(offset_of!(Header, parked)).store(1, Ordering::Release);
+    }
+    engine.park().unwrap();
+    let still = copy();
+    assert_eq!(still.free, [80..90, LEN as u64 / 4096 - 4..LEN as u64 / 4096]);
+    let mut expected = domains[0].read();
+    for pages in &still.free {
+        expected[pages.start as usize * PAGE..pages.end as usize * PAGE].fill(7);
+    }
+    assert!(still.bytes == expected);
+    let is_free = |page: u64| still.free.iter().any(|run| run.contains(&page));
+    let others = (0..LEN as u64 / 4096).filter(|page| !is_free(*page)).map(|page| page as u32);
+    assert!(still.changed.iter().copied().eq(others), "{:?}", still.changed);
+    // Another has not told.
+    assert!(engine.copy_window(1, vec![0; LEN]).unwrap().free.is_empty());
+    // What has ended has told that before it went on for the last time.
+    engine.ended(0);
+    assert!(engine.copy_window(0, vec![0; LEN]).unwrap().bytes == domains[0].read());
+}

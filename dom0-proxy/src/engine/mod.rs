@@ -26,11 +26,14 @@
 //! service    what is done for the ranks, and how that may change: no I/O
 //! gates      closed and opened for all ranks
 //! parking    ranks that stand still
+//! copied     copies of their memory, without what they tell to be free
 //! patience   how long to poll before blocking
 //! doorbells  where to block: all doorbells of the job
 //! ```
 
+mod copied;
 mod doorbells;
+mod free_memory;
 mod gates;
 mod handle;
 #[cfg(test)]
@@ -44,9 +47,9 @@ mod service;
 mod traffic;
 mod worker;
 
+pub use copied::Copied;
 pub use handle::{Engine, EngineOrders};
 pub use notice::Notice;
-pub use order::Copied;
 pub use patience::Pause;
 pub use service::{OrderError, ServiceState};
 pub use traffic::{Count, Traffic};

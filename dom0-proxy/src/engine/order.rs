@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use armci_nostd::wire::attach::WindowLayout;
 
+use super::copied::Copied;
 use super::service::{Change, OrderError};
 use super::traffic::Traffic;
 use crate::attach::{RankAttachment, RankStanding};
@@ -48,21 +49,9 @@ pub(super) enum EngineOrder {
     CopyWindow {
         /// The rank.
         rank: u32,
-        /// The first byte, counted from the start of its window.
-        offset: u64,
         /// What to fill.
         buffer: Vec<u8>,
         /// Where it goes.
         reply: Sender<Result<Copied, OrderError>>,
     },
-}
-
-/// A buffer that memory of a rank was copied to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Copied {
-    /// The buffer, cut down to what there was.
-    pub bytes: Vec<u8>,
-    /// The numbers of its pages, of [`Window::PAGE`](armci_nostd::serve::Window::PAGE) bytes, that
-    /// held other bytes before.
-    pub changed: Vec<u32>,
 }

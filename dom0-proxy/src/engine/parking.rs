@@ -128,6 +128,12 @@ impl<'a> Parking<'a> {
         self.since = Instant::now();
     }
 
+    /// Whether a rank has been seen to stand still by the newest order, and has not ended.
+    pub(super) fn stands_still(&self, rank: u32) -> bool {
+        let known = self.still_since.get(rank as usize).zip(self.ended.get(rank as usize));
+        known.is_some_and(|(since, ended)| since.is_some() && !ended)
+    }
+
     /// The ranks that have not ended.
     fn running(&self) -> impl Iterator<Item = (u32, &'a AttachedRank)> {
         let ranks = (0..).zip(self.fleet.ranks()).zip(&self.ended);

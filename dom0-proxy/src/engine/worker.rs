@@ -9,12 +9,15 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use armci_nostd::serve::Window;
 use armci_nostd::wire::JobState;
 
+use super::copied::Copied;
 use super::doorbells::Doorbells;
+use super::free_memory::free_pages_of;
 use super::gates::{Gates, Inside};
 use super::notice::Notice;
-use super::order::{Copied, EngineOrder};
+use super::order::EngineOrder;
 use super::parking::Parking;
 use super::patience::{LockPause, Patience, Pause};
 use super::rounds::{Rounds, Violation};
@@ -287,14 +290,14 @@ impl Worker {
                     };
                     let _ = reply.send(filled);
                 }
-                EngineOrder::CopyWindow { rank, offset, mut buffer, reply } => {
+                EngineOrder::CopyWindow { rank, buffer, reply } => {
+                    let free = |window: &Window| match service.state() {
+                        ServiceState::Parked if parking.stands_still(rank) => free_pages_of(window),
+                        _ => Vec::new(),
+                    };
                     let copied = match (service.state(), fleet.windows().get(rank as usize)) {
                         (ServiceState::Stopped | ServiceState::Parked, Some(window)) => {
-                            let mut changed = Vec::new();
-                            let note = |page| changed.push(page as u32);
-                            let count = window.copy_out(offset, &mut buffer, note);
-                            buffer.truncate(count);
-                            Ok(Copied { bytes: buffer, changed })
+                            Ok(Copied::of(window, free(window), buffer))
                         }
                         (ServiceState::Stopped | ServiceState::Parked, None) => {
                             Err(OrderError::NoRank(rank))

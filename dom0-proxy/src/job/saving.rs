@@ -178,10 +178,8 @@ impl ImageWriter for JobImage<'_> {
 
     fn rank(&mut self, rank: u32, copy: &mut RankCopy) -> Result<(), String> {
         let description = self.rank_description(rank, copy);
-        // One that has ended has told of no free pages since.
-        let free = self.end_of(rank).map_or_else(|| copy.free_pages(), |_| Vec::new());
         let saving = self.saving.as_mut().ok_or(NOT_BEGUN)?;
-        let stored = saving.rank(description, &mut copy.memory, &free);
+        let stored = saving.rank(description, &mut copy.memory, &copy.free);
         stored.map_err(|error| error.to_string())
     }
 

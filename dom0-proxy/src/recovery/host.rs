@@ -1,15 +1,12 @@
 //! What a line does on one host: the rings and gates of its ranks, and copies of their memory.
 
 use std::fmt;
-use std::mem::offset_of;
 use std::ops::Range;
 use std::time::Duration;
 
-use armci_nostd::wire::Header;
 use armci_nostd::wire::attach::WindowLayout;
 
 use super::available_memory::available_memory;
-use super::free_memory::free_pages;
 use crate::engine::{Copied, EngineOrders, OrderError, Traffic};
 use crate::images::PageMemory;
 
@@ -22,21 +19,8 @@ pub struct RankCopy {
     pub traffic: Traffic,
     /// Its window, from the first byte to the last.
     pub memory: PageMemory,
-}
-
-impl RankCopy {
-    /// The numbers of its pages that hold nothing it needs, as it says itself.
-    pub fn free_pages(&self) -> Vec<Range<u64>> {
-        let WindowLayout { window, runtime, public_start, public_end, .. } = self.layout;
-        let at = (runtime - window) as usize + offset_of!(Header, free);
-        let word = self.memory.bytes().get(at..at + size_of::<u64>());
-        let first = word.and_then(|word| word.try_into().ok()).map_or(0, u64::from_le_bytes);
-        // Such a list is made by domains, whose windows begin at address 0.
-        match window {
-            0 => free_pages(self.memory.bytes(), first, public_start..public_end),
-            _ => Vec::new(),
-        }
-    }
+    /// The numbers of the pages that hold nothing it needs, and were not copied: ascending.
+    pub free: Vec<Range<u64>>,
 }
 
 /// The ranks of one host, as a line needs them.
@@ -63,7 +47,7 @@ pub(super) trait Host: fmt::Debug + Send + Sync {
     /// What was served for each rank.
     fn traffic(&self) -> Result<Vec<Traffic>, OrderError>;
 
-    /// Copies a rank's window, which is as long as the buffer.
+    /// Copies a rank's window, which is as long as the buffer, but for free pages.
     fn copy(&self, rank: u32, buffer: Vec<u8>) -> Result<Copied, OrderError>;
 
     /// Bytes of memory that there are for copies.
@@ -104,7 +88,7 @@ impl Host for EngineOrders {
     }
 
     fn copy(&self, rank: u32, buffer: Vec<u8>) -> Result<Copied, OrderError> {
-        self.copy_window(rank, 0, buffer)
+        self.copy_window(rank, buffer)
     }
 
     fn available_memory(&self) -> u64 {

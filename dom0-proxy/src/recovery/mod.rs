@@ -1,7 +1,6 @@
 //! Recovery lines: a job is stopped between two operations, copied, and let go on.
 
 mod available_memory;
-mod free_memory;
 mod host;
 mod line_error;
 mod lines;
@@ -12,7 +11,6 @@ mod saving;
 mod tests;
 
 pub use available_memory::available_memory;
-pub use free_memory::free_pages;
 pub use host::RankCopy;
 pub use line_error::LineError;
 pub use lines::Lines;

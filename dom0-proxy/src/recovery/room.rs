@@ -37,7 +37,7 @@ impl Room {
         let memories = memories.chain(iter::repeat_with(PageMemory::default));
         let copies = layouts.iter().take(count).zip(memories).map(|(layout, mut memory)| {
             memory.resize(if through { largest } else { layout.len } as usize);
-            RankCopy { layout: *layout, traffic: Traffic::default(), memory }
+            RankCopy { layout: *layout, traffic: Traffic::default(), memory, free: Vec::new() }
         });
         let copies = copies.collect();
         Ok(Self { layouts, copies, through })

@@ -9,7 +9,7 @@ use super::host::{Host, RankCopy};
 use super::line_error::LineError;
 use super::protocol::Epoch;
 use super::room::Room;
-use crate::engine::Copied;
+use crate::engine::{Copied, OrderError};
 use crate::images::PAGE;
 
 // What is copied tells of the pages that are stored.
@@ -120,7 +120,9 @@ impl<'a> Save<'a> {
                 (copy.layout, copy.traffic) = (*layout, traffic);
                 copy.memory.resize(layout.len as usize);
                 copy.memory.change(|buffer| {
-                    host.copy(rank, buffer).map(|Copied { bytes, changed }| (bytes, changed))
+                    let Copied { bytes, changed, free } = host.copy(rank, buffer)?;
+                    copy.free = free;
+                    Ok::<_, OrderError>((bytes, changed))
                 })?;
                 if copy.memory.bytes().len() as u64 != layout.len {
                     return Err(LineError::Image(format!("rank {rank} has lost memory")));

@@ -85,7 +85,7 @@ impl Host for MadeUp {
     fn copy(&self, rank: u32, mut bytes: Vec<u8>) -> Result<Copied, OrderError> {
         bytes.fill(rank as u8 + 1);
         assert_eq!(bytes.len() as u64, layout(rank.into()).len);
-        self.do_it(&format!("copy {rank}"), Copied { bytes, changed: vec![0, 1] })
+        self.do_it(&format!("copy {rank}"), Copied { bytes, changed: vec![0, 1], free: Vec::new() })
     }
 
     fn available_memory(&self) -> u64 {

@@ -64,8 +64,8 @@ impl Numbers {
             row("put of 8 bytes, two ranks", other, put("xenolith"), put("other"));
             row("cg W, not saved", other, self.best("plain", "cg"), self.best("other", "cg"));
         }
-        let saved = format!("cg W, saved every {:.2} s", self.best("saved", "every"));
-        row(&saved, "not saved", self.best("saved", "cg"), self.best("plain", "cg"));
+        let saved = format!("cg A, saved every {:.2} s", self.best("saved", "every"));
+        row(&saved, "not saved", self.best("saved", "cg"), self.best("unsaved", "cg"));
         println!("\nHow much longer it takes.\n");
         table.print();
     }
