@@ -18,9 +18,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::images::Sizes;
 use crate::inheritance::Inheritance;
+use crate::membership::Secret;
 
 /// Version of these messages. Both sides must agree exactly.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 
 /// The most output that is sent and not yet taken, by [weight](OutputPiece::weight).
 pub const OUTPUT_WINDOW: u64 = 128 << 10;
@@ -80,6 +81,23 @@ pub struct JobSpec {
     pub saving: Option<Saving>,
     /// The job that met with an accident, after which this one begins.
     pub after: Option<String>,
+    /// What of it runs here, if it is over several hosts.
+    pub part: Option<Part>,
+}
+
+/// What one host has of a job over several. Hosts have numbers, from 0 on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The job's name, which is the same on all hosts.
+    pub job: String,
+    /// This host.
+    pub host: u32,
+    /// By rank: the host on which it runs.
+    pub placement: Vec<u32>,
+    /// By host: where its proxy listens, as `HOST:PORT`.
+    pub addresses: Vec<String>,
+    /// By which proxies of this job know each other.
+    pub secret: Secret,
 }
 
 /// Where a job is saved, and how often.
@@ -94,6 +112,18 @@ pub struct Saving {
 }
 
 impl JobSpec {
+    /// The ranks that run on this host, ascending.
+    pub fn ranks_here(&self) -> impl Iterator<Item = u32> {
+        (0..self.size).filter(|rank| self.is_here(*rank))
+    }
+
+    /// Whether a rank runs on this host.
+    pub fn is_here(&self, rank: u32) -> bool {
+        let elsewhere =
+            |part: &Part| part.placement.get(rank as usize).is_some_and(|host| *host != part.host);
+        !self.part.as_ref().is_some_and(elsewhere)
+    }
+
     /// MiB of memory of a rank.
     pub fn memory_mib(&self) -> u64 {
         self.memory >> 20
@@ -116,6 +146,7 @@ impl JobSpec {
             timeout: None,
             saving: None,
             after: None,
+            part: None,
         }
     }
 }
@@ -159,8 +190,23 @@ pub enum RankSignal {
 /// What a client asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClientRequest {
+    /// Keep a file of this length whose BLAKE3 this is, for a job that comes on this connection.
+    /// The daemon has it, and answers with [`Reply::Kept`], or wants it: [`Reply::Wanted`]. Then
+    /// the file follows in [pieces](Self::Piece).
+    Keep {
+        /// BLAKE3 of the file.
+        hash: [u8; 32],
+        /// Its length in bytes.
+        length: u64,
+    },
+    /// The next bytes of a file that is wanted, not more than a MiB. The last piece is answered with
+    /// [`Reply::Kept`].
+    Piece(Vec<u8>),
     /// Run a job and tell about it until it has ended.
     Run(JobSpec),
+    /// All ranks of the job that was started on this connection have ended, on all hosts, after
+    /// [`Reply::RanksEnded`] of each: nobody needs the memory of ranks any more.
+    Finish,
     /// End the job that was started on this connection.
     Interrupt,
     /// Save the job that was started on this connection, and end it when that is done.
@@ -239,6 +285,13 @@ pub enum Reply {
     Up(u32),
     /// All ranks run, and are served from now on.
     Running,
+    /// The file is here, for as long as this connection: where.
+    Kept(PathBuf),
+    /// The file is wanted.
+    Wanted,
+    /// All ranks of this host's [part](Part) of a job have ended without a failure, and wait for
+    /// those of other hosts: see [`ClientRequest::Finish`].
+    RanksEnded,
     /// A rank has written something.
     Output(OutputPiece),
     /// Something that the user should know of the job, in one line.
@@ -387,6 +440,8 @@ pub struct Summary {
     /// Whether it met with an accident, such as a crash: nobody has ended it, and no rank has ended
     /// with a status of its own. So from an earlier line it may succeed.
     pub is_accident: bool,
+    /// The host whose proxy this one has lost, if that is all the cause it knows.
+    pub lost_host: Option<u32>,
     /// From its start to its end.
     pub seconds: f64,
     /// From its start to whatever has ended it; the rest is cleaning up.

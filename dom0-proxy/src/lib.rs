@@ -26,6 +26,7 @@ pub mod error;
 pub mod images;
 pub mod inheritance;
 pub mod job;
+pub mod membership;
 pub mod recovery;
 pub mod run_dir;
 pub mod xen;

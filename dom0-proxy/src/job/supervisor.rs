@@ -415,6 +415,7 @@ impl Supervisor {
             status: ending.status,
             cause: ending.cause,
             is_accident: ending.is_accident,
+            lost_host: None,
             seconds: self.job.started.elapsed().as_secs_f64(),
             ending_seconds,
             ranks,

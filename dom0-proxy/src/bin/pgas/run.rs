@@ -86,6 +86,7 @@ fn spec(arguments: &RunArguments) -> anyhow::Result<JobSpec> {
         timeout,
         saving: saving::of_run(&arguments.saving, kind, arguments.dir.as_deref())?,
         after: None,
+        part: None,
     })
 }
 

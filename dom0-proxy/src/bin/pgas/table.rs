@@ -293,6 +293,7 @@ line  to the line  drained    park     copy    stall      write  commit  memory 
             status: 0,
             cause: None,
             is_accident: false,
+            lost_host: None,
             seconds: 1.0,
             ending_seconds: 1.0,
             ranks: ranks_of,
