@@ -17,7 +17,7 @@ use linked_list_allocator::Heap;
 use crate::api::armci::Armci;
 use crate::error::ProxyGone;
 use crate::path::platform::{Awaited, Platform, PublicView, View};
-use crate::serve::apply::apply;
+use crate::serve::apply::{Own, apply};
 use crate::serve::bounds::Bounds;
 use crate::serve::check::{Checked, check};
 use crate::serve::window::Window;
@@ -219,9 +219,11 @@ impl PlainJob {
                 while let Some(request) = submissions.pop().unwrap() {
                     let done = match check(&request, &bounds[rank], &bounds) {
                         Ok(Checked::Fence { .. }) => Ok(0),
-                        Ok(Checked::Work(work)) => {
-                            apply(&work, &windows[rank], &windows[work.target() as usize])
-                        }
+                        Ok(Checked::Work(work)) => apply(
+                            &work,
+                            Own::Window(&windows[rank]),
+                            &windows[work.target() as usize],
+                        ),
                         Err(_) => return self.fail(),
                     };
                     let Ok(value) = done else {

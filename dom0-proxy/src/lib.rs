@@ -23,6 +23,7 @@ pub mod control;
 pub mod daemon;
 pub mod engine;
 pub mod error;
+pub mod fabric;
 pub mod images;
 pub mod inheritance;
 pub mod job;

@@ -135,11 +135,11 @@ mod tests {
     fn a_message_comes_with_its_descriptors() {
         let ((ours, theirs), (one, other)) =
             (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
-        send(&theirs, &AttachReply::Accepted, &[one.as_fd(), other.as_fd()]).unwrap();
+        send(&theirs, &AttachReply::Accepted { neighbours: 1 }, &[one.as_fd(), other.as_fd()]).unwrap();
         send(&theirs, &AttachReply::Refused("no".into()), &[]).unwrap();
         let next = || receive::<AttachReply>(&ours).unwrap();
         let Received { message, descriptors, lost } = next();
-        assert_eq!((message, descriptors.len(), lost), (AttachReply::Accepted, 2, false));
+        assert_eq!((message, descriptors.len(), lost), (AttachReply::Accepted { neighbours: 1 }, 2, false));
         let Received { message, descriptors, lost } = next();
         assert_eq!(
             (message, descriptors.len(), lost),
@@ -170,12 +170,12 @@ mod tests {
     fn too_many_descriptors_are_neither_sent_nor_kept() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let many = [ours.as_fd(); MOST_DESCRIPTORS + 1];
-        assert!(send(&theirs, &AttachReply::Accepted, &many).is_err());
+        assert!(send(&theirs, &AttachReply::Accepted { neighbours: 1 }, &many).is_err());
         // By somebody who does not use `send`.
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         assert!(ancillary.push(SendAncillaryMessage::ScmRights(&many)));
-        let frame = encode(&AttachReply::Accepted).unwrap();
+        let frame = encode(&AttachReply::Accepted { neighbours: 1 }).unwrap();
         sendmsg(&theirs, &[IoSlice::new(&frame)], &mut ancillary, SendFlags::empty()).unwrap();
         assert!(matches!(receive::<AttachReply>(&ours), Err(FrameError::TooManyDescriptors)));
     }

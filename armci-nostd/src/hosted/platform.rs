@@ -71,11 +71,12 @@ impl HostedPlatform {
         };
         send(&stream, &attach, &[memory.as_fd(), proxy_bell.as_fd(), button.as_fd()])
             .map_err(system("attach to the proxy"))?;
-        if let AttachReply::Refused(reason) = receive(&stream)?.message {
-            return Err(HostedError::Refused(reason));
-        }
+        let neighbours = match receive(&stream)?.message {
+            AttachReply::Accepted { neighbours } => neighbours as usize,
+            AttachReply::Refused(reason) => return Err(HostedError::Refused(reason)),
+        };
         let mut others: Vec<Option<MappedRank>> = (0..size).map(|_| None).collect();
-        for _ in 1..size {
+        for _ in 0..neighbours.min(size - 1) {
             let Received { message: introduction, descriptors, lost } =
                 receive::<Introduction>(&stream)?;
             if lost {
@@ -89,7 +90,7 @@ impl HostedPlatform {
             *other = Some(MappedRank::new(&introduction, &memory, bell)?);
         }
         let processors = thread::available_parallelism().map_or(1, |count| count.get());
-        let spins_for_rank = if size <= processors { SPINS_FOR_RANK } else { SPINS };
+        let spins_for_rank = if neighbours < processors { SPINS_FOR_RANK } else { SPINS };
         Ok(Self {
             window,
             proxy_bell,

@@ -1,5 +1,7 @@
 //! From checked work to memory.
 
+use core::ptr::NonNull;
+
 use crate::moves::accumulate::accumulate;
 use crate::moves::copy::copy;
 use crate::moves::rmw::read_modify_write;
@@ -15,12 +17,39 @@ pub struct Busy {
     pub holder: u32,
 }
 
+/// Where the asking rank has what its work reads, or where it wants what that gets.
+#[derive(Debug)]
+pub enum Own<'a> {
+    /// In its window.
+    Window(&'a Window),
+    /// Elsewhere: these bytes have come from there, or go there. They are the work's own range,
+    /// from its first byte on.
+    Bytes(&'a mut [u8]),
+}
+
+impl Own<'_> {
+    /// Where `len` bytes from `address` on are.
+    ///
+    /// # Panics
+    /// If there are bytes and they are not there.
+    fn at(&mut self, address: u64, len: u64) -> NonNull<u8> {
+        match self {
+            Self::Window(window) => window.at(address, len),
+            Self::Bytes(bytes) => {
+                assert!(len <= bytes.len() as u64, "{len} bytes in {}", bytes.len());
+                NonNull::from(&mut **bytes).cast()
+            }
+        }
+    }
+}
+
 /// Does `work` on the memory of the asking rank and the target. Returns the value for the
 /// completion: what a read-modify-write found there, else zero.
 ///
 /// # Panics
-/// If the work was checked with other bounds than those of these windows.
-pub fn apply(work: &Work, own: &Window, target: &Window) -> Result<u64, Busy> {
+/// If the work was checked with other bounds than those of these windows, or is longer than the
+/// bytes.
+pub fn apply(work: &Work, mut own: Own<'_>, target: &Window) -> Result<u64, Busy> {
     match *work.effect() {
         Effect::PutInline { data, to, len } => {
             let to = target.at(to, len);

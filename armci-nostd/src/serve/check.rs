@@ -133,6 +133,20 @@ impl Work {
 /// Checks a request of a rank with the memory `own`, in a job of ranks with the memory `all`. No
 /// memory is touched.
 pub fn check(request: &Request, own: &Bounds, all: &[Bounds]) -> Result<Checked, Fault> {
+    check_with(request, |address, len| own.own(address, len), all)
+}
+
+/// Checks a request of a rank whose memory is elsewhere, and whose data come or go apart: see
+/// [`Own::Bytes`](crate::serve::Own::Bytes).
+pub fn check_from_elsewhere(request: &Request, all: &[Bounds]) -> Result<Checked, Fault> {
+    check_with(request, |_, _| Ok(0), all)
+}
+
+fn check_with(
+    request: &Request,
+    own: impl Fn(u64, u64) -> Result<u64, Fault>,
+    all: &[Bounds],
+) -> Result<Checked, Fault> {
     let opcode = Opcode::from_wire(request.opcode).ok_or(Fault::Opcode(request.opcode))?;
     let bad_flags = Fault::Flags { flags: request.flags, opcode };
     let flags = Flags::from_bits(request.flags).ok_or(bad_flags)?;
@@ -151,7 +165,7 @@ pub fn check(request: &Request, own: &Bounds, all: &[Bounds]) -> Result<Checked,
         .get(request.rank as usize)
         .ok_or(Fault::Rank { rank: request.rank, size: all.len() })?;
     let Request { len, operand, .. } = *request;
-    let local = || own.own(request.local, len);
+    let local = || own(request.local, len);
     let remote = || match flags.contains(Flags::MAILBOX) {
         true => target.mailbox(request.remote, len),
         false => target.public(request.remote, len),

@@ -10,9 +10,9 @@ pub mod bounds;
 pub mod check;
 pub mod window;
 
-pub use apply::{Busy, apply};
+pub use apply::{Busy, Own, apply};
 pub use bounds::{Bounds, LayoutError};
-pub use check::{Checked, Effect, Work, check};
+pub use check::{Checked, Effect, Work, check, check_from_elsewhere};
 pub use window::Window;
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use real_std::thread;
 
 use crate::error::Fault;
-use crate::serve::apply::{Busy, apply};
+use crate::serve::apply::{Busy, Own, apply};
 use crate::serve::check::{Checked, check};
 use crate::serve::window::Window;
 use crate::wire::area::{Mailbox, RuntimeArea};
@@ -67,8 +67,10 @@ fn done(request: &Request, windows: &[Window]) -> Result<Result<(u64, u64), Busy
     let bounds: Vec<_> = windows.iter().map(|window| window.bounds().clone()).collect();
     Ok(match check(request, &bounds[0], &bounds)? {
         Checked::Fence { .. } => Ok((0, 0)),
-        Checked::Work(work) => apply(&work, &windows[0], &windows[work.target() as usize])
-            .map(|value| (work.bytes(), value)),
+        Checked::Work(work) => {
+            apply(&work, Own::Window(&windows[0]), &windows[work.target() as usize])
+                .map(|value| (work.bytes(), value))
+        }
     })
 }
 

@@ -3,6 +3,7 @@
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+use crate::moves::copy::copy;
 use crate::serve::bounds::{Bounds, LayoutError};
 use crate::shared::lock::TargetLock;
 use crate::wire::area::RuntimeArea;
@@ -63,6 +64,26 @@ impl Window {
         assert!(inside, "{len} bytes at {address:#x} were not checked against {window:#x?}");
         // SAFETY: in the window, which is mapped whole.
         unsafe { self.base.add((address - window.start) as usize) }
+    }
+
+    /// Reads what is at the rank's `address`. The rank may be writing meanwhile.
+    ///
+    /// # Panics
+    /// If that is not in the window.
+    pub fn read(&self, address: u64, bytes: &mut [u8]) {
+        let from = self.at(address, bytes.len() as u64);
+        // SAFETY: mapped as long as the window lives.
+        unsafe { copy(from.as_ptr(), bytes.as_mut_ptr(), bytes.len()) };
+    }
+
+    /// Writes bytes to the rank's `address`, as a get does.
+    ///
+    /// # Panics
+    /// If that is not in the window.
+    pub fn write(&self, address: u64, bytes: &[u8]) {
+        let to = self.at(address, bytes.len() as u64);
+        // SAFETY: mapped as long as the window lives.
+        unsafe { copy(bytes.as_ptr(), to.as_ptr(), bytes.len()) };
     }
 
     /// Copies bytes of the window, from the one that is `offset` behind its start: as many as

@@ -52,7 +52,10 @@ pub struct Attach {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AttachReply {
     /// The rank is part of the job; its state word follows when all ranks are.
-    Accepted,
+    Accepted {
+        /// How many other ranks of the job run on this host: as many introductions follow.
+        neighbours: u32,
+    },
     /// It is not, with one line that says why.
     Refused(String),
 }

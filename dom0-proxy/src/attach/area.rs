@@ -153,6 +153,13 @@ impl SharedArea {
         RankStanding { steps: load(&standing.steps), wait: waits.then_some(wait) }
     }
 
+    /// Says which host the rank is on.
+    pub(super) fn set_host(&self, host: u32) {
+        // SAFETY: as for the words.
+        let word = unsafe { &(*self.0.as_ptr()).header.host };
+        word.store(host, Ordering::Relaxed);
+    }
+
     /// Says how the rank's job is.
     pub(super) fn set_state(&self, state: JobState) {
         word!(self, header.state).store(state as u32, Ordering::Release);

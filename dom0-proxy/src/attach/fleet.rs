@@ -12,8 +12,11 @@ use super::doorbell::Doorbell;
 use super::landing::Landing;
 use super::memory::RankMemory;
 
-/// All ranks of a job, in order, with their windows side by side.
+/// All ranks of a job that run here, in order, with their windows side by side. Their *places* are
+/// their indices here; their numbers are those that they have in the whole job.
 pub(crate) struct Fleet {
+    /// By place: the rank's number, ascending.
+    numbers: Vec<u32>,
     /// They point into the memory that `ranks` keep, so they are dropped first.
     windows: Vec<Window>,
     ranks: Vec<AttachedRank>,
@@ -30,15 +33,43 @@ pub(crate) struct AttachedRank {
 }
 
 impl Fleet {
-    /// All ranks of a job.
-    pub(crate) fn new(ranks: Vec<RankAttachment>) -> Self {
+    /// Ranks with their numbers, ascending.
+    pub(crate) fn new(ranks: Vec<(u32, RankAttachment)>) -> Self {
+        let numbers = ranks.iter().map(|(number, _)| *number).collect();
         let (windows, ranks) = ranks
             .into_iter()
-            .map(|RankAttachment { window, area, doorbell, park_bell, landing, card, memory }| {
+            .map(|(_, attachment)| {
+                let RankAttachment { window, area, doorbell, park_bell, landing, card, memory } =
+                    attachment;
                 (window, AttachedRank { area, doorbell, park_bell, landing, card, memory })
             })
             .unzip();
-        Self { windows, ranks }
+        Self { numbers, windows, ranks }
+    }
+
+    /// By place: the numbers of the ranks, ascending.
+    pub(crate) fn numbers(&self) -> &[u32] {
+        &self.numbers
+    }
+
+    /// The place of the rank with this number, if it runs here.
+    pub(crate) fn place(&self, number: u32) -> Option<usize> {
+        self.numbers.binary_search(&number).ok()
+    }
+
+    /// The rank with this number, if it runs here.
+    pub(crate) fn rank(&self, number: u32) -> Option<&AttachedRank> {
+        self.place(number).map(|place| &self.ranks[place])
+    }
+
+    /// The memory of the rank with this number, if it runs here.
+    pub(crate) fn window(&self, number: u32) -> Option<&Window> {
+        self.place(number).map(|place| &self.windows[place])
+    }
+
+    /// The ranks with their numbers.
+    pub(crate) fn numbered(&self) -> impl Iterator<Item = (u32, &AttachedRank)> {
+        self.numbers.iter().copied().zip(&self.ranks)
     }
 
     /// Their memory.
@@ -76,6 +107,11 @@ impl AttachedRank {
     /// What wakes it.
     pub(crate) fn doorbell(&self) -> &dyn Doorbell {
         &*self.doorbell
+    }
+
+    /// Tells it which host it is on, before it gets to know other ranks.
+    pub(crate) fn tell_host(&self, host: u32) {
+        self.area.set_host(host);
     }
 
     /// Rings its doorbell if it sleeps.

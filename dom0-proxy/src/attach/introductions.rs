@@ -17,9 +17,9 @@ const ABREAST: usize = 16;
 /// How far a job's introductions have come.
 pub(crate) struct Introductions<'a> {
     fleet: &'a Fleet,
-    /// Ranks that are being told, and the next one of which each is to be told.
+    /// Places of ranks that are being told, and of the next one of which each is to be told.
     telling: Vec<(u32, u32)>,
-    /// The next rank to be told of others.
+    /// The place of the next rank to be told of others.
     next: u32,
 }
 
@@ -86,7 +86,9 @@ impl<'a> Introductions<'a> {
         }
         match stuck {
             _ if self.telling.is_empty() && self.next == size => Told::All,
-            Some((rank, in_flight)) if !progress => Told::Stuck { rank, in_flight },
+            Some((place, in_flight)) if !progress => {
+                Told::Stuck { rank: self.fleet.numbers()[place as usize], in_flight }
+            }
             _ => Told::Some,
         }
     }
@@ -94,9 +96,9 @@ impl<'a> Introductions<'a> {
 
 /// Tells a rank of another one, if both are processes.
 fn tell_one(fleet: &Fleet, rank: u32, other: u32) -> io::Result<()> {
-    let card = |rank: u32| fleet.ranks()[rank as usize].card();
+    let card = |place: u32| fleet.ranks()[place as usize].card();
     match (card(rank), card(other)) {
-        (Some(to), Some(of)) if rank != other => to.introduce(other, of),
+        (Some(to), Some(of)) if rank != other => to.introduce(fleet.numbers()[other as usize], of),
         _ => Ok(()),
     }
 }

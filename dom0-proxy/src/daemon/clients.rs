@@ -94,10 +94,9 @@ pub fn serve_client(daemon: &Arc<Daemon>, stream: &UnixStream, place: Place) -> 
             Some(job) => job.checkpoint(&asked).map_or_else(|error| refusal(&error), Reply::Saved),
             None => refusal(&Error::NoJob(asked.job)),
         },
-        ClientRequest::Keep { .. } | ClientRequest::Piece(_) => refusal(&Error::Protocol {
-            peer: "pgas".into(),
-            why: "files are not kept yet".into(),
-        }),
+        ClientRequest::Keep { .. } | ClientRequest::Piece(_) => {
+            refusal(&Error::Protocol { peer: "pgas".into(), why: "files are not kept yet".into() })
+        }
         ClientRequest::Interrupt
         | ClientRequest::Finish
         | ClientRequest::Leave

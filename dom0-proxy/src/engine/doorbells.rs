@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 
 use crate::attach::{AttachedRank, Fleet};
 
-/// Epoll's name for the thread's own doorbell. Ranks have their numbers.
+/// Epoll's name for the thread's own doorbell and for other hosts. Ranks have their places.
 const WAKE: u64 = u64::MAX;
 
 /// The doorbells of all ranks, and the engine's own.
@@ -21,11 +21,19 @@ pub(super) struct Doorbells<'a> {
 }
 
 impl<'a> Doorbells<'a> {
-    /// Those of the ranks, and `wake`.
-    pub(super) fn new(fleet: &'a Fleet, wake: BorrowedFd<'_>) -> io::Result<Self> {
+    /// Those of the ranks, `wake`, and connections to other `hosts`.
+    pub(super) fn new<'h>(
+        fleet: &'a Fleet,
+        wake: BorrowedFd<'_>,
+        hosts: impl Iterator<Item = BorrowedFd<'h>>,
+    ) -> io::Result<Self> {
         let all = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let edge = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(&all, wake, epoll::EventData::new_u64(WAKE), edge)?;
+        for host in hosts {
+            let both = edge | epoll::EventFlags::OUT;
+            epoll::add(&all, host, epoll::EventData::new_u64(WAKE), both)?;
+        }
         for (number, rank) in (0..).zip(fleet.ranks()) {
             match epoll::add(&all, rank.doorbell().fd(), epoll::EventData::new_u64(number), edge) {
                 // Doorbells of several ranks may come through one descriptor, and are acknowledged

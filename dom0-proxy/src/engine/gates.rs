@@ -73,7 +73,7 @@ impl<'a> Gates<'a> {
     /// The ranks that are in a neighbour's memory. While gates are open that may have changed when
     /// it is known.
     fn ranks_inside(&self) -> impl Iterator<Item = u32> {
-        let ranks = (0..).zip(self.fleet.ranks());
+        let ranks = self.fleet.numbered();
         ranks.filter(|(_, rank)| !rank.area().gate().is_empty()).map(|(number, _)| number)
     }
 }

@@ -1,6 +1,7 @@
 //! The engine, as its job holds it.
 
 use std::io;
+use std::net::TcpStream;
 use std::ops::Deref;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,6 +18,7 @@ use super::copied::Copied;
 use super::notice::Notice;
 use super::order::EngineOrder;
 use super::patience::Pause;
+use super::placement::Placement;
 use super::service::{Change, OrderError};
 use super::traffic::Traffic;
 use super::worker::Worker;
@@ -49,7 +51,19 @@ impl Engine {
         pause: Pause,
         tell: impl Fn(Notice) + Send + 'static,
     ) -> io::Result<Self> {
-        Self::begin(job, vec![Traffic::default(); size as usize], false, pause, tell)
+        Self::start_part(job, Placement::here(size), pause, tell)
+    }
+
+    /// The same of a job of which only some ranks run here: those that `placement` says. It also
+    /// waits for a [connection](Self::link) to each other host that has ranks.
+    pub fn start_part(
+        job: &str,
+        placement: Placement,
+        pause: Pause,
+        tell: impl Fn(Notice) + Send + 'static,
+    ) -> io::Result<Self> {
+        let traffic = vec![Traffic::default(); placement.size()];
+        Self::begin(job, placement, traffic, false, pause, tell)
     }
 
     /// Starts the engine of a job that is restored: of domains whose memory is to be
@@ -61,11 +75,13 @@ impl Engine {
         pause: Pause,
         tell: impl Fn(Notice) + Send + 'static,
     ) -> io::Result<Self> {
-        Self::begin(job, traffic, true, pause, tell)
+        let placement = Placement::here(traffic.len() as u32);
+        Self::begin(job, placement, traffic, true, pause, tell)
     }
 
     fn begin(
         job: &str,
+        placement: Placement,
         mut traffic: Vec<Traffic>,
         lands: bool,
         pause: Pause,
@@ -77,7 +93,7 @@ impl Engine {
         let stopped = Arc::new(AtomicBool::new(false));
         let (orders, incoming) = channel();
         let worker = Worker {
-            size: traffic.len() as u32,
+            placement,
             lands,
             pause,
             incoming,
@@ -107,6 +123,12 @@ impl Engine {
     pub fn attach(&self, rank: u32, attachment: RankAttachment) {
         // If it has ended, the rank is detached.
         self.orders.tell(EngineOrder::Attach(rank, attachment));
+    }
+
+    /// Adds a connection to the proxy of another host, over which nothing was said yet. Each host is
+    /// added at most once.
+    pub fn link(&self, host: u32, stream: TcpStream) {
+        self.orders.tell(EngineOrder::Link(host, stream));
     }
 
     /// Whether the user has stopped the ranks: then nobody takes too long for anything.
@@ -278,11 +300,12 @@ impl EngineOrders {
         self.ask(EngineOrder::Standings)
     }
 
-    /// How the ranks and their rings are, in words, for the log: what a job that hangs waits for.
+    /// How the ranks here and their rings are, with their numbers, in words, for the log: what a job
+    /// that hangs waits for.
     ///
     /// # Errors
     /// [`OrderError::NotRunning`], also while not all ranks are attached.
-    pub(crate) fn describe(&self) -> Result<Vec<String>, OrderError> {
+    pub(crate) fn describe(&self) -> Result<Vec<(u32, String)>, OrderError> {
         self.ask(EngineOrder::Describe)
     }
 

@@ -23,6 +23,8 @@
 //! handle     what the job holds: orders to the thread
 //! worker     the thread: gathers ranks, takes orders, serves, blocks
 //! rounds     entries taken from the rings, done, answered
+//! elsewhere  ranks on other hosts: what they are asked for, through the fabric
+//! placement  which ranks run where
 //! service    what is done for the ranks, and how that may change: no I/O
 //! gates      closed and opened for all ranks
 //! parking    ranks that stand still
@@ -33,6 +35,7 @@
 
 mod copied;
 mod doorbells;
+mod elsewhere;
 mod free_memory;
 mod gates;
 mod handle;
@@ -42,6 +45,7 @@ mod notice;
 mod order;
 mod parking;
 mod patience;
+mod placement;
 mod rounds;
 mod service;
 mod traffic;
@@ -51,5 +55,6 @@ pub use copied::Copied;
 pub use handle::{Engine, EngineOrders};
 pub use notice::Notice;
 pub use patience::Pause;
+pub use placement::Placement;
 pub use service::{OrderError, ServiceState};
 pub use traffic::{Count, Traffic};

@@ -14,6 +14,13 @@ pub enum Notice {
         /// What it did.
         cause: String,
     },
+    /// The proxy of another host is gone, or does what a proxy does not do; the job has failed.
+    HostLost {
+        /// The host.
+        host: u32,
+        /// What is known of that.
+        why: String,
+    },
     /// The engine itself failed; the job has too.
     Broken(String),
 }

@@ -1,5 +1,6 @@
 //! What the engine's thread is asked for.
 
+use std::net::TcpStream;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use crate::attach::{RankAttachment, RankStanding};
 pub(super) enum EngineOrder {
     /// Take up this rank.
     Attach(u32, RankAttachment),
+    /// Take up this connection to another host.
+    Link(u32, TcpStream),
     /// Change what is done for the ranks.
     Change(Change, Sender<Result<(), OrderError>>),
     /// This rank has ended, and cannot be told anything any more.
@@ -23,7 +26,7 @@ pub(super) enum EngineOrder {
     /// Tell how the ranks get on.
     Standings(Sender<Result<Vec<RankStanding>, OrderError>>),
     /// Tell in words how the ranks and their rings are.
-    Describe(Sender<Result<Vec<String>, OrderError>>),
+    Describe(Sender<Result<Vec<(u32, String)>, OrderError>>),
     /// Tell what was served for each rank, without what it has done directly.
     Traffic(Sender<Result<Vec<Traffic>, OrderError>>),
     /// Tell whether nothing is under way now.

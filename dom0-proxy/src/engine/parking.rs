@@ -22,11 +22,11 @@ pub(super) struct Parking<'a> {
     order: u32,
     /// When it was given.
     since: Instant,
-    /// When each rank was first seen to stand still by that order.
+    /// By place: when each rank was first seen to stand still by that order.
     still_since: Vec<Option<Instant>>,
     /// When the ranks were told to go on after it.
     let_go: Option<Instant>,
-    /// Ranks that have ended: what is left of them is their memory.
+    /// By place: ranks that have ended; what is left of them is their memory.
     ended: Vec<bool>,
     /// Whether the ranks are domains whose memory is still to be filled.
     is_to_land: bool,
@@ -54,8 +54,8 @@ impl<'a> Parking<'a> {
 
     /// A rank has ended.
     pub(super) fn ended(&mut self, rank: u32) {
-        if let Some(ended) = self.ended.get_mut(rank as usize) {
-            *ended = true;
+        if let Some(place) = self.fleet.place(rank) {
+            self.ended[place] = true;
         }
     }
 
@@ -78,9 +78,8 @@ impl<'a> Parking<'a> {
     pub(super) fn fill(&self, rank: u32, offset: u64, bytes: &[u8]) -> Result<(), OrderError> {
         let fleet = self.fleet;
         let (window, landing) = fleet
-            .windows()
-            .get(rank as usize)
-            .zip(fleet.ranks().get(rank as usize).and_then(AttachedRank::landing))
+            .window(rank)
+            .zip(fleet.rank(rank).and_then(AttachedRank::landing))
             .ok_or(OrderError::NoRank(rank))?;
         match landing.fill(window, offset, bytes) {
             true => Ok(()),
@@ -102,8 +101,8 @@ impl<'a> Parking<'a> {
         for (rank, attached) in self.running() {
             // In this order: it does not wait any more when it comes to itself.
             attached.order_to_park(0);
-            if let Some(landing) = attached.landing() {
-                landing.go(&self.fleet.windows()[rank as usize], &domains);
+            if let (Some(landing), Some(window)) = (attached.landing(), self.fleet.window(rank)) {
+                landing.go(window, &domains);
             }
             attached.ring_for_parking();
         }
@@ -130,13 +129,13 @@ impl<'a> Parking<'a> {
 
     /// Whether a rank has been seen to stand still by the newest order, and has not ended.
     pub(super) fn stands_still(&self, rank: u32) -> bool {
-        let known = self.still_since.get(rank as usize).zip(self.ended.get(rank as usize));
-        known.is_some_and(|(since, ended)| since.is_some() && !ended)
+        let place = self.fleet.place(rank);
+        place.is_some_and(|place| self.still_since[place].is_some() && !self.ended[place])
     }
 
     /// The ranks that have not ended.
     fn running(&self) -> impl Iterator<Item = (u32, &'a AttachedRank)> {
-        let ranks = (0..).zip(self.fleet.ranks()).zip(&self.ended);
+        let ranks = self.fleet.numbered().zip(&self.ended);
         ranks.filter(|(_, ended)| !**ended).map(|(rank, _)| rank)
     }
 
@@ -144,7 +143,7 @@ impl<'a> Parking<'a> {
     pub(super) fn look(&mut self) -> Result<bool, OrderError> {
         let now = Instant::now();
         let mut moving = None;
-        let ranks = (0..).zip(self.fleet.ranks()).zip(&self.ended).zip(&mut self.still_since);
+        let ranks = self.fleet.numbered().zip(&self.ended).zip(&mut self.still_since);
         for (((rank, attached), _), since) in ranks.filter(|((_, ended), _)| !**ended) {
             if !attached.can_park() {
                 return Err(OrderError::CannotPark(rank));

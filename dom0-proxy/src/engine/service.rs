@@ -1,16 +1,18 @@
 //! What the engine does for its ranks, and how that may change. No I/O and no clock here.
 //!
 //! ```text
-//!            close            all are out           stop             park         all stand still
-//!     Open ---------> Closing ---------> Closed ---------> Stopped ---------> Parking ---> Parked
-//!      ^   <---------    |                 |    <---------    ^   <---------     |           |
-//!      |  a rank stays,  |                 |       start      |   one does not,  |           |
-//!      |  or open        |                 |                  |   or go on       |           |
-//!      +-----------------+-----------------+                  +------------------+-----------+
-//!                      open                                   |       go on                  |
-//!                                                             |                              |
-//!                                                             +------- Landing <-------------+
-//!                                              all have landed, or one does not        land
+//!            close            all are out            stop           all is back
+//!     Open ---------> Closing ---------> Closed ---------> Draining ---------> Stopped
+//!      ^   <---------    |                 | ^  <---------                        | ^
+//!      |  a rank stays,  |                 | |   a host does not answer, or start | |
+//!      |  or open        |                 | +------------------------------------+ |
+//!      +-----------------+-----------------+                start                   |
+//!                      open                                                         |
+//!                                                                                   |
+//!              park           all stand still          land                         |
+//!     Stopped ------> Parking ---------------> Parked ------> Landing --------------+
+//!             <------    |                       |       all have landed, or one does not
+//!                one does not, or go on       go on
 //! ```
 //!
 //! A job that is restored begins in `Parked`: its ranks stand still from their birth.
@@ -26,7 +28,11 @@ pub enum ServiceState {
     Closing,
     /// Rings are served. No rank is in a neighbour's memory.
     Closed,
-    /// Nothing: entries stay in the rings, and no memory of a rank is written.
+    /// Nothing new: entries stay in the rings. What was asked for on other hosts is still to be
+    /// done there.
+    Draining,
+    /// Nothing: entries stay in the rings, and no memory of a rank is written, but for what ranks of
+    /// other hosts have asked for before their proxies stopped, too.
     Stopped,
     /// Nothing, and ranks have been told to stand still.
     Parking,
@@ -49,6 +55,10 @@ pub enum Change {
     Open,
     /// Rings are to be served no more.
     Stop,
+    /// All that was asked for on other hosts is done there.
+    AllBack,
+    /// Another host does not do what it was asked for.
+    OneOut,
     /// Rings are to be served again.
     Start,
     /// Ranks are to stand still.
@@ -77,7 +87,10 @@ impl ServiceState {
             (Self::Closing, Change::AllOut) => Some(Self::Closed),
             (Self::Closing, Change::OneStays) => Some(Self::Open),
             (Self::Open | Self::Closing | Self::Closed, Change::Open) => Some(Self::Open),
-            (Self::Closed, Change::Stop) => Some(Self::Stopped),
+            (Self::Closed | Self::Draining, Change::Stop) => Some(Self::Draining),
+            (Self::Draining, Change::AllBack) => Some(Self::Stopped),
+            (Self::Draining, Change::OneOut | Change::Start) => Some(Self::Closed),
+            (Self::Draining, Change::Close | Change::GoOn) => Some(self),
             (Self::Stopped | Self::Parking | Self::Parked | Self::Landing, Change::Stop) => {
                 Some(self)
             }
@@ -95,6 +108,7 @@ impl ServiceState {
             // Who has begun to go on cannot be told to stay.
             (Self::Landing, Change::GoOn) => None,
             (_, Change::AllOut | Change::OneStays | Change::Open | Change::Stop) => None,
+            (_, Change::AllBack | Change::OneOut) => None,
             (_, Change::Park | Change::AllParked | Change::OneMoves) => None,
             (_, Change::Land | Change::AllLanded | Change::OneStands) => None,
         }
@@ -107,6 +121,7 @@ impl fmt::Display for ServiceState {
             Self::Open => "the gates are open",
             Self::Closing => "the gates are being closed",
             Self::Closed => "the gates are closed and the rings served",
+            Self::Draining => "what was asked for on other hosts is still to be done",
             Self::Stopped => "the rings are not served",
             Self::Parking => "ranks are being stopped",
             Self::Parked => "ranks stand still",
@@ -124,6 +139,12 @@ pub enum OrderError {
     /// Somebody else has opened the gates before they were closed.
     #[error("the gates were opened again before all ranks had left their neighbours' memory")]
     Reopened,
+    /// Another host does not do what it was asked for. The rings are served again.
+    #[error("host {0} does not do what it was asked for")]
+    NotBack(u32),
+    /// Somebody else has had the rings served again before all was done on other hosts.
+    #[error("the rings were served again before all was done on other hosts")]
+    Restarted,
     /// A rank does not stand still. All go on.
     #[error("rank {0} cannot be stopped; is its domain paused?")]
     Moves(u32),
@@ -162,6 +183,10 @@ pub enum Input<W> {
     AllOut,
     /// This rank has had enough time to leave, and has not.
     OneStays(u32),
+    /// All that was asked for on other hosts is done there.
+    AllBack,
+    /// This host has had enough time for what it was asked for.
+    OneOut(u32),
     /// All ranks stand still.
     AllParked,
     /// This rank does not, for this reason.
@@ -198,7 +223,8 @@ pub enum ServiceAction<W> {
 #[derive(Debug)]
 pub struct Service<W> {
     state: ServiceState,
-    /// Those who wait for the gates to be closed, for all ranks to stand still, or to land.
+    /// Those who wait for the gates to be closed, for all to be done on other hosts, for all ranks
+    /// to stand still, or to land.
     waiting: Vec<W>,
 }
 
@@ -225,9 +251,14 @@ impl<W> Service<W> {
                 (Change::Open, Some(who), Err(OrderError::Reopened))
             }
             Input::Wanted(Change::GoOn, who) => (Change::GoOn, Some(who), Err(OrderError::GoneOn)),
+            Input::Wanted(Change::Start, who) => {
+                (Change::Start, Some(who), Err(OrderError::Restarted))
+            }
             Input::Wanted(change, who) => (change, Some(who), Ok(())),
             Input::AllOut => (Change::AllOut, None, Ok(())),
             Input::OneStays(rank) => (Change::OneStays, None, Err(OrderError::Inside(rank))),
+            Input::AllBack => (Change::AllBack, None, Ok(())),
+            Input::OneOut(host) => (Change::OneOut, None, Err(OrderError::NotBack(host))),
             Input::AllParked => (Change::AllParked, None, Ok(())),
             Input::OneMoves(why) => (Change::OneMoves, None, Err(why)),
             Input::AllLanded => (Change::AllLanded, None, Ok(())),
@@ -245,7 +276,7 @@ impl<W> Service<W> {
             (ServiceState::Closing | ServiceState::Closed, ServiceState::Open) => {
                 actions.push(ServiceAction::OpenGates)
             }
-            (ServiceState::Stopped, ServiceState::Closed) => {
+            (ServiceState::Stopped | ServiceState::Draining, ServiceState::Closed) => {
                 actions.push(ServiceAction::RestartPatience)
             }
             (ServiceState::Stopped, ServiceState::Parking) => {
@@ -261,11 +292,18 @@ impl<W> Service<W> {
             _ => {}
         }
         let is_awaited = |state| {
-            matches!(state, ServiceState::Closing | ServiceState::Parking | ServiceState::Landing)
+            matches!(
+                state,
+                ServiceState::Closing
+                    | ServiceState::Draining
+                    | ServiceState::Parking
+                    | ServiceState::Landing
+            )
         };
         if matches!(
             (after, change),
             (ServiceState::Closing, Change::Close)
+                | (ServiceState::Draining, Change::Stop)
                 | (ServiceState::Parking, Change::Park)
                 | (ServiceState::Landing, Change::Land)
         ) {
@@ -285,21 +323,24 @@ impl<W> Service<W> {
 mod tests {
     use super::*;
 
-    const STATES: [ServiceState; 7] = [
+    const STATES: [ServiceState; 8] = [
         ServiceState::Open,
         ServiceState::Closing,
         ServiceState::Closed,
+        ServiceState::Draining,
         ServiceState::Stopped,
         ServiceState::Parking,
         ServiceState::Parked,
         ServiceState::Landing,
     ];
-    const CHANGES: [Change; 13] = [
+    const CHANGES: [Change; 15] = [
         Change::Close,
         Change::AllOut,
         Change::OneStays,
         Change::Open,
         Change::Stop,
+        Change::AllBack,
+        Change::OneOut,
         Change::Start,
         Change::Park,
         Change::AllParked,
@@ -320,7 +361,7 @@ mod tests {
 
     #[test]
     fn the_whole_table() {
-        use ServiceState::{Closed, Closing, Landing, Open, Parked, Parking, Stopped};
+        use ServiceState::{Closed, Closing, Draining, Landing, Open, Parked, Parking, Stopped};
         // What is allowed, and where it leads.
         let table = [
             (Open, Change::Close, Closing),
@@ -335,9 +376,15 @@ mod tests {
             (Closing, Change::GoOn, Closing),
             (Closed, Change::Close, Closed),
             (Closed, Change::Open, Open),
-            (Closed, Change::Stop, Stopped),
+            (Closed, Change::Stop, Draining),
             (Closed, Change::Start, Closed),
             (Closed, Change::GoOn, Closed),
+            (Draining, Change::Close, Draining),
+            (Draining, Change::Stop, Draining),
+            (Draining, Change::AllBack, Stopped),
+            (Draining, Change::OneOut, Closed),
+            (Draining, Change::Start, Closed),
+            (Draining, Change::GoOn, Draining),
             (Stopped, Change::Close, Stopped),
             (Stopped, Change::Stop, Stopped),
             (Stopped, Change::Start, Closed),
@@ -368,13 +415,16 @@ mod tests {
 
     #[test]
     fn gates_are_closed_while_rings_are_not_served() {
-        use ServiceState::{Closed, Landing, Open, Parked, Parking, Stopped};
+        use ServiceState::{Closed, Draining, Landing, Open, Parked, Parking, Stopped};
         for (before, change) in STATES.iter().flat_map(|state| CHANGES.map(|it| (*state, it))) {
             match before.after(change) {
+                Some(Draining) => assert!(matches!(before, Closed | Draining)),
                 Some(Stopped | Parking | Parked | Landing) => {
-                    assert!(matches!(before, Closed | Stopped | Parking | Parked | Landing))
+                    assert!(matches!(before, Draining | Stopped | Parking | Parked | Landing))
                 }
-                Some(Open) => assert!(!matches!(before, Stopped | Parking | Parked | Landing)),
+                Some(Open) => {
+                    assert!(!matches!(before, Draining | Stopped | Parking | Parked | Landing))
+                }
                 _ => {}
             }
         }
@@ -446,13 +496,37 @@ mod tests {
         let mut service = Service::new();
         assert_eq!(want(&mut service, Change::Close, 1), [ServiceAction::CloseGates]);
         assert_eq!(service.take(Input::AllOut), [ServiceAction::Answer(1, Ok(()))]);
-        assert_eq!(want(&mut service, Change::Stop, 2), [ServiceAction::Answer(2, Ok(()))]);
+        assert_eq!(want(&mut service, Change::Stop, 2), []);
+        assert_eq!(service.take(Input::AllBack), [ServiceAction::Answer(2, Ok(()))]);
         assert_eq!(service.state(), ServiceState::Stopped);
         let started = want(&mut service, Change::Start, 3);
         assert_eq!(started, [ServiceAction::RestartPatience, ServiceAction::Answer(3, Ok(()))]);
         let opened = want(&mut service, Change::Open, 4);
         assert_eq!(opened, [ServiceAction::OpenGates, ServiceAction::Answer(4, Ok(()))]);
         assert_eq!(service.state(), ServiceState::Open);
+    }
+
+    #[test]
+    fn who_stops_hears_that_another_host_does_not_get_on() {
+        let mut service = service(ServiceState::Closed);
+        assert_eq!(want(&mut service, Change::Stop, 1), []);
+        assert_eq!(want(&mut service, Change::Stop, 2), []);
+        let out = || Err(OrderError::NotBack(7));
+        let answers = [
+            ServiceAction::RestartPatience,
+            ServiceAction::Answer(1, out()),
+            ServiceAction::Answer(2, out()),
+        ];
+        assert_eq!(service.take(Input::OneOut(7)), answers);
+        assert_eq!(service.state(), ServiceState::Closed);
+        want(&mut service, Change::Stop, 3);
+        let answers = [
+            ServiceAction::RestartPatience,
+            ServiceAction::Answer(3, Err(OrderError::Restarted)),
+            ServiceAction::Answer(4, Ok(())),
+        ];
+        assert_eq!(want(&mut service, Change::Start, 4), answers);
+        assert_eq!(service.state(), ServiceState::Closed);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The engine's thread.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -14,29 +14,40 @@ use armci_nostd::wire::JobState;
 
 use super::copied::Copied;
 use super::doorbells::Doorbells;
+use super::elsewhere::Elsewhere;
 use super::free_memory::free_pages_of;
 use super::gates::{Gates, Inside};
 use super::notice::Notice;
 use super::order::EngineOrder;
 use super::parking::Parking;
 use super::patience::{LockPause, Patience, Pause};
-use super::rounds::{Rounds, Violation};
+use super::placement::Placement;
+use super::rounds::{Rounds, Trouble, Violation};
 use super::service::{Input, OrderError, Service, ServiceAction, ServiceState};
 use super::traffic::Traffic;
-use crate::attach::{AttachedRank, Fleet, Introductions, RankAttachment, Told};
+use crate::attach::{AttachedRank, Fleet, Introductions, RankAttachment, RankStanding, Told};
+use crate::fabric::{Peer, TcpLink};
 
 /// How long no rank may take anything of what it is told of the others.
 const INTRODUCTION_PATIENCE: Duration = Duration::from_secs(10);
 /// Before that is tried again.
 const INTRODUCTION_PAUSE: Duration = Duration::from_micros(200);
 
+/// How often to look whether the job ends while other hosts are still to say which ranks they have.
+const GREETING_LOOK: Duration = Duration::from_millis(50);
+
+/// How long another host may take for what it was asked for, when nothing new is taken.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
+/// How often to look whether it is done.
+const DRAIN_LOOK: Duration = Duration::from_millis(1);
+
 /// How often to look whether ranks stand still, should one not ring.
 const PARK_LOOK: Duration = Duration::from_millis(20);
 
 /// The thread, before it runs.
 pub(super) struct Worker {
-    /// Ranks of the job.
-    pub size: u32,
+    /// Which ranks of the job run here, and where the others run.
+    pub placement: Placement,
     /// Whether they are domains whose memory is to be filled.
     pub lands: bool,
     /// What to do between two looks.
@@ -56,9 +67,20 @@ pub(super) struct Worker {
 impl Worker {
     /// Serves the ranks until told to stop. `tell` hears what the job must know.
     pub fn run(self, traffic: &mut [Traffic], tell: &impl Fn(Notice)) -> io::Result<()> {
-        let Some((fleet, mut ended)) = self.gather() else { return Ok(()) };
+        let Some(Gathered { fleet, mut ended, peers }) = self.gather()? else { return Ok(()) };
         let tell_ranks = |state| fleet.ranks().iter().for_each(|rank| rank.tell(state));
-        let mut doorbells = Doorbells::new(&fleet, self.wake.as_fd())?;
+        let mut elsewhere = Elsewhere::new(self.placement.clone(), peers);
+        let mut doorbells = Doorbells::new(&fleet, self.wake.as_fd(), elsewhere.fds())?;
+        match self.greet(&fleet, &mut elsewhere, &mut ended)? {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(notice) => {
+                tell(notice);
+                tell_ranks(JobState::Failed);
+                self.wait_for_end();
+                return Ok(());
+            }
+        }
         match self.introduce(&fleet, &mut ended) {
             Ok(true) => {}
             Ok(false) => return Ok(()),
@@ -81,20 +103,27 @@ impl Worker {
             tell(Notice::Open);
             Service::new()
         };
-        let violation =
-            self.serve(service, &fleet, &mut gates, &mut parking, &mut doorbells, traffic)?;
+        let mut rounds = Rounds::new(&fleet, elsewhere, traffic);
+        let trouble =
+            self.serve(service, &fleet, &mut gates, &mut rounds, &mut parking, &mut doorbells)?;
         gates.close();
+        rounds.end();
         if !parking.is_to_land() {
-            for (rank, traffic) in fleet.ranks().iter().zip(traffic) {
-                traffic.add_direct(&rank.area().tally());
+            for (number, rank) in fleet.numbered() {
+                traffic[number as usize].add_direct(&rank.area().tally());
             }
         }
-        if let Some((rank, error)) = violation {
+        if let Some(trouble) = trouble {
             // In this order, so that the job hears of the cause before any rank can end because of
             // it.
-            tell(match error {
-                Violation::NoMemory { .. } => Notice::Broken(error.to_string()),
-                error => Notice::Violation { rank, cause: error.to_string() },
+            tell(match trouble {
+                Trouble::Violation {
+                    violation: violation @ Violation::NoMemory { .. }, ..
+                } => Notice::Broken(violation.to_string()),
+                Trouble::Violation { rank, violation } => {
+                    Notice::Violation { rank, cause: violation.to_string() }
+                }
+                Trouble::HostLost { host, why } => Notice::HostLost { host, why },
             });
             tell_ranks(JobState::Failed);
             self.wait_for_end();
@@ -102,31 +131,70 @@ impl Worker {
         Ok(())
     }
 
-    /// Waits until all ranks are there; `None` when the job ends before. Says also which have ended
-    /// by then.
-    fn gather(&self) -> Option<(Fleet, Vec<u32>)> {
-        let mut slots: Vec<Option<RankAttachment>> = Vec::new();
-        slots.resize_with(self.size as usize, || None);
-        let mut missing = slots.len();
+    /// Waits until all ranks that run here are there, and connections to all other hosts; `None`
+    /// when the job ends before.
+    fn gather(&self) -> io::Result<Option<Gathered>> {
+        let Placement { host, .. } = self.placement;
+        let mut ranks: BTreeMap<u32, Option<RankAttachment>> =
+            self.placement.ranks_on(host).map(|rank| (rank, None)).collect();
+        let mut hosts: BTreeMap<u32, Option<Peer>> =
+            self.placement.others().into_iter().map(|host| (host, None)).collect();
+        let mut missing = ranks.len() + hosts.len();
         let mut ended = Vec::new();
         while missing > 0 {
             // Before there are ranks there are no gates, which whoever waits for them learns by the
             // end of its channel.
-            let (rank, attachment) = match self.incoming.recv().ok()? {
-                EngineOrder::Attach(rank, attachment) => (rank, attachment),
-                EngineOrder::Ended(rank) => {
-                    ended.push(rank);
-                    continue;
+            match self.incoming.recv() {
+                Ok(EngineOrder::Attach(rank, attachment)) => {
+                    if let Some(slot @ None) = ranks.get_mut(&rank) {
+                        *slot = Some(attachment);
+                        missing -= 1;
+                    }
                 }
-                EngineOrder::End => return None,
-                _ => continue,
-            };
-            if let Some(slot @ None) = slots.get_mut(rank as usize) {
-                *slot = Some(attachment);
-                missing -= 1;
+                Ok(EngineOrder::Link(host, stream)) => {
+                    if let Some(slot @ None) = hosts.get_mut(&host) {
+                        *slot = Some(Peer::new(Box::new(TcpLink::new(stream)?)));
+                        missing -= 1;
+                    }
+                }
+                Ok(EngineOrder::Ended(rank)) => ended.push(rank),
+                Ok(EngineOrder::End) | Err(_) => return Ok(None),
+                Ok(_) => {}
             }
         }
-        Some((Fleet::new(slots.into_iter().flatten().collect()), ended))
+        let ranks = ranks.into_iter().filter_map(|(rank, there)| Some((rank, there?))).collect();
+        let peers = hosts.into_iter().filter_map(|(host, there)| Some((host, there?))).collect();
+        Ok(Some(Gathered { fleet: Fleet::new(ranks), ended, peers }))
+    }
+
+    /// Exchanges with the other hosts what must be known of all ranks. False when the job ends
+    /// meanwhile.
+    fn greet(
+        &self,
+        fleet: &Fleet,
+        elsewhere: &mut Elsewhere,
+        ended: &mut Vec<u32>,
+    ) -> io::Result<Result<bool, Notice>> {
+        fleet.ranks().iter().for_each(|rank| rank.tell_host(self.placement.host));
+        elsewhere.say_hello(fleet)?;
+        while !self.ending.load(Ordering::Acquire) {
+            self.note_ends(ended);
+            match elsewhere.greet() {
+                Ok(true) => return Ok(Ok(true)),
+                Ok(false) => elsewhere.wait(GREETING_LOOK)?,
+                Err((host, why)) => return Ok(Err(Notice::HostLost { host, why })),
+            }
+        }
+        Ok(Ok(false))
+    }
+
+    /// Takes note of ranks that have ended. Who asks for something now hears that the job does not
+    /// run.
+    fn note_ends(&self, ended: &mut Vec<u32>) {
+        ended.extend(self.incoming.try_iter().filter_map(|order| match order {
+            EngineOrder::Ended(rank) => Some(rank),
+            _ => None,
+        }));
     }
 
     /// Tells all ranks that are processes of each other. False when the job ends meanwhile.
@@ -134,11 +202,7 @@ impl Worker {
         let mut introductions = Introductions::new(fleet);
         let mut since = Instant::now();
         while !self.ending.load(Ordering::Acquire) {
-            // As in `gather`: who asks for something now hears that the job does not run.
-            ended.extend(self.incoming.try_iter().filter_map(|order| match order {
-                EngineOrder::Ended(rank) => Some(rank),
-                _ => None,
-            }));
+            self.note_ends(ended);
             match introductions.tell() {
                 Told::All => return Ok(true),
                 Told::Some => since = Instant::now(),
@@ -163,22 +227,25 @@ impl Worker {
         Ok(false)
     }
 
-    /// Serves until told to end, or a rank does something wrong.
+    /// Serves until told to end, or the job cannot go on.
     fn serve(
         &self,
         mut service: Service<Asker>,
         fleet: &Fleet,
         gates: &mut Gates<'_>,
+        rounds: &mut Rounds<'_>,
         parking: &mut Parking<'_>,
         doorbells: &mut Doorbells<'_>,
-        traffic: &mut [Traffic],
-    ) -> io::Result<Option<(u32, Violation)>> {
-        let mut rounds = Rounds::new(fleet, traffic);
+    ) -> io::Result<Option<Trouble>> {
         let mut patience = Patience::new(self.pause);
         let mut lock_pause = LockPause::default();
+        let mut drains_since = None;
         while !self.ending.load(Ordering::Acquire) {
             if self.ordered.swap(false, Ordering::AcqRel) {
-                self.take_orders(fleet, &mut service, gates, &mut rounds, parking);
+                self.take_orders(fleet, &mut service, gates, rounds, parking);
+            }
+            if service.state() != ServiceState::Draining {
+                drains_since = None;
             }
             if self.stopped.load(Ordering::Acquire) {
                 gates.restart_patience();
@@ -188,8 +255,16 @@ impl Worker {
             match service.state() {
                 ServiceState::Stopped | ServiceState::Parked => {
                     // Ranks are asleep or not, as they are; who rings now is seen when serving
-                    // begins again, with all that is in the rings.
-                    doorbells.wait()?;
+                    // begins again, with all that is in the rings. What ranks elsewhere asked for
+                    // before is still done.
+                    match rounds.serve_hosts() {
+                        Ok(true) => {}
+                        Ok(false) if rounds.waits_for_lock() => {
+                            doorbells.wait_for(lock_pause.next())?;
+                        }
+                        Ok(false) => doorbells.wait()?,
+                        Err(trouble) => return Ok(Some(trouble)),
+                    }
                     continue;
                 }
                 state @ (ServiceState::Parking | ServiceState::Landing) => {
@@ -207,14 +282,31 @@ impl Worker {
                             continue;
                         }
                     };
-                    act(&mut service, input, gates, &mut rounds, parking);
+                    act(&mut service, input, gates, rounds, parking);
                     continue;
                 }
-                ServiceState::Closing => look_inside(&mut service, gates, &mut rounds, parking),
+                ServiceState::Draining => {
+                    let since = *drains_since.get_or_insert_with(Instant::now);
+                    if let Err(trouble) = rounds.serve_hosts() {
+                        return Ok(Some(trouble));
+                    }
+                    let input = match rounds.not_drained() {
+                        None => Input::AllBack,
+                        Some(host) if since.elapsed() >= DRAIN_PATIENCE => Input::OneOut(host),
+                        Some(_) => {
+                            doorbells.wait_for(DRAIN_LOOK)?;
+                            continue;
+                        }
+                    };
+                    drains_since = None;
+                    act(&mut service, input, gates, rounds, parking);
+                    continue;
+                }
+                ServiceState::Closing => look_inside(&mut service, gates, rounds, parking),
                 ServiceState::Open | ServiceState::Closed => {}
             }
             match rounds.round() {
-                Err(violation) => return Ok(Some(violation)),
+                Err(trouble) => return Ok(Some(trouble)),
                 Ok(true) => {
                     patience.worked();
                     lock_pause.reset();
@@ -249,8 +341,8 @@ impl Worker {
     ) {
         while let Ok(order) = self.incoming.try_recv() {
             match order {
-                // All ranks are attached; dropping it detaches whoever that is.
-                EngineOrder::Attach(..) => {}
+                // All ranks are attached; dropping it detaches whoever that is. So with hosts.
+                EngineOrder::Attach(..) | EngineOrder::Link(..) => {}
                 // Seen by its flag, too.
                 EngineOrder::End => {}
                 EngineOrder::Ended(rank) => parking.ended(rank),
@@ -258,16 +350,20 @@ impl Worker {
                     act(service, Input::Wanted(change, reply), gates, rounds, parking);
                 }
                 EngineOrder::Standings(reply) => {
-                    let standing = |rank: &AttachedRank| rank.area().standing();
+                    let mut standings = vec![RankStanding::default(); self.placement.size()];
+                    for (number, rank) in fleet.numbered() {
+                        standings[number as usize] = rank.area().standing();
+                    }
                     // Whoever asked may be gone.
-                    let _ = reply.send(Ok(fleet.ranks().iter().map(standing).collect()));
+                    let _ = reply.send(Ok(standings));
                 }
                 EngineOrder::Describe(reply) => {
                     let state = service.state();
-                    let describe =
-                        |rank: &AttachedRank| format!("{}; {state}", rank.area().describe());
+                    let describe = |(number, rank): (u32, &AttachedRank)| {
+                        (number, format!("{}; {state}", rank.area().describe()))
+                    };
                     // Whoever asked may be gone.
-                    let _ = reply.send(Ok(fleet.ranks().iter().map(describe).collect()));
+                    let _ = reply.send(Ok(fleet.numbered().map(describe).collect()));
                 }
                 // Whoever asked may be gone, here and below.
                 EngineOrder::Traffic(reply) => drop(reply.send(Ok(rounds.traffic()))),
@@ -295,7 +391,7 @@ impl Worker {
                         ServiceState::Parked if parking.stands_still(rank) => free_pages_of(window),
                         _ => Vec::new(),
                     };
-                    let copied = match (service.state(), fleet.windows().get(rank as usize)) {
+                    let copied = match (service.state(), fleet.window(rank)) {
                         (ServiceState::Stopped | ServiceState::Parked, Some(window)) => {
                             Ok(Copied::of(window, free(window), buffer))
                         }
@@ -320,6 +416,15 @@ impl Worker {
             }
         }
     }
+}
+
+/// All that a job needs here before it is served.
+struct Gathered {
+    fleet: Fleet,
+    /// Ranks that have ended by then.
+    ended: Vec<u32>,
+    /// The other hosts, by number.
+    peers: Vec<(u32, Peer)>,
 }
 
 /// Where the answer to an order goes.

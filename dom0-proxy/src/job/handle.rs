@@ -376,6 +376,11 @@ impl Job {
         self.send(JobEvent::Kill(reason));
     }
 
+    /// How many of its ranks run on this host.
+    pub fn ranks_here(&self) -> u32 {
+        self.spec.ranks_here().count() as u32
+    }
+
     /// Who touches its ranks' memory first.
     pub fn memory_provider(&self) -> Option<Arc<MemoryProvider>> {
         self.memory.get().cloned()

@@ -247,6 +247,7 @@ fn check(image: &Image, asked: &RestoreSpec) -> Result<Checked, String> {
         directory: "/".into(),
         timeout: asked.timeout,
         saving: asked.saving.clone(),
+        part: None,
         after: asked.after.clone(),
     };
     let mut checked = Checked {

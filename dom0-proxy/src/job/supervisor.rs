@@ -344,7 +344,7 @@ impl Supervisor {
     /// Logs how the ranks are, of a job that may hang.
     fn log_states(&self) {
         match self.engine.describe() {
-            Ok(ranks) => ranks.iter().enumerate().for_each(|(rank, state)| {
+            Ok(ranks) => ranks.iter().for_each(|(rank, state)| {
                 tracing::info!(job = self.job.name, rank, state, "ended from outside");
             }),
             Err(error) => {

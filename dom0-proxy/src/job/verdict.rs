@@ -170,6 +170,9 @@ impl Verdict {
             Notice::Violation { rank, cause } => {
                 self.accident(status::PROTOCOL, format!("rank {rank} broke the protocol: {cause}"));
             }
+            Notice::HostLost { host, why } => {
+                self.accident(status::HOST, format!("the proxy of host {host} is gone: {why}"));
+            }
             Notice::Broken(cause) => {
                 self.accident(status::HOST, format!("the proxy failed: {cause}"));
             }

@@ -51,7 +51,7 @@ impl Job {
             let asking = hosted::receive(&stream).unwrap();
             let rank = asking.attach.rank;
             let attachment = asking.accept(&stream).unwrap();
-            hosted::answer(&stream, &AttachReply::Accepted);
+            hosted::answer(&stream, &AttachReply::Accepted { neighbours: self.ranks as u32 - 1 });
             engine.attach(rank, attachment);
         }
         assert_eq!(notices.recv_timeout(Duration::from_secs(20)), Ok(Notice::Open));

@@ -6,7 +6,7 @@
 use std::alloc::{Layout as Allocation, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 
-use armci_nostd::serve::{Checked, Window, apply, check};
+use armci_nostd::serve::{Checked, Own, Window, apply, check};
 use armci_nostd::wire::attach::WindowLayout;
 use armci_nostd::wire::{Request, RuntimeArea};
 use libfuzzer_sys::fuzz_target;
@@ -58,7 +58,7 @@ fuzz_target!(|data: &[u8]| {
         let origin = usize::from(entry[0] >> 7);
         let request = Request { opcode: request.opcode & 0x7f, ..request };
         if let Ok(Checked::Work(work)) = check(&request, &bounds[origin], &bounds) {
-            let _ = apply(&work, &windows[origin], &windows[work.target() as usize]);
+            let _ = apply(&work, Own::Window(&windows[origin]), &windows[work.target() as usize]);
         }
     }
 });

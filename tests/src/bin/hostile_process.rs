@@ -243,7 +243,7 @@ impl Attached {
             [attached.window.as_fd(), attached.to_proxy.as_fd(), attached.doorbell.as_fd()];
         frame::send(&attached._socket, &attach, &descriptors).context("attach")?;
         match frame::receive(&attached._socket)?.message {
-            AttachReply::Accepted => Ok(attached),
+            AttachReply::Accepted { .. } => Ok(attached),
             AttachReply::Refused(why) => bail!("refused: {why}"),
         }
     }
