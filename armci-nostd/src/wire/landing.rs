@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_node_comes_back_and_nothing_else_is_one() {
-        let attach = "4 8 4096 5 6 2097152 3145728 16777216";
+        let attach = "5 8 4096 5 6 2097152 3145728 16777216";
         let node = XenLanding {
             attach: attach.parse().unwrap(),
             apart: 0x200000..0x206000,

@@ -1,7 +1,7 @@
 //! Numbers on which both sides must agree.
 
 /// Version of the ring layout and of the attach messages. Both sides must agree exactly.
-pub const PROTOCOL_VERSION: u32 = 4;
+pub const PROTOCOL_VERSION: u32 = 5;
 
 /// Entries of the submission ring. A power of two.
 pub const SUBMISSIONS: u32 = 128;
