@@ -128,6 +128,8 @@ pub fn merge(
             if best.weight() == Weight::HasLost && (*lost as usize) < hosts.len() =>
         {
             let why = cause.as_deref().unwrap_or("nothing comes from it");
+            // Its proxy knows hosts by their numbers.
+            let why = why.strip_prefix(&gone(&lost.to_string(), "")).unwrap_or(why);
             let why = format!("host {} says: {why}", name(best.host));
             lose(*lost as usize, gone(name(*lost as usize), &why));
         }
@@ -238,6 +240,10 @@ pub mod tests {
         assert_eq!(found.lost_host, Some(1));
         assert_eq!((found.status, found.is_accident), (status::DAEMON_LOST, true));
         let found = merged(&[ended(1, true, interrupted()), loser(0, 1), loser(2, 1)]);
+        let cause = found.cause.unwrap();
+        assert_eq!(cause, "the proxy of host b is gone: host a says: no word");
+        let numbered = summary(status::HOST, Some("the proxy of host 1 is gone: no word"), Some(1));
+        let found = merged(&[ended(0, false, numbered)]);
         let cause = found.cause.unwrap();
         assert_eq!(cause, "the proxy of host b is gone: host a says: no word");
         // One that is named wrongly is not looked for.
