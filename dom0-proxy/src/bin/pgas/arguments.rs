@@ -7,11 +7,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use dom0_proxy::control::SavedLine;
 use dom0_proxy::images::Line;
 
+use crate::hosts::PlacementOrder;
+
 const STATUSES: &str = "\
 Exit status of `pgas run` and `pgas restore`: that of the first rank that ended with another status
 than 0, or
   120  the job was saved by `pgas checkpoint --then stop`
-  121  the daemon died while the job ran
+  121  the daemon, or that of one of several hosts, died while the job ran
   122  a rank broke the protocol, or left with status 0 while others wait for it
   123  the host could not create the ranks (no Xen, no memory, xl failed)
   124  --timeout
@@ -134,13 +136,17 @@ pub struct RunArguments {
     #[arg(long = "env", value_name = "NAME[=VALUE]")]
     pub environment: Vec<String>,
 
-    /// Which ranks get standard input: rank 0, none, or all a copy
-    #[arg(long, value_name = "RANKS", default_value = "0")]
-    pub stdin: Stdin,
+    /// Which ranks get standard input: rank 0, none, or all a copy [default: 0; over several hosts
+    /// none]
+    #[arg(long, value_name = "RANKS")]
+    pub stdin: Option<Stdin>,
 
     /// The directory of images in which it is saved
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub hosts: HostArguments,
 
     #[command(flatten)]
     pub saving: SavingArguments,
@@ -154,6 +160,28 @@ pub struct RunArguments {
     /// Arguments for the application
     #[arg(last = true)]
     pub args: Vec<String>,
+}
+
+/// On which hosts a job runs.
+#[derive(Debug, Args)]
+pub struct HostArguments {
+    /// Run ranks on these hosts, as HOST[:PORT],HOST[:PORT]. One that is named again gets more
+    /// ranks. `slurm`: the nodes of the Slurm allocation, as many ranks as they have tasks
+    #[arg(long, value_name = "LIST")]
+    pub hosts: Option<String>,
+
+    /// Run ranks on the hosts in this file, one a line: HOST[:PORT] [slots=N]
+    #[arg(long, value_name = "FILE", conflicts_with = "hosts")]
+    pub hostfile: Option<PathBuf>,
+
+    /// In which order hosts get ranks [default: block]
+    #[arg(long)]
+    pub placement: Option<PlacementOrder>,
+
+    /// The secret that the hosts' proxies have too [default: $XENOLITH_SECRET, else
+    /// /etc/xenolith/secret]
+    #[arg(long, value_name = "FILE")]
+    pub secret: Option<PathBuf>,
 }
 
 /// What a saved job is restored with.

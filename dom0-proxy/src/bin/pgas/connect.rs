@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use dom0_proxy::control::{ClientRequest, Hello, Reply, VERSION, Welcome};
 use dom0_proxy::error::{Context, status};
+use dom0_proxy::membership::Secret;
 use dom0_proxy::run_dir::RunDir;
 use dom0_proxy::{Error, Result};
 
@@ -23,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const ALREADY_RUNNING: i32 = status::ALREADY_RUNNING as i32;
 /// After how many idle seconds a daemon that was started by `pgas` ends.
 const IDLE_EXIT: &str = "60";
+
+/// No daemon's process: it is the hub that answers.
+const HUB: u32 = 0;
 
 /// A connection to the daemon.
 #[derive(Debug)]
@@ -67,6 +71,24 @@ impl DaemonConnection {
             Err(Error::NoDaemon { .. }) => start(run_dir),
             result => result,
         }
+    }
+
+    /// Connects to the daemon of a host, which listens at `address`: `HOST:PORT`.
+    pub fn open_at(address: &str, _secret: &Secret) -> Result<Self> {
+        Err(Error::Refused {
+            status: status::USAGE,
+            text: format!("connect to {address}: daemons of other hosts cannot be reached yet"),
+        })
+    }
+
+    /// The connection to the hub of a job over several hosts.
+    pub fn of_hub(stream: UnixStream) -> Self {
+        Self { pid: HUB, stream }
+    }
+
+    /// Whether it is one to a hub, in this process, rather than to a daemon.
+    pub fn is_of_hub(&self) -> bool {
+        self.pid == HUB
     }
 
     /// Asks for something that has one answer.

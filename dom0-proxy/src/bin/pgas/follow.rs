@@ -13,16 +13,31 @@ use dom0_proxy::error::status;
 use dom0_proxy::run_dir::RunDir;
 
 use crate::connect::{DaemonConnection, unexpected};
+use crate::hub::Hub;
 use crate::recorder::Recorder;
 use crate::show::{Show, say_unshown};
 
 /// How long a daemon that takes no more jobs may take to end.
 const PATIENCE_WITH_DAEMON: Duration = Duration::from_secs(60);
 
-/// Has a daemon begin what is asked for, and gives its first answer. A daemon that has been told to
-/// end takes no jobs, and has begun nothing of this one: then its successor is asked. With
-/// `has_input` the job is given the standard input of this process.
+/// Has the daemon of this host, or the `hub` of a job over several, begin what is asked for, and
+/// gives the first answer.
 pub fn begin(
+    run_dir: &RunDir,
+    hub: Option<&Hub>,
+    request: &ClientRequest,
+    has_input: bool,
+) -> anyhow::Result<(DaemonConnection, Reply)> {
+    match hub {
+        Some(hub) => hub.begin(request),
+        None => begin_here(run_dir, request, has_input),
+    }
+}
+
+/// Has the daemon of this host begin what is asked for, and gives its first answer. A daemon that
+/// has been told to end takes no jobs, and has begun nothing of this one: then its successor is
+/// asked. With `has_input` the job is given the standard input of this process.
+fn begin_here(
     run_dir: &RunDir,
     request: &ClientRequest,
     has_input: bool,
@@ -117,6 +132,11 @@ pub fn follow(
 
 /// The daemon is gone in the middle of a job: cleans up in its place.
 fn daemon_lost(run_dir: &RunDir, daemon: &DaemonConnection, job: Option<&str>) -> Error {
+    if daemon.is_of_hub() {
+        // Each host's proxy ends its part when nobody listens to it any more.
+        let text = "the hub of the job has failed: its ranks are ended".into();
+        return Error::Refused { status: status::DAEMON_LOST, text };
+    }
     let pid = daemon.pid;
     if stays_alive(pid) {
         let text = format!(

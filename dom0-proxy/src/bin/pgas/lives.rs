@@ -14,6 +14,7 @@ use crate::arguments::ShowArguments;
 use crate::connect::{Requests, unexpected};
 use crate::follow::{Followed, begin, follow};
 use crate::healing::Healing;
+use crate::hub::Hub;
 use crate::output::print_error;
 use crate::recorder::Recorder;
 use crate::show::{Show, Shown, say, say_lines, say_unshown};
@@ -31,6 +32,8 @@ pub struct Lives<'a> {
     pub size: u32,
     /// How its ranks run.
     pub kind: RankKind,
+    /// Where it begins if it is over several hosts.
+    pub hub: Option<Hub>,
     /// Whether it gets the standard input of this process.
     pub has_input: bool,
     /// How many restarts there may be without a new line in between.
@@ -158,7 +161,8 @@ impl Lives<'_> {
         recorder: &mut Recorder,
     ) -> Result<Followed, NoLife> {
         recorder.begin(self.size);
-        let (daemon, reply) = begin(run_dir, request, self.has_input).map_err(NoLife::Refused)?;
+        let begun = begin(run_dir, self.hub.as_ref(), request, self.has_input);
+        let (daemon, reply) = begun.map_err(NoLife::Refused)?;
         recorder.hear(&reply);
         let shown = || {
             let requests = Requests::new(&daemon)?;

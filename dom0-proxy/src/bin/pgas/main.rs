@@ -9,6 +9,8 @@ mod escape;
 mod follow;
 mod healing;
 mod history;
+mod hosts;
+mod hub;
 mod image;
 mod lives;
 mod logs;

@@ -29,6 +29,7 @@ pub fn restore(arguments: &RestoreArguments) -> anyhow::Result<u8> {
         // What it is restored with is what was saved.
         size: 0,
         kind: RankKind::Xen,
+        hub: None,
         has_input: spec.has_input,
         first: ClientRequest::Restore(spec),
         restarts: arguments.saving.restart,

@@ -1,6 +1,7 @@
 //! `pgas run`.
 
 use std::io::IsTerminal;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,19 +10,22 @@ use armci_nostd::wire::MAX_RANKS;
 use dom0_proxy::control::{ClientRequest, InputFor, JobSpec, RankKind, RestoreSpec};
 use dom0_proxy::inheritance::Inheritance;
 use dom0_proxy::{Error, xen, xl};
+use rustix::fs::{FileType, fstat};
 use rustix::process::getpgrp;
 use rustix::termios::tcgetpgrp;
 
 use crate::arguments::{RunArguments, ShowArguments, Stdin};
 use crate::lives::{Lives, live};
-use crate::{environment, image, saving};
+use crate::output::print_error;
+use crate::{environment, hub, image, saving};
 
 const DEFAULT_MEMORY: u64 = 16 << 20;
 const DEFAULT_HOSTED_MEMORY: u64 = 256 << 20;
 
 /// Runs a job to its end; the status to end with.
 pub fn run(arguments: &RunArguments) -> anyhow::Result<u8> {
-    let spec = spec(arguments)?;
+    let hub = hub::hub(&arguments.hosts, arguments.size)?;
+    let spec = spec(arguments, hub.is_some())?;
     if let Some(saving) = &spec.saving {
         saving::check_new(&saving.directory)?;
     }
@@ -39,6 +43,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<u8> {
         again,
         size: spec.size,
         kind: spec.kind,
+        hub,
         has_input: spec.input != InputFor::Nobody,
         first: ClientRequest::Run(spec),
         restarts: arguments.saving.restart,
@@ -47,7 +52,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<u8> {
     })
 }
 
-fn spec(arguments: &RunArguments) -> anyhow::Result<JobSpec> {
+fn spec(arguments: &RunArguments, is_over_hosts: bool) -> anyhow::Result<JobSpec> {
     let kind = if arguments.hosted { RankKind::Hosted } else { RankKind::Xen };
     if arguments.size == 0 || arguments.size > MAX_RANKS {
         return Err(Error::BadSize { asked: arguments.size, max: MAX_RANKS }.into());
@@ -62,11 +67,16 @@ fn spec(arguments: &RunArguments) -> anyhow::Result<JobSpec> {
     let directories: Vec<PathBuf> = std::env::split_paths(&directories).collect();
     let image = image::find(&arguments.image, kind, &directories)?;
     image::check(&image, kind, memory)?;
-    if kind == RankKind::Xen {
+    // Other hosts find out for themselves.
+    if kind == RankKind::Xen && !is_over_hosts {
         xen::check_privileged()?;
         xl::check_installed()?;
     }
     let files = arguments.files.iter().map(|path| file(path)).collect::<Result<_, _>>()?;
+    let saving = match is_over_hosts {
+        true => saving::none_over_hosts(&arguments.saving, arguments.dir.as_deref())?,
+        false => saving::of_run(&arguments.saving, kind, arguments.dir.as_deref())?,
+    };
     let added = environment::variables(&arguments.environment, |name| std::env::var_os(name))?;
     Ok(JobSpec {
         kind,
@@ -81,10 +91,13 @@ fn spec(arguments: &RunArguments) -> anyhow::Result<JobSpec> {
             RankKind::Xen => added,
         },
         inheritance: Inheritance::of_this_process(),
-        input: input(arguments.stdin),
+        input: match is_over_hosts {
+            true => no_input(arguments.stdin),
+            false => input(arguments.stdin.unwrap_or(Stdin::Rank0)),
+        },
         directory: std::env::current_dir().context("the working directory")?,
         timeout,
-        saving: saving::of_run(&arguments.saving, kind, arguments.dir.as_deref())?,
+        saving,
         after: None,
         part: None,
     })
@@ -109,6 +122,25 @@ fn input(asked: Stdin) -> InputFor {
         Stdin::All => InputFor::All,
         Stdin::Rank0 => InputFor::Rank0,
     }
+}
+
+/// Standard input is a file descriptor, which does not reach other hosts: says so to whoever may
+/// count on it.
+fn no_input(asked: Option<Stdin>) -> InputFor {
+    let is_expected = match asked {
+        Some(asked) => asked != Stdin::None,
+        None => has_content(std::io::stdin()),
+    };
+    if is_expected {
+        print_error("pgas: standard input does not reach ranks of a job over several hosts");
+    }
+    InputFor::Nobody
+}
+
+/// Whether a file is one from which a user has something read.
+fn has_content(file: impl AsFd) -> bool {
+    let kind = fstat(file).map(|stat| FileType::from_raw_mode(stat.st_mode));
+    matches!(kind, Ok(FileType::RegularFile | FileType::Fifo | FileType::Socket))
 }
 
 /// Whether standard input is this process's to read.

@@ -25,6 +25,20 @@ pub fn of_run(
     Ok(Some(of_directory(arguments, directory)))
 }
 
+/// The same of a run over several hosts, which cannot be saved.
+pub fn none_over_hosts(
+    arguments: &SavingArguments,
+    directory: Option<&Path>,
+) -> anyhow::Result<Option<Saving>> {
+    let SavingArguments { every, restart, grace, .. } = arguments;
+    let is_asked = every.is_some() || *restart > 0 || grace.is_some() || directory.is_some();
+    ensure!(
+        !is_asked,
+        "--dir, --every, --restart and --grace: recovery lines over several hosts are still to come"
+    );
+    Ok(None)
+}
+
 /// The same of a job whose directory of images is known.
 pub fn of_directory(arguments: &SavingArguments, directory: PathBuf) -> Saving {
     let SavingArguments { every, keep, .. } = arguments;
