@@ -248,6 +248,7 @@ fn check(image: &Image, asked: &RestoreSpec) -> Result<Checked, String> {
         timeout: asked.timeout,
         saving: asked.saving.clone(),
         after: asked.after.clone(),
+        part: None,
     };
     let mut checked = Checked {
         spec,
