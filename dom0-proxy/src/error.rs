@@ -213,6 +213,32 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// A secret that cannot be used.
+    #[error("secret {}: {why}", path.display())]
+    BadSecret {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        why: String,
+    },
+    /// There is no secret by which members could be known.
+    #[error(
+        "--listen needs the secret that members know: name its file with --secret FILE or in \
+         $XENOLITH_SECRET"
+    )]
+    NoSecret,
+    /// Another host's proxy cannot be reached, or either side does not take the other for a member.
+    #[error("{0}")]
+    NoMember(String),
+    /// A file descriptor cannot travel.
+    #[error(
+        "standard input does not reach a dom0-proxy over the network: \
+         use --stdin none, and --file for what ranks are to read"
+    )]
+    InputOverNetwork,
+    /// A file is not kept.
+    #[error("keep a file of the job: {0}")]
+    NotKept(String),
     /// No daemon listens.
     #[error("no dom0-proxy runs in {}: there are no jobs; `pgas run` starts it", run_dir.display())]
     NoDaemon {

@@ -3,15 +3,17 @@
 #![forbid(unsafe_code)]
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 use dom0_proxy::Error;
-use dom0_proxy::daemon::{self, DaemonOptions};
+use dom0_proxy::daemon::{self, DaemonOptions, ListenOptions};
 use dom0_proxy::error::{Context, status};
 use dom0_proxy::inheritance;
 use dom0_proxy::job::processes::{MEMORY_ARGUMENT, RANK_ARGUMENT, become_memory, become_rank};
+use dom0_proxy::membership::Secret;
 use dom0_proxy::run_dir::{DaemonLog, RunDir};
 use tracing_subscriber::EnvFilter;
 
@@ -30,6 +32,25 @@ struct DaemonArguments {
     /// End after this many seconds without jobs and clients
     #[arg(long, value_name = "SECONDS")]
     idle_exit: Option<u64>,
+
+    /// Listen for other hosts' proxies, and for pgas there, at this address; port 0 is any that is
+    /// free
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<String>,
+
+    /// The file with the secret that they must know, 64 digits of base 16, which no other user may
+    /// read; $XENOLITH_SECRET unless given
+    #[arg(long, value_name = "FILE", requires = "listen")]
+    secret: Option<PathBuf>,
+}
+
+/// How members reach the daemon, if they are to.
+fn listen(arguments: &DaemonArguments) -> dom0_proxy::Result<Option<ListenOptions>> {
+    let Some(address) = arguments.listen.clone() else { return Ok(None) };
+    let variable = || std::env::var_os("XENOLITH_SECRET").filter(|value| !value.is_empty());
+    let path = arguments.secret.clone().or_else(|| variable().map(PathBuf::from));
+    let path = path.ok_or(Error::NoSecret)?;
+    Ok(Some(ListenOptions { address, secret: Secret::read(&path)? }))
 }
 
 fn main() -> ExitCode {
@@ -63,6 +84,8 @@ fn tell(line: &str) {
 }
 
 fn run(arguments: DaemonArguments) -> dom0_proxy::Result<()> {
+    // A relative path is of the directory that it was started in.
+    let listen = listen(&arguments)?;
     let run_dir = RunDir::from_env()?;
     let log = DaemonLog::new(run_dir.daemon_log());
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
@@ -80,5 +103,6 @@ fn run(arguments: DaemonArguments) -> dom0_proxy::Result<()> {
         let _ = std::env::set_current_dir("/");
         inheritance::let_go();
     }
-    daemon::run(DaemonOptions { run_dir, idle_exit: arguments.idle_exit.map(Duration::from_secs) })
+    let idle_exit = arguments.idle_exit.map(Duration::from_secs);
+    daemon::run(DaemonOptions { run_dir, idle_exit, listen })
 }

@@ -12,6 +12,7 @@ use armci_nostd::hosted::frame;
 use armci_nostd::wire::MAX_RANKS;
 use rustix::io::Errno;
 
+use super::kept_files::{Named, NamedFiles};
 use super::shared::Daemon;
 use super::waiting::Place;
 use crate::control::{
@@ -28,8 +29,22 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long `pgas kill` waits for the job's end.
 const KILL_PATIENCE: Duration = Duration::from_secs(120);
 
+/// Where a client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// On this host: it can pass files on.
+    Local,
+    /// Anywhere.
+    Network,
+}
+
 /// Serves one `pgas`, which has its place until it has said what it wants.
-pub fn serve_client(daemon: &Arc<Daemon>, stream: &UnixStream, place: Place) -> Result<()> {
+pub fn serve_client(
+    daemon: &Arc<Daemon>,
+    stream: &UnixStream,
+    reach: Reach,
+    place: Place,
+) -> Result<()> {
     let context = || "talk with a client";
     stream.set_read_timeout(Some(PATIENCE)).context(context)?;
     let Some(hello) = message_frame::receive::<Hello>(stream).context(context)? else {
@@ -45,15 +60,18 @@ pub fn serve_client(daemon: &Arc<Daemon>, stream: &UnixStream, place: Place) -> 
     };
     stream.set_read_timeout(None).context(context)?;
     drop(place);
+    // Until the end of the job that they are for.
+    let mut files = NamedFiles::new(&daemon.kept_files);
+    let Some(request) = take_files(&mut files, stream, request)? else { return Ok(()) };
     let reply = match request {
-        ClientRequest::Run(spec) => match start_job(daemon, spec, stream) {
+        ClientRequest::Run(spec) => match start_job(daemon, spec, stream, reach) {
             Ok(job) => {
                 follow(&job, stream);
                 return Ok(());
             }
             Err(error) => refusal(&error),
         },
-        ClientRequest::Restore(spec) => match restore_job(daemon, &spec, stream) {
+        ClientRequest::Restore(spec) => match restore_job(daemon, &spec, stream, reach) {
             Ok(job) => {
                 follow(&job, stream);
                 return Ok(());
@@ -94,10 +112,9 @@ pub fn serve_client(daemon: &Arc<Daemon>, stream: &UnixStream, place: Place) -> 
             Some(job) => job.checkpoint(&asked).map_or_else(|error| refusal(&error), Reply::Saved),
             None => refusal(&Error::NoJob(asked.job)),
         },
-        ClientRequest::Keep { .. } | ClientRequest::Piece(_) => {
-            refusal(&Error::Protocol { peer: "pgas".into(), why: "files are not kept yet".into() })
-        }
-        ClientRequest::Interrupt
+        ClientRequest::Keep { .. }
+        | ClientRequest::Piece(_)
+        | ClientRequest::Interrupt
         | ClientRequest::Finish
         | ClientRequest::Leave
         | ClientRequest::Signal(_)
@@ -110,8 +127,53 @@ pub fn serve_client(daemon: &Arc<Daemon>, stream: &UnixStream, place: Place) -> 
     message_frame::send(stream, &reply).context(context)
 }
 
+/// Takes the files that a client sends first. Returns what it wants then, if it wants anything.
+fn take_files(
+    files: &mut NamedFiles,
+    stream: &UnixStream,
+    mut request: ClientRequest,
+) -> Result<Option<ClientRequest>> {
+    let context = || "talk with a client";
+    loop {
+        let kept = match request {
+            ClientRequest::Keep { hash, length } => files.keep(hash, length).map(Some),
+            ClientRequest::Piece(bytes) => files.piece(&bytes).map(|path| path.map(Named::Kept)),
+            _ if files.is_one_missing() => {
+                Err(Error::NotKept("the client went on before all of it had come".into()))
+            }
+            request => return Ok(Some(request)),
+        };
+        match kept {
+            Ok(None) => {}
+            Ok(Some(Named::Wanted)) => {
+                message_frame::send(stream, &Reply::Wanted).context(context)?;
+            }
+            Ok(Some(Named::Kept(path))) => {
+                message_frame::send(stream, &Reply::Kept(path)).context(context)?;
+            }
+            Err(error) => {
+                message_frame::send(stream, &refusal(&error)).context(context)?;
+                // It hears of that when it has sent what is under way.
+                while let Ok(Some(_)) = message_frame::receive::<ClientRequest>(stream) {}
+                return Ok(None);
+            }
+        }
+        let next = message_frame::receive::<ClientRequest>(stream).context(context)?;
+        let Some(next) = next else { return Ok(None) };
+        request = next;
+    }
+}
+
 /// Starts a job whose supervisor answers on `stream`.
-fn start_job(daemon: &Arc<Daemon>, spec: JobSpec, stream: &UnixStream) -> Result<Arc<Job>> {
+fn start_job(
+    daemon: &Arc<Daemon>,
+    spec: JobSpec,
+    stream: &UnixStream,
+    reach: Reach,
+) -> Result<Arc<Job>> {
+    if reach == Reach::Network && spec.input != InputFor::Nobody {
+        return Err(Error::InputOverNetwork);
+    }
     if spec.size == 0 || spec.size > MAX_RANKS {
         return Err(Error::BadSize { asked: spec.size, max: MAX_RANKS });
     }
@@ -130,7 +192,15 @@ fn start_job(daemon: &Arc<Daemon>, spec: JobSpec, stream: &UnixStream) -> Result
 }
 
 /// Starts a job that was saved, whose supervisor answers on `stream`.
-fn restore_job(daemon: &Arc<Daemon>, asked: &RestoreSpec, stream: &UnixStream) -> Result<Arc<Job>> {
+fn restore_job(
+    daemon: &Arc<Daemon>,
+    asked: &RestoreSpec,
+    stream: &UnixStream,
+    reach: Reach,
+) -> Result<Arc<Job>> {
+    if reach == Reach::Network && asked.has_input {
+        return Err(Error::InputOverNetwork);
+    }
     let input = asked.has_input.then(|| receive_input(stream)).transpose()?;
     xen::check_privileged()?;
     daemon.host_domains.claim()?;

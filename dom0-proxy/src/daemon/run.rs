@@ -1,8 +1,10 @@
 //! The daemon's main thread.
 
+use std::array;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::net::TcpListener;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::clients::serve_client;
+use super::clients::{Reach, serve_client};
 use super::leftovers::{self, HostDomains};
+use super::members::{ListenOptions, accept_member, serve_member};
 use super::ranks::attach_rank;
 use super::shared::Daemon;
 use super::sockets::{check_peer, listen};
-use super::waiting::{Place, Waiting};
 use crate::error::{Context, Result};
 use crate::job::event::KillReason;
 use crate::job::processes::adopt_orphans;
@@ -36,11 +38,20 @@ pub struct DaemonOptions {
     pub run_dir: RunDir,
     /// End after this time without jobs and clients.
     pub idle_exit: Option<Duration>,
+    /// How members on other hosts reach it, if they do.
+    pub listen: Option<ListenOptions>,
+}
+
+/// Where connections come.
+struct Doors {
+    clients: UnixListener,
+    ranks: UnixListener,
+    members: Option<TcpListener>,
 }
 
 /// Runs the daemon until it is told to end by SIGTERM or SIGINT, or has been idle for long enough.
 pub fn run(options: DaemonOptions) -> Result<()> {
-    let DaemonOptions { run_dir, idle_exit } = options;
+    let DaemonOptions { run_dir, idle_exit, listen: over_network } = options;
     run_dir.create()?;
     let _lock = run_dir.lock()?;
     let host_domains = HostDomains::new();
@@ -50,18 +61,26 @@ pub fn run(options: DaemonOptions) -> Result<()> {
         adopt_orphans();
     }
     let stop = stop_signals()?;
-    let clients = listen(&run_dir.socket())?;
-    let ranks = listen(&run_dir.ranks_socket())?;
-    let daemon = Arc::new(Daemon::new(run_dir, host_domains));
+    // Of a daemon that has died.
+    let _ = fs::remove_file(run_dir.address());
+    let doors = Doors {
+        members: over_network.as_ref().map(|options| options.listen(&run_dir)).transpose()?,
+        clients: listen(&run_dir.socket())?,
+        ranks: listen(&run_dir.ranks_socket())?,
+    };
+    let secret = over_network.map(|options| options.secret);
+    let daemon = Arc::new(Daemon::new(run_dir, host_domains, secret));
+    daemon.kept_files.clear();
     let (root, version) = (daemon.run_dir.root().display(), env!("CARGO_PKG_VERSION"));
     tracing::info!(run_dir = %root, version, "listening");
-    let result = serve(&daemon, &clients, &ranks, &stop, idle_exit);
+    let result = serve(&daemon, &doors, &stop, idle_exit);
     // Jobs are told before ranks find nobody to attach to, which would be taken for their failure.
     daemon.registry.close(KillReason::DaemonEnds);
-    for socket in [daemon.run_dir.socket(), daemon.run_dir.ranks_socket()] {
-        let _ = fs::remove_file(socket);
+    let run_dir = &daemon.run_dir;
+    for path in [run_dir.socket(), run_dir.ranks_socket(), run_dir.address()] {
+        let _ = fs::remove_file(path);
     }
-    drop((clients, ranks));
+    drop(doors);
     if !daemon.registry.wait_until_empty(LAST_PATIENCE) {
         tracing::error!("jobs did not end in time; the next daemon cleans up after them");
     }
@@ -70,6 +89,7 @@ pub fn run(options: DaemonOptions) -> Result<()> {
     while daemon.connections.load(Ordering::Relaxed) > 0 && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(5));
     }
+    daemon.kept_files.clear();
     tracing::info!("ended");
     result
 }
@@ -88,26 +108,30 @@ fn stop_signals() -> Result<UnixStream> {
 /// Takes connections until the daemon is told to end.
 fn serve(
     daemon: &Arc<Daemon>,
-    clients: &UnixListener,
-    ranks: &UnixListener,
+    doors: &Doors,
     stop: &UnixStream,
     idle_exit: Option<Duration>,
 ) -> Result<()> {
     let mut busy_at = Instant::now();
-    let (waiting_clients, waiting_ranks) = (&daemon.waiting_clients, &daemon.waiting_ranks);
+    let waiting = [&daemon.waiting_clients, &daemon.waiting_ranks, &daemon.waiting_members];
+    let [waiting_clients, waiting_ranks, waiting_members] = waiting;
+    let members = doors.members.as_ref().map(AsFd::as_fd);
+    let sources = [Some(doors.clients.as_fd()), Some(doors.ranks.as_fd()), members];
     loop {
         // Who finds no room waits in the socket's own queue.
-        let room = [true, waiting_clients.has_room(), waiting_ranks.has_room()];
-        let sources: [BorrowedFd<'_>; 3] = [stop.as_fd(), clients.as_fd(), ranks.as_fd()];
+        let room: [_; 3] = array::from_fn(|at| sources[at].is_none() || waiting[at].has_room());
         let flags = room.map(|room| if room { PollFlags::IN } else { PollFlags::empty() });
-        let mut fds: [_; 3] =
-            std::array::from_fn(|at| PollFd::from_borrowed_fd(sources[at], flags[at]));
+        let mut fds = vec![PollFd::new(stop, PollFlags::IN)];
+        let listening = sources.iter().zip(flags).filter_map(|(source, flags)| {
+            source.map(|source| PollFd::from_borrowed_fd(source, flags))
+        });
+        fds.extend(listening);
         let (second, moment) = (Duration::from_secs(1), Duration::from_millis(20));
-        let look = match room {
+        let look = match idle_exit {
             // Found before they are looked at: who has left meanwhile wakes nobody.
-            [_, false, _] | [_, _, false] => Some(moment),
-            _ if idle_exit.is_some() => Some(second),
-            _ => (!waiting_clients.is_empty() || !waiting_ranks.is_empty()).then_some(second),
+            _ if room.contains(&false) => Some(moment),
+            Some(_) => Some(second),
+            None => (!waiting.iter().all(|waiting| waiting.is_empty())).then_some(second),
         };
         let look = look.map(|look| Timespec {
             tv_sec: look.as_secs() as i64,
@@ -117,15 +141,37 @@ fn serve(
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error).context(|| "wait for clients"),
         }
-        let [stopped, from_client, from_rank] = fds.map(|fd| !fd.revents().is_empty());
-        if stopped {
+        let ready: Vec<_> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        if ready[0] {
             return Ok(());
         }
-        if from_client && room[1] {
-            accept(daemon, clients, "client", waiting_clients, serve_client);
+        let comes = |at: usize| room[at] && ready.get(at + 1) == Some(&true);
+        if comes(0)
+            && let Some((stream, _)) = accepted(doors.clients.accept())
+        {
+            let stream = Arc::new(stream);
+            let place = waiting_clients.enter(stream.clone());
+            serve_in_thread(daemon, "client", move |daemon| {
+                check_peer(&stream)?;
+                serve_client(daemon, &stream, Reach::Local, place)
+            });
         }
-        if from_rank && room[2] {
-            accept(daemon, ranks, "attach", waiting_ranks, attach_rank);
+        if comes(1)
+            && let Some((stream, _)) = accepted(doors.ranks.accept())
+        {
+            let stream = Arc::new(stream);
+            let place = waiting_ranks.enter(stream.clone());
+            serve_in_thread(daemon, "attach", move |daemon| {
+                check_peer(&stream)?;
+                attach_rank(daemon, &stream, place)
+            });
+        }
+        if comes(2)
+            && let Some(listener) = &doors.members
+            && let Some((stream, held)) = accepted(accept_member(listener))
+        {
+            let place = waiting_members.enter(Arc::new(held));
+            serve_in_thread(daemon, "member", move |daemon| serve_member(daemon, stream, place));
         }
         if daemon.connections.load(Ordering::Relaxed) > 0 || !daemon.registry.is_empty() {
             busy_at = Instant::now();
@@ -136,29 +182,30 @@ fn serve(
     }
 }
 
-/// Takes one connection and serves it in a thread of its own.
-fn accept(
-    daemon: &Arc<Daemon>,
-    listener: &UnixListener,
-    name: &str,
-    waiting: &Arc<Waiting>,
-    serve: fn(&Arc<Daemon>, &UnixStream, Place) -> Result<()>,
-) {
-    let stream = match listener.accept() {
-        Ok((stream, _)) => Arc::new(stream),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+/// The connection that has come, if it is still there.
+fn accepted<C>(connection: io::Result<C>) -> Option<C> {
+    match connection {
+        Ok(connection) => Some(connection),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
         Err(error) => {
             tracing::warn!(%error, "a connection could not be accepted");
             // Out of descriptors, most likely: without a pause this would spin.
-            return thread::sleep(Duration::from_millis(100));
+            thread::sleep(Duration::from_millis(100));
+            None
         }
-    };
+    }
+}
+
+/// Serves one connection in a thread of its own.
+fn serve_in_thread(
+    daemon: &Arc<Daemon>,
+    name: &str,
+    serve: impl FnOnce(&Arc<Daemon>) -> Result<()> + Send + 'static,
+) {
     daemon.connections.fetch_add(1, Ordering::Relaxed);
     let served_by = daemon.clone();
-    let place = waiting.enter(stream.clone());
     let spawned = thread::Builder::new().name(name.into()).spawn(move || {
-        let served = check_peer(&stream).and_then(|()| serve(&served_by, &stream, place));
-        if let Err(error) = served {
+        if let Err(error) = serve(&served_by) {
             tracing::warn!(%error, "a connection was dropped");
         }
         served_by.connections.fetch_sub(1, Ordering::Relaxed);

@@ -2,19 +2,24 @@
 //! neither is to keep others out.
 
 use std::collections::BTreeMap;
-use std::net::Shutdown;
+use std::fmt::Debug;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{Shutdown, shutdown};
 
 /// How long anybody may take for the first words, however many are there.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long, when others wait to be let in. Who has said something that nobody has read yet may
 /// stay.
 const PATIENCE_WHEN_FULL: Duration = Duration::from_secs(1);
+
+/// A connection, of whichever kind.
+pub trait Socket: AsFd + Debug + Send + Sync {}
+
+impl<S: AsFd + Debug + Send + Sync> Socket for S {}
 
 /// Those connections, up to a number.
 #[derive(Debug)]
@@ -33,7 +38,7 @@ struct List {
 #[derive(Debug)]
 struct Connection {
     since: Instant,
-    stream: Arc<UnixStream>,
+    stream: Arc<dyn Socket>,
 }
 
 /// A connection's place, until it has said what it wants.
@@ -50,7 +55,7 @@ impl Waiting {
     }
 
     /// Takes up one more.
-    pub fn enter(self: &Arc<Self>, stream: Arc<UnixStream>) -> Place {
+    pub fn enter(self: &Arc<Self>, stream: Arc<dyn Socket>) -> Place {
         let mut list = self.list();
         let number = list.next;
         list.next += 1;
@@ -64,9 +69,9 @@ impl Waiting {
         let is_full = list.connections.len() >= self.most;
         for Connection { since, stream } in list.connections.values() {
             let age = since.elapsed();
-            if age > PATIENCE || (is_full && age > PATIENCE_WHEN_FULL && !has_spoken(stream)) {
+            if age > PATIENCE || (is_full && age > PATIENCE_WHEN_FULL && !has_spoken(&**stream)) {
                 // Its thread sees the end, and gives its place up.
-                let _ = stream.shutdown(Shutdown::Both);
+                let _ = shutdown(stream, Shutdown::Both);
             }
         }
         !is_full
@@ -90,7 +95,7 @@ impl Drop for Place {
 }
 
 /// Whether something has come that is still to be read.
-fn has_spoken(stream: &UnixStream) -> bool {
+fn has_spoken(stream: &dyn Socket) -> bool {
     let mut fds = [PollFd::from_borrowed_fd(stream.as_fd(), PollFlags::IN)];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut fds, Some(&at_once)).is_ok_and(|ready| ready > 0)
@@ -99,6 +104,7 @@ fn has_spoken(stream: &UnixStream) -> bool {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
     use std::thread;
 
     use super::*;

@@ -1,5 +1,6 @@
 //! All that can happen to a job. Its supervisor takes these one by one.
 
+use std::net::TcpStream;
 use std::time::Instant;
 
 use crate::attach::{BadAttach, RankAttachment};
@@ -61,6 +62,13 @@ pub enum JobEvent {
     },
     /// The engine has something to say.
     Engine(Notice),
+    /// The proxy of another host of the job has connected.
+    Link {
+        /// The host.
+        host: u32,
+        /// Belongs to a member, and is not encrypted.
+        stream: TcpStream,
+    },
     /// The ranks are to get a signal.
     Signal(RankSignal),
     /// The job is held at a recovery line.

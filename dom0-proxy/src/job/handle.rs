@@ -1,6 +1,7 @@
 //! A job, as the rest of the daemon sees it.
 
 use std::collections::BTreeSet;
+use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -22,6 +23,7 @@ use crate::control::{CheckpointSpec, JobInfo, JobSpec, LineReport, RankKind, Rep
 use crate::engine::OrderError;
 use crate::error::{Context, Error, Result};
 use crate::images::{ImageStore, Line, as_argument};
+use crate::membership::Secret;
 use crate::recovery::{LineError, Lines};
 use crate::run_dir::JobOrigin;
 
@@ -168,6 +170,16 @@ impl Job {
     /// How its ranks run.
     pub fn kind(&self) -> RankKind {
         self.spec.kind
+    }
+
+    /// By what its proxies on other hosts know each other, if it is over several.
+    pub fn fabric_secret(&self) -> Option<Secret> {
+        self.spec.part.as_ref().map(|part| part.secret.clone())
+    }
+
+    /// The proxy of that host has connected.
+    pub fn link(&self, host: u32, stream: TcpStream) {
+        self.send(JobEvent::Link { host, stream });
     }
 
     /// Stops it at a recovery line, and keeps it there; ranks that are domains stand still.

@@ -249,6 +249,7 @@ fn check(image: &Image, asked: &RestoreSpec) -> Result<Checked, String> {
         saving: asked.saving.clone(),
         part: None,
         after: asked.after.clone(),
+        part: None,
     };
     let mut checked = Checked {
         spec,

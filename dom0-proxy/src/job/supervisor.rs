@@ -299,6 +299,11 @@ impl Supervisor {
             // No time passes for a job that is held, as for one that is stopped.
             JobEvent::Held => self.clock.take(RankSignal::Stop, Instant::now()),
             JobEvent::Released => self.clock.take(RankSignal::GoOn, Instant::now()),
+            // Nothing is asked of other hosts yet: with this the other proxy sees the link end.
+            JobEvent::Link { host, stream } => {
+                tracing::warn!(job = self.job.name, host, "a link is not used yet");
+                drop(stream);
+            }
             JobEvent::Kill(reason) => self.verdict.kill(reason),
         }
     }

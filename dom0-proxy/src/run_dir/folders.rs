@@ -96,6 +96,16 @@ impl RunDir {
         self.root.join("ranks.sock")
     }
 
+    /// Has the address at which the daemon listens for members, if it does.
+    pub fn address(&self) -> PathBuf {
+        self.root.join("address")
+    }
+
+    /// The directory of files that are kept for clients.
+    pub fn kept(&self) -> PathBuf {
+        self.root.join("kept")
+    }
+
     /// The log of a daemon that `pgas` started.
     pub fn daemon_log(&self) -> PathBuf {
         self.root.join("daemon.log")

@@ -4,8 +4,10 @@
 //! RUN_DIR/lock             held by the daemon; its text is the daemon's process id
 //! RUN_DIR/proxy.sock       pgas connects here
 //! RUN_DIR/ranks.sock       hosted ranks connect here
+//! RUN_DIR/address          where the daemon listens for members, if it does
 //! RUN_DIR/daemon.log       what a daemon that pgas started says; what it said before: daemon.log.1
 //! RUN_DIR/jobs/JOB/        record of a running job: configurations, boot modules; gone with it
+//! RUN_DIR/kept/HASH        a file for the jobs of clients on other hosts; gone with the last of them
 //! LOG_DIR/JOB/rank-R.log   each rank's console, kept for the last jobs
 //! LOG_DIR/JOB/origin.json  the job that this one goes on with, if it does
 //! ```

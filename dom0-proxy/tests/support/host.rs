@@ -28,10 +28,18 @@ pub struct Ended {
 impl Host {
     /// With a daemon that a shell becomes after `setup`.
     pub fn new(setup: &str) -> Self {
+        Self::with(setup, &[], |_| {})
+    }
+
+    /// The same, with these arguments, which may name files that `prepare` makes in its directory.
+    pub fn with(setup: &str, arguments: &[&str], prepare: impl FnOnce(&Path)) -> Self {
         let dir = TempDir::with_prefix("xenolith-").unwrap();
-        let script = format!("{setup}\nexec \"$0\"");
+        prepare(dir.path());
+        let script = format!("{setup}\nexec \"$0\" \"$@\"");
         let daemon = Command::new("/bin/bash")
             .args(["-c", &script, env!("CARGO_BIN_EXE_dom0-proxy")])
+            .args(arguments)
+            .current_dir(dir.path())
             .env("XENOLITH_RUN_DIR", dir.path())
             .stdin(Stdio::null())
             .stderr(std::fs::File::create(dir.path().join("daemon.log")).unwrap())

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use dom0_proxy::control::{ClientRequest, Hello, Reply, VERSION, Welcome};
 use dom0_proxy::error::{Context, status};
-use dom0_proxy::membership::Secret;
+use dom0_proxy::membership::{self, Purpose, Secret};
 use dom0_proxy::run_dir::RunDir;
 use dom0_proxy::{Error, Result};
 
@@ -48,10 +48,9 @@ impl DaemonConnection {
             ErrorKind::PermissionDenied => Error::SocketPermission { socket: socket.clone() },
             _ => Error::Io { action: format!("connect to {}", socket.display()), source: error },
         })?;
-        let gone = || Error::NoDaemon { run_dir: run_dir.root().into() };
         // A daemon that ends just now closes the connection.
-        message_frame::send(&stream, &Hello { version: VERSION }).map_err(|_| gone())?;
-        let welcome = message_frame::receive::<Welcome>(&stream).ok().flatten().ok_or_else(gone)?;
+        let welcome =
+            greet(&stream).ok_or_else(|| Error::NoDaemon { run_dir: run_dir.root().into() })?;
         if welcome.version != VERSION {
             return Err(Error::Refused {
                 status: status::USAGE,
@@ -65,20 +64,30 @@ impl DaemonConnection {
         Ok(Self { pid: welcome.pid, stream })
     }
 
+    /// Connects to a daemon that listens for members at this address, as `HOST:PORT`, and knows the
+    /// secret.
+    pub fn open_at(address: &str, secret: &Secret) -> Result<Self> {
+        let member = membership::connect(address, secret, &Purpose::Client)?;
+        let stream = member.bridge().context(|| format!("talk with {address}"))?;
+        let refused = |text| Error::Refused { status: status::USAGE, text };
+        let welcome = greet(&stream).ok_or_else(|| {
+            refused(format!("dom0-proxy at {address} has closed the connection: it ends just now"))
+        })?;
+        if welcome.version != VERSION {
+            return Err(refused(format!(
+                "dom0-proxy at {address} is of another version: \
+                 install the same Xenolith on all hosts"
+            )));
+        }
+        Ok(Self { pid: welcome.pid, stream })
+    }
+
     /// Connects to the daemon, starting it where none runs.
     pub fn open_or_start(run_dir: &RunDir) -> Result<Self> {
         match Self::open(run_dir) {
             Err(Error::NoDaemon { .. }) => start(run_dir),
             result => result,
         }
-    }
-
-    /// Connects to the daemon of a host, which listens at `address`: `HOST:PORT`.
-    pub fn open_at(address: &str, _secret: &Secret) -> Result<Self> {
-        Err(Error::Refused {
-            status: status::USAGE,
-            text: format!("connect to {address}: daemons of other hosts cannot be reached yet"),
-        })
     }
 
     /// The connection to the hub of a job over several hosts.
@@ -103,6 +112,12 @@ impl DaemonConnection {
             }),
         }
     }
+}
+
+/// What the daemon says first; `None` if it has hung up.
+fn greet(stream: &UnixStream) -> Option<Welcome> {
+    message_frame::send(stream, &Hello { version: VERSION }).ok()?;
+    message_frame::receive(stream).ok().flatten()
 }
 
 /// What threads of this process ask of the daemon while a job runs. Clones are the same.
