@@ -1,6 +1,7 @@
 //! The engine, as its job holds it.
 
 use std::io;
+use std::net::TcpStream;
 use std::ops::Deref;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,6 +18,7 @@ use super::copied::Copied;
 use super::notice::Notice;
 use super::order::EngineOrder;
 use super::patience::Pause;
+use super::placement::Placement;
 use super::service::{Change, OrderError};
 use super::traffic::Traffic;
 use super::worker::Worker;
@@ -50,6 +52,17 @@ impl Engine {
         tell: impl Fn(Notice) + Send + 'static,
     ) -> io::Result<Self> {
         Self::begin(job, vec![Traffic::default(); size as usize], false, pause, tell)
+    }
+
+    /// Starts the engine of what one host has of a job over several. It is to be given a
+    /// [link](Self::link) to each other host that has ranks.
+    pub fn start_part(
+        job: &str,
+        placement: Placement,
+        pause: Pause,
+        tell: impl Fn(Notice) + Send + 'static,
+    ) -> io::Result<Self> {
+        Self::begin(job, vec![Traffic::default(); placement.of.len()], false, pause, tell)
     }
 
     /// Starts the engine of a job that is restored: of domains whose memory is to be
@@ -107,6 +120,12 @@ impl Engine {
     pub fn attach(&self, rank: u32, attachment: RankAttachment) {
         // If it has ended, the rank is detached.
         self.orders.tell(EngineOrder::Attach(rank, attachment));
+    }
+
+    /// Talks with the engine of another host through this connection. Each host is linked once.
+    pub fn link(&self, host: u32, stream: TcpStream) {
+        // If it has ended, the other side finds the connection closed.
+        self.orders.tell(EngineOrder::Link(host, stream));
     }
 
     /// Whether the user has stopped the ranks: then nobody takes too long for anything.

@@ -28,6 +28,7 @@
 //! parking    ranks that stand still
 //! copied     copies of their memory, without what they tell to be free
 //! patience   how long to poll before blocking
+//! placement  which ranks are on which host
 //! doorbells  where to block: all doorbells of the job
 //! ```
 
@@ -42,6 +43,7 @@ mod notice;
 mod order;
 mod parking;
 mod patience;
+mod placement;
 mod rounds;
 mod service;
 mod traffic;
@@ -51,5 +53,6 @@ pub use copied::Copied;
 pub use handle::{Engine, EngineOrders};
 pub use notice::Notice;
 pub use patience::Pause;
+pub use placement::Placement;
 pub use service::{OrderError, ServiceState};
 pub use traffic::{Count, Traffic};

@@ -16,4 +16,11 @@ pub enum Notice {
     },
     /// The engine itself failed; the job has too.
     Broken(String),
+    /// The proxy of another host cannot be reached any more; the job has failed.
+    HostLost {
+        /// The host.
+        host: u32,
+        /// What was seen of that.
+        why: String,
+    },
 }

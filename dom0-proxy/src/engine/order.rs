@@ -1,5 +1,6 @@
 //! What the engine's thread is asked for.
 
+use std::net::TcpStream;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use crate::attach::{RankAttachment, RankStanding};
 pub(super) enum EngineOrder {
     /// Take up this rank.
     Attach(u32, RankAttachment),
+    /// Talk with the proxy of this host through this connection.
+    Link(u32, TcpStream),
     /// Change what is done for the ranks.
     Change(Change, Sender<Result<(), OrderError>>),
     /// This rank has ended, and cannot be told anything any more.

@@ -251,6 +251,7 @@ impl Worker {
             match order {
                 // All ranks are attached; dropping it detaches whoever that is.
                 EngineOrder::Attach(..) => {}
+                EngineOrder::Link(host, stream) => drop((host, stream)),
                 // Seen by its flag, too.
                 EngineOrder::End => {}
                 EngineOrder::Ended(rank) => parking.ended(rank),

@@ -1,5 +1,6 @@
 //! All that can happen to a job. Its supervisor takes these one by one.
 
+use std::net::TcpStream;
 use std::time::Instant;
 
 use crate::attach::{BadAttach, RankAttachment};
@@ -69,6 +70,15 @@ pub enum JobEvent {
     Released,
     /// The domains of a restored job have become its ranks and go on; or why they have not.
     Landed(Result<(), String>),
+    /// The proxy of another host talks with this one through this connection.
+    Link {
+        /// The host.
+        host: u32,
+        /// The connection; who is at its other end has been proved.
+        stream: TcpStream,
+    },
+    /// All ranks of the job have ended without a failure, on all hosts.
+    Finish,
     /// The job was saved, and is to end with that, for which these are the words.
     Saved(String),
     /// Somebody wants the job to end.

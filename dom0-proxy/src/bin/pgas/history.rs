@@ -174,6 +174,7 @@ mod tests {
             status: 134,
             cause: Some("rank 1 crashed".into()),
             is_accident: true,
+            lost_host: None,
             seconds: 2.2,
             ending_seconds: 2.0,
             ranks: vec![rank(Some(0.1), Some(0.2)), rank(Some(0.3), None)],
