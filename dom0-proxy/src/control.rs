@@ -230,8 +230,8 @@ pub enum ClientRequest {
         /// Its length in bytes.
         length: u64,
     },
-    /// The next bytes of a file that is wanted, not more than a MiB. The last piece is answered with
-    /// [`Reply::Kept`].
+    /// The next bytes of a file that is wanted, not more than a MiB. The last piece is answered
+    /// with [`Reply::Kept`].
     Piece(Vec<u8>),
     /// Run a job and tell about it until it has ended.
     Run(JobSpec),

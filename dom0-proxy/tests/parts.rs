@@ -151,6 +151,20 @@ fn a_part_of_which_a_rank_fails_ends_at_once() {
     assert_eq!(host.jobs(), [""; 0]);
 }
 
+#[test]
+fn what_one_daemon_ends_of_a_job_is_its_own_part() {
+    let [mut one, other] = ["", ""].map(Host::new);
+    let stays = Client::run(&one, part("abcdef", 0, &[0, 0], "hang"));
+    while stays.hear() != Reply::Up(2) {}
+    assert_eq!(Client::run(&other, part("abcdef", 1, &[1, 1], "exit")).ended().status, 3);
+    assert_eq!(one.jobs(), ["abcdef"]);
+    stays.say(&ClientRequest::Interrupt);
+    // None of its ranks was killed with those of the other.
+    let summary = stays.ended();
+    assert_eq!((summary.status, summary.cause.as_deref()), (130, Some("interrupted")));
+    one.assert_daemon_runs();
+}
+
 /// Takes the whole minute that a host may take.
 #[test]
 fn a_part_whose_other_host_never_comes_ends_with_one_line() {

@@ -26,7 +26,7 @@ use super::verdict::{JobEnding, Verdict, crash};
 use crate::control::{JobSpec, OutputSummary, Part, RankKind, RankSignal, Reply, Summary};
 use crate::engine::{Engine, Notice, Pause, Placement};
 use crate::error::{Context, Error, Result, status};
-use crate::membership::{self, Purpose};
+use crate::membership::{self, MembershipError, Purpose};
 use crate::recovery::Lines;
 use crate::run_dir::{JobFolder, JobFolders, RunDir};
 
@@ -490,8 +490,20 @@ fn verdict_of(spec: &JobSpec) -> Verdict {
 fn connect(job: &str, part: &Part, host: u32) -> Result<TcpStream, NotConnected> {
     let purpose = Purpose::Fabric { job: job.into(), from: part.host };
     let member = membership::connect(part.address(host), &part.secret, &purpose);
-    let refused = |why: String| NotConnected { may_pass: true, why };
-    Ok(member.map_err(|error| refused(error.to_string()))?.into_plain())
+    Ok(member.map_err(|error| not_connected(&error))?.into_plain())
+}
+
+/// Whether that is worth another try. A proxy that does not know the job yet hangs up, which may
+/// be seen in several ways.
+fn not_connected(error: &MembershipError) -> NotConnected {
+    let is_final = matches!(
+        error,
+        MembershipError::Unresolved { .. }
+            | MembershipError::Stranger { .. }
+            | MembershipError::WrongSecret { .. }
+            | MembershipError::OtherVersion { .. }
+    );
+    NotConnected { may_pass: !is_final, why: error.to_string() }
 }
 
 /// Whether somebody wants a job to end that is ending already. Forgets all other events.
@@ -713,6 +725,15 @@ mod tests {
             None,
         );
         assert_eq!((summary.status, count_of_ranks_ended(&heard)), (0, 0));
+    }
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        let (address, source) = ("node0:7200".to_owned(), std::io::ErrorKind::Other.into());
+        let away = not_connected(&MembershipError::Unreachable { address, source });
+        assert!(away.may_pass && away.why.starts_with("node0:7200"));
+        let stranger = MembershipError::WrongSecret { address: "node0:7200".into() };
+        assert!(!not_connected(&stranger).may_pass);
     }
 
     #[test]

@@ -19,8 +19,46 @@ pub enum Purpose {
     },
 }
 
-/// Why there is no connection with a member.
-pub type MembershipError = io::Error;
+/// Why there is no connection with a member. `Display` is the whole line for the user.
+#[derive(Debug, thiserror::Error)]
+pub enum MembershipError {
+    /// The address means nothing.
+    #[error("{address} is no address: {source}: it has the form HOST:PORT")]
+    Unresolved {
+        /// What was to be reached.
+        address: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Nobody is there.
+    #[error("{address} cannot be reached: {source}")]
+    Unreachable {
+        /// What was to be reached.
+        address: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It has said what members do not say.
+    #[error("{address} is not a dom0-proxy: {why}")]
+    Stranger {
+        /// The other side.
+        address: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// It has another secret, or none.
+    #[error("{address} does not know this secret: both sides must have the same")]
+    WrongSecret {
+        /// The other side.
+        address: String,
+    },
+    /// It is of another version.
+    #[error("{address} is of another version: install the same Xenolith on all hosts")]
+    OtherVersion {
+        /// The other side.
+        address: String,
+    },
+}
 
 /// A connection with a member.
 #[derive(Debug)]
@@ -40,5 +78,6 @@ pub fn connect(
     _purpose: &Purpose,
 ) -> Result<Member, MembershipError> {
     let _ = secret.bytes();
-    TcpStream::connect(address).map(Member)
+    let unreachable = |source| MembershipError::Unreachable { address: address.into(), source };
+    TcpStream::connect(address).map(Member).map_err(unreachable)
 }

@@ -40,9 +40,9 @@ impl AtLine {
 }
 
 impl Consoles {
-    /// Starts the thread. Logs of the ranks of this host go to files in `logs`, if there is room for
-    /// them, and output to `client`. What ranks had `written` when they were saved, by rank, is shown before what they
-    /// write next.
+    /// Starts the thread. Logs of the ranks of this host go to files in `logs`, if there is room
+    /// for them, and output to `client`. What ranks had `written` when they were saved, by rank, is
+    /// shown before what they write next.
     pub fn start(
         job: &str,
         spec: &JobSpec,

@@ -12,8 +12,8 @@ const PAGES_A_MIB: u64 = 256;
 /// Pages of which Xen keeps note in one of its own: `struct grant_mapping` has 16 bytes.
 const ENTRIES_A_FRAME: u64 = 256;
 
-/// Whether the host can run its ranks of such a job: it is Xen's domain 0, and there is enough memory, which
-/// domain 0 can have mapped.
+/// Whether the host can run its ranks of such a job: it is Xen's domain 0, and there is enough
+/// memory, which domain 0 can have mapped.
 pub fn check(spec: &JobSpec) -> Result<()> {
     xen::check_privileged()?;
     xl::check_installed()?;

@@ -19,8 +19,8 @@ pub const CREATING: &str = "creating";
 pub const MODULE: &str = "files.cpio";
 
 /// Writes it for `job` into the directory `record`: the image, the boot module, and a configuration
-/// for each rank of this host. Where those are, by rank. A job that was `saved` has image and module
-/// from there.
+/// for each rank of this host. Where those are, by rank. A job that was `saved` has image and
+/// module from there.
 pub fn write(
     job: &str,
     spec: &JobSpec,
