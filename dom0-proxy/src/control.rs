@@ -10,6 +10,7 @@
 //! that is slow makes the ranks wait, and still hears at once how the job has ended. Of lines that
 //! the job is saved at it is told one at a time, see [`ClientRequest::TakenReport`].
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -103,6 +104,30 @@ pub struct Part {
     pub secret: Secret,
 }
 
+impl Part {
+    /// The other hosts on which ranks of the job run: with each of them there is a link.
+    pub fn linked_hosts(&self) -> BTreeSet<u32> {
+        self.placement.iter().copied().filter(|host| *host != self.host).collect()
+    }
+
+    /// A part of a job of one rank, for tests to change.
+    #[cfg(test)]
+    pub(crate) fn smallest() -> Self {
+        Self {
+            job: "abcdef".into(),
+            host: 0,
+            placement: vec![0],
+            addresses: vec!["127.0.0.1:1".into(); 4],
+            secret: serde_json::from_str(&format!("{:?}", [7u8; 32])).unwrap(),
+        }
+    }
+
+    /// Where the proxy of a host listens, for people.
+    pub fn address(&self, host: u32) -> &str {
+        self.addresses.get(host as usize).map_or("an unknown address", String::as_str)
+    }
+}
+
 /// Where a job is saved, and how often.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Saving {
@@ -118,6 +143,11 @@ impl JobSpec {
     /// The ranks that run on this host, ascending.
     pub fn ranks_here(&self) -> impl Iterator<Item = u32> {
         (0..self.size).filter(|rank| self.is_here(*rank))
+    }
+
+    /// How many ranks run on this host.
+    pub fn count_here(&self) -> u32 {
+        self.ranks_here().count() as u32
     }
 
     /// Whether a rank runs on this host.
@@ -285,7 +315,7 @@ pub struct SavedLine {
 pub enum Reply {
     /// The job has a name now.
     Started(String),
-    /// This many ranks have started.
+    /// This many ranks have started, of those that run on this host.
     Up(u32),
     /// All ranks run, and are served from now on.
     Running,
@@ -420,9 +450,11 @@ pub struct JobInfo {
     pub job: String,
     /// How its ranks run.
     pub kind: RankKind,
-    /// How many it has.
+    /// How many it has, on all hosts.
     pub size: u32,
-    /// How many of them have started.
+    /// How many of them run on this host.
+    pub here: u32,
+    /// How many of those have started.
     pub up: u32,
     /// The image or program.
     pub image: PathBuf,

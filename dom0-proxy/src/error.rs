@@ -269,6 +269,9 @@ pub enum Error {
     /// The daemon has a fault.
     #[error("the job's supervisor panicked: its ranks were ended; see the daemon's log")]
     SupervisorPanicked,
+    /// A part of a job whose name another job has or had.
+    #[error("job {0} runs here already, or has run and left its logs: try again")]
+    NameTaken(String),
     /// No job of that name.
     #[error("no job {0}: `pgas ps` lists the jobs that run")]
     NoJob(String),
@@ -326,6 +329,7 @@ impl Error {
             | Self::NotEnoughOpenFiles { .. }
             | Self::Tool { .. }
             | Self::Store { .. }
+            | Self::NameTaken(_)
             | Self::SupervisorPanicked => status::HOST,
             Self::Io { source, .. } if is_want(source) => status::HOST,
             Self::Protocol { .. } => status::PROTOCOL,

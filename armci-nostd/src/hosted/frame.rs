@@ -135,11 +135,15 @@ mod tests {
     fn a_message_comes_with_its_descriptors() {
         let ((ours, theirs), (one, other)) =
             (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
-        send(&theirs, &AttachReply::Accepted { neighbours: 1 }, &[one.as_fd(), other.as_fd()]).unwrap();
+        send(&theirs, &AttachReply::Accepted { neighbours: 1 }, &[one.as_fd(), other.as_fd()])
+            .unwrap();
         send(&theirs, &AttachReply::Refused("no".into()), &[]).unwrap();
         let next = || receive::<AttachReply>(&ours).unwrap();
         let Received { message, descriptors, lost } = next();
-        assert_eq!((message, descriptors.len(), lost), (AttachReply::Accepted { neighbours: 1 }, 2, false));
+        assert_eq!(
+            (message, descriptors.len(), lost),
+            (AttachReply::Accepted { neighbours: 1 }, 2, false)
+        );
         let Received { message, descriptors, lost } = next();
         assert_eq!(
             (message, descriptors.len(), lost),

@@ -21,7 +21,7 @@ use crate::control::{
 };
 use crate::error::{Context, Error, Result};
 use crate::job::event::{JobEvent, KillReason};
-use crate::job::{Job, JobClient, SavedJob, supervise};
+use crate::job::{Job, JobClient, SavedJob, check_part, supervise};
 use crate::xen;
 
 /// How long a client may take for its first words.
@@ -177,6 +177,7 @@ fn start_job(
     if spec.size == 0 || spec.size > MAX_RANKS {
         return Err(Error::BadSize { asked: spec.size, max: MAX_RANKS });
     }
+    check_part(&spec)?;
     if spec.kind == RankKind::Xen {
         daemon.host_domains.claim()?;
     }
@@ -185,7 +186,9 @@ fn start_job(
         InputFor::Rank0 | InputFor::All => Some(receive_input(stream)?),
     };
     let image = spec.image.clone();
-    let job = launch(daemon, stream, input, |name, client| Job::new(name, spec.clone(), client))?;
+    let name = spec.part.as_ref().map(|part| part.job.clone());
+    let make = |name, client| Job::new(name, spec.clone(), client);
+    let job = launch(daemon, stream, name, input, make)?;
     let image = image.display();
     tracing::info!(job = job.name, kind = ?spec.kind, size = spec.size, %image, "starting");
     Ok(job)
@@ -214,8 +217,8 @@ fn restore_job(
     };
     message_frame::send(stream, &Reply::Restoring(origin.clone()))
         .context(|| "talk with a client")?;
-    let job =
-        launch(daemon, stream, input, |name, client| Job::restore(name, saved.clone(), client))?;
+    let make = |name, client| Job::restore(name, saved.clone(), client);
+    let job = launch(daemon, stream, None, input, make)?;
     let RestoredFrom { directory, line, size, .. } = origin;
     let directory = directory.display();
     tracing::info!(job = job.name, size, "restored from {directory}, line {line}");
@@ -234,19 +237,25 @@ fn receive_input(stream: &UnixStream) -> Result<OwnedFd> {
     input.context(|| "take the user's standard input")
 }
 
-/// Starts the supervisor of a job that `make` makes of a name, and that answers on `stream`.
+/// Starts the supervisor of a job that `make` makes of a name, and that answers on `stream`. A name
+/// that is given must be free.
 fn launch(
     daemon: &Arc<Daemon>,
     stream: &UnixStream,
+    given: Option<String>,
     input: Option<OwnedFd>,
     make: impl Fn(String, Arc<JobClient>) -> Result<(Arc<Job>, Receiver<JobEvent>)>,
 ) -> Result<Arc<Job>> {
     let stream = stream.try_clone().context(|| "talk with a client")?;
     let client = Arc::new(JobClient::new(stream)?);
     let (job, incoming) = loop {
-        let (job, incoming) = make(random_name()?, client.clone())?;
+        let name = given.clone().map_or_else(random_name, Ok)?;
+        let (job, incoming) = make(name, client.clone())?;
         if !daemon.run_dir.job_logs(&job.name).exists() && daemon.registry.add(&job)? {
             break (job, incoming);
+        }
+        if given.is_some() {
+            return Err(Error::NameTaken(job.name.clone()));
         }
     };
     if let Some(input) = input {
@@ -270,6 +279,7 @@ fn follow(job: &Arc<Job>, stream: &UnixStream) {
     loop {
         match message_frame::receive::<ClientRequest>(stream) {
             Ok(Some(ClientRequest::Interrupt)) => job.kill(KillReason::Interrupted),
+            Ok(Some(ClientRequest::Finish)) => job.send(JobEvent::Finish),
             Ok(Some(ClientRequest::Leave)) => leave(job),
             Ok(Some(ClientRequest::Signal(signal))) => job.send(JobEvent::Signal(signal)),
             Ok(Some(ClientRequest::Taken(weight))) => job.client_has_taken(weight),

@@ -56,7 +56,7 @@ pub fn reap(run_dir: &RunDir, host_domains: &HostDomains) {
 
 /// Ends what is left of a job whose daemon has died: its domains, its processes, its record.
 pub fn clean_up_after_daemon(run_dir: &RunDir, job: &str) -> Result<()> {
-    end_left_behind(job, &run_dir.job(job));
+    end_left_behind(job, &run_dir.job(job), &run_dir.ranks_socket());
     if xen::check_privileged().is_ok() {
         destroy_all(job, &run_dir.job(job))?;
     }

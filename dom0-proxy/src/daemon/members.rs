@@ -70,7 +70,7 @@ pub fn serve_member(daemon: &Arc<Daemon>, stream: TcpStream, place: Place) -> Re
             drop(place);
             // One that has ended meanwhile needs no links.
             if let Some(job) = daemon.registry.get(&job) {
-                job.link(from, member.into_plain());
+                job.link(from, member.into_plain())?;
             }
         }
     }

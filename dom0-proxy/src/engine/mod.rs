@@ -30,6 +30,7 @@
 //! parking    ranks that stand still
 //! copied     copies of their memory, without what they tell to be free
 //! patience   how long to poll before blocking
+//! placement  which ranks are on which host
 //! doorbells  where to block: all doorbells of the job
 //! ```
 

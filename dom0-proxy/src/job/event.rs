@@ -62,13 +62,6 @@ pub enum JobEvent {
     },
     /// The engine has something to say.
     Engine(Notice),
-    /// The proxy of another host of the job has connected.
-    Link {
-        /// The host.
-        host: u32,
-        /// Belongs to a member, and is not encrypted.
-        stream: TcpStream,
-    },
     /// The ranks are to get a signal.
     Signal(RankSignal),
     /// The job is held at a recovery line.
@@ -77,6 +70,15 @@ pub enum JobEvent {
     Released,
     /// The domains of a restored job have become its ranks and go on; or why they have not.
     Landed(Result<(), String>),
+    /// The proxy of another host talks with this one through this connection.
+    Link {
+        /// The host.
+        host: u32,
+        /// The connection; who is at its other end has been proved.
+        stream: TcpStream,
+    },
+    /// All ranks of the job have ended without a failure, on all hosts.
+    Finish,
     /// The job was saved, and is to end with that, for which these are the words.
     Saved(String),
     /// Somebody wants the job to end.

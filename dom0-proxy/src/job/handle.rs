@@ -1,6 +1,6 @@
 //! A job, as the rest of the daemon sees it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -16,6 +16,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use super::client::JobClient;
 use super::consoles::Consoles;
 use super::event::{JobEvent, KillReason};
+use super::part::no_lines;
 use super::saved::{self, SavedJob};
 use super::saving::JobImage;
 use crate::attach::MemoryProvider;
@@ -39,13 +40,15 @@ pub struct Job {
     pub(super) spec: JobSpec,
     /// When it was asked for.
     pub(super) started: Instant,
-    /// How many of its ranks have started.
+    /// How many of its ranks have started here.
     up: AtomicU32,
-    /// What ranks that are processes attach with, by rank. Only they know, and whoever may read
-    /// their environment.
-    tokens: Vec<String>,
+    /// What ranks of this host that are processes attach with, by rank. Only they know, and whoever
+    /// may read their environment.
+    tokens: BTreeMap<u32, String>,
     /// Ranks that have attached, so that none does twice.
     attached: Mutex<BTreeSet<u32>>,
+    /// Hosts that have connected with this one for its sake, so that none does twice.
+    linked: Mutex<BTreeSet<u32>>,
     /// Who touches the memory of ranks that are processes before the daemon does.
     pub(super) memory: OnceLock<Arc<MemoryProvider>>,
     /// Goes to its supervisor.
@@ -103,8 +106,10 @@ impl Job {
     ) -> Result<(Arc<Self>, Receiver<JobEvent>)> {
         let (events, incoming) = channel();
         let tokens = match spec.kind {
-            RankKind::Hosted => (0..spec.size).map(|_| token()).collect::<Result<_>>()?,
-            RankKind::Xen => Vec::new(),
+            RankKind::Hosted => {
+                spec.ranks_here().map(|rank| Ok((rank, token()?))).collect::<Result<_>>()?
+            }
+            RankKind::Xen => BTreeMap::new(),
         };
         let job = Self {
             name,
@@ -120,7 +125,8 @@ impl Job {
             started: Instant::now(),
             up: AtomicU32::new(0),
             tokens,
-            attached: Mutex::new(BTreeSet::new()),
+            attached: Mutex::default(),
+            linked: Mutex::default(),
             memory: OnceLock::new(),
             events,
             input: Mutex::new(None),
@@ -160,6 +166,7 @@ impl Job {
             job: self.name.clone(),
             kind: self.spec.kind,
             size: self.spec.size,
+            here: self.spec.count_here(),
             up: self.up.load(Ordering::Relaxed),
             image: self.spec.image.clone(),
             seconds: self.started.elapsed().as_secs_f64(),
@@ -170,16 +177,6 @@ impl Job {
     /// How its ranks run.
     pub fn kind(&self) -> RankKind {
         self.spec.kind
-    }
-
-    /// By what its proxies on other hosts know each other, if it is over several.
-    pub fn fabric_secret(&self) -> Option<Secret> {
-        self.spec.part.as_ref().map(|part| part.secret.clone())
-    }
-
-    /// The proxy of that host has connected.
-    pub fn link(&self, host: u32, stream: TcpStream) {
-        self.send(JobEvent::Link { host, stream });
     }
 
     /// Stops it at a recovery line, and keeps it there; ranks that are domains stand still.
@@ -214,6 +211,7 @@ impl Job {
 
     /// The same, of whoever's turn it is.
     pub(super) fn save(&self, asked: &CheckpointSpec) -> Result<LineReport> {
+        self.check_lines("saved")?;
         if self.spec.kind == RankKind::Hosted {
             let why = "its ranks are processes, and only domains can be".into();
             return Err(Error::NoLine { job: self.name.clone(), what: "saved", why });
@@ -308,6 +306,7 @@ impl Job {
     /// for, as long as somebody wants to hear of the job; and whoever saves it already comes to the
     /// end first.
     pub fn leave(&self) -> Result<LineReport> {
+        self.check_lines("saved")?;
         while !self.open.load(Ordering::Relaxed) && !self.client.is_gone() {
             thread::sleep(LOOK_AGAIN);
         }
@@ -328,11 +327,20 @@ impl Job {
         self.save(&CheckpointSpec { job: self.name.clone(), directory, otherwise, stop: true })
     }
 
+    /// Whether there can be recovery lines of it.
+    fn check_lines(&self, what: &'static str) -> Result<()> {
+        match self.spec.part {
+            Some(_) => Err(no_lines(&self.name, what)),
+            None => Ok(()),
+        }
+    }
+
     fn with_lines<T>(
         &self,
         what: &'static str,
         run: impl FnOnce(&Lines) -> std::result::Result<T, LineError>,
     ) -> Result<T> {
+        self.check_lines(what)?;
         // A job that is being set up has no engine yet.
         let result = self.lines.get().map_or(Err(OrderError::NotRunning.into()), run);
         result.map_err(|why| Error::NoLine { job: self.name.clone(), what, why: why.to_string() })
@@ -351,7 +359,7 @@ impl Job {
         }
     }
 
-    /// One more of its ranks has started: how many those are now.
+    /// One more of its ranks has started here: how many those are now.
     pub(super) fn count_up(&self) -> u32 {
         self.up.fetch_add(1, Ordering::Relaxed) + 1
     }
@@ -400,12 +408,41 @@ impl Job {
 
     /// What this rank is to attach with, if it is a process.
     pub(super) fn token(&self, rank: u32) -> &str {
-        self.tokens.get(rank as usize).map_or("", String::as_str)
+        self.tokens.get(&rank).map_or("", String::as_str)
     }
 
     /// The rank that attaches with this token; `None` for whoever is no rank of this job.
     pub fn rank_of(&self, token: &str) -> Option<u32> {
-        (0..).zip(&self.tokens).find(|(_, own)| *own == token).map(|(rank, _)| rank)
+        self.tokens.iter().find(|(_, own)| *own == token).map(|(rank, _)| *rank)
+    }
+
+    /// By what the proxies of other hosts prove that they are of this job; none if it is on one
+    /// host.
+    pub fn fabric_secret(&self) -> Option<Secret> {
+        self.spec.part.as_ref().map(|part| part.secret.clone())
+    }
+
+    /// The proxy of another host, which has proved that it is of this job, has connected with this
+    /// one. Of two hosts the one with the greater number does so, once.
+    ///
+    /// # Errors
+    /// [`Error::Protocol`] for any other; then the connection is closed.
+    pub fn link(&self, host: u32, stream: TcpStream) -> Result<()> {
+        let refuse = |why: String| Err(Error::Protocol { peer: format!("host {host}"), why });
+        let Some(part) = &self.spec.part else {
+            return refuse(format!("job {} runs on this host alone", self.name));
+        };
+        if !part.linked_hosts().contains(&host) {
+            return refuse(format!("job {} has no ranks there", self.name));
+        }
+        if host < part.host {
+            return refuse(format!("it is for host {} to connect with that one", part.host));
+        }
+        if !self.linked.lock().unwrap_or_else(PoisonError::into_inner).insert(host) {
+            return refuse(format!("it is linked already for job {}", self.name));
+        }
+        self.send(JobEvent::Link { host, stream });
+        Ok(())
     }
 
     /// Whether this rank, which asks so, may attach now. It may once.
@@ -435,12 +472,73 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
+    use crate::control::Part;
+
+    fn job_of(spec: JobSpec) -> (Arc<Job>, Receiver<JobEvent>) {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let client = Arc::new(JobClient::new(ours).unwrap());
+        Job::new("abcdef".into(), spec, client).unwrap()
+    }
+
+    /// A part of a job of which ranks 1 and 2 of 4 are here, on host 1.
+    fn part() -> JobSpec {
+        let part = Part { host: 1, placement: vec![0, 1, 1, 2], ..Part::smallest() };
+        JobSpec { size: 4, part: Some(part), ..JobSpec::smallest() }
+    }
+
+    #[test]
+    fn links_come_from_greater_hosts_once() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = || TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (job, events) = job_of(part());
+        let refused = |job: &Job, host| job.link(host, stream()).unwrap_err().to_string();
+        assert!(refused(&job, 0).contains("for host 1 to connect"));
+        for host in [1, 3, u32::MAX] {
+            assert!(refused(&job, host).contains("has no ranks there"));
+        }
+        assert!(events.try_recv().is_err());
+        job.link(2, stream()).unwrap();
+        assert!(matches!(events.try_recv(), Ok(JobEvent::Link { host: 2, .. })));
+        assert!(refused(&job, 2).contains("linked already"));
+        assert!(events.try_recv().is_err());
+        assert!(job.fabric_secret().is_some());
+        let (whole, _events) = job_of(JobSpec::smallest());
+        assert!(refused(&whole, 1).contains("on this host alone"));
+        assert!(whole.fabric_secret().is_none());
+    }
+
+    #[test]
+    fn only_ranks_of_this_host_have_tokens() {
+        let (job, _events) = job_of(part());
+        for rank in [1, 2] {
+            assert_eq!(job.rank_of(job.token(rank)), Some(rank));
+        }
+        for rank in [0, 3] {
+            assert_eq!(job.rank_of(job.token(rank)), None);
+        }
+        let info = job.info();
+        assert_eq!((info.size, info.here, info.up), (4, 2, 0));
+    }
+
+    #[test]
+    fn a_part_cannot_be_held_or_saved_yet() {
+        let (job, _events) = job_of(JobSpec { kind: RankKind::Xen, ..part() });
+        let asked = CheckpointSpec {
+            job: job.name.clone(),
+            directory: None,
+            otherwise: "/".into(),
+            stop: false,
+        };
+        for refused in [job.hold(), job.release(), job.checkpoint(&asked).map(drop)] {
+            let error = refused.unwrap_err().to_string();
+            assert!(error.ends_with("over several hosts are still to come"), "{error}");
+        }
+        assert!(job.leave().is_err());
+    }
 
     #[test]
     fn who_has_asked_saves_it_before_who_has_not() {
-        let (ours, _theirs) = UnixStream::pair().unwrap();
-        let client = Arc::new(JobClient::new(ours).unwrap());
-        let (job, _events) = Job::new("abcdef".into(), JobSpec::smallest(), client).unwrap();
+        let (job, _events) = job_of(JobSpec::smallest());
         let turn = job.saving.lock().unwrap();
         thread::scope(|scope| {
             // It is of processes: this fails as soon as it has its turn.

@@ -4,6 +4,7 @@
 //! supervisor thread --- takes events, decides (`verdict`), cleans up
 //!   |-- console thread    reads what ranks write, keeps logs, passes it on to pgas
 //!   |-- engine thread     serves the rings
+//!   |-- dialling threads  connect with other hosts, if the job is over several
 //!   `-- ranks             `processes`: a waiter each; `domains`: creators and a watcher
 //! ```
 //!
@@ -13,12 +14,15 @@
 mod client;
 mod clock;
 mod consoles;
+mod dialling;
 pub mod domains;
 pub mod event;
 mod handle;
 mod keeper;
+mod links;
 mod moment;
 mod open_files;
+mod part;
 pub mod processes;
 mod ranks;
 mod restoring;
@@ -31,5 +35,6 @@ mod verdict;
 pub use client::JobClient;
 pub use handle::Job;
 pub use open_files::{OpenFiles, most_waiting};
+pub use part::check_part;
 pub use saved::SavedJob;
 pub use supervisor::supervise;

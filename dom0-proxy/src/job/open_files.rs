@@ -16,6 +16,8 @@ const WAITING: (u64, u64) = (8, 256);
 /// What a job takes besides its ranks: its client's connection, the marks of its folders, wakers of
 /// its threads; and for a moment what goes to a process that is started.
 const A_JOB: u64 = 16;
+/// What a link to another host takes: its connection, and a second handle of it.
+const A_LINK: u64 = 2;
 
 /// The files that the daemon may open, as they are promised to jobs. When they run out in the
 /// middle of a job, it is hard to say whom that hits.
@@ -85,7 +87,8 @@ fn needed(spec: &JobSpec) -> u64 {
         // Log, two pipes, process, connection, window and two doorbells.
         RankKind::Hosted => 8,
     };
-    A_JOB + each * u64::from(spec.size)
+    let links = spec.part.as_ref().map_or(0, |part| part.linked_hosts().len() as u64);
+    A_JOB + each * u64::from(spec.count_here()) + A_LINK * links
 }
 
 /// How many files may be open.

@@ -247,8 +247,8 @@ fn check(image: &Image, asked: &RestoreSpec) -> Result<Checked, String> {
         directory: "/".into(),
         timeout: asked.timeout,
         saving: asked.saving.clone(),
-        part: None,
         after: asked.after.clone(),
+        // Lines of jobs over several hosts are still to come.
         part: None,
     };
     let mut checked = Checked {

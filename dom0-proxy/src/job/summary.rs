@@ -14,10 +14,12 @@ pub struct Summaries {
 }
 
 impl Summaries {
-    /// Of a job of which nothing has begun.
+    /// Of a job of which nothing has begun. Of ranks of other hosts nothing will be known.
     pub fn new(spec: &JobSpec) -> Self {
-        let summary = RankSummary { memory: spec.memory, ..RankSummary::default() };
-        Self { begun: vec![None; spec.size as usize], ranks: vec![summary; spec.size as usize] }
+        let memory = |rank| if spec.is_here(rank) { spec.memory } else { 0 };
+        let summary = |rank| RankSummary { memory: memory(rank), ..RankSummary::default() };
+        let ranks = (0..spec.size).map(summary).collect();
+        Self { begun: vec![None; spec.size as usize], ranks }
     }
 
     /// A rank's creation has begun.

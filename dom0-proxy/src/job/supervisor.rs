@@ -1,5 +1,6 @@
 //! Runs one job from its start to its end, and leaves nothing of it.
 
+use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,19 +11,22 @@ use std::time::{Duration, Instant};
 use super::client::JobClient;
 use super::clock::JobClock;
 use super::consoles::{ConsoleReport, Consoles};
+use super::dialling::{Dialling, NotConnected, dialled_hosts};
 use super::domains::{self, Domains};
 use super::event::{End, JobEvent};
 use super::handle::Job;
 use super::keeper::Keeper;
+use super::links::AwaitedLinks;
 use super::open_files::OpenFiles;
 use super::processes::{self, Processes};
 use super::ranks::Ranks;
 use super::restoring;
 use super::summary::Summaries;
 use super::verdict::{JobEnding, Verdict, crash};
-use crate::control::{JobSpec, OutputSummary, RankKind, RankSignal, Reply, Summary};
-use crate::engine::{Engine, Notice, Pause};
+use crate::control::{JobSpec, OutputSummary, Part, RankKind, RankSignal, Reply, Summary};
+use crate::engine::{Engine, Notice, Pause, Placement};
 use crate::error::{Context, Error, Result, status};
+use crate::membership::{self, MembershipError, Purpose};
 use crate::recovery::Lines;
 use crate::run_dir::{JobFolder, JobFolders, RunDir};
 
@@ -34,6 +38,9 @@ const CONSOLE_PATIENCE_KILLED: Duration = Duration::from_secs(1);
 
 /// How often to look whether ranks wait for one that has left.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long to try to connect with another host; and how long ranks that are attached here may wait
+/// for its link.
+const LINK_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a job to its end, in this thread, which must live as long as the job: ranks that are
 /// processes are killed when it ends. `ended` is called when nothing of the job is left, before the
@@ -65,7 +72,7 @@ pub fn supervise(
         };
         let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
             // In the middle of setting up or of cleaning up: whatever is left has the job's name.
-            end_by_name(job, &record_path);
+            end_by_name(job, &record_path, &run_dir.ranks_socket());
             Err(Error::SupervisorPanicked)
         });
         record.remove();
@@ -101,9 +108,9 @@ fn check(spec: &JobSpec) -> Result<()> {
 }
 
 /// Ends ranks of which nothing but the job is known.
-fn end_by_name(job: &Job, record: &Path) {
+fn end_by_name(job: &Job, record: &Path, ranks_socket: &Path) {
     match job.spec.kind {
-        RankKind::Hosted => processes::end_left_behind(&job.name, record),
+        RankKind::Hosted => processes::end_left_behind(&job.name, record, ranks_socket),
         RankKind::Xen => {
             if let Err(error) = domains::destroy_all(&job.name, record) {
                 tracing::error!(%error, job = job.name, "domains may be left behind");
@@ -124,6 +131,9 @@ struct Supervisor {
     clock: JobClock,
     summaries: Summaries,
     keeper: Option<Keeper>,
+    links: AwaitedLinks,
+    /// Tries to connect with other hosts.
+    dialling: Option<Dialling>,
 }
 
 impl Supervisor {
@@ -157,10 +167,12 @@ impl Supervisor {
             console_thread,
             engine,
             ranks,
-            verdict: Verdict::new(spec.size),
+            verdict: verdict_of(spec),
             clock: JobClock::new(job.started),
             summaries: Summaries::new(spec),
             keeper: None,
+            links: AwaitedLinks::new(spec, LINK_PATIENCE),
+            dialling: None,
         })
     }
 
@@ -177,14 +189,15 @@ impl Supervisor {
             RankKind::Hosted => Pause::Yield,
             RankKind::Xen => Pause::Spin,
         };
-        let engine = match &job.saved {
-            Some(saved) => Engine::restore(&job.name, saved.traffic().to_vec(), pause, tell),
-            None => Engine::start(&job.name, spec.size, pause, tell),
+        let engine = match (&job.saved, &spec.part) {
+            (Some(saved), _) => Engine::restore(&job.name, saved.traffic().to_vec(), pause, tell),
+            (None, Some(part)) => Engine::start_part(&job.name, placement_of(part), pause, tell),
+            (None, None) => Engine::start(&job.name, spec.size, pause, tell),
         };
         let engine = engine.context(|| "start the engine")?;
         job.record.get_or_init(|| record.clone());
         job.consoles.get_or_init(|| consoles.clone());
-        if job.saved.is_none() {
+        if job.saved.is_none() && spec.part.is_none() {
             job.lines.get_or_init(|| Lines::new(engine.orders(), 0));
         }
         let (consoles, events) = (consoles.clone(), job.events.clone());
@@ -210,13 +223,23 @@ impl Supervisor {
 
     /// Starts the ranks, and takes events until the job's end is certain.
     fn follow(&mut self) -> Result<()> {
+        self.dial()?;
         self.ranks.start()?;
         let mut next_look = Instant::now();
+        let mut has_told = false;
         while self.verdict.ending().is_none() {
-            let limit = self.job.spec.timeout;
+            // A part whose ranks have ended waits for those of other hosts, whose time it is.
+            let waits = self.verdict.ranks_have_ended();
+            if waits && !has_told {
+                self.client.send(&Reply::RanksEnded);
+                has_told = true;
+            }
+            let limit = self.job.spec.timeout.filter(|_| !waits);
             let deadline = limit.and_then(|limit| Some((self.clock.deadline(limit)?, limit)));
+            let link = self.links.deadline().filter(|_| !waits);
             let look = self.verdict.wants_standings().then_some(next_look);
-            let until = deadline.map(|(at, _)| at).into_iter().chain(look).min();
+            let until = [deadline.map(|(at, _)| at), link.map(|(_, at)| at), look];
+            let until = until.into_iter().flatten().min();
             let event = match until {
                 Some(at) => {
                     self.incoming.recv_timeout(at.saturating_duration_since(Instant::now()))
@@ -231,6 +254,10 @@ impl Supervisor {
             let now = Instant::now();
             if let Some((_, limit)) = deadline.filter(|(at, _)| now >= *at) {
                 self.verdict.timed_out(limit);
+            }
+            if let Some((host, _)) = self.links.deadline().filter(|(_, at)| now >= *at) {
+                let address = self.job.spec.part.as_ref().map_or("", |part| part.address(host));
+                self.verdict.not_linked(host, address, self.links.patience());
             }
             if look.is_some_and(|at| now >= at) {
                 // An engine that has ended has said so already.
@@ -260,6 +287,7 @@ impl Supervisor {
                     self.summaries.booted(rank, Instant::now());
                 }
                 self.engine.attach(rank, attachment);
+                self.links.attached(rank, Instant::now());
                 self.verdict.attached(rank);
             }
             JobEvent::AttachRefused { rank, cause } => self.verdict.attach_refused(rank, &cause),
@@ -284,6 +312,16 @@ impl Supervisor {
             JobEvent::Engine(notice) => self.verdict.engine(notice),
             JobEvent::Landed(Ok(())) => self.landed(),
             JobEvent::Landed(Err(why)) => self.verdict.not_restored(&why),
+            JobEvent::Link { host, stream } => {
+                self.links.linked(host);
+                self.engine.link(host, stream);
+            }
+            JobEvent::Finish => {
+                if !self.verdict.finish() {
+                    let job = &self.job.name;
+                    tracing::warn!(job, "a client says that all ranks have ended, and some run");
+                }
+            }
             JobEvent::Saved(words) => self.verdict.saved(words),
             JobEvent::Signal(signal) => {
                 self.ranks.signal(signal);
@@ -300,12 +338,19 @@ impl Supervisor {
             JobEvent::Held => self.clock.take(RankSignal::Stop, Instant::now()),
             JobEvent::Released => self.clock.take(RankSignal::GoOn, Instant::now()),
             // Nothing is asked of other hosts yet: with this the other proxy sees the link end.
-            JobEvent::Link { host, stream } => {
-                tracing::warn!(job = self.job.name, host, "a link is not used yet");
-                drop(stream);
-            }
             JobEvent::Kill(reason) => self.verdict.kill(reason),
         }
+    }
+
+    /// Begins to connect with other hosts, if the job is over several.
+    fn dial(&mut self) -> Result<()> {
+        let Some(part) = self.job.spec.part.clone() else { return Ok(()) };
+        let job = self.job.name.clone();
+        let hosts = dialled_hosts(&part);
+        let connect = move |host| connect(&job, &part, host);
+        let dialling = Dialling::start(&hosts, LINK_PATIENCE, connect, &self.job.events);
+        self.dialling = Some(dialling.context(|| "start a thread")?);
+        Ok(())
     }
 
     /// All domains of a restored job wait for their memory.
@@ -379,6 +424,7 @@ impl Supervisor {
         if is_killed || ending.status == status::TIMEOUT {
             self.log_states();
         }
+        self.dialling = None;
         // Before the engine ends, or ranks would say that the proxy is gone.
         self.ranks.stop();
         // The memory of domains is given back before they are destroyed, or they would linger.
@@ -420,12 +466,45 @@ impl Supervisor {
             status: ending.status,
             cause: ending.cause,
             is_accident: ending.is_accident,
-            lost_host: None,
+            lost_host: ending.lost_host,
             seconds: self.job.started.elapsed().as_secs_f64(),
             ending_seconds,
             ranks,
         }
     }
+}
+
+/// Which ranks of a job are on which host.
+fn placement_of(part: &Part) -> Placement {
+    Placement { host: part.host, of: part.placement.clone() }
+}
+
+/// What this host has of a job of which nothing is known.
+fn verdict_of(spec: &JobSpec) -> Verdict {
+    match spec.part {
+        Some(_) => Verdict::of_part(spec.size, |rank| spec.is_here(rank)),
+        None => Verdict::new(spec.size),
+    }
+}
+
+/// Connects with the proxy of another host, for the job that it has a part of too.
+fn connect(job: &str, part: &Part, host: u32) -> Result<TcpStream, NotConnected> {
+    let purpose = Purpose::Fabric { job: job.into(), from: part.host };
+    let member = membership::connect(part.address(host), &part.secret, &purpose);
+    Ok(member.map_err(|error| not_connected(&error))?.into_plain())
+}
+
+/// Whether that is worth another try. A proxy that does not know the job yet hangs up, which may
+/// be seen in several ways.
+fn not_connected(error: &MembershipError) -> NotConnected {
+    let is_final = matches!(
+        error,
+        MembershipError::Unresolved { .. }
+            | MembershipError::Stranger { .. }
+            | MembershipError::WrongSecret { .. }
+            | MembershipError::OtherVersion { .. }
+    );
+    NotConnected { may_pass: !is_final, why: error.to_string() }
 }
 
 /// Whether somebody wants a job to end that is ending already. Forgets all other events.
@@ -462,11 +541,11 @@ fn wait_for_client(
 
 /// The end of a job of which there may still be ranks on the host.
 fn with_ranks_left(ending: JobEnding, why: &Error) -> JobEnding {
-    let JobEnding { status, cause, is_accident } = ending;
+    let JobEnding { status, cause, is_accident, lost_host } = ending;
     let status = if status == 0 { status::HOST } else { status };
     let before = cause.map_or(String::new(), |cause| format!("{cause}; "));
     let cause = Some(format!("{before}its ranks may be left behind: {why}"));
-    JobEnding { status, cause, is_accident }
+    JobEnding { status, cause, is_accident, lost_host }
 }
 
 /// The end of a job whose ranks have all ended well, and of whose output something was lost.
@@ -495,7 +574,9 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
-    use crate::job::event::End;
+    use crate::attach::made_up::MadeUpDomain;
+    use crate::control::RankSummary;
+    use crate::job::event::{End, KillReason};
 
     fn spec(timeout: Option<Duration>) -> JobSpec {
         JobSpec { timeout, ..JobSpec::smallest() }
@@ -525,17 +606,17 @@ mod tests {
 
     /// Runs a job whose ranks do so when they are started.
     fn run(spec: JobSpec, start: impl Fn(&Job) -> Result<()> + Send + Sync + 'static) -> Summary {
-        run_to(spec, start, None)
+        run_to(spec, start, None).0
     }
 
-    /// The same, of ranks that cannot be ended for that reason.
+    /// The same, of ranks that cannot be ended for that reason. What the client has heard, too.
     fn run_to(
         spec: JobSpec,
         start: impl Fn(&Job) -> Result<()> + Send + Sync + 'static,
         end: Option<Error>,
-    ) -> Summary {
+    ) -> (Summary, Vec<Reply>) {
         let logs = tempfile::tempdir().unwrap();
-        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let (ours, theirs) = UnixStream::pair().unwrap();
         let client = Arc::new(JobClient::new(ours).unwrap());
         let (job, incoming) = Job::new("abcdef".into(), spec.clone(), client.clone()).unwrap();
         let (consoles, console_thread) =
@@ -550,15 +631,125 @@ mod tests {
             client,
             consoles,
             console_thread,
-            engine: Engine::start("test", spec.size, Pause::Yield, |_| {}).unwrap(),
+            engine: match &spec.part {
+                Some(part) => Engine::start_part("test", placement_of(part), Pause::Yield, |_| {}),
+                None => Engine::start("test", spec.size, Pause::Yield, |_| {}),
+            }
+            .unwrap(),
             ranks: Box::new(Scripted { start: move || start(&started), end, ended: ended.clone() }),
-            verdict: Verdict::new(spec.size),
+            verdict: verdict_of(&spec),
             summaries: Summaries::new(&spec),
             keeper: None,
+            links: AwaitedLinks::new(&spec, Duration::from_millis(30)),
+            dialling: None,
         };
         let summary = supervisor.run();
         assert!(ended.load(Ordering::Relaxed), "the ranks are left");
-        summary
+        theirs.set_nonblocking(true).unwrap();
+        let heard = std::iter::from_fn(|| message_frame::receive(&theirs).ok().flatten());
+        (summary, heard.collect())
+    }
+
+    /// A part of a job of three ranks, of which 0 and 2 are here, on host 0. Nobody dials.
+    fn part() -> JobSpec {
+        let part = Part { placement: vec![0, 1, 0], ..Part::smallest() };
+        JobSpec { size: 3, part: Some(part), ..spec(None) }
+    }
+
+    fn has_ended(job: &Job, rank: u32, status: i32) {
+        job.send(JobEvent::Ended { rank, end: End::Exited(status) });
+    }
+
+    fn count_of_ranks_ended(heard: &[Reply]) -> usize {
+        heard.iter().filter(|reply| matches!(reply, Reply::RanksEnded)).count()
+    }
+
+    #[test]
+    fn a_part_says_once_that_its_ranks_have_ended_and_ends_when_it_is_told() {
+        let start = |job: &Job| {
+            let at = Instant::now();
+            [0, 2].into_iter().for_each(|rank| job.send(JobEvent::Begun { rank, at }));
+            has_ended(job, 0, 0);
+            // Too early, and not heeded.
+            job.send(JobEvent::Finish);
+            has_ended(job, 2, 0);
+            let events = job.events.clone();
+            thread::spawn(move || {
+                thread::sleep(Duration::from_millis(30));
+                let lost = Notice::HostLost { host: 1, why: "it was told first".into() };
+                let _ = events.send(JobEvent::Engine(lost));
+                let _ = events.send(JobEvent::Finish);
+            });
+            Ok(())
+        };
+        let (summary, heard) = run_to(part(), start, None);
+        assert_eq!((summary.status, summary.cause.as_deref()), (0, None), "{heard:?}");
+        assert_eq!(count_of_ranks_ended(&heard), 1, "{heard:?}");
+        let statuses: Vec<_> = summary.ranks.iter().map(|rank| rank.status).collect();
+        assert_eq!(statuses, [Some(0), None, Some(0)]);
+        assert_eq!(summary.ranks[1], RankSummary::default());
+        let ups: Vec<_> = heard.iter().filter(|reply| matches!(reply, Reply::Up(_))).collect();
+        assert_eq!(ups.last(), Some(&&Reply::Up(2)));
+    }
+
+    #[test]
+    fn a_part_ends_at_once_when_a_rank_fails_or_its_client_is_gone() {
+        let (summary, heard) = run_to(
+            part(),
+            |job| {
+                has_ended(job, 0, 3);
+                Ok(())
+            },
+            None,
+        );
+        assert_eq!((summary.status, count_of_ranks_ended(&heard)), (3, 0), "{summary:?}");
+        let (summary, heard) = run_to(
+            part(),
+            |job| {
+                [0, 2].into_iter().for_each(|rank| has_ended(job, rank, 0));
+                job.kill(KillReason::ClientGone);
+                Ok(())
+            },
+            None,
+        );
+        assert_eq!((summary.status, count_of_ranks_ended(&heard)), (status::KILLED, 1));
+    }
+
+    #[test]
+    fn a_whole_job_does_not_wait_to_be_told() {
+        let (summary, heard) = run_to(
+            spec(None),
+            |job| {
+                has_ended(job, 0, 0);
+                Ok(())
+            },
+            None,
+        );
+        assert_eq!((summary.status, count_of_ranks_ended(&heard)), (0, 0));
+    }
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        let (address, source) = ("node0:7200".to_owned(), std::io::ErrorKind::Other.into());
+        let away = not_connected(&MembershipError::Unreachable { address, source });
+        assert!(away.may_pass && away.why.starts_with("node0:7200"));
+        let stranger = MembershipError::WrongSecret { address: "node0:7200".into() };
+        assert!(!not_connected(&stranger).may_pass);
+    }
+
+    #[test]
+    fn ranks_that_are_attached_do_not_wait_forever_for_a_host() {
+        let summary = run(part(), |job| {
+            for rank in [0, 2] {
+                let (_, attachment) = MadeUpDomain::new(rank + 1);
+                job.send(JobEvent::Attached { rank, attachment });
+            }
+            Ok(())
+        });
+        assert_eq!((summary.status, summary.lost_host), (status::HOST, Some(1)), "{summary:?}");
+        let expected = "no link with the proxy at 127.0.0.1:1 (host 1) in 0.03 s";
+        assert_eq!(summary.cause.as_deref(), Some(expected));
+        assert!(summary.is_accident);
     }
 
     #[test]
@@ -590,7 +781,7 @@ mod tests {
                 job.send(JobEvent::Ended { rank: 0, end: End::Exited(exit) });
                 Ok(())
             };
-            let summary = run_to(spec(None), start, Some(busy));
+            let (summary, _) = run_to(spec(None), start, Some(busy));
             assert_eq!(summary.status, status);
             assert!(summary.cause.as_ref().unwrap().starts_with(cause), "{summary:?}");
         }

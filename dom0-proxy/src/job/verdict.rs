@@ -20,12 +20,19 @@ pub struct JobEnding {
     pub cause: Option<String>,
     /// Whether that is nobody's will, and no rank's own status.
     pub is_accident: bool,
+    /// The host whose proxy was lost, if that is all that is known of the cause.
+    pub lost_host: Option<u32>,
 }
 
 impl JobEnding {
+    /// The end of a job whose ranks have all ended without a failure.
+    fn success() -> Self {
+        Self { status: 0, cause: None, is_accident: false, lost_host: None }
+    }
+
     /// A failure that is no accident.
     pub fn failure(status: u8, cause: String) -> Self {
-        Self { status, cause: Some(cause), is_accident: false }
+        Self { status, cause: Some(cause), is_accident: false, lost_host: None }
     }
 }
 
@@ -37,6 +44,8 @@ enum RankPhase {
     Running,
     /// Its process or domain has ended.
     Ended(End),
+    /// It runs on another host, whose proxy sees it end. Here it stays so.
+    Elsewhere,
 }
 
 /// What is known of a rank.
@@ -65,14 +74,20 @@ enum JobPhase {
     Gathering,
     /// All ranks are attached and served.
     Open,
+    /// Those of this host have ended without a failure; others may still need their memory.
+    RanksEnded,
     /// The end is certain.
     Over(JobEnding),
 }
 
 /// Collects what happens until the job's end is certain. The first failure decides.
+///
+/// Of a job over several hosts it is the verdict on what runs here. Whoever follows all parts of
+/// the job says when it is over, if no part has failed.
 #[derive(Debug)]
 pub struct Verdict {
     ranks: Vec<KnownOfRank>,
+    is_part: bool,
     phase: JobPhase,
     silent_crash: Option<u32>,
 }
@@ -82,17 +97,44 @@ impl Verdict {
     pub fn new(size: u32) -> Self {
         Self {
             ranks: vec![KnownOfRank::default(); size as usize],
+            is_part: false,
             phase: JobPhase::Gathering,
             silent_crash: None,
         }
+    }
+
+    /// What this host has of a job of `size` ranks, of which nothing is known.
+    pub fn of_part(size: u32, is_here: impl Fn(u32) -> bool) -> Self {
+        let mut verdict = Self { is_part: true, ..Self::new(size) };
+        for (rank, known) in (0..).zip(&mut verdict.ranks) {
+            if !is_here(rank) {
+                known.phase = RankPhase::Elsewhere;
+            }
+        }
+        verdict
     }
 
     /// The job's end, when it is certain.
     pub fn ending(&self) -> Option<&JobEnding> {
         match &self.phase {
             JobPhase::Over(ending) => Some(ending),
-            JobPhase::Gathering | JobPhase::Open => None,
+            JobPhase::Gathering | JobPhase::Open | JobPhase::RanksEnded => None,
         }
+    }
+
+    /// Whether this is a part of a job whose ranks here have all ended without a failure, and which
+    /// waits for [`finish`](Self::finish).
+    pub fn ranks_have_ended(&self) -> bool {
+        self.phase == JobPhase::RanksEnded
+    }
+
+    /// All ranks of the job have ended, on all hosts. False if that cannot be, since those of this
+    /// host have not.
+    pub fn finish(&mut self) -> bool {
+        if self.ranks_have_ended() {
+            self.phase = JobPhase::Over(JobEnding::success());
+        }
+        self.ending().is_some()
     }
 
     /// The status with which a rank has ended by itself.
@@ -151,9 +193,12 @@ impl Verdict {
             }
         }
         self.look_for_absent_ranks();
-        let has_ended = |rank: &KnownOfRank| matches!(rank.phase, RankPhase::Ended(_));
-        if self.ending().is_none() && self.ranks.iter().all(has_ended) {
-            self.phase = JobPhase::Over(JobEnding { status: 0, cause: None, is_accident: false });
+        let runs = |rank: &KnownOfRank| rank.phase == RankPhase::Running;
+        if self.ending().is_none() && !self.ranks.iter().any(runs) {
+            self.phase = match self.is_part {
+                true => JobPhase::RanksEnded,
+                false => JobPhase::Over(JobEnding::success()),
+            };
         }
     }
 
@@ -170,13 +215,20 @@ impl Verdict {
             Notice::Violation { rank, cause } => {
                 self.accident(status::PROTOCOL, format!("rank {rank} broke the protocol: {cause}"));
             }
-            Notice::HostLost { host, why } => {
-                self.accident(status::HOST, format!("the proxy of host {host} is gone: {why}"));
-            }
             Notice::Broken(cause) => {
                 self.accident(status::HOST, format!("the proxy failed: {cause}"));
             }
+            Notice::HostLost { host, why } => {
+                self.lose(host, format!("the proxy of host {host} is gone: {why}"));
+            }
         }
+    }
+
+    /// The proxy of a host has not linked with this one in time.
+    pub fn not_linked(&mut self, host: u32, address: &str, patience: Duration) {
+        let seconds = patience.as_secs_f64();
+        let cause = format!("no link with the proxy at {address} (host {host}) in {seconds} s");
+        self.lose(host, cause);
     }
 
     /// Somebody wants the job to end.
@@ -200,8 +252,12 @@ impl Verdict {
         self.accident(status::HOST, format!("it could not be restored: {why}"));
     }
 
-    /// The job's time is up.
+    /// The job's time is up. A part whose ranks have ended leaves it to the others, who know which
+    /// ranks have not.
     pub fn timed_out(&mut self, limit: Duration) {
+        if self.ranks_have_ended() {
+            return;
+        }
         let unfinished: Vec<_> = (0..)
             .zip(&self.ranks)
             .filter(|(_, rank)| rank.phase == RankPhase::Running)
@@ -218,9 +274,11 @@ impl Verdict {
     }
 
     /// Whether [`standings`](Self::standings) may show that ranks wait in vain: one has ended
-    /// without a failure, and others run.
+    /// without a failure, and others run. Never while ranks run on other hosts: what those do is
+    /// not known here, and they may still come. Such a job waits until its time is up.
     pub fn wants_standings(&self) -> bool {
         self.phase == JobPhase::Open
+            && !self.ranks.iter().any(|rank| rank.phase == RankPhase::Elsewhere)
             && self.ranks.iter().any(KnownOfRank::has_left)
             && self.ranks.iter().any(|rank| rank.phase == RankPhase::Running)
     }
@@ -270,7 +328,8 @@ impl Verdict {
         self.fail(status::PROTOCOL, format!("rank {leaver} left with status 0, but {who}"));
     }
 
-    /// A rank that has ended without attaching leaves all that have attached waiting forever.
+    /// A rank that has ended without attaching leaves all that have attached waiting forever. Of
+    /// those of other hosts nothing is known here.
     fn look_for_absent_ranks(&mut self) {
         if self.phase != JobPhase::Gathering || !self.ranks.iter().any(|rank| rank.attached) {
             return;
@@ -301,6 +360,16 @@ impl Verdict {
         if self.ending().is_none() {
             let ending = JobEnding::failure(status, cause);
             self.phase = JobPhase::Over(JobEnding { is_accident: true, ..ending });
+        }
+    }
+
+    /// The proxy of another host is lost. A part whose ranks have ended needs no other host: it may
+    /// be one that has been told earlier that the job is over. Hosts whose ranks run lose it too.
+    fn lose(&mut self, host: u32, cause: String) {
+        if self.ending().is_none() && !self.ranks_have_ended() {
+            let ending = JobEnding::failure(status::HOST, cause);
+            let lost_host = Some(host);
+            self.phase = JobPhase::Over(JobEnding { is_accident: true, lost_host, ..ending });
         }
     }
 }
@@ -485,6 +554,125 @@ mod tests {
         verdict.ended(0, End::Exited(0));
         verdict.ended(2, End::Exited(0));
         assert!(!verdict.wants_standings());
+        assert_eq!(cause(&verdict), (0, ""));
+    }
+
+    /// A part of a job of four ranks, of which 1 and 2 are here.
+    fn part() -> Verdict {
+        Verdict::of_part(4, |rank| [1, 2].contains(&rank))
+    }
+
+    #[test]
+    fn a_part_is_over_when_the_whole_job_is() {
+        let mut verdict = part();
+        [1, 2].into_iter().for_each(|rank| verdict.attached(rank));
+        verdict.engine(Notice::Open);
+        verdict.ended(1, End::Exited(0));
+        assert!(!verdict.ranks_have_ended() && !verdict.finish());
+        verdict.ended(2, End::Exited(0));
+        assert!(verdict.ranks_have_ended());
+        assert_eq!(verdict.ending(), None);
+        assert!(verdict.finish() && !verdict.ranks_have_ended());
+        assert_eq!(verdict.ending(), Some(&JobEnding::success()));
+        assert_eq!(
+            [0, 1, 2, 3].map(|rank| verdict.exit_status(rank)),
+            [None, Some(0), Some(0), None]
+        );
+    }
+
+    #[test]
+    fn a_part_of_all_ranks_is_over_when_it_is_told() {
+        let mut verdict = Verdict::of_part(1, |_| true);
+        verdict.ended(0, End::Exited(0));
+        assert!(verdict.ranks_have_ended() && verdict.ending().is_none());
+        assert!(verdict.finish());
+        assert_eq!(cause(&verdict), (0, ""));
+        // A whole job is not to be told.
+        let mut verdict = Verdict::new(1);
+        assert!(!verdict.finish());
+        verdict.ended(0, End::Exited(0));
+        assert!(!verdict.ranks_have_ended() && verdict.ending().is_some());
+    }
+
+    #[test]
+    fn ranks_elsewhere_never_end_here() {
+        let mut verdict = part();
+        verdict.ended(0, End::Exited(3));
+        verdict.ended(3, End::Crashed);
+        assert_eq!((verdict.ending(), verdict.exit_status(0)), (None, None));
+        verdict.timed_out(Duration::from_secs(5));
+        let expected = "timed out after 5 s: 2 ranks had not ended, the first is rank 1";
+        assert_eq!(cause(&verdict), (124, expected));
+    }
+
+    #[test]
+    fn a_failure_ends_a_part_at_once() {
+        let mut verdict = part();
+        verdict.ended(1, End::Exited(3));
+        assert_eq!(cause(&verdict), (3, "rank 1 exited with status 3"));
+        // Also while it waits for the others, who know why the time is up.
+        let mut verdict = part();
+        [1, 2].into_iter().for_each(|rank| verdict.ended(rank, End::Exited(0)));
+        verdict.timed_out(Duration::from_secs(5));
+        assert!(verdict.ranks_have_ended());
+        verdict.kill(KillReason::ClientGone);
+        assert_eq!(cause(&verdict), (137, "pgas run is gone"));
+        assert!(!verdict.ranks_have_ended());
+    }
+
+    #[test]
+    fn a_rank_here_that_ended_before_it_attached_fails_those_that_wait_here() {
+        let mut verdict = part();
+        verdict.attached(2);
+        assert_eq!(verdict.ending(), None, "ranks elsewhere may attach there");
+        verdict.ended(1, End::Exited(0));
+        assert_eq!(cause(&verdict).0, status::PROTOCOL);
+        assert!(cause(&verdict).1.contains("rank 1"));
+    }
+
+    #[test]
+    fn a_part_does_not_say_that_ranks_wait_in_vain() {
+        let mut verdict = part();
+        [1, 2].into_iter().for_each(|rank| verdict.attached(rank));
+        verdict.engine(Notice::Open);
+        verdict.ended(1, End::Exited(0));
+        assert!(!verdict.wants_standings());
+        for _ in 0..2 * LOOKS {
+            verdict.standings(&[standing(5, Some(7)); 4]);
+        }
+        assert_eq!(verdict.ending(), None);
+        // Where no rank is elsewhere all is known.
+        let mut verdict = Verdict::of_part(2, |_| true);
+        [0, 1].into_iter().for_each(|rank| verdict.attached(rank));
+        verdict.engine(Notice::Open);
+        verdict.ended(1, End::Exited(0));
+        assert!(verdict.wants_standings());
+    }
+
+    #[test]
+    fn a_lost_host_is_named_until_nobody_here_needs_it() {
+        let lost = || Notice::HostLost { host: 3, why: "it has hung up".into() };
+        let mut verdict = part();
+        verdict.engine(lost());
+        assert_eq!(cause(&verdict), (123, "the proxy of host 3 is gone: it has hung up"));
+        let ending = verdict.ending().unwrap();
+        assert_eq!((ending.is_accident, ending.lost_host), (true, Some(3)));
+        let mut verdict = part();
+        verdict.not_linked(0, "node1:7200", Duration::from_secs(60));
+        let expected = "no link with the proxy at node1:7200 (host 0) in 60 s";
+        assert_eq!(cause(&verdict), (123, expected));
+        assert_eq!(verdict.ending().unwrap().lost_host, Some(0));
+        // The first failure decides.
+        verdict.engine(lost());
+        assert_eq!(cause(&verdict), (123, expected));
+        let mut verdict = part();
+        verdict.ended(1, End::Crashed);
+        verdict.engine(lost());
+        assert_eq!((cause(&verdict).0, verdict.ending().unwrap().lost_host), (134, None));
+        let mut verdict = part();
+        [1, 2].into_iter().for_each(|rank| verdict.ended(rank, End::Exited(0)));
+        verdict.engine(lost());
+        assert!(verdict.ranks_have_ended() && verdict.finish());
         assert_eq!(cause(&verdict), (0, ""));
     }
 

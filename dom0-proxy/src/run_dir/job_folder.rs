@@ -34,7 +34,7 @@ impl JobFolder {
     pub fn create(parent: &Path, job: &str, number: u64) -> Result<Self> {
         let path = parent.join(job);
         let context = || format!("create directory {}", path.display());
-        if !is_name(job) {
+        if !is_job_name(job) {
             return Err(ErrorKind::InvalidFilename).context(context);
         }
         if fs::symlink_metadata(&path).is_ok() {
@@ -67,7 +67,7 @@ impl JobFolder {
         for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let job = name.to_str().and_then(|name| name.strip_suffix(UNFINISHED));
-            if job.is_some_and(is_name) && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            if job.is_some_and(is_job_name) && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 remove_unfinished(&entry.path());
             }
         }
@@ -122,7 +122,7 @@ impl FoundFolder {
     /// The directory at `path`, if it is a job's own.
     pub fn open(path: &Path) -> Option<Self> {
         let user = rustix::process::geteuid().as_raw();
-        let job = path.file_name()?.to_str().filter(|name| is_name(name))?.to_owned();
+        let job = path.file_name()?.to_str().filter(|name| is_job_name(name))?.to_owned();
         let folder = fs::symlink_metadata(path).ok()?;
         if !folder.is_dir() || folder.uid() != user {
             return None;
@@ -170,7 +170,7 @@ fn text(job: &str, number: u64) -> String {
 }
 
 /// Whether a job may have this name. No other name is ever looked at.
-fn is_name(name: &str) -> bool {
+pub fn is_job_name(name: &str) -> bool {
     let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     name.len() == NAME_LENGTH && name.bytes().all(is_digit)
 }

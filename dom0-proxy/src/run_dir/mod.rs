@@ -23,6 +23,6 @@ mod origin;
 
 pub use daemon_log::DaemonLog;
 pub use folders::{JobFolders, LOGS_KEPT, RunDir};
-pub use job_folder::JobFolder;
+pub use job_folder::{JobFolder, is_job_name};
 pub use lock::Lock;
 pub use origin::{JobOrigin, RestoredLine};

@@ -17,13 +17,21 @@ pub fn jobs(jobs: &[JobInfo]) -> String {
         [
             job.job.clone(),
             kind.into(),
-            format!("{}/{}", job.up, job.size),
+            ranks_up(job),
             format!("{:.1} s", job.seconds),
             if job.held { "held" } else { "runs" }.into(),
             image,
         ]
     });
     render(["job", "kind", "ranks up", "time", "state", "image"], rows)
+}
+
+/// How many of a job's ranks on this host have started, and how many there are on all hosts if
+/// those are more.
+fn ranks_up(job: &JobInfo) -> String {
+    let JobInfo { up, here, size, .. } = job;
+    let of_all = if here == size { String::new() } else { format!(" of {size}") };
+    format!("{up}/{here}{of_all}")
 }
 
 /// A line that was saved: where, how long each part took, and what became of the memory.

@@ -40,9 +40,9 @@ impl AtLine {
 }
 
 impl Consoles {
-    /// Starts the thread. Logs go to files in `logs`, if there is room for them, and output to
-    /// `client`. What ranks had `written` when they were saved, by rank, is shown before what they
-    /// write next.
+    /// Starts the thread. Logs of the ranks of this host go to files in `logs`, if there is room
+    /// for them, and output to `client`. What ranks had `written` when they were saved, by rank, is
+    /// shown before what they write next.
     pub fn start(
         job: &str,
         spec: &JobSpec,
@@ -55,8 +55,8 @@ impl Consoles {
             Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).context(context)?);
         let (orders, incoming) = channel();
         let log = |rank| match logs {
-            Some(logs) => Log::create(&logs.join(format!("rank-{rank}.log"))),
-            None => Ok(Log::nowhere()),
+            Some(logs) if spec.is_here(rank) => Log::create(&logs.join(format!("rank-{rank}.log"))),
+            _ => Ok(Log::nowhere()),
         };
         let logs = (0..spec.size).map(log).collect::<Result<Vec<_>>>()?;
         let written = |rank| written.get(rank).cloned().unwrap_or_default();

@@ -12,13 +12,14 @@ const PAGES_A_MIB: u64 = 256;
 /// Pages of which Xen keeps note in one of its own: `struct grant_mapping` has 16 bytes.
 const ENTRIES_A_FRAME: u64 = 256;
 
-/// Whether the host can run such a job: it is Xen's domain 0, and there is enough memory, which
-/// domain 0 can have mapped.
+/// Whether the host can run its ranks of such a job: it is Xen's domain 0, and there is enough
+/// memory, which domain 0 can have mapped.
 pub fn check(spec: &JobSpec) -> Result<()> {
     xen::check_privileged()?;
     xl::check_installed()?;
     let each_mib = spec.memory_mib();
-    let needed_mib = xl::host_memory_mib(each_mib) * u64::from(spec.size);
+    let ranks = spec.count_here();
+    let needed_mib = xl::host_memory_mib(each_mib) * u64::from(ranks);
     let mut info = xl::host_info()?;
     if info.free_memory_mib < needed_mib {
         // Xen cleans the memory of domains that have just ended before it counts as free.
@@ -27,7 +28,7 @@ pub fn check(spec: &JobSpec) -> Result<()> {
     }
     let HostInfo { free_memory_mib: free_mib, most_grant_frames, most_maptrack_frames } = info;
     if free_mib < needed_mib {
-        return Err(Error::NotEnoughMemory { ranks: spec.size, each_mib, needed_mib, free_mib });
+        return Err(Error::NotEnoughMemory { ranks, each_mib, needed_mib, free_mib });
     }
     let others_mib = xl::memory_of_ranks_mib()?;
     let is_paravirtual = xen::is_paravirtual();
@@ -42,12 +43,11 @@ fn check_maptrack(
     most_frames: u64,
     most_grant_frames: u64,
 ) -> Result<()> {
-    let each_mib = spec.memory_mib();
-    let all_mib = (each_mib * u64::from(spec.size)).saturating_add(others_mib);
+    let (ranks, each_mib) = (spec.count_here(), spec.memory_mib());
+    let all_mib = (each_mib * u64::from(ranks)).saturating_add(others_mib);
     let times = if is_paravirtual { 2 } else { 1 };
     let frames = all_mib.saturating_mul(PAGES_A_MIB * times).div_ceil(ENTRIES_A_FRAME);
     if frames > most_frames {
-        let ranks = spec.size;
         // Who boots Xen again is to do so once.
         let grant_frames = xl::more_grant_frames(each_mib).filter(|it| *it > most_grant_frames);
         return Err(Error::NotEnoughMaptrack {

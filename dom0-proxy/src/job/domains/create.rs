@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
@@ -22,25 +22,25 @@ pub struct Creators {
 }
 
 impl Creators {
-    /// Starts them, for the ranks that have these configurations in the directory `record`. Each
-    /// thread creates one domain after the other, until there are no more or it is told to stop.
+    /// Starts them, for ranks and their configurations in the directory `record`. Each thread
+    /// creates one domain after the other, until there are no more or it is told to stop.
     pub fn start(
         &mut self,
-        configs: Vec<PathBuf>,
+        configs: Vec<(u32, PathBuf)>,
         record: &Path,
         memory_mib: u64,
         events: &Sender<JobEvent>,
     ) -> Result<()> {
         let configs = Arc::new(configs);
-        let next = Arc::new(AtomicU32::new(0));
+        let next = Arc::new(AtomicUsize::new(0));
         for _ in 0..workers() {
             let (configs, next) = (configs.clone(), next.clone());
             let (stopping, events) = (self.stopping.clone(), events.clone());
             let token = record.join(CREATING);
             let create = move || {
                 while !stopping.load(Ordering::Relaxed) {
-                    let rank = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(config) = configs.get(rank as usize) else { break };
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(&(rank, ref config)) = configs.get(index) else { break };
                     let _ = events.send(JobEvent::Begun { rank, at: Instant::now() });
                     if let Err(error) = create_domain(config, &token, memory_mib) {
                         let _ = events.send(JobEvent::NotCreated { rank, error });

@@ -19,13 +19,14 @@ pub const CREATING: &str = "creating";
 pub const MODULE: &str = "files.cpio";
 
 /// Writes it for `job` into the directory `record`: the image, the boot module, and a configuration
-/// for each rank. Where those are. A job that was `saved` has image and module from there.
+/// for each rank of this host. Where those are, by rank. A job that was `saved` has image and
+/// module from there.
 pub fn write(
     job: &str,
     spec: &JobSpec,
     saved: Option<&SavedJob>,
     record: &Path,
-) -> Result<Vec<PathBuf>> {
+) -> Result<Vec<(u32, PathBuf)>> {
     let create = |path: &Path| File::create(path).context(|| format!("create {}", path.display()));
     create(&record.join(CREATING))?;
     let words = xl::common_words(&environment(spec)?, &spec.args);
@@ -69,9 +70,9 @@ pub fn write(
         };
         let path = record.join(format!("rank-{rank}.cfg"));
         fs::write(&path, config.render()?).context(|| format!("write {}", path.display()))?;
-        Ok(path)
+        Ok((rank, path))
     };
-    (0..spec.size).map(render).collect()
+    spec.ranks_here().map(render).collect()
 }
 
 /// The environment as `NAME=VALUE` words.

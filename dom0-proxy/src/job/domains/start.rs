@@ -13,7 +13,7 @@ use super::destroy::destroy_all;
 use super::input::{self, InputFeed};
 use super::record;
 use super::watch::Watcher;
-use crate::control::{InputFor, JobSpec, RankSignal};
+use crate::control::{JobSpec, RankSignal};
 use crate::error::{Context, Result};
 use crate::job::consoles::Consoles;
 use crate::job::event::JobEvent;
@@ -69,11 +69,7 @@ impl Domains {
     /// Starts to pass the user's input on, if some rank is to have it.
     fn feed(&mut self) -> Result<Option<InputFeed>> {
         let whom = self.spec.input;
-        let ranks = match whom {
-            InputFor::Nobody => 0,
-            InputFor::Rank0 => 1,
-            InputFor::All => self.spec.size as usize,
-        };
+        let ranks = self.spec.ranks_here().filter(|rank| whom.is_for(*rank)).count();
         let Some(input) = self.input.take().filter(|_| ranks > 0) else { return Ok(None) };
         let (news, heard) = channel();
         let copier = input::start(input, ranks, heard, self.stop.clone());

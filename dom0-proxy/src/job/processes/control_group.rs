@@ -17,6 +17,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// What the names of our groups begin with.
 const PREFIX: &str = "xenolith-";
+/// Between the job's name and the number of a host, in that of a part of a job.
+const OF_HOST: &str = "-host-";
 /// The daemon's own group, where it must not be beside those of jobs.
 const DAEMON: &str = "xenolith-daemon";
 /// The file in a job's record that names its groups, a line each.
@@ -33,10 +35,12 @@ pub struct ControlGroups {
 }
 
 impl ControlGroups {
-    /// Makes them for `job`, and notes them in its `record`, by which they are found when the
-    /// daemon dies.
-    pub fn create(job: &str, record: &Path) -> Self {
-        let folders = parents().iter().map(|parent| parent.join(format!("{PREFIX}{job}")));
+    /// Makes them for `job`, or for what `host` has of it if it is over several, and notes them in
+    /// its `record`, by which they are found when the daemon dies.
+    pub fn create(job: &str, host: Option<u32>, record: &Path) -> Self {
+        // Each of those hosts may be a daemon of this one.
+        let host = host.map_or(String::new(), |host| format!("{OF_HOST}{host}"));
+        let folders = parents().iter().map(|parent| parent.join(format!("{PREFIX}{job}{host}")));
         let mut groups = Self { folders: folders.collect() };
         // First: the daemon may be killed while it makes them, which takes Linux a while.
         if let Err(error) = fs::write(record.join(RECORD), groups.to_text()) {
@@ -56,7 +60,14 @@ impl ControlGroups {
     pub fn of_record(job: &str, record: &Path) -> Self {
         let text = fs::read_to_string(record.join(RECORD)).unwrap_or_default();
         let name = format!("{PREFIX}{job}");
-        let is_jobs = |folder: &PathBuf| folder.file_name() == Some(OsStr::new(&name));
+        let is_jobs = |folder: &PathBuf| {
+            let rest = folder.file_name().and_then(OsStr::to_str);
+            let rest = rest.and_then(|found| found.strip_prefix(&name));
+            let is_host = |rest: &str| {
+                rest.strip_prefix(OF_HOST).is_some_and(|host| host.parse::<u32>().is_ok())
+            };
+            rest.is_some_and(|rest| rest.is_empty() || is_host(rest))
+        };
         Self { folders: text.lines().map(PathBuf::from).filter(is_jobs).collect() }
     }
 
@@ -211,9 +222,12 @@ mod tests {
     #[test]
     fn nothing_is_removed_but_groups_of_the_job() {
         let record = tempfile::tempdir().unwrap();
-        let others = "/home/user\n/sys/fs/cgroup/xenolith-fedcba\n/sys/fs/cgroup/xenolith-abcdef\n";
+        let others = "/home/user\n/sys/fs/cgroup/xenolith-fedcba\n/sys/fs/cgroup/xenolith-abcdef\n\
+                      /sys/fs/cgroup/xenolith-abcdef-host-3\n/x/xenolith-abcdef-host-\n\
+                      /x/xenolith-abcdef3\n/x/xenolith-abcdef-host-3/daemon\n";
         fs::write(record.path().join(RECORD), others).unwrap();
         let groups = ControlGroups::of_record("abcdef", record.path());
-        assert_eq!(groups.folders, [Path::new("/sys/fs/cgroup/xenolith-abcdef")]);
+        let ours = ["/sys/fs/cgroup/xenolith-abcdef", "/sys/fs/cgroup/xenolith-abcdef-host-3"];
+        assert_eq!(groups.folders, ours.map(Path::new));
     }
 }

@@ -73,7 +73,8 @@ impl ProcessGroup {
 impl Processes {
     /// The processes of `job`, which has the directory `record` and is to attach through `socket`.
     pub fn new(job: Arc<Job>, socket: PathBuf, record: &Path, consoles: Consoles) -> Self {
-        let groups = ControlGroups::create(&job.name, record);
+        let host = job.spec.part.as_ref().map(|part| part.host);
+        let groups = ControlGroups::create(&job.name, host, record);
         let input = job.take_input();
         let running = Vec::new();
         let (copier, memory, family) = (None, None, None);
@@ -206,7 +207,7 @@ impl Ranks for Processes {
         let _ = self.job.memory.set(memory.1);
         self.memory = Some(memory.0);
         let program = identity(&self.job.spec.image);
-        for rank in 0..self.job.spec.size {
+        for rank in self.job.spec.ranks_here() {
             let at = Instant::now();
             let _ = self.job.events.send(JobEvent::Begun { rank, at });
             match self.spawn(rank, &program) {
@@ -251,7 +252,7 @@ impl Ranks for Processes {
         for running in self.running.drain(..) {
             let _ = running.waiter.join();
         }
-        sweep(&self.job.name);
+        sweep(&self.job.name, &self.socket);
         if let Some(family) = self.family.take() {
             family.end();
         }
