@@ -112,6 +112,16 @@ fn open_now() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::Part;
+
+    #[test]
+    fn a_part_takes_what_its_own_ranks_and_its_links_take() {
+        let part = Part { placement: vec![0, 1, 1, 2], host: 1, ..Part::smallest() };
+        let whole = JobSpec { size: 4, ..JobSpec::smallest() };
+        assert_eq!(needed(&whole), A_JOB + 4 * 8);
+        let part = JobSpec { part: Some(part), ..whole };
+        assert_eq!(needed(&part), A_JOB + 2 * 8 + 2 * A_LINK);
+    }
 
     #[test]
     fn what_is_promised_to_one_job_is_not_promised_to_another() {

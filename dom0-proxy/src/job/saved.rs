@@ -248,7 +248,6 @@ fn check(image: &Image, asked: &RestoreSpec) -> Result<Checked, String> {
         timeout: asked.timeout,
         saving: asked.saving.clone(),
         after: asked.after.clone(),
-        // Lines of jobs over several hosts are still to come.
         part: None,
     };
     let mut checked = Checked {

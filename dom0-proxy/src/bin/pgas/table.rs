@@ -182,6 +182,24 @@ mod tests {
     use dom0_proxy::images::Sizes;
 
     #[test]
+    fn jobs_over_several_hosts_show_what_is_here() {
+        let job = |here| JobInfo {
+            job: "abcdef".into(),
+            kind: RankKind::Hosted,
+            size: 8,
+            here,
+            up: 3,
+            image: "/images/cg".into(),
+            seconds: 1.25,
+            held: false,
+        };
+        let shown = jobs(&[job(8), job(4)]);
+        let rows: Vec<_> = shown.lines().collect();
+        assert!(rows[1].contains(" 3/8 ") && !rows[1].contains("of"), "{shown}");
+        assert!(rows[2].contains(" 3/4 of 8 "), "{shown}");
+    }
+
+    #[test]
     fn units_are_chosen() {
         assert_eq!(bytes(0), "0 B");
         assert_eq!(bytes(1023), "1023 B");
