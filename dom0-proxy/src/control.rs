@@ -232,6 +232,8 @@ pub enum ClientRequest {
         hash: [u8; 32],
         /// Its length in bytes.
         length: u64,
+        /// Its name, without folders, which it has there, too.
+        name: OsString,
     },
     /// The next bytes of a file that is wanted, not more than a MiB. The last piece is answered
     /// with [`Reply::Kept`].

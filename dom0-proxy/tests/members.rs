@@ -72,7 +72,7 @@ fn refused(reply: &Reply, why: &str) {
 /// Has a file kept: where it is.
 fn keep(stream: &UnixStream, content: &[u8]) -> PathBuf {
     let (hash, length) = (*blake3::hash(content).as_bytes(), content.len() as u64);
-    let mut reply = ask(stream, &ClientRequest::Keep { hash, length });
+    let mut reply = ask(stream, &ClientRequest::Keep { hash, length, name: "a name".into() });
     if reply == Reply::Wanted {
         for piece in content.chunks(1 << 20) {
             message_frame::send(stream, &ClientRequest::Piece(piece.to_vec())).unwrap();
@@ -124,7 +124,8 @@ fn a_program_that_was_sent_runs_and_goes_with_its_job() {
         keep(&stream, b"a file of the job"),
         keep(&listening.client(), b"a file of the job")
     );
-    assert_eq!(fs::read_dir(listening.kept()).unwrap().count(), 2);
+    // Each with its folder of names.
+    assert_eq!(fs::read_dir(listening.kept()).unwrap().count(), 4);
     message_frame::send(&stream, &ClientRequest::Run(job(path, InputFor::Nobody))).unwrap();
     let mut output = [Vec::new(), Vec::new()];
     let summary = loop {
@@ -148,7 +149,7 @@ fn a_program_that_was_sent_runs_and_goes_with_its_job() {
 #[test]
 fn what_cannot_be_kept_is_refused_in_words() {
     let listening = Listening::new();
-    let keep = |length| ClientRequest::Keep { hash: [1; 32], length };
+    let keep = |length| ClientRequest::Keep { hash: [1; 32], length, name: "a name".into() };
     refused(&ask(&listening.client(), &keep((4 << 30) + 1)), "no more than 4 GiB");
     let stream = listening.client();
     assert_eq!(ask(&stream, &keep(3)), Reply::Wanted);

@@ -165,26 +165,6 @@ fn what_one_daemon_ends_of_a_job_is_its_own_part() {
     one.assert_daemon_runs();
 }
 
-/// Takes the whole minute that a host may take.
-#[test]
-fn a_part_whose_other_host_never_comes_ends_with_one_line() {
-    let host = Host::new("");
-    let before = host.idle();
-    // One waits to be connected with, the other one tries to connect.
-    let waiting = Client::run(&host, part("aaaaaa", 0, &[0, 1], "behave"));
-    let dialling = Client::run(&host, part("bbbbbb", 1, &[0, 1], "behave"));
-    for (client, lost, words) in
-        [(waiting, 1, "no link with the proxy at 127.0.0.1:2"), (dialling, 0, "127.0.0.1:1")]
-    {
-        let summary = client.ended();
-        let cause = summary.cause.unwrap();
-        assert_eq!((summary.status, summary.lost_host), (123, Some(lost)), "{cause}");
-        assert!(cause.contains(words) && cause.lines().count() == 1, "{cause}");
-        assert!(summary.is_accident);
-    }
-    assert_clean(&host, before);
-}
-
 #[test]
 fn parts_that_make_no_sense_are_refused_in_one_line() {
     let mut host = Host::new("");

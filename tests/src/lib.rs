@@ -6,12 +6,13 @@
 //!
 //! Both kinds of tests run the same applications: the examples of `guest-kernel`, and those made
 //! for tests in `tests/applications`. This library is what the hosted tests share: a daemon of
-//! their own, and jobs on it.
+//! their own, and jobs on it; or several, as if they were hosts.
 
 #![forbid(unsafe_code)]
 
 pub mod chaos;
 pub mod dependencies;
+pub mod hosts;
 pub mod layers;
 pub mod processes;
 pub mod small_disk;

@@ -136,7 +136,7 @@ fn take_files(
     let context = || "talk with a client";
     loop {
         let kept = match request {
-            ClientRequest::Keep { hash, length } => files.keep(hash, length).map(Some),
+            ClientRequest::Keep { hash, length, name } => files.keep(hash, length, &name).map(Some),
             ClientRequest::Piece(bytes) => files.piece(&bytes).map(|path| path.map(Named::Kept)),
             _ if files.is_one_missing() => {
                 Err(Error::NotKept("the client went on before all of it had come".into()))

@@ -2,10 +2,11 @@
 //! for as long as a client that has named it is connected.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Context, Error, Result};
@@ -16,6 +17,8 @@ const MOST: u64 = 4 << 30;
 const PIECE: usize = 1 << 20;
 /// What a file is called after its hash while it is not whole.
 const UNFINISHED: &str = ".unfinished-";
+/// What the folder is called after the hash where the file has the names that clients have for it.
+const NAMES: &str = ".names";
 
 type Hash = [u8; 32];
 
@@ -55,6 +58,7 @@ pub enum Named {
 #[derive(Debug)]
 struct Incoming {
     hash: Hash,
+    name: OsString,
     length: u64,
     received: u64,
     hasher: blake3::Hasher,
@@ -73,9 +77,29 @@ impl KeptFiles {
     pub fn clear(&self) {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         for entry in entries.filter(|entry| entry.file_name().to_str().is_some_and(is_ours)) {
-            let _ = fs::remove_file(entry.path());
+            let _ = fs::remove_file(entry.path()).or_else(|_| fs::remove_dir_all(entry.path()));
         }
         let _ = fs::remove_dir(&self.folder);
+    }
+
+    /// Where the file of that hash, which is here, has that name.
+    fn under_name(&self, hash: &Hash, name: &OsStr) -> Result<PathBuf> {
+        let folder = self.names_of(hash);
+        let path = folder.join(name);
+        let made = DirBuilder::new().mode(0o700).recursive(true).create(&folder);
+        let linked = made.and_then(|()| fs::hard_link(self.path(hash), &path));
+        match linked {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                Err(error).context(|| format!("create {}", path.display()))
+            }
+            _ => Ok(path),
+        }
+    }
+
+    fn names_of(&self, hash: &Hash) -> PathBuf {
+        let mut folder = self.path(hash).into_os_string();
+        folder.push(NAMES);
+        folder.into()
     }
 
     /// Where a file of that hash is when it is here.
@@ -89,7 +113,7 @@ impl KeptFiles {
     }
 
     /// Makes room for a file that a connection begins to send. Two may send the same.
-    fn begin(&self, hash: Hash, length: u64) -> Result<Incoming> {
+    fn begin(&self, hash: Hash, length: u64, name: &OsStr) -> Result<Incoming> {
         let made = DirBuilder::new().mode(0o700).create(&self.folder);
         match made {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
@@ -107,7 +131,8 @@ impl KeptFiles {
         let path = PathBuf::from(path);
         let file = File::options().write(true).create_new(true).mode(0o700).open(&path);
         let file = file.context(|| format!("create {}", path.display()))?;
-        Ok(Incoming { hash, length, received: 0, hasher: blake3::Hasher::new(), file, path })
+        let (name, hasher) = (name.to_owned(), blake3::Hasher::new());
+        Ok(Incoming { hash, name, length, received: 0, hasher, file, path })
     }
 }
 
@@ -123,7 +148,10 @@ impl NamedFiles {
     }
 
     /// Names a file.
-    pub fn keep(&mut self, hash: Hash, length: u64) -> Result<Named> {
+    pub fn keep(&mut self, hash: Hash, length: u64, name: &OsStr) -> Result<Named> {
+        if Path::new(name).file_name() != Some(name) {
+            return Err(Error::NotKept(format!("{} is no name", name.display())));
+        }
         if self.incoming.is_some() {
             return Err(Error::NotKept("the one before has not come to its end".into()));
         }
@@ -137,7 +165,9 @@ impl NamedFiles {
         self.named.push(hash);
         let path = self.of.path(&hash);
         match fs::metadata(&path) {
-            Ok(found) if found.len() == length => return Ok(Named::Kept(path)),
+            Ok(found) if found.len() == length => {
+                return self.of.under_name(&hash, name).map(Named::Kept);
+            }
             Ok(found) => {
                 let found = found.len();
                 return Err(Error::NotKept(format!("it has {found} bytes, not {length}")));
@@ -145,7 +175,7 @@ impl NamedFiles {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error).context(|| path.display().to_string()),
         }
-        self.incoming = Some(self.of.begin(hash, length)?);
+        self.incoming = Some(self.of.begin(hash, length, name)?);
         // An empty one has no pieces.
         Ok(self.finished()?.map_or(Named::Wanted, Named::Kept))
     }
@@ -175,7 +205,7 @@ impl NamedFiles {
             return Err(Error::NotKept("it has arrived damaged: its hash is another".into()));
         }
         fs::rename(&incoming.path, &path).context(|| format!("make {}", path.display()))?;
-        Ok(Some(path))
+        self.of.under_name(&incoming.hash, &incoming.name).map(Some)
     }
 }
 
@@ -188,6 +218,7 @@ impl Drop for NamedFiles {
             if *count == 0 {
                 names.by_hash.remove(hash);
                 let _ = fs::remove_file(self.of.path(hash));
+                let _ = fs::remove_dir_all(self.of.names_of(hash));
             }
         }
     }
@@ -221,7 +252,9 @@ fn is_ours(name: &str) -> bool {
     let (hash, rest) = name.split_at_checked(64).unwrap_or_default();
     let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
     blake3::Hash::from_hex(hash).is_ok()
-        && (rest.is_empty() || rest.strip_prefix(UNFINISHED).is_some_and(is_number))
+        && (rest.is_empty()
+            || rest == NAMES
+            || rest.strip_prefix(UNFINISHED).is_some_and(is_number))
 }
 
 #[cfg(test)]
@@ -232,6 +265,10 @@ mod tests {
 
     fn hash(content: &[u8]) -> Hash {
         *blake3::hash(content).as_bytes()
+    }
+
+    fn name() -> &'static OsStr {
+        OsStr::new("a name")
     }
 
     fn folder() -> (tempfile::TempDir, Arc<KeptFiles>) {
@@ -251,17 +288,20 @@ mod tests {
         let content = [b"x".repeat(PIECE), b"the rest".to_vec()].concat();
         let (hash, length) = (hash(&content), content.len() as u64);
         let mut first = NamedFiles::new(&kept);
-        assert_eq!(first.keep(hash, length).unwrap(), Named::Wanted);
+        assert_eq!(first.keep(hash, length, name()).unwrap(), Named::Wanted);
         assert_eq!(first.piece(&content[..PIECE]).unwrap(), None);
         assert!(first.is_one_missing());
         let path = first.piece(&content[PIECE..]).unwrap().unwrap();
         assert!(!first.is_one_missing());
         assert_eq!(fs::read(&path).unwrap(), content);
+        assert_eq!(path.file_name(), Some(name()));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         let mut second = NamedFiles::new(&kept);
         for _ in 0..2 {
-            assert_eq!(second.keep(hash, length).unwrap(), Named::Kept(path.clone()));
+            assert_eq!(second.keep(hash, length, name()).unwrap(), Named::Kept(path.clone()));
         }
+        let other = second.keep(hash, length, OsStr::new("another")).unwrap();
+        assert!(matches!(other, Named::Kept(other) if other.ends_with("another")));
         drop(first);
         assert!(path.exists());
         drop(second);
@@ -273,7 +313,8 @@ mod tests {
         let (_dir, kept) = folder();
         let hash = hash(b"abcd");
         let mut both = [NamedFiles::new(&kept), NamedFiles::new(&kept)];
-        both.iter_mut().for_each(|one| assert_eq!(one.keep(hash, 4).unwrap(), Named::Wanted));
+        both.iter_mut()
+            .for_each(|one| assert_eq!(one.keep(hash, 4, name()).unwrap(), Named::Wanted));
         both.iter_mut().for_each(|one| assert_eq!(one.piece(b"ab").unwrap(), None));
         let [mut first, mut second] = both;
         let path = first.piece(b"cd").unwrap().unwrap();
@@ -289,7 +330,9 @@ mod tests {
     fn an_empty_file_has_no_pieces() {
         let (_dir, kept) = folder();
         let mut client = NamedFiles::new(&kept);
-        assert!(matches!(client.keep(hash(b""), 0).unwrap(), Named::Kept(path) if path.exists()));
+        assert!(
+            matches!(client.keep(hash(b""), 0, name()).unwrap(), Named::Kept(path) if path.exists())
+        );
     }
 
     #[test]
@@ -303,17 +346,24 @@ mod tests {
         };
         let begun = || {
             let mut client = NamedFiles::new(&kept);
-            assert_eq!(client.keep(abcd, 4).unwrap(), Named::Wanted);
+            assert_eq!(client.keep(abcd, 4, name()).unwrap(), Named::Wanted);
             client
         };
         refused(NamedFiles::new(&kept).piece(b"a"), "not wanted");
         refused(begun().piece(b"abce"), "damaged");
+        for wrong in ["", "..", "a/b", "/a", "a/"] {
+            let named = NamedFiles::new(&kept).keep(abcd, 4, OsStr::new(wrong));
+            refused(named.map(|_| None), "is no name");
+        }
         refused(begun().piece(b"abcde"), "4 are missing");
         refused(begun().piece(b""), "a piece of 0 bytes");
         refused(begun().piece(&vec![0; PIECE + 1]), "a piece of 1048577 bytes");
-        refused(NamedFiles::new(&kept).keep(abcd, MOST + 1).map(|_| None), "no more than 4 GiB");
+        refused(
+            NamedFiles::new(&kept).keep(abcd, MOST + 1, name()).map(|_| None),
+            "no more than 4 GiB",
+        );
         let mut client = begun();
-        assert!(client.keep(abcd, 4).is_err(), "the first is not here yet");
+        assert!(client.keep(abcd, 4, name()).is_err(), "the first is not here yet");
         drop(client);
         assert_eq!(names(&kept), [""; 0]);
     }
@@ -322,9 +372,9 @@ mod tests {
     fn a_file_has_the_length_that_is_said() {
         let (_dir, kept) = folder();
         let mut client = NamedFiles::new(&kept);
-        client.keep(hash(b"abcd"), 4).unwrap();
+        client.keep(hash(b"abcd"), 4, name()).unwrap();
         client.piece(b"abcd").unwrap().unwrap();
-        let line = NamedFiles::new(&kept).keep(hash(b"abcd"), 5).unwrap_err().to_string();
+        let line = NamedFiles::new(&kept).keep(hash(b"abcd"), 5, name()).unwrap_err().to_string();
         assert!(line.contains("4 bytes, not 5"), "{line}");
     }
 
@@ -336,6 +386,7 @@ mod tests {
         for file in [name.to_string(), format!("{name}{UNFINISHED}7"), "notes".into()] {
             fs::write(kept.folder.join(file), "").unwrap();
         }
+        fs::create_dir(kept.folder.join(format!("{name}{NAMES}"))).unwrap();
         kept.clear();
         assert_eq!(names(&kept), ["notes"]);
         fs::remove_file(kept.folder.join("notes")).unwrap();

@@ -56,7 +56,8 @@ impl JobFile {
     }
 
     fn give(&self, daemon: &mut DaemonConnection) -> anyhow::Result<PathBuf> {
-        let asked = ClientRequest::Keep { hash: self.hash, length: self.length };
+        let name = self.path.file_name().unwrap_or_default().to_owned();
+        let asked = ClientRequest::Keep { hash: self.hash, length: self.length, name };
         match daemon.ask(&asked)? {
             Reply::Kept(path) => return Ok(path),
             Reply::Wanted => {}
@@ -119,6 +120,7 @@ mod tests {
                 let asked = ClientRequest::Keep {
                     hash: blake3::hash(content).into(),
                     length: content.len() as u64,
+                    name: "deck".into(),
                 };
                 assert_eq!(message_frame::receive(&far).unwrap(), Some(asked));
                 daemon(&far);
