@@ -189,6 +189,7 @@ pub enum RankSignal {
 
 /// What a client asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant, reason = "there is one at a time, to be sent or served")]
 pub enum ClientRequest {
     /// Keep a file of this length whose BLAKE3 this is, for a job that comes on this connection.
     /// The daemon has it, and answers with [`Reply::Kept`], or wants it: [`Reply::Wanted`]. Then
@@ -199,8 +200,8 @@ pub enum ClientRequest {
         /// Its length in bytes.
         length: u64,
     },
-    /// The next bytes of a file that is wanted, not more than a MiB. The last piece is answered with
-    /// [`Reply::Kept`].
+    /// The next bytes of a file that is wanted, not more than a MiB. The last piece is answered
+    /// with [`Reply::Kept`].
     Piece(Vec<u8>),
     /// Run a job and tell about it until it has ended.
     Run(JobSpec),

@@ -647,6 +647,7 @@ fn a_job_that_a_daemon_refuses_since_it_ends_is_asked_of_the_next_one() {
         status: 7,
         cause: None,
         is_accident: false,
+        lost_host: None,
         seconds: 0.0,
         ending_seconds: 0.0,
         ranks,
