@@ -56,8 +56,7 @@ pub fn start(wire: TcpStream, session: Session) -> io::Result<UnixStream> {
 }
 
 impl Bridge {
-    /// Encrypts what is written to the local socket, until its end; so many messages have been
-    /// sent before.
+    /// Encrypts what is written to the local socket, until its end. `sent` messages came before.
     fn send(&self, mut sent: u64) -> io::Result<()> {
         let mut content = vec![0; CONTENT];
         let mut message = vec![0; 2 + MESSAGE];
@@ -77,7 +76,7 @@ impl Bridge {
         }
     }
 
-    /// Decrypts what comes, until the other side's end; so many messages have come before.
+    /// Decrypts what comes, until the other side's end. `received` messages came before.
     fn receive(&self, mut received: u64) -> io::Result<()> {
         let mut message = vec![0; MESSAGE];
         let mut content = vec![0; MESSAGE];

@@ -7,7 +7,7 @@
 //! RUN_DIR/address          where the daemon listens for members, if it does
 //! RUN_DIR/daemon.log       what a daemon that pgas started says; what it said before: daemon.log.1
 //! RUN_DIR/jobs/JOB/        record of a running job: configurations, boot modules; gone with it
-//! RUN_DIR/kept/HASH        a file for the jobs of clients on other hosts; gone with the last of them
+//! RUN_DIR/kept/HASH        a file of jobs of clients on other hosts; gone with the last of them
 //! LOG_DIR/JOB/rank-R.log   each rank's console, kept for the last jobs
 //! LOG_DIR/JOB/origin.json  the job that this one goes on with, if it does
 //! ```

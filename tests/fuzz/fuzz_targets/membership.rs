@@ -3,9 +3,7 @@
 
 #![no_main]
 
-use dom0_proxy::membership::{
-    Dialler, FIRST_LENGTH, HEADER_LENGTH, Purpose, Responder, Secret,
-};
+use dom0_proxy::membership::{Dialler, FIRST_LENGTH, HEADER_LENGTH, Purpose, Responder, Secret};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
