@@ -1,4 +1,4 @@
-//! Several hosts on one machine: a daemon each, in a run directory of its own, and TCP between them.
+//! Several hosts on one machine: a daemon each, in a run directory of its own, with TCP between.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

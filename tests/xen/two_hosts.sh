@@ -12,8 +12,8 @@ on 2 "umask 077; echo $(<$secret) >$secret"
 
 # start HOST: a daemon there that listens for members.
 start() {
-    local command="dom0-proxy --detach --listen host$1:7574 --secret $secret >>/root/daemon.log 2>&1"
-    on "$1" "$command </dev/null & until [ -s /run/xenolith/address ]; do sleep 0.1; done"
+    local command="dom0-proxy --detach --listen host$1:7574 --secret $secret"
+    on "$1" "$command </dev/null >>/root/daemon.log 2>&1 & until [ -s /run/xenolith/address ]; do sleep 0.1; done"
 }
 # clean HOST: nothing but domain 0 is there.
 is_clean() { [ "$(on "$1" 'xl list | tail -n +2 | grep -vc "^Domain-0 "')" = 0 ]; }

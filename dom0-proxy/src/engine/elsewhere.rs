@@ -217,8 +217,8 @@ impl Elsewhere {
         !notify || host.peer.ask(&wake, 0, |_| (), None).is_some()
     }
 
-    /// A host with which something is under way, if there is one: what it was asked for is not done,
-    /// or it does not know that what it has asked for is.
+    /// A host with which something is under way, if there is one: what it was asked for is not
+    /// done, or it does not know that what it has asked for is.
     pub(super) fn not_drained(&self) -> Option<u32> {
         let host = self.hosts.iter().find(|host| !host.peer.is_drained());
         host.map(|host| host.number)

@@ -125,8 +125,8 @@ impl Engine {
         self.orders.tell(EngineOrder::Attach(rank, attachment));
     }
 
-    /// Adds a connection to the proxy of another host, over which nothing was said yet. Each host is
-    /// added at most once.
+    /// Adds a connection to the proxy of another host, over which nothing was said yet. Each host
+    /// is added at most once.
     pub fn link(&self, host: u32, stream: TcpStream) {
         self.orders.tell(EngineOrder::Link(host, stream));
     }
@@ -300,8 +300,8 @@ impl EngineOrders {
         self.ask(EngineOrder::Standings)
     }
 
-    /// How the ranks here and their rings are, with their numbers, in words, for the log: what a job
-    /// that hangs waits for.
+    /// How the ranks here and their rings are, with their numbers, in words, for the log: what a
+    /// job that hangs waits for.
     ///
     /// # Errors
     /// [`OrderError::NotRunning`], also while not all ranks are attached.

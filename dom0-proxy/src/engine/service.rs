@@ -31,8 +31,8 @@ pub enum ServiceState {
     /// Nothing new: entries stay in the rings. What was asked for on other hosts is still to be
     /// done there.
     Draining,
-    /// Nothing: entries stay in the rings, and no memory of a rank is written, but for what ranks of
-    /// other hosts have asked for before their proxies stopped, too.
+    /// Nothing: entries stay in the rings, and no memory of a rank is written, but for what ranks
+    /// of other hosts have asked for before their proxies stopped, too.
     Stopped,
     /// Nothing, and ranks have been told to stand still.
     Parking,

@@ -215,8 +215,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_are_too_much(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0u32..7) {
-            let mut bytes = bytes;
+        fn no_bytes_are_too_much(
+            mut bytes in prop::collection::vec(any::<u8>(), 0..200),
+            kind in 0u32..7,
+        ) {
             let _ = parse(&mut bytes);
             if bytes.len() >= HEAD {
                 bytes[..4].copy_from_slice(&kind.to_le_bytes());

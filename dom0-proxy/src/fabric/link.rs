@@ -21,7 +21,7 @@ pub(crate) trait Link: fmt::Debug + Send {
     /// What was received and not taken yet.
     fn incoming(&mut self) -> &mut [u8];
 
-    /// Takes so much of it.
+    /// Takes as many bytes of it.
     fn take(&mut self, count: usize);
 
     /// Whether the other side sends nothing any more.

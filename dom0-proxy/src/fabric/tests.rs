@@ -91,7 +91,7 @@ fn side(stream: TcpStream, bytes: usize) -> Side {
     Side { peer, memory: Memory { bytes: vec![0; bytes], ..Memory::default() } }
 }
 
-/// Two sides with so much memory each, which know each other.
+/// Two sides with as many bytes of memory each, which know each other.
 fn pair(bytes: usize) -> (Side, Side) {
     let (a, b) = streams();
     let (mut a, mut b) = (side(a, bytes), side(b, bytes));

@@ -5,30 +5,32 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-/// The memory of a host, in MiB.
+/// What a host has.
 #[derive(Clone, Copy, Debug)]
-pub struct Memory {
-    /// What guests are to have together.
+pub struct Machine {
+    /// MiB of memory that guests are to have together.
     pub guests: u64,
-    /// What domain 0 is to have, and Xen.
+    /// MiB that domain 0 is to have, and Xen.
     pub rest: u64,
+    /// Processors.
+    pub cpus: u32,
 }
 
 /// For some small guests.
-pub const USUAL: Memory = Memory { guests: 4096, rest: 2048 };
+pub const USUAL: Machine = Machine { guests: 4096, rest: 2048, cpus: 2 };
 
 /// Runs a script of this directory's parent with these arguments, with `puts` put into the host,
 /// each `LOCAL:REMOTE`, and returns what it printed, which also shows how far it is.
 pub fn run(
     script: &str,
     puts: &[String],
-    Memory { guests, rest }: Memory,
+    Machine { guests, rest, cpus }: Machine,
     arguments: &[String],
 ) -> Result<String> {
     let script = format!("{}/benches/{script}", env!("CARGO_MANIFEST_DIR"));
     let mut qemu_ci = Command::new(env!("CARGO"))
         .args(["run", "--quiet", "--release", "--package", "qemu-ci", "--", "exec"])
-        .args(["--timeout", "14400", "--cpus", "2"])
+        .args(["--timeout", "14400", "--cpus", &cpus.to_string()])
         .args(["--mem", &format!("{}M", guests + rest), "--guests", &format!("{guests}M")])
         .args(puts.iter().flat_map(|put| ["--put", put]))
         .arg(script)

@@ -7,7 +7,9 @@
 //! - `cargo bench -p xenolith-tests --bench compare -- --recovery`: jobs saved and restored, beside
 //!   Xen's tools and Linux guests, in one boot;
 //! - `cargo bench -p xenolith-tests --bench compare -- --costs`: what it costs to be a domain, and
-//!   not a Linux process in one, and to be saved again and again, in one boot.
+//!   not a Linux process in one, and to be saved again and again, in one boot;
+//! - `cargo bench -p xenolith-tests --bench compare -- --path`: what goes through the proxy of one
+//!   emulated host, quiet and beside other work, in a boot each.
 //!
 //! Tables go to standard output, and as CSV to `bench/` in the target directory.
 
@@ -18,6 +20,7 @@ mod dom0;
 mod guests;
 mod hosted;
 mod measurements;
+mod path;
 mod peer;
 mod recovery;
 mod results;
@@ -43,8 +46,11 @@ struct Cli {
     /// Measure what it costs to be a domain and to be saved, in one boot of a host in QEMU
     #[arg(long, conflicts_with_all = ["xen", "recovery"])]
     costs: bool,
+    /// Measure what goes through the proxy of a host in QEMU, quiet and beside two busy loops
+    #[arg(long, conflicts_with_all = ["xen", "recovery", "costs"])]
+    path: bool,
     /// How often to measure everything; each row is that of its calmest round [default: 5; in Xen
-    /// 2, of costs 3]
+    /// 2, of costs 3, of the path through the proxy 10]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: Option<u32>,
     /// Leave out ARMCI-MPI, and install nothing
@@ -67,6 +73,7 @@ fn main() -> Result<()> {
         return Ok(());
     }
     match (&cli.recovery, cli.xen) {
+        _ if cli.path => path::compare(cli.rounds.unwrap_or(10)),
         _ if cli.costs => costs::compare(cli.rounds.unwrap_or(3), cli.beside.as_deref()),
         (Some(jobs), _) => recovery::compare(jobs),
         (None, true) => guests::compare(cli.rounds.unwrap_or(2)),

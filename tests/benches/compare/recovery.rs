@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::dom0::{self, Memory};
+use crate::dom0::{self, Machine};
 use crate::results;
 use crate::table::{Table, bytes, ratio};
 
@@ -33,8 +33,8 @@ impl FromStr for Data {
 }
 
 /// What all of the jobs, one after the other, can do with.
-fn memory(jobs: &[String]) -> Result<Memory> {
-    let mut memory = Memory { guests: 0, rest: 0 };
+fn machine(jobs: &[String]) -> Result<Machine> {
+    let mut machine = Machine { guests: 0, rest: 0, ..dom0::USUAL };
     for job in jobs {
         let not_understood = || format!("{job} is no job: write RANKSxMIB or RANKSxcg");
         let (ranks, data) = job.split_once('x').with_context(not_understood)?;
@@ -45,10 +45,10 @@ fn memory(jobs: &[String]) -> Result<Memory> {
         };
         // Linux guests need some for themselves. Domain 0 keeps copies of all, images with all of
         // that in them, and what xl saves.
-        memory.guests = memory.guests.max(ranks * (mib + 128));
-        memory.rest = memory.rest.max(2048 + 3 * ranks * mib);
+        machine.guests = machine.guests.max(ranks * (mib + 128));
+        machine.rest = machine.rest.max(2048 + 3 * ranks * mib);
     }
-    Ok(memory)
+    Ok(machine)
 }
 
 /// What the script tells: microseconds or bytes, by job, kind of guest and what it is.
@@ -58,7 +58,7 @@ struct Numbers(BTreeMap<(Job, String, String), f64>);
 /// Measures and prints the tables.
 pub fn compare(jobs: &[String]) -> Result<()> {
     let copying = format!("{}:/root/copying", env!("CARGO_BIN_EXE_copying"));
-    let output = dom0::run("recovery.sh", &[copying], memory(jobs)?, jobs)?;
+    let output = dom0::run("recovery.sh", &[copying], machine(jobs)?, jobs)?;
     results::keep("recovery.csv", &format!("guest,ranks,data,what,number\n{output}"))?;
     Numbers::parse(&output)?.print();
     Ok(())
