@@ -89,9 +89,10 @@ pub unsafe trait Platform {
         0
     }
 
-    /// Tells this rank the identities of all. Called before any of the calls below, and again each
+    /// Tells this rank the identities of all on its host; ranks of other hosts have none, since
+    /// theirs may mean somebody else here. Called before any of the calls below, and again each
     /// time that ranks get acquainted anew.
-    fn meet(&self, _identities: &[u64]) {}
+    fn meet(&self, _identities: &[Option<u64>]) {}
 
     /// What can be reached of `rank` from the start, if it is a neighbour that can be reached.
     fn view(&self, _rank: usize) -> Option<View> {

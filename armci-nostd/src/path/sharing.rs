@@ -29,9 +29,11 @@ impl Paths {
         self.platform().is_none_or(|platform| platform.unshare(memory, len, token))
     }
 
-    /// Notes what a rank shares, as it says itself, to be mapped when it is first used.
+    /// Notes what a rank of this host shares, as it says itself, to be mapped when it is first
+    /// used.
     pub(crate) fn note_offer(&self, rank: u32, address: u64, len: u64, token: u64) {
         if let Some(end) = address.checked_add(len)
+            && self.host_of(rank as usize) == self.host_of(self.rank())
             && let Some(neighbour) = self.acquaintance.borrow_mut().neighbour_mut(rank)
         {
             neighbour.offer(address..end, token);
@@ -250,6 +252,41 @@ mod tests {
             }
         });
         assert_eq!(direct, [16, 0, 0, 16]);
+    }
+
+    /// What a rank of another host shares means somebody else's memory here, or nobody's.
+    #[test]
+    fn of_ranks_on_other_hosts_nothing_is_mapped() {
+        let job = PlainJob::by_pieces(3);
+        for (rank, host) in [(0, 7), (1, 8), (2, 7)] {
+            job.rank(rank).area().header.host.store(host, Ordering::Relaxed);
+        }
+        let work = |rank: usize| {
+            let armci = job.attach(rank);
+            let words = armci.malloc::<u64>(WORDS).unwrap();
+            for target in 0..3 {
+                armci.put(&[10 + rank as u64; 3], words.at(target, 3 * rank)).unwrap();
+                armci.set_flag(words.at(target, 20 + rank), 1).unwrap();
+            }
+            armci.barrier().unwrap();
+            let mut got = vec![0; 9];
+            words.read(0, &mut got).unwrap();
+            assert_eq!(got, [10, 10, 10, 11, 11, 11, 12, 12, 12]);
+            let hosts: Vec<_> = (0..3).map(|other| armci.host_of(other).unwrap()).collect();
+            assert_eq!(hosts, [0, 1, 0]);
+            let mut mapped = job.rank(rank).mapped.lock().unwrap().clone();
+            mapped.dedup();
+            // Of its neighbour the mailbox and what is used; of the others nothing.
+            assert_eq!(mapped.len(), [2, 0, 2][rank], "rank {rank}");
+            armci.barrier().unwrap();
+            armci.free(words).unwrap();
+        };
+        job.served(|| {
+            thread::scope(|scope| {
+                let ranks = [0, 1, 2].map(|rank| scope.spawn(move || work(rank)));
+                ranks.into_iter().for_each(|rank| rank.join().unwrap());
+            })
+        });
     }
 
     /// Ranks that get acquainted while the gate is closed are not shut out for good.

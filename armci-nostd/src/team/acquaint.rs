@@ -45,7 +45,9 @@ impl World {
         self.world().gather(self, told.as_mut_bytes())?;
         // Others may say of themselves what they like, but not of this rank.
         told[rank] = own;
-        platform.meet(&told.iter().map(|told| told[3]).collect::<Vec<_>>());
+        let same_host = |other: usize| told[other][2] == own[2];
+        let identity = |other: usize| same_host(other).then_some(told[other][3]);
+        platform.meet(&(0..size).map(identity).collect::<Vec<_>>());
 
         // Where no view comes of itself the mailboxes are shared piece by piece.
         let mut tokens = vec![0u64; size];
@@ -56,7 +58,6 @@ impl World {
             self.world().gather(self, tokens.as_mut_bytes())?;
         }
 
-        let same_host = |other: usize| told[other][2] == own[2];
         let view = |other: usize| {
             if other != rank {
                 return platform.view(other);

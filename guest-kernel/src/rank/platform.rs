@@ -65,8 +65,11 @@ unsafe impl Platform for Guest {
         neighbours::own_domain().unwrap_or(neighbours::NO_DOMAIN).into()
     }
 
-    fn meet(&self, identities: &[u64]) {
-        let number = |&identity: &u64| u32::try_from(identity).unwrap_or(neighbours::NO_DOMAIN);
+    fn meet(&self, identities: &[Option<u64>]) {
+        let number = |identity: &Option<u64>| {
+            let domain = identity.and_then(|identity| u32::try_from(identity).ok());
+            domain.unwrap_or(neighbours::NO_DOMAIN)
+        };
         let domains: Vec<u32> = identities.iter().map(number).collect();
         if let Err(error) = neighbours::set_neighbours(&domains) {
             console::say(format_args!(
