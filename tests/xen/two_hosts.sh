@@ -13,7 +13,8 @@ on 2 "umask 077; echo $(<$secret) >$secret"
 # start HOST: a daemon there that listens for members.
 start() {
     local command="dom0-proxy --detach --listen host$1:7574 --secret $secret"
-    on "$1" "$command </dev/null >>/root/daemon.log 2>&1 & until [ -s /run/xenolith/address ]; do sleep 0.1; done"
+    on "$1" "$command </dev/null >>/root/daemon.log 2>&1 &
+        until [ -s /run/xenolith/address ]; do sleep 0.1; done"
 }
 # clean HOST: nothing but domain 0 is there.
 is_clean() { [ "$(on "$1" 'xl list | tail -n +2 | grep -vc "^Domain-0 "')" = 0 ]; }
@@ -27,7 +28,6 @@ semantics() {
     expect "[0] 213 passed, 0 failed on $1 ranks"
 }
 semantics 2 block
-semantics 3 cyclic
 run pgas run -n 2 --hosts $hosts c_semantics.img
 expect_status 0
 run pgas run -n 4 --hosts $hosts --mem 32M cg.img -- --class W

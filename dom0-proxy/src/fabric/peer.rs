@@ -17,7 +17,8 @@ const ASK_ROOM: usize = 1 << 20;
 /// cannot wait for each other.
 const ANSWER_ROOM: u64 = 4 << 20;
 
-/// More than an honest proxy has waiting to be sent: whoever asks for that and takes nothing is none.
+/// More than an honest proxy has waiting to be sent: whoever asks for that and takes nothing is no
+/// proxy.
 const MOST_UNSENT: usize = 16 << 20;
 
 /// Frames of one peer before others have their turn.
