@@ -5,6 +5,7 @@ mod raw_rank;
 
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -180,7 +181,7 @@ fn a_rank_elsewhere_is_woken() {
     for (rank, host) in [(0, 0), (1, 1), (2, 0)] {
         let (_, raw) = hosts[host].ranks.iter().find(|(number, _)| *number == rank).unwrap();
         assert_eq!(raw.state(), JobState::Attached);
-        assert_eq!(raw.header().host.load(std::sync::atomic::Ordering::Relaxed), host as u32);
+        assert_eq!(raw.header().host.load(Ordering::Relaxed), host as u32);
     }
 }
 
@@ -273,8 +274,8 @@ fn a_host_can_be_drained_and_goes_on() {
         }
         // Nothing is under way: what was taken is answered, and nothing changes any more.
         let before = b.word(PUBLIC);
-        let heads = || a.header().submission_head.0.load(std::sync::atomic::Ordering::Acquire);
-        let answers = || a.header().completion_tail.0.load(std::sync::atomic::Ordering::Acquire);
+        let heads = || a.header().submission_head.0.load(Ordering::Acquire);
+        let answers = || a.header().completion_tail.0.load(Ordering::Acquire);
         assert_eq!(heads(), answers());
         b.submit(&[Request {
             operand: [7, 0],
@@ -291,5 +292,39 @@ fn a_host_can_be_drained_and_goes_on() {
         b.completions(1);
         b.run(fence(0));
         assert_eq!((a.word(PUBLIC), b.word(PUBLIC)), (7, round));
+    }
+}
+
+/// What is asked for in pieces is done whole, or not at all: what is in the ring then is not begun.
+#[test]
+fn behind_a_drain_no_operation_is_done_in_part() {
+    let hosts = job(&[0, 1]);
+    let ((_, a), (_, b)) = (&hosts[0].ranks[0], &hosts[1].ranks[0]);
+    let length = (END - PUBLIC) / 2 / 8 * 8;
+    (0..length / 8).for_each(|index| a.set_word(PUBLIC + 8 * index, 1));
+    let add = Request {
+        opcode: Opcode::Accumulate as u8,
+        kind: AccKind::Long as u8,
+        operand: [1, 0],
+        ..put(1, PUBLIC, PUBLIC, length)
+    };
+    const AT_ONCE: usize = 100;
+    for round in 1..8u32 {
+        a.submit(&[add; AT_ONCE]);
+        std::thread::sleep(Duration::from_millis(u64::from(round)));
+        for host in &hosts {
+            host.engine.close_gates().unwrap();
+        }
+        for host in &hosts {
+            host.engine.stop_serving().unwrap();
+        }
+        let taken = a.header().submission_head.0.load(Ordering::Acquire);
+        let words = (0..length / 8).map(|index| b.word(PUBLIC + 8 * index));
+        assert!(words.into_iter().all(|word| word == u64::from(taken)), "{taken} in round {round}");
+        for host in &hosts {
+            host.engine.start_serving().unwrap();
+            host.engine.open_gates().unwrap();
+        }
+        a.completions(AT_ONCE);
     }
 }

@@ -239,9 +239,10 @@ impl<'a> Rounds<'a> {
         self.elsewhere.say_bye();
     }
 
-    /// A host that has not done all that it was asked for, if there is one.
+    /// A host that has not done, or was not asked for, all of what was begun, if there is one.
     pub fn not_drained(&self) -> Option<u32> {
-        self.elsewhere.not_drained()
+        let begun = self.ranks.iter().any(|served| served.asked > 0);
+        self.elsewhere.not_drained().or_else(|| begun.then(|| self.elsewhere.number(0)))
     }
 
     /// The gates are being closed: from now on what comes to its end is counted. This many ranks
@@ -266,7 +267,7 @@ impl<'a> Rounds<'a> {
     pub fn round(&mut self) -> Result<bool, Trouble> {
         let mut worked = false;
         for place in 0..self.ranks.len() {
-            let turn = self.turn(place);
+            let turn = self.turn(place, BATCH);
             let number = self.ranks[place].number;
             worked |= turn.map_err(|violation| Trouble::Violation {
                 rank: violation.culprit(number),
@@ -309,14 +310,29 @@ impl<'a> Rounds<'a> {
         Ok(worked)
     }
 
-    /// Serves a batch of one rank.
-    fn turn(&mut self, place: usize) -> Result<bool, Violation> {
+    /// Has operations come to their end of which another host was asked for a part: what is asked
+    /// for twice would be done twice, and only this proxy knows how far they are.
+    pub fn end_what_was_begun(&mut self) -> Result<(), Trouble> {
+        for place in 0..self.ranks.len() {
+            if self.ranks[place].asked > 0 {
+                let number = self.ranks[place].number;
+                self.turn(place, 1).map_err(|violation| Trouble::Violation {
+                    rank: violation.culprit(number),
+                    violation,
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Serves as many entries of one rank at most.
+    fn turn(&mut self, place: usize, most: usize) -> Result<bool, Violation> {
         let size = self.bounds.len() as u32;
         let served = &mut self.ranks[place];
         let own = &self.fleet.windows()[place];
         served.waits_for_host = false;
         let (mut entries, mut bytes) = (0, 0);
-        while entries < BATCH && bytes < BATCH_BYTES {
+        while entries < most && bytes < BATCH_BYTES {
             let next = served.submissions.pop();
             let next = next.map_err(|source| Violation::Index { ring: "submission", source })?;
             let Some(request) = next else { break };

@@ -287,7 +287,8 @@ impl Worker {
                 }
                 ServiceState::Draining => {
                     let since = *drains_since.get_or_insert_with(Instant::now);
-                    if let Err(trouble) = rounds.serve_hosts() {
+                    let served = rounds.end_what_was_begun().and_then(|()| rounds.serve_hosts());
+                    if let Err(trouble) = served {
                         return Ok(Some(trouble));
                     }
                     let input = match rounds.not_drained() {

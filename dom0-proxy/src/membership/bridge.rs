@@ -45,6 +45,8 @@ pub fn start(wire: TcpStream, session: Session) -> io::Result<UnixStream> {
             tracing::debug!(%error, "a member's connection takes nothing more");
             // What the other side has said before it hung up is still to be heard.
             let _ = outgoing.local.shutdown(Shutdown::Read);
+            // Or the local socket would end as one that is reset: there are words that nobody took.
+            let _ = io::copy(&mut &outgoing.local, &mut io::sink());
             let _ = outgoing.wire.shutdown(Shutdown::Write);
         }
     });

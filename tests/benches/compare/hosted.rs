@@ -66,7 +66,7 @@ pub fn compare(rounds: u32, with_peers: bool, beside: Option<&Path>) -> Result<(
 }
 
 /// What the numbers depend on.
-fn print_machine() -> Result<()> {
+pub fn print_machine() -> Result<()> {
     let processors = std::thread::available_parallelism().context("count processors")?;
     let information = fs::read_to_string("/proc/cpuinfo").context("read /proc/cpuinfo")?;
     let field = |name: &str| {
@@ -126,7 +126,8 @@ pub fn memcpy(rows: &Measurements, key: &Key) -> Option<f64> {
     }
 }
 
-fn print_verdict(ours: &Measurements, name: &str, theirs: &Measurements) {
+/// How many rows we win, and lose.
+pub fn print_verdict(ours: &Measurements, name: &str, theirs: &Measurements) {
     let keys = ours.keys();
     let compared: Vec<(&Key, f64)> = keys
         .iter()

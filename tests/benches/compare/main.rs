@@ -2,6 +2,8 @@
 //!
 //! - `cargo bench -p xenolith-tests --bench compare`: hosted ranks beside ARMCI-MPI, two processes
 //!   on this machine;
+//! - `cargo bench -p xenolith-tests --bench compare -- --tcp`: hosted ranks of two daemons beside
+//!   ARMCI-MPI over TCP, on this machine;
 //! - `cargo bench -p xenolith-tests --bench compare -- --xen`: Xen guests beside memcpy and beside
 //!   a Linux guest, in one boot;
 //! - `cargo bench -p xenolith-tests --bench compare -- --recovery`: jobs saved and restored, beside
@@ -25,6 +27,7 @@ mod peer;
 mod recovery;
 mod results;
 mod table;
+mod tcp;
 
 use std::path::PathBuf;
 
@@ -46,6 +49,9 @@ struct Cli {
     /// Measure what it costs to be a domain and to be saved, in one boot of a host in QEMU
     #[arg(long, conflicts_with_all = ["xen", "recovery"])]
     costs: bool,
+    /// Measure ranks of two daemons that talk over TCP, on this machine
+    #[arg(long, conflicts_with_all = ["xen", "recovery", "costs", "path", "beside"])]
+    tcp: bool,
     /// Measure what goes through the proxy of a host in QEMU, quiet and beside two busy loops
     #[arg(long, conflicts_with_all = ["xen", "recovery", "costs"])]
     path: bool,
@@ -73,6 +79,7 @@ fn main() -> Result<()> {
         return Ok(());
     }
     match (&cli.recovery, cli.xen) {
+        _ if cli.tcp => tcp::compare(cli.rounds.unwrap_or(5), !cli.no_peers),
         _ if cli.path => path::compare(cli.rounds.unwrap_or(10)),
         _ if cli.costs => costs::compare(cli.rounds.unwrap_or(3), cli.beside.as_deref()),
         (Some(jobs), _) => recovery::compare(jobs),
