@@ -398,7 +398,7 @@ impl Job {
 
     /// How many of its ranks run on this host.
     pub fn ranks_here(&self) -> u32 {
-        self.spec.ranks_here().count() as u32
+        self.spec.count_here()
     }
 
     /// Who touches its ranks' memory first.

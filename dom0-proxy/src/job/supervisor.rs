@@ -337,7 +337,6 @@ impl Supervisor {
             // No time passes for a job that is held, as for one that is stopped.
             JobEvent::Held => self.clock.take(RankSignal::Stop, Instant::now()),
             JobEvent::Released => self.clock.take(RankSignal::GoOn, Instant::now()),
-            // Nothing is asked of other hosts yet: with this the other proxy sees the link end.
             JobEvent::Kill(reason) => self.verdict.kill(reason),
         }
     }
