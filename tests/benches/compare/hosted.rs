@@ -126,8 +126,7 @@ pub fn memcpy(rows: &Measurements, key: &Key) -> Option<f64> {
     }
 }
 
-/// How many rows we win, and lose.
-pub fn print_verdict(ours: &Measurements, name: &str, theirs: &Measurements) {
+fn print_verdict(ours: &Measurements, name: &str, theirs: &Measurements) {
     let keys = ours.keys();
     let compared: Vec<(&Key, f64)> = keys
         .iter()

@@ -2,8 +2,8 @@
 //!
 //! - `cargo bench -p xenolith-tests --bench compare`: hosted ranks beside ARMCI-MPI, two processes
 //!   on this machine;
-//! - `cargo bench -p xenolith-tests --bench compare -- --tcp`: hosted ranks of two daemons beside
-//!   ARMCI-MPI over TCP, on this machine;
+//! - `cargo bench -p xenolith-tests --bench compare -- --tcp`: hosted ranks of two daemons, which
+//!   talk over TCP, on this machine;
 //! - `cargo bench -p xenolith-tests --bench compare -- --xen`: Xen guests beside memcpy and beside
 //!   a Linux guest, in one boot;
 //! - `cargo bench -p xenolith-tests --bench compare -- --recovery`: jobs saved and restored, beside
@@ -79,7 +79,7 @@ fn main() -> Result<()> {
         return Ok(());
     }
     match (&cli.recovery, cli.xen) {
-        _ if cli.tcp => tcp::compare(cli.rounds.unwrap_or(5), !cli.no_peers),
+        _ if cli.tcp => tcp::compare(cli.rounds.unwrap_or(5)),
         _ if cli.path => path::compare(cli.rounds.unwrap_or(10)),
         _ if cli.costs => costs::compare(cli.rounds.unwrap_or(3), cli.beside.as_deref()),
         (Some(jobs), _) => recovery::compare(jobs),

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use qemu_ci::install;
 
 /// ARMCI-MPI as Debian packages it, on one MPI library.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Peer {
     /// For tables.
     pub name: &'static str,
@@ -33,44 +33,6 @@ pub const PEERS: [Peer; 2] = [
         library: "-larmci-mpich",
         packages: &["libarmci-mpi-dev", "libmpich-dev", "mpich"],
         launcher: &["mpirun.mpich", "-n"],
-    },
-];
-
-/// Those that talk over TCP only, as on two machines.
-pub const PEERS_BY_TCP: [Peer; 2] = [
-    Peer {
-        name: "openmpi-ucx",
-        launcher: &[
-            "mpirun.openmpi",
-            "--allow-run-as-root",
-            "--oversubscribe",
-            "--mca",
-            "pml",
-            "ucx",
-            "--mca",
-            "osc",
-            "ucx",
-            "-x",
-            "UCX_TLS=tcp,self",
-            "-n",
-        ],
-        ..PEERS[0]
-    },
-    Peer {
-        name: "openmpi-tcp",
-        launcher: &[
-            "mpirun.openmpi",
-            "--allow-run-as-root",
-            "--oversubscribe",
-            "--mca",
-            "pml",
-            "ob1",
-            "--mca",
-            "btl",
-            "tcp,self",
-            "-n",
-        ],
-        ..PEERS[0]
     },
 ];
 
