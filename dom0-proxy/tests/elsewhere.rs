@@ -9,9 +9,10 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use armci_nostd::shared::lock::TargetLock;
 use armci_nostd::wire::{AccKind, Flags, JobState, Opcode, Request, RmwKind, Status};
 use dom0_proxy::attach::hosted;
-use dom0_proxy::engine::{Engine, Notice, Pause, Placement};
+use dom0_proxy::engine::{Engine, Notice, OrderError, Pause, Placement};
 use raw_rank::{BASE, END, PUBLIC, RawRank, put, send_attach, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -327,4 +328,32 @@ fn behind_a_drain_no_operation_is_done_in_part() {
         }
         a.completions(AT_ONCE);
     }
+}
+
+/// What was asked for cannot be done as long as a rank there holds its lock.
+#[test]
+fn who_drains_hears_of_a_host_that_does_not_get_on_and_all_goes_on() {
+    let hosts = job(&[0, 1]);
+    let ((_, a), (_, b)) = (&hosts[0].ranks[0], &hosts[1].ranks[0]);
+    let held = TargetLock(&b.mailbox().lock.0).try_lock(2).unwrap();
+    let add = Request {
+        opcode: Opcode::ReadModifyWrite as u8,
+        kind: RmwKind::FetchAdd64 as u8,
+        operand: [5, 0],
+        ..put(1, PUBLIC, 0, 8)
+    };
+    a.submit(&[add]);
+    let engine = &hosts[0].engine;
+    wait_until("the request's being taken", || {
+        a.header().submission_head.0.load(Ordering::Acquire) == 1
+    });
+    engine.close_gates().unwrap();
+    assert_eq!(engine.stop_serving(), Err(OrderError::NotBack(1)));
+    // The rings are served again.
+    a.submit(&[Request { flags: Flags::INLINE.bits(), ..put(0, PUBLIC + 8, 0, 8) }]);
+    a.completions(1);
+    drop(held);
+    assert_eq!(a.completions(1)[0].value, 0);
+    engine.stop_serving().unwrap();
+    assert_eq!(b.word(PUBLIC), 5);
 }

@@ -98,6 +98,29 @@ fn a_pgas_that_dies_takes_its_job_along() -> Result<()> {
 }
 
 #[test]
+fn a_job_that_is_killed_on_one_host_ends_on_all() -> Result<()> {
+    let hosts = Hosts::new(2)?;
+    for asked in [0, 1] {
+        let mut job = hosts.job(4, "block", "pace", &["100000"])?;
+        let mut pgas = job.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut output = BufReader::new(pgas.stdout.take().context("no output")?);
+        let mut line = String::new();
+        output.read_line(&mut line)?;
+        let listed = hosts.host(asked).pgas(["ps", "--json"])?.output()?.stdout;
+        let listed = String::from_utf8(listed)?;
+        let name = listed.split("\"job\":\"").nth(1).and_then(|rest| rest.get(..6));
+        let name = name.with_context(|| format!("no job in {listed}"))?;
+        ensure!(hosts.host(asked).pgas(["kill", name])?.status()?.success(), "pgas kill failed");
+        std::io::copy(&mut output, &mut std::io::sink())?;
+        let ended = ended(pgas.wait_with_output()?)?;
+        ensure!(ended.status == 137, "killed on host {asked}: {ended:#?}");
+        ensure!(ended.verdict().contains("killed by pgas kill"), "{}", ended.verdict());
+        (0..2).try_for_each(|number| hosts.check_clean(number))?;
+    }
+    Ok(())
+}
+
+#[test]
 fn who_does_not_know_the_secret_is_turned_away() -> Result<()> {
     let hosts = Hosts::new(2)?;
     let mut job = hosts.job(2, "block", "hello", &[])?;

@@ -49,6 +49,22 @@ run pgas run -n 2 --hosts $hosts --secret /root/other hello.img
 expect_status 125
 expect_last "host1:7574 does not know this secret"
 
+# One host is cut off: both sides find out, and end what they have.
+echo "+ the network of host 2 is down"
+pgas run -n 4 --hosts $hosts pace.img -- 100000 >/root/cut.log 2>&1 &
+pid=$!
+wait_for grep -q "^.0. pace" /root/cut.log
+on 2 "ip link set xenbr0 down"
+wait $pid
+status=$?
+tail -n 3 /root/cut.log
+expect_status 121
+grep -q "host2 is gone" /root/cut.log || fail "host2 is not named"
+for host in 1 2; do wait_for is_clean $host; done
+on 2 "ip link set xenbr0 up"
+run pgas run -n 2 --hosts $hosts hello.img
+expect_status 0
+
 # The daemon of one host dies.
 echo "+ the daemon of host 2 is killed"
 pgas run -n 4 --hosts $hosts pace.img -- 100000 >/root/pace.log 2>&1 &

@@ -17,6 +17,8 @@ use super::memory::RankMemory;
 pub(crate) struct Fleet {
     /// By place: the rank's number, ascending.
     numbers: Vec<u32>,
+    /// By number, as far as there are ranks here: the place of the rank.
+    places: Vec<Option<usize>>,
     /// They point into the memory that `ranks` keep, so they are dropped first.
     windows: Vec<Window>,
     ranks: Vec<AttachedRank>,
@@ -35,7 +37,11 @@ pub(crate) struct AttachedRank {
 impl Fleet {
     /// Ranks with their numbers, ascending.
     pub(crate) fn new(ranks: Vec<(u32, RankAttachment)>) -> Self {
-        let numbers = ranks.iter().map(|(number, _)| *number).collect();
+        let numbers: Vec<u32> = ranks.iter().map(|(number, _)| *number).collect();
+        let mut places = vec![None; numbers.last().map_or(0, |last| *last as usize + 1)];
+        for (place, number) in numbers.iter().enumerate() {
+            places[*number as usize] = Some(place);
+        }
         let (windows, ranks) = ranks
             .into_iter()
             .map(|(_, attachment)| {
@@ -44,7 +50,7 @@ impl Fleet {
                 (window, AttachedRank { area, doorbell, park_bell, landing, card, memory })
             })
             .unzip();
-        Self { numbers, windows, ranks }
+        Self { numbers, places, windows, ranks }
     }
 
     /// By place: the numbers of the ranks, ascending.
@@ -54,7 +60,7 @@ impl Fleet {
 
     /// The place of the rank with this number, if it runs here.
     pub(crate) fn place(&self, number: u32) -> Option<usize> {
-        self.numbers.binary_search(&number).ok()
+        self.places.get(number as usize).copied().flatten()
     }
 
     /// The rank with this number, if it runs here.

@@ -22,6 +22,7 @@ use crate::control::{
 use crate::error::{Context, Error, Result};
 use crate::job::event::{JobEvent, KillReason};
 use crate::job::{Job, JobClient, SavedJob, check_part, supervise};
+use crate::run_dir::random_job_name;
 use crate::xen;
 
 /// How long a client may take for its first words.
@@ -249,7 +250,7 @@ fn launch(
     let stream = stream.try_clone().context(|| "talk with a client")?;
     let client = Arc::new(JobClient::new(stream)?);
     let (job, incoming) = loop {
-        let name = given.clone().map_or_else(random_name, Ok)?;
+        let name = given.clone().map_or_else(random_job_name, Ok)?;
         let (job, incoming) = make(name, client.clone())?;
         if !daemon.run_dir.job_logs(&job.name).exists() && daemon.registry.add(&job)? {
             break (job, incoming);
@@ -309,12 +310,4 @@ fn leave(job: &Arc<Job>) {
 
 fn refusal(error: &Error) -> Reply {
     Reply::Refused { status: error.exit_status(), text: error.to_string() }
-}
-
-/// Six random digits of base 16.
-fn random_name() -> Result<String> {
-    let mut bytes = [0; 3];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-        .context(|| "name a job")?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -114,13 +114,8 @@ impl KeptFiles {
 
     /// Makes room for a file that a connection begins to send. Two may send the same.
     fn begin(&self, hash: Hash, length: u64, name: &OsStr) -> Result<Incoming> {
-        let made = DirBuilder::new().mode(0o700).create(&self.folder);
-        match made {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                return Err(error).context(|| format!("create {}", self.folder.display()));
-            }
-            _ => {}
-        }
+        let made = DirBuilder::new().mode(0o700).recursive(true).create(&self.folder);
+        made.context(|| format!("create {}", self.folder.display()))?;
         let number = {
             let mut names = self.names();
             names.begun += 1;

@@ -55,7 +55,7 @@ pub fn attach_rank(daemon: &Arc<Daemon>, stream: &UnixStream, place: Place) -> R
     };
     match asking.accept(stream) {
         Ok(attachment) => {
-            hosted::answer(stream, &AttachReply::Accepted { neighbours: job.ranks_here() - 1 });
+            hosted::answer(stream, &AttachReply::Accepted { neighbours: job.count_here() - 1 });
             job.send(JobEvent::Attached { rank, attachment });
             Ok(())
         }

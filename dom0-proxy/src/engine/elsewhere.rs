@@ -2,17 +2,15 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::time::Duration;
 
 use armci_nostd::serve::{Bounds, Effect, Window, Work};
 use armci_nostd::wire::attach::WindowLayout;
 use armci_nostd::wire::{Flags, Opcode, PROTOCOL_VERSION, Request};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Deserialize, Serialize};
 
 use super::placement::Placement;
 use crate::attach::Fleet;
-use crate::fabric::{Awaited, MAX_BODY, PIECE, Peer, PeerTrouble, Serve, Served};
+use crate::fabric::{Awaited, MAX_BODY, PIECE, Peer, PeerTrouble, Serve};
 
 /// What a proxy tells another of its ranks.
 #[derive(Debug, Serialize, Deserialize)]
@@ -118,18 +116,6 @@ impl Elsewhere {
             })?;
         }
         Ok(hosts.iter().all(|host| host.peer.is_known()))
-    }
-
-    /// Blocks until another host may have said something, but no longer than that.
-    pub(super) fn wait(&self, patience: Duration) -> io::Result<()> {
-        let fds: Vec<BorrowedFd<'_>> = self.fds().collect();
-        let mut fds: Vec<_> = fds.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
-        let patience =
-            Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: patience.subsec_nanos().into() };
-        match poll(&mut fds, Some(&patience)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
     }
 
     /// Tells all hosts that nothing more is to come from here.
@@ -272,9 +258,9 @@ impl Serve<Nothing> for Greeting<'_> {
         Ok(())
     }
 
-    fn ask(&mut self, _: &Request, _: &mut [u8]) -> Result<Served, PeerTrouble<Nothing>> {
+    fn ask(&mut self, _: &Request, _: &mut [u8]) -> Result<Option<u64>, PeerTrouble<Nothing>> {
         // It knows all hosts already; the ranks here do not.
-        Ok(Served::NotNow)
+        Ok(None)
     }
 
     fn answer(&mut self, _: &Awaited, _: u64, _: &[u8]) -> Result<(), PeerTrouble<Nothing>> {

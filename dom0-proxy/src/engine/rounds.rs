@@ -5,16 +5,14 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use armci_nostd::Fault;
-use armci_nostd::serve::{
-    Bounds, Busy, Checked, Effect, Own, Work, apply, check, check_from_elsewhere,
-};
+use armci_nostd::serve::{Bounds, Busy, Checked, Effect, Own, apply, check, check_from_elsewhere};
 use armci_nostd::shared::ring::{Consumer, IndexJumped, Producer, SharedSlots};
 use armci_nostd::wire::{Completion, JobState, Request, Status};
 
 use super::elsewhere::{Asked, Elsewhere};
 use super::traffic::Traffic;
 use crate::attach::{AttachedRank, Fleet};
-use crate::fabric::{Awaited, PeerTrouble, Serve, Served as PeerServed};
+use crate::fabric::{Awaited, PeerTrouble, Serve};
 
 /// Entries of one rank before the next has its turn.
 const BATCH: usize = 32;
@@ -345,21 +343,25 @@ impl<'a> Rounds<'a> {
                         false => Err(None),
                     }
                 }
-                Checked::Work(work) => match self.fleet.window(work.target()) {
-                    Some(target) => {
-                        provide(self.fleet, served.number, work)?;
-                        apply(work, Own::Window(own), target).map(Some).map_err(Some)
-                    }
-                    None => {
-                        provide(self.fleet, served.number, work)?;
-                        let number = served.number;
-                        match self.elsewhere.ask(number, &request, work, own, &mut served.asked) {
-                            Asked::Complete => Ok(Some(0)),
-                            Asked::ToBeAnswered => Ok(None),
-                            Asked::NoRoom => Err(None),
+                Checked::Work(work) => {
+                    let (of_own, of_target) = work.touches();
+                    provide(self.fleet, place, of_own)?;
+                    match self.fleet.place(work.target()) {
+                        Some(target) => {
+                            provide(self.fleet, target, of_target)?;
+                            let target = &self.fleet.windows()[target];
+                            apply(work, Own::Window(own), target).map(Some).map_err(Some)
+                        }
+                        None => {
+                            let (number, asked) = (served.number, &mut served.asked);
+                            match self.elsewhere.ask(number, &request, work, own, asked) {
+                                Asked::Complete => Ok(Some(0)),
+                                Asked::ToBeAnswered => Ok(None),
+                                Asked::NoRoom => Err(None),
+                            }
                         }
                     }
-                },
+                }
             };
             let value = match done {
                 Ok(value) => value,
@@ -463,7 +465,7 @@ impl Serve<OwnTrouble> for ServingHost<'_, '_> {
         &mut self,
         request: &Request,
         data: &mut [u8],
-    ) -> Result<PeerServed, PeerTrouble<OwnTrouble>> {
+    ) -> Result<Option<u64>, PeerTrouble<OwnTrouble>> {
         let lost = |why: String| PeerTrouble::Lost(format!("it asks for what cannot be: {why}"));
         let checked = check_from_elsewhere(request, self.bounds);
         let checked = checked.map_err(|fault| lost(fault.to_string()))?;
@@ -471,7 +473,7 @@ impl Serve<OwnTrouble> for ServingHost<'_, '_> {
             return Err(lost("fences are for its own ranks".into()));
         };
         let target = work.target();
-        let Some(window) = self.fleet.window(target) else {
+        let Some(place) = self.fleet.place(target) else {
             return Err(lost(format!("rank {target} is not here")));
         };
         let carried = match work.effect() {
@@ -484,18 +486,18 @@ impl Serve<OwnTrouble> for ServingHost<'_, '_> {
             return Err(lost(format!("{} bytes come with {carried}", data.len())));
         }
         let own = |violation| PeerTrouble::Own((target, violation));
-        provide_at(self.fleet, target, work.touches().1).map_err(own)?;
-        match apply(work, Own::Bytes(data), window) {
+        provide(self.fleet, place, work.touches().1).map_err(own)?;
+        match apply(work, Own::Bytes(data), &self.fleet.windows()[place]) {
             Ok(value) => {
                 *self.locked_out = None;
                 self.to_wake.extend(checked.notify());
-                Ok(PeerServed::Done(value))
+                Ok(Some(value))
             }
             Err(busy) => {
                 let size = self.bounds.len() as u32;
                 let now = LockedOut::after(*self.locked_out, target, busy, size).map_err(own)?;
                 *self.locked_out = Some(now);
-                Ok(PeerServed::NotNow)
+                Ok(None)
             }
         }
     }
@@ -520,22 +522,14 @@ impl Serve<OwnTrouble> for ServingHost<'_, '_> {
     }
 }
 
-/// Has whoever pays for it provide what `work` of the rank `asking` touches here.
-fn provide(fleet: &Fleet, asking: u32, work: &Work) -> Result<(), Violation> {
-    let (own, at_target) = work.touches();
-    provide_at(fleet, asking, own)?;
-    provide_at(fleet, work.target(), at_target)
-}
-
-/// The same for one rank's memory, if it is here.
-fn provide_at(fleet: &Fleet, rank: u32, range: Range<u64>) -> Result<(), Violation> {
-    let Some((window, attached)) = fleet.window(rank).zip(fleet.rank(rank)) else { return Ok(()) };
+/// Has whoever pays for it provide this range of the memory of the rank at that place.
+fn provide(fleet: &Fleet, place: usize, range: Range<u64>) -> Result<(), Violation> {
     if range.is_empty() {
         return Ok(());
     }
-    let start = window.bounds().window().start;
-    let provided = attached.memory().provide(range.start - start..range.end - start);
-    provided.map_err(|source| Violation::NoMemory { of: rank, source })
+    let start = fleet.windows()[place].bounds().window().start;
+    let provided = fleet.ranks()[place].memory().provide(range.start - start..range.end - start);
+    provided.map_err(|source| Violation::NoMemory { of: fleet.numbers()[place], source })
 }
 
 /// Counts what was done. Returns the bytes that it moved.

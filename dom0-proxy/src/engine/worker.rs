@@ -33,9 +33,6 @@ const INTRODUCTION_PATIENCE: Duration = Duration::from_secs(10);
 /// Before that is tried again.
 const INTRODUCTION_PAUSE: Duration = Duration::from_micros(200);
 
-/// How often to look whether the job ends while other hosts are still to say which ranks they have.
-const GREETING_LOOK: Duration = Duration::from_millis(50);
-
 /// How long another host may take for what it was asked for, when nothing new is taken.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 /// How often to look whether it is done.
@@ -71,17 +68,11 @@ impl Worker {
         let tell_ranks = |state| fleet.ranks().iter().for_each(|rank| rank.tell(state));
         let mut elsewhere = Elsewhere::new(self.placement.clone(), peers);
         let mut doorbells = Doorbells::new(&fleet, self.wake.as_fd(), elsewhere.fds())?;
-        match self.greet(&fleet, &mut elsewhere, &mut ended)? {
-            Ok(true) => {}
-            Ok(false) => return Ok(()),
-            Err(notice) => {
-                tell(notice);
-                tell_ranks(JobState::Failed);
-                self.wait_for_end();
-                return Ok(());
-            }
-        }
-        match self.introduce(&fleet, &mut ended) {
+        let met = match self.greet(&fleet, &mut elsewhere, &mut doorbells, &mut ended)? {
+            Ok(true) => self.introduce(&fleet, &mut ended),
+            not_met => not_met,
+        };
+        match met {
             Ok(true) => {}
             Ok(false) => return Ok(()),
             Err(notice) => {
@@ -173,6 +164,7 @@ impl Worker {
         &self,
         fleet: &Fleet,
         elsewhere: &mut Elsewhere,
+        doorbells: &mut Doorbells<'_>,
         ended: &mut Vec<u32>,
     ) -> io::Result<Result<bool, Notice>> {
         fleet.ranks().iter().for_each(|rank| rank.tell_host(self.placement.host));
@@ -181,7 +173,7 @@ impl Worker {
             self.note_ends(ended);
             match elsewhere.greet() {
                 Ok(true) => return Ok(Ok(true)),
-                Ok(false) => elsewhere.wait(GREETING_LOOK)?,
+                Ok(false) => doorbells.wait()?,
                 Err((host, why)) => return Ok(Err(Notice::HostLost { host, why })),
             }
         }

@@ -6,8 +6,8 @@ use std::os::fd::BorrowedFd;
 
 /// Carries bytes to the proxy of another host and back, whole and in order, without ever waiting.
 pub(crate) trait Link: fmt::Debug + Send {
-    /// Where to append what is to be sent.
-    fn outgoing(&mut self) -> &mut Vec<u8>;
+    /// What was received and not taken yet, and where to append what is to be sent.
+    fn buffers(&mut self) -> (&mut [u8], &mut Vec<u8>);
 
     /// Bytes that were appended and are not on their way yet.
     fn unsent(&self) -> usize;
@@ -18,10 +18,7 @@ pub(crate) trait Link: fmt::Debug + Send {
     /// When the connection is broken.
     fn carry(&mut self) -> io::Result<bool>;
 
-    /// What was received and not taken yet.
-    fn incoming(&mut self) -> &mut [u8];
-
-    /// Takes as many bytes of it.
+    /// Takes as many bytes of what was received.
     fn take(&mut self, count: usize);
 
     /// Whether the other side sends nothing any more.

@@ -20,5 +20,5 @@ mod tcp;
 mod tests;
 
 pub use frame::{Frame, FrameError, MAX_BODY, PIECE, parse};
-pub(crate) use peer::{Awaited, Peer, PeerTrouble, Serve, Served};
+pub(crate) use peer::{Awaited, Peer, PeerTrouble, Serve};
 pub(crate) use tcp::TcpLink;

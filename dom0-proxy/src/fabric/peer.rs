@@ -39,22 +39,14 @@ pub(crate) struct Awaited {
     pub(crate) is_last: bool,
 }
 
-/// What has become of something that the peer asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Served {
-    /// It is done; the value of a read-modify-write.
-    Done(u64),
-    /// Nothing: it is to be tried again.
-    NotNow,
-}
-
 /// What is done for a peer. `E` is what can be wrong with this host's own ranks.
 pub(crate) trait Serve<E> {
     /// The peer's ranks, as it describes them.
     fn hello(&mut self, body: &[u8]) -> Result<(), PeerTrouble<E>>;
 
-    /// Does `request` with these data, or fills them for a get.
-    fn ask(&mut self, request: &Request, data: &mut [u8]) -> Result<Served, PeerTrouble<E>>;
+    /// Does `request` with these data, or fills them for a get. What a read-modify-write found,
+    /// else zero; `None` if nothing was done, and it is to be tried again.
+    fn ask(&mut self, request: &Request, data: &mut [u8]) -> Result<Option<u64>, PeerTrouble<E>>;
 
     /// An answer has come.
     fn answer(&mut self, awaited: &Awaited, value: u64, data: &[u8]) -> Result<(), PeerTrouble<E>>;
@@ -113,12 +105,12 @@ impl Peer {
 
     /// Tells it what it must know of the ranks here.
     pub(crate) fn say_hello(&mut self, body: &[u8]) {
-        frame::hello(self.link.outgoing(), body);
+        frame::hello(self.link.buffers().1, body);
     }
 
     /// Tells it that there is nothing more to come, and sends what can be sent at once.
     pub(crate) fn say_bye(&mut self) {
-        frame::bye(self.link.outgoing());
+        frame::bye(self.link.buffers().1);
         // If it is gone that is just as well.
         let _ = self.link.carry();
     }
@@ -158,7 +150,7 @@ impl Peer {
         if self.link.unsent() >= ASK_ROOM || is_full {
             return None;
         }
-        let outgoing = self.link.outgoing();
+        let (_, outgoing) = self.link.buffers();
         let begin = frame::ask(outgoing, request, data);
         fill(&mut outgoing[begin..]);
         self.asked += 1;
@@ -189,7 +181,7 @@ impl Peer {
         }
         if self.told < self.served {
             self.told = self.served;
-            frame::done(self.link.outgoing(), self.served);
+            frame::done(self.link.buffers().1, self.served);
         }
         if self.link.unsent() > 0 {
             worked |= self.link.carry()?;
@@ -197,7 +189,7 @@ impl Peer {
         if self.link.unsent() > MOST_UNSENT {
             return lost("it asks for more than it takes");
         }
-        if self.link.has_ended() && self.link.incoming().is_empty() && !self.has_left {
+        if self.link.has_ended() && self.link.buffers().0.is_empty() && !self.has_left {
             return lost("it has closed the connection");
         }
         Ok(worked)
@@ -208,20 +200,9 @@ impl Peer {
         &mut self,
         serve: &mut impl Serve<E>,
     ) -> Result<Option<usize>, PeerTrouble<E>> {
-        // What was received and what is to be sent are both in the link.
-        let mut outgoing = std::mem::take(self.link.outgoing());
-        let taken = self.take_frame_answering(serve, &mut outgoing);
-        *self.link.outgoing() = outgoing;
-        taken
-    }
-
-    fn take_frame_answering<E>(
-        &mut self,
-        serve: &mut impl Serve<E>,
-        answers: &mut Vec<u8>,
-    ) -> Result<Option<usize>, PeerTrouble<E>> {
         let lost = |why: String| PeerTrouble::Lost(why);
-        let parsed = frame::parse(self.link.incoming()).map_err(|error| lost(error.to_string()))?;
+        let (incoming, answers) = self.link.buffers();
+        let parsed = frame::parse(incoming).map_err(|error| lost(error.to_string()))?;
         let Some((frame, count)) = parsed else { return Ok(None) };
         if matches!(frame, Frame::Hello(_)) == self.is_known {
             return Err(lost("it says who it is at the wrong time".into()));
@@ -244,7 +225,7 @@ impl Peer {
                 } else {
                     serve.ask(&request, data)?
                 };
-                let Served::Done(value) = done else {
+                let Some(value) = done else {
                     answers.truncate(before);
                     return Ok(None);
                 };

@@ -88,8 +88,8 @@ impl TcpLink {
 }
 
 impl Link for TcpLink {
-    fn outgoing(&mut self) -> &mut Vec<u8> {
-        &mut self.outgoing
+    fn buffers(&mut self) -> (&mut [u8], &mut Vec<u8>) {
+        (&mut self.incoming[self.taken..self.filled], &mut self.outgoing)
     }
 
     fn unsent(&self) -> usize {
@@ -99,10 +99,6 @@ impl Link for TcpLink {
     fn carry(&mut self) -> io::Result<bool> {
         let sent = self.send()?;
         Ok(self.receive()? || sent)
-    }
-
-    fn incoming(&mut self) -> &mut [u8] {
-        &mut self.incoming[self.taken..self.filled]
     }
 
     fn take(&mut self, count: usize) {

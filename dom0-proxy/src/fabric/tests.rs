@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use armci_nostd::wire::{Opcode, Request};
 use proptest::prelude::*;
 
-use super::{Awaited, PIECE, Peer, PeerTrouble, Serve, Served, TcpLink};
+use super::{Awaited, PIECE, Peer, PeerTrouble, Serve, TcpLink};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -30,10 +30,14 @@ impl Serve<Never> for Memory {
         Ok(())
     }
 
-    fn ask(&mut self, request: &Request, data: &mut [u8]) -> Result<Served, PeerTrouble<Never>> {
+    fn ask(
+        &mut self,
+        request: &Request,
+        data: &mut [u8],
+    ) -> Result<Option<u64>, PeerTrouble<Never>> {
         if self.busy > 0 {
             self.busy -= 1;
-            return Ok(Served::NotNow);
+            return Ok(None);
         }
         let (at, length) = (request.remote as usize, request.len as usize);
         let Some(there) = self.bytes.get_mut(at..at + length) else {
@@ -46,11 +50,11 @@ impl Serve<Never> for Memory {
                 let before = u64::from_le_bytes(there.try_into().unwrap());
                 let after = before.wrapping_add(request.operand[0]);
                 there.copy_from_slice(&after.to_le_bytes());
-                return Ok(Served::Done(before));
+                return Ok(Some(before));
             }
             _ => return Err(PeerTrouble::Lost("it asks for what is not tried".into())),
         }
-        Ok(Served::Done(0))
+        Ok(Some(0))
     }
 
     fn answer(

@@ -397,7 +397,7 @@ impl Job {
     }
 
     /// How many of its ranks run on this host.
-    pub fn ranks_here(&self) -> u32 {
+    pub fn count_here(&self) -> u32 {
         self.spec.count_here()
     }
 

@@ -14,11 +14,12 @@ pub const LOGS_KEPT: usize = 100;
 /// Bytes that the logs of all jobs that have ended may take.
 const LOG_BYTES_KEPT: u64 = 4 << 30;
 
-/// The run directory and the log directory that belongs to it.
+/// The run directory, and the directories of logs and of files for others that belong to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunDir {
     root: PathBuf,
     logs: PathBuf,
+    kept: PathBuf,
     /// Whether the root lies where everybody may write.
     is_in_public: bool,
 }
@@ -49,20 +50,22 @@ impl RunDir {
         if let Some(root) = variable("XENOLITH_RUN_DIR") {
             let root = std::path::absolute(&root)
                 .context(|| format!("run directory {}", root.display()))?;
-            return Ok(Self { logs: root.join("log"), root, is_in_public: false });
+            let (logs, kept) = (root.join("log"), root.join("kept"));
+            return Ok(Self { root, logs, kept, is_in_public: false });
         }
         if is_root {
             let (root, logs) = ("/run/xenolith".into(), "/var/log/xenolith".into());
-            return Ok(Self { root, logs, is_in_public: false });
+            let kept = "/var/lib/xenolith/kept".into();
+            return Ok(Self { root, logs, kept, is_in_public: false });
         }
         let (root, is_in_public) = match variable("XDG_RUNTIME_DIR") {
             Some(dir) => (dir.join("xenolith"), false),
             None => (format!("/tmp/xenolith-{}", rustix::process::geteuid()).into(), true),
         };
-        let logs = variable("XDG_STATE_HOME")
+        let state = variable("XDG_STATE_HOME")
             .or_else(|| variable("HOME").map(|home| home.join(".local/state")))
-            .map_or_else(|| root.join("log"), |state| state.join("xenolith/log"));
-        Ok(Self { root, logs, is_in_public })
+            .map_or_else(|| root.clone(), |state| state.join("xenolith"));
+        Ok(Self { logs: state.join("log"), kept: state.join("kept"), root, is_in_public })
     }
 
     /// Makes the directories, for this user alone, and refuses those that others can change.
@@ -101,9 +104,10 @@ impl RunDir {
         self.root.join("address")
     }
 
-    /// The directory of files that are kept for clients.
+    /// The directory of files that are kept for clients. They may be large, and are run, which file
+    /// systems of run directories often do not allow.
     pub fn kept(&self) -> PathBuf {
-        self.root.join("kept")
+        self.kept.clone()
     }
 
     /// The log of a daemon that `pgas` started.
@@ -271,15 +275,17 @@ mod tests {
         let of = |is_root, pairs: &[_]| RunDir::choose(is_root, environment(pairs)).unwrap();
         let given = of(true, &[("XENOLITH_RUN_DIR", "/x"), ("XDG_RUNTIME_DIR", "/y")]);
         assert_eq!(
-            (given.root.as_path(), given.logs.as_path()),
-            (Path::new("/x"), Path::new("/x/log"))
+            [&given.root, &given.logs, &given.kept],
+            ["/x", "/x/log", "/x/kept"].map(Path::new)
         );
         let root = of(true, &[("XDG_RUNTIME_DIR", "/y")]);
         assert_eq!(root.socket(), Path::new("/run/xenolith/proxy.sock"));
         assert_eq!(root.job_logs("ab"), Path::new("/var/log/xenolith/ab"));
+        assert_eq!(root.kept(), Path::new("/var/lib/xenolith/kept"));
         let user = of(false, &[("XDG_RUNTIME_DIR", "/y"), ("HOME", "/h")]);
         assert_eq!(user.root, Path::new("/y/xenolith"));
         assert_eq!(user.logs, Path::new("/h/.local/state/xenolith/log"));
+        assert_eq!(user.kept, Path::new("/h/.local/state/xenolith/kept"));
         assert!(![given, root, user].iter().any(|it| it.is_in_public));
         let last = of(false, &[("HOME", "/h")]);
         let user = rustix::process::geteuid();
@@ -290,7 +296,8 @@ mod tests {
     }
 
     fn run_dir(dir: &Path) -> RunDir {
-        let run = RunDir { root: dir.join("run"), logs: dir.join("log"), is_in_public: false };
+        let [root, logs, kept] = ["run", "log", "kept"].map(|name| dir.join(name));
+        let run = RunDir { root, logs, kept, is_in_public: false };
         run.create().unwrap();
         run
     }
@@ -455,7 +462,8 @@ mod tests {
     fn a_private_folder_is_made_and_nobody_elses_taken() {
         let public = tempfile::tempdir().unwrap();
         let root = public.path().join("xenolith-1000");
-        let run = RunDir { logs: root.join("log"), root: root.clone(), is_in_public: true };
+        let (logs, kept) = (root.join("log"), root.join("kept"));
+        let run = RunDir { logs, kept, root: root.clone(), is_in_public: true };
         run.create().unwrap();
         assert_eq!(fs::metadata(&root).unwrap().mode() & 0o777, 0o700);
         run.create().unwrap();

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::error::{Context, Result};
 
@@ -167,6 +168,16 @@ fn remove_unfinished(path: &Path) {
 /// What the mark of a job says.
 fn text(job: &str, number: u64) -> String {
     format!("a directory of job {job}, number {number}\n")
+}
+
+/// A name for a job, at random.
+///
+/// # Errors
+/// When there are no random numbers.
+pub fn random_job_name() -> Result<String> {
+    let mut bytes = [0; NAME_LENGTH / 2];
+    getrandom(&mut bytes, GetRandomFlags::empty()).context(|| "name a job")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Whether a job may have this name. No other name is ever looked at.

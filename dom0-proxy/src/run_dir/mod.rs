@@ -7,7 +7,6 @@
 //! RUN_DIR/address          where the daemon listens for members, if it does
 //! RUN_DIR/daemon.log       what a daemon that pgas started says; what it said before: daemon.log.1
 //! RUN_DIR/jobs/JOB/        record of a running job: configurations, boot modules; gone with it
-//! RUN_DIR/kept/HASH        a file of jobs of clients on other hosts; gone with the last of them
 //! LOG_DIR/JOB/rank-R.log   each rank's console, kept for the last jobs
 //! LOG_DIR/JOB/origin.json  the job that this one goes on with, if it does
 //! ```
@@ -23,6 +22,6 @@ mod origin;
 
 pub use daemon_log::DaemonLog;
 pub use folders::{JobFolders, LOGS_KEPT, RunDir};
-pub use job_folder::{JobFolder, is_job_name};
+pub use job_folder::{JobFolder, is_job_name, random_job_name};
 pub use lock::Lock;
 pub use origin::{JobOrigin, RestoredLine};

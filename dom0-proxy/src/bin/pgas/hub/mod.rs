@@ -17,7 +17,7 @@ use anyhow::{Context, anyhow, bail};
 use dom0_proxy::Error;
 use dom0_proxy::control::{ClientRequest, JobSpec, Part, Reply};
 use dom0_proxy::membership::Secret;
-use rustix::rand::{GetRandomFlags, getrandom};
+use dom0_proxy::run_dir::random_job_name;
 
 use crate::connect::DaemonConnection;
 use crate::hosts::{Host, Placed};
@@ -48,7 +48,7 @@ impl Hub {
             Ok((daemon, spec))
         })?;
         let part = Part {
-            job: random_name()?,
+            job: random_job_name()?,
             host: 0,
             placement: self.placed.ranks.clone(),
             addresses: self.placed.hosts.iter().map(Host::address).collect(),
@@ -87,11 +87,4 @@ impl Hub {
         };
         done.into_iter().zip(self.placed.names()).map(named).collect()
     }
-}
-
-/// A job's name: six random digits of base 16.
-fn random_name() -> anyhow::Result<String> {
-    let mut bytes = [0; 3];
-    getrandom(&mut bytes, GetRandomFlags::empty()).context("name a job")?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
